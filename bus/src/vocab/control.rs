@@ -1,0 +1,114 @@
+//! The control plane: requests that operators send to the master. One reply each; then progress events and one
+//! [`OperationFinished`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Event, OpId, Request, Schema};
+
+/// The master's one answer to a control request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Answer {
+    /// It will be done; `operation.finished` with this number tells how it ended.
+    Accepted {
+        /// The operation's number.
+        op: OpId,
+    },
+    /// It will not be done.
+    Refused {
+        /// What kind of refusal: decides the command's exit code.
+        kind: RefusalKind,
+        /// What was refused and what to do about it.
+        reason: String,
+    },
+}
+
+/// Why the master refuses a control request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum RefusalKind {
+    /// There is no such app.
+    UnknownName,
+    /// Something else is going on; the reason names it.
+    Busy,
+    /// The request makes no sense as it stands.
+    Invalid,
+    /// The master is stopping.
+    Stopping,
+}
+
+/// Replace the workers of an app one by one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "app.reload", reply = Answer)]
+pub struct AppReload {
+    /// Which app; `None` is all.
+    pub app: Option<String>,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// Give up a running update and begin this one at once.
+    pub now: bool,
+}
+
+/// How many workers an app should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum ScaleTo {
+    /// This many.
+    Exactly(u32),
+    /// This many more.
+    More(u32),
+    /// This many fewer, down to none.
+    Fewer(u32),
+}
+
+/// Change how many workers an app has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "app.scale", reply = Answer)]
+pub struct AppScale {
+    /// Which app.
+    pub app: String,
+    /// To what size.
+    pub to: ScaleTo,
+}
+
+/// Stop all workers of an app; the app stays known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "app.stop", reply = Answer)]
+pub struct AppStop {
+    /// Which app; `None` is all.
+    pub app: Option<String>,
+}
+
+/// Start a stopped or failed app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "app.start", reply = Answer)]
+pub struct AppStart {
+    /// Which app; `None` is all.
+    pub app: Option<String>,
+}
+
+/// Stop every worker and end the master.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "master.kill", reply = Answer)]
+pub struct MasterKill {
+    /// Kill workers at once instead of letting them finish.
+    pub force: bool,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Outcome {
+    /// Done as asked.
+    Done,
+    /// Not done, or given up half way: why, in words.
+    Failed(String),
+    /// Overtaken by a later command: which, in words.
+    Superseded(String),
+}
+
+/// An accepted operation has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "operation.finished")]
+pub struct OperationFinished {
+    /// The operation's number, from [`Answer::Accepted`].
+    pub op: OpId,
+    /// How it ended.
+    pub outcome: Outcome,
+}

@@ -1,0 +1,146 @@
+//! `masterStatus`: the state of machine, master, apps and workers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Event, Generation, Request, Schema, Slot, WorkerId};
+
+/// A question to the master.
+///
+/// As a request it is answered to the asker. As an event it makes the master broadcast a [`StatusReport`]; with an
+/// `id` the report is also published on the topic `id`, if the asker may publish there itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Event, Request)]
+#[event(topic = "masterStatus")]
+#[request(topic = "masterStatus", reply = StatusReport)]
+pub struct MasterStatus {
+    /// A topic to answer on as well.
+    pub id: Option<String>,
+}
+
+/// The state of machine, master, apps and workers. Retained on its topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "masterStatus.report")]
+pub struct StatusReport {
+    /// The master process.
+    pub master: MasterInfo,
+    /// The machine's name.
+    pub hostname: String,
+    /// Kernel name and release.
+    pub os: String,
+    /// The machine.
+    pub machine: MachineInfo,
+    /// The apps, by name.
+    pub apps: Vec<AppStatus>,
+    /// The workers, by app, slot and id. Environment values are never part of it.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// The master process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
+pub struct MasterInfo {
+    /// The master's name.
+    pub title: String,
+    /// Ostler's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Seconds it has been up.
+    pub uptime: u64,
+    /// Its resident memory, in bytes.
+    pub memory: u64,
+    /// Whether `systemRestartNeeded` was heard.
+    pub restart_needed: bool,
+    /// Why, if a reason was given.
+    pub restart_reason: Option<String>,
+    /// Workers alive and cores to use: "4 of 8".
+    pub cores_used: String,
+}
+
+/// The machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
+pub struct MachineInfo {
+    /// Seconds it has been up.
+    pub uptime: u64,
+    /// Load averages over 1, 5 and 15 minutes.
+    pub load_average: [f64; 3],
+    /// Memory in all, in bytes.
+    pub memory_total: u64,
+    /// Memory in use, in bytes.
+    pub memory_used: u64,
+    /// Memory in use when the master started, in bytes.
+    pub memory_used_at_boot: u64,
+    /// CPU use of all cores together since the last report, 0 to 100.
+    pub cpu_percent: f64,
+}
+
+/// The state of an app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
+pub struct AppStatus {
+    /// Its name.
+    pub name: String,
+    /// "starting", "running", "updating", "stopping", "stopped", "failed".
+    pub state: String,
+    /// How many workers it should have.
+    pub instances: u32,
+    /// How many are ready.
+    pub ready: u32,
+    /// The newest generation.
+    pub generation: Generation,
+    /// How its newest workers are found ready: "auto", "notify", "sdk", "delay(2s)".
+    pub readiness: String,
+    /// Its sockets: name and address as bound.
+    pub sockets: Vec<SocketStatus>,
+    /// How the last update ended, in words.
+    pub last_update: Option<String>,
+}
+
+/// A declared socket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
+pub struct SocketStatus {
+    /// Its name.
+    pub name: String,
+    /// Its address as bound.
+    pub address: String,
+    /// "shared".
+    pub mode: String,
+}
+
+/// The state of a worker, or of a slot that has none just now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
+pub struct WorkerStatus {
+    /// Its app.
+    pub app: String,
+    /// Its slot.
+    pub slot: Slot,
+    /// Its id; `None` for a slot without a worker.
+    pub id: Option<WorkerId>,
+    /// Its process id.
+    pub pid: Option<u32>,
+    /// Its generation.
+    pub generation: Generation,
+    /// "starting", "ready", "draining", "stopping", "exited"; for a slot without a worker "backoff", "stopped", "failed".
+    pub state: String,
+    /// Ready because it lives, not because it said so.
+    pub assumed_ready: bool,
+    /// False while it drains beside its successor.
+    pub current: bool,
+    /// Not ready yet.
+    pub starting: bool,
+    /// On its way out.
+    pub closing: bool,
+    /// Its process is gone.
+    pub dead: bool,
+    /// Its bus connection is open.
+    pub connected: bool,
+    /// Unplanned restarts of this slot.
+    pub restarts: u32,
+    /// Milliseconds since it was spawned.
+    pub age_ms: u64,
+    /// Its resident memory, in bytes.
+    pub memory: Option<u64>,
+    /// What it last said of itself (`STATUS=`).
+    pub status_text: Option<String>,
+    /// How the slot's previous worker ended, in words.
+    pub last_exit: Option<String>,
+    /// Milliseconds until the slot is tried again, while it backs off.
+    pub retry_in_ms: Option<u64>,
+}

@@ -1,0 +1,144 @@
+//! Updates: what asks for them, and how they go.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Event, Generation, OpId, Schema, Slot, WorkerId};
+
+/// Anyone → master: replace the workers one by one.
+///
+/// From a worker without `app`: its own app. From a client without `app`: all apps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Event)]
+#[event(topic = "workerRestartNeeded")]
+pub struct WorkerRestartNeeded {
+    /// Which app.
+    pub app: Option<String>,
+    /// Why, in words.
+    pub reason: Option<String>,
+}
+
+/// Anyone allowed → master: the whole server needs a restart. Kept in status until the master is restarted or upgraded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Event)]
+#[event(topic = "systemRestartNeeded")]
+pub struct SystemRestartNeeded {
+    /// Why, in words.
+    pub reason: Option<String>,
+}
+
+/// A rolling update has begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "update.started")]
+pub struct UpdateStarted {
+    /// The app.
+    pub app: String,
+    /// The generation being brought up.
+    pub generation: Generation,
+    /// How many slots will be replaced.
+    pub total: u32,
+    /// What asked for it, in words.
+    pub reason: String,
+    /// The operations that this update carries out.
+    pub ops: Vec<OpId>,
+}
+
+/// What just happened in an update.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
+pub enum UpdateStep {
+    /// The successor of this slot's worker was started.
+    Starting,
+    /// The successor is ready and is being watched for `min_healthy` (the first one: `canary_healthy`).
+    Watching,
+    /// The successor has taken over; its predecessor drains.
+    Replaced,
+    /// The predecessor is gone.
+    Drained,
+}
+
+/// A step of a rolling update.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "update.progress")]
+pub struct UpdateProgress {
+    /// The app.
+    pub app: String,
+    /// The generation being brought up.
+    pub generation: Generation,
+    /// The slot this step is about.
+    pub slot: Slot,
+    /// The worker this step is about.
+    pub worker: WorkerId,
+    /// The step.
+    pub step: UpdateStep,
+    /// Slots replaced so far.
+    pub done: u32,
+    /// Slots to replace.
+    pub total: u32,
+}
+
+/// Every worker of the app is of this generation, and the old ones are gone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "update.finished")]
+pub struct UpdateFinished {
+    /// The app.
+    pub app: String,
+    /// The generation that now serves.
+    pub generation: Generation,
+    /// Milliseconds it took.
+    pub took_ms: u64,
+}
+
+/// The update was given up; workers not yet replaced serve on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "update.aborted")]
+pub struct UpdateAborted {
+    /// The app.
+    pub app: String,
+    /// The generation that failed.
+    pub generation: Generation,
+    /// Why, in words, with the failed worker's last lines if it had any.
+    pub reason: String,
+    /// Slots already replaced when it was given up.
+    pub replaced: u32,
+}
+
+/// Further updates that workers of this app ask for are ignored for a while: each new generation asked for the next.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "update.suspended")]
+pub struct UpdateSuspended {
+    /// The app.
+    pub app: String,
+    /// Why, and until when, in words.
+    pub reason: String,
+}
+
+/// The number of workers an app should have was changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "app.resized")]
+pub struct AppResized {
+    /// The app.
+    pub app: String,
+    /// How many it should have had.
+    pub from: u32,
+    /// How many it should have now.
+    pub to: u32,
+}
+
+/// A slot crashed too often and is given up for a while.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "app.failed")]
+pub struct AppFailed {
+    /// The app.
+    pub app: String,
+    /// The slot.
+    pub slot: Slot,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// The process file changed on disk; nothing was done about it yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "config.changed")]
+pub struct ConfigChanged {
+    /// The file.
+    pub path: String,
+    /// What to do to make it take effect.
+    pub hint: String,
+}

@@ -1,0 +1,142 @@
+//! What an app is: everything the fleet needs to know to keep its workers running. Parsed once, at the edge.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// An app's definition. One is kept per generation: a crash respawn uses its own generation's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppDefinition {
+    /// Its name: one topic token.
+    pub name: AppName,
+    /// Program and arguments. The program is looked up in `PATH` anew for each generation.
+    pub command: Vec<String>,
+    /// Working directory; `None` is the master's at its start.
+    pub cwd: Option<PathBuf>,
+    /// Variables added to the master's own environment.
+    pub env: BTreeMap<String, String>,
+    /// How many workers; 0 is a parked app.
+    pub instances: u32,
+    /// Sockets, in the order in which workers inherit them from descriptor 3.
+    pub listen: Vec<SocketDeclaration>,
+    /// How a worker is found ready.
+    pub ready: Readiness,
+    /// A worker not ready after this long has failed to start. Default 30 s.
+    pub start_timeout: Duration,
+    /// How long a new worker must stay up before its predecessor drains; `None`: 1 s, or 5 s if its readiness is assumed.
+    pub min_healthy: Option<Duration>,
+    /// The same for the first new worker of an update; `None`: twice `min_healthy`.
+    pub canary_healthy: Option<Duration>,
+    /// A worker up this long has not crashed early. Default 5 s.
+    pub min_uptime: Duration,
+    /// How many workers may drain at once; `None`: max(2, 25 %).
+    pub max_draining: Option<u32>,
+    /// What a worker that must go is told, and for how long each time. Default `TERM:30s`, `KILL`.
+    pub kill_ladder: Vec<Rung>,
+    /// How long to wait before a crashed slot is tried again.
+    pub backoff: Backoff,
+    /// After this many failed starts or early crashes within `restart_window` a slot is failed. Default 16.
+    pub max_restarts: u32,
+    /// Default 10 min.
+    pub restart_window: Duration,
+    /// Exit codes that end a worker for good.
+    pub stop_exit_codes: Vec<i32>,
+    /// Set `LISTEN_PID` (wrappers change pids: then leave it out). Default true.
+    pub listen_pid: bool,
+    /// Watch these and roll when they change; `None` is off.
+    pub auto_reload: Option<Watch>,
+}
+
+/// An app's name: one topic token (`[A-Za-z0-9_-]`, 1 to 64 bytes).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppName(std::sync::Arc<str>);
+
+impl AppName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// If it is not one topic token of 1 to 64 bytes.
+    pub fn new(name: &str) -> Result<Self, String> {
+        let token = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(token) {
+            return Err(format!(
+                "{name:?} is not an app name: use 1 to 64 of A-Z a-z 0-9 _ -"
+            ));
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for AppName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A socket that the master binds and workers inherit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketDeclaration {
+    /// Its name (`LISTEN_FDNAMES`): one topic token.
+    pub name: String,
+    /// Where.
+    pub address: SocketAddress,
+    /// Pending connections kept by the kernel. Default 1024.
+    pub backlog: u32,
+    /// O_NONBLOCK on the shared description. Default false.
+    pub nonblocking: bool,
+}
+
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SocketAddress {
+    /// TCP; port 0 is any free one.
+    Tcp(std::net::SocketAddr),
+    /// A Unix stream socket at a path.
+    Unix(PathBuf),
+}
+
+/// How a worker is found ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// By its explicit word once it has connected to the bus or sent a notification; else assumed after 1 s alive.
+    Auto,
+    /// By `READY=1` on `NOTIFY_SOCKET`.
+    Notify,
+    /// By the SDK.
+    Sdk,
+    /// When it has been alive this long.
+    Delay(Duration),
+}
+
+/// One rung of the kill ladder: a signal, and how long to wait for it to work. The last rung has no wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// Signal number.
+    pub signal: i32,
+    /// How long until the next rung; `None` on the last.
+    pub wait: Option<Duration>,
+}
+
+/// Exponential back-off with jitter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backoff {
+    /// The first delay. Default 100 ms.
+    pub first: Duration,
+    /// The longest delay. Default 30 s.
+    pub max: Duration,
+    /// Each delay is this many times the one before. Default 1.5.
+    pub factor: f64,
+}
+
+/// What `--auto-reload` watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Files and directories; empty: the working directory.
+    pub paths: Vec<PathBuf>,
+    /// gitignore patterns left out besides `.gitignore`, `.git`, `node_modules` and editors' droppings.
+    pub ignore: Vec<String>,
+}

@@ -1,0 +1,3 @@
+//! Ostler: a master process that keeps a fleet of worker processes running and gives them one typed event bus.
+
+pub mod config;

@@ -5,13 +5,22 @@ extern crate self as ostler_bus;
 
 mod event;
 mod ids;
+pub mod limits;
 mod origin;
+mod pattern;
+mod topic;
+pub mod transport;
 pub mod vocab;
+pub mod wire;
 
 pub use event::{Event, Request, SchemaTrait};
 pub use ids::{Generation, OpId, Slot, WorkerId};
+pub use limits::Limits;
 pub use origin::Origin;
 pub use ostler_bus_derive::{Event, Request, Schema};
+
+pub use pattern::Pattern;
+pub use topic::{Topic, TopicError};
 
 #[doc(hidden)]
 pub mod __private {

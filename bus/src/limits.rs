@@ -1,0 +1,63 @@
+//! Every bound of the bus in one place, with where each number comes from.
+
+use std::time::Duration;
+
+/// What a hub allows. All of it is configurable; the defaults are for one machine's fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest frame before HELLO was accepted: a HELLO takes some 300 bytes. Default 4 KiB.
+    pub hello_bytes: usize,
+    /// Largest control frame. Default 64 KiB: a schema (16 KiB) as JSON numbers fits.
+    pub control_bytes: usize,
+    /// Largest payload of an event, request or reply. Default 1 MiB.
+    pub payload_bytes: usize,
+    /// How long a peer may take to say HELLO. Default 10 s.
+    pub hello_timeout: Duration,
+    /// Connections at once. Default 20,000.
+    pub connections: usize,
+    /// Subscriptions of one connection. Default 1,024.
+    pub subscriptions: usize,
+    /// Types announced by one connection. Default 1,024.
+    pub types: usize,
+    /// Events waiting for one subscription. Default 65,536.
+    pub queue_messages: usize,
+    /// Bytes waiting for one subscription. Default 8 MiB.
+    pub queue_bytes: usize,
+    /// Frames of the control lane waiting for one connection. Default 1,024.
+    pub control_frames: usize,
+    /// Requests of one connection that wait for an answer. Default 1,024.
+    pub requests: usize,
+    /// Retained values in all. Default 1,024.
+    pub retained_topics: usize,
+    /// Bytes of retained values in all. Default 16 MiB.
+    pub retained_bytes: usize,
+    /// Bytes of all queues together; over it, the connection that holds most loses its oldest. Default 512 MiB.
+    pub memory_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            hello_bytes: 4 << 10,
+            control_bytes: 64 << 10,
+            payload_bytes: 1 << 20,
+            hello_timeout: Duration::from_secs(10),
+            connections: 20_000,
+            subscriptions: 1024,
+            types: 1024,
+            queue_messages: 64 << 10,
+            queue_bytes: 8 << 20,
+            control_frames: 1024,
+            requests: 1024,
+            retained_topics: 1024,
+            retained_bytes: 16 << 20,
+            memory_bytes: 512 << 20,
+        }
+    }
+}
+
+/// A topic's longest length, in bytes.
+pub const TOPIC_BYTES: usize = 255;
+
+/// What a data frame may need beside its payload: header, topic, type, ids.
+pub const DATA_OVERHEAD: usize = 512;

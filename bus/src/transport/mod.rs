@@ -1,0 +1,30 @@
+//! How bytes get to a hub. Unix stream and in-memory; a network transport is one more implementation.
+
+use std::io;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+mod memory;
+mod unix;
+
+pub use memory::MemoryTransport;
+pub use unix::{InheritedTransport, UnixTransport};
+
+/// A duplex stream of bytes.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+
+/// A way to a hub.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// What the system said; the caller adds where to.
+    async fn connect(&self) -> io::Result<Box<dyn ByteStream>>;
+
+    /// Where to, for people.
+    fn target(&self) -> String;
+}

@@ -1,0 +1,64 @@
+//! Codecs of control messages for `tokio-serde`, which ships none for postcard.
+
+use std::{io, marker::PhantomData, pin::Pin};
+
+use bytes::{Bytes, BytesMut};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio_serde::{Deserializer, Serializer};
+
+use super::hello::Codec;
+
+/// Postcard for `tokio_serde::Framed`: `Item` is read, `SinkItem` is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Postcard<Item, SinkItem>(PhantomData<fn(SinkItem) -> Item>);
+
+impl<Item, SinkItem> Default for Postcard<Item, SinkItem> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<Item: DeserializeOwned, SinkItem> Deserializer<Item> for Postcard<Item, SinkItem> {
+    type Error = io::Error;
+
+    fn deserialize(self: Pin<&mut Self>, src: &BytesMut) -> io::Result<Item> {
+        decode(Codec::Postcard, src)
+    }
+}
+
+impl<Item, SinkItem: Serialize> Serializer<SinkItem> for Postcard<Item, SinkItem> {
+    type Error = io::Error;
+
+    fn serialize(self: Pin<&mut Self>, item: &SinkItem) -> io::Result<Bytes> {
+        encode(Codec::Postcard, item).map(Bytes::from)
+    }
+}
+
+/// Encodes a control message.
+///
+/// # Errors
+/// If the value can't be represented.
+pub fn encode<T: Serialize + ?Sized>(codec: Codec, value: &T) -> io::Result<Vec<u8>> {
+    match codec {
+        Codec::Postcard => postcard::to_stdvec(value).map_err(invalid),
+        Codec::Json => serde_json::to_vec(value).map_err(invalid),
+    }
+}
+
+/// Decodes a control message; bytes after it are an error.
+///
+/// # Errors
+/// If the bytes are not one.
+pub fn decode<T: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> io::Result<T> {
+    match codec {
+        Codec::Postcard => match postcard::take_from_bytes(bytes).map_err(invalid)? {
+            (value, []) => Ok(value),
+            (_, rest) => Err(invalid(format!("{} bytes too many", rest.len()))),
+        },
+        Codec::Json => serde_json::from_slice(bytes).map_err(invalid),
+    }
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}

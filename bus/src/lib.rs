@@ -8,6 +8,7 @@ mod ids;
 pub mod limits;
 mod origin;
 mod pattern;
+pub mod schema;
 mod topic;
 pub mod transport;
 pub mod vocab;
@@ -18,6 +19,7 @@ pub use ids::{Generation, OpId, Slot, WorkerId};
 pub use limits::Limits;
 pub use origin::Origin;
 pub use ostler_bus_derive::{Event, Request, Schema};
+pub use schema::{Budget, ConvertError, SchemaError, SchemaLimits, TypeKey, TypeSchema};
 
 pub use pattern::Pattern;
 pub use topic::{Topic, TopicError};

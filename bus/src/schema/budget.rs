@@ -1,0 +1,25 @@
+//! How much work one conversion may be: a few hostile bytes must not become seconds or gigabytes.
+
+/// The largest payload an event may have by default: 1 MiB.
+const PAYLOAD: usize = 1 << 20;
+
+/// What one conversion may cost. Exceeding any of the three ends it with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Values visited, nested ones included. Default: 4 Mi, since every value takes a byte of output.
+    pub nodes: usize,
+    /// Levels of nesting. Default: 32, the depth a schema may have.
+    pub depth: usize,
+    /// Bytes written. Default: 4 MiB, four times the payload limit: a full payload of small integers fits as JSON.
+    pub output: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            nodes: 4 * PAYLOAD,
+            depth: 32,
+            output: 4 * PAYLOAD,
+        }
+    }
+}

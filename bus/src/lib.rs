@@ -4,6 +4,7 @@
 extern crate self as ostler_bus;
 
 mod event;
+pub mod hub;
 mod ids;
 pub mod limits;
 mod origin;

@@ -63,6 +63,23 @@ impl Pattern {
             first = false;
         }
     }
+
+    /// Whether every topic that `other` matches is matched by this one too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let (mut mine, mut theirs) = (self.0.split('.'), other.0.split('.'));
+        let mut first = true;
+        loop {
+            match (mine.next(), theirs.next()) {
+                (Some(">"), Some(t)) => return !(first && t.starts_with('_')),
+                (Some("*"), Some(t)) if t != ">" && !(first && t.starts_with('_')) => {}
+                (Some(m), Some(t)) if m == t => {}
+                (None, None) => return true,
+                _ => return false,
+            }
+            first = false;
+        }
+    }
 }
 
 impl fmt::Display for Pattern {

@@ -29,7 +29,6 @@ mod to_json;
 mod tree;
 mod walk;
 
-
 pub use budget::Budget;
 pub use check::{SchemaError, SchemaLimits, assert_fits};
 pub use error::ConvertError;

@@ -1,0 +1,263 @@
+//! The fleet's rules: who may publish, ask, answer and hear what, and what travels in the control lane.
+
+use super::{
+    control::{AppReload, AppScale, AppStart, AppStop, MasterKill, OperationFinished},
+    status::{MasterStatus, StatusReport},
+    update::{
+        AppFailed, AppResized, ConfigChanged, SystemRestartNeeded, UpdateAborted, UpdateFinished,
+        UpdateProgress, UpdateStarted, UpdateSuspended, WorkerRestartNeeded,
+    },
+    worker::{
+        Disconnect, Ready, WorkerDisconnected, WorkerDraining, WorkerExited, WorkerOnline,
+        WorkerReady, WorkerSpawned,
+    },
+};
+use crate::{
+    Event, Origin, Request, SchemaTrait, Topic,
+    hub::{
+        Action::{self, Emit, Request as Ask, Serve, Subscribe},
+        ControlTopics,
+        Role::{self, Client, Master, Observer, Operator, Worker},
+        Rule, Rules, Topics, Verdict,
+    },
+    schema::TypeSchema,
+    wire::data::Payload,
+};
+
+/// The rules of a master's hub.
+#[must_use]
+pub fn fleet_rules() -> Rules {
+    Rules {
+        access: access(),
+        control_lane: vec![
+            ControlTopics {
+                action: Emit,
+                topics: patterns(&[
+                    WorkerRestartNeeded::TOPIC,
+                    SystemRestartNeeded::TOPIC,
+                    <MasterStatus as Event>::TOPIC,
+                    "to.worker.*.drain",
+                    "to.worker.drain",
+                ]),
+            },
+            ControlTopics {
+                action: Ask,
+                topics: patterns(&["app.*", "master.*", "masterStatus", "_sys.>"]),
+            },
+        ],
+        conflate: Some(conflate),
+    }
+}
+
+fn patterns(texts: &[&str]) -> Vec<Topics> {
+    texts.iter().copied().map(Topics::matching).collect()
+}
+
+fn rule(
+    name: &'static str,
+    verdict: Verdict,
+    roles: &[Role],
+    actions: &[Action],
+    topics: Vec<Topics>,
+) -> Rule {
+    Rule {
+        name: name.into(),
+        roles: roles.to_vec(),
+        actions: actions.to_vec(),
+        topics,
+        verdict,
+    }
+}
+
+/// All but the master.
+const OTHERS: [Role; 4] = [Observer, Client, Worker, Operator];
+
+/// First match decides, so exceptions stand before what they are exceptions from.
+fn access() -> Vec<Rule> {
+    use Verdict::{Allow, Deny};
+    let own = [
+        "to.worker.{id}.>",
+        "to.slot.{app}.{slot}.>",
+        "to.app.{app}.>",
+    ];
+    let own = own.map(|t| Topics::OfSelf(t.into())).to_vec();
+    let status = || patterns(&["masterStatus"]);
+    let mut lifecycle = patterns(&["worker.*", "app.*", "update.*", "config.*", "bus.*"]);
+    lifecycle.extend(patterns(&["operation.finished", "masterStatus.report"]));
+    lifecycle.extend(patterns(&["to.worker.*.drain", "to.worker.drain"]));
+    let answered = patterns(&["app.*", "master.*", "masterStatus"]);
+    vec![
+        rule(
+            "the master may do everything",
+            Allow,
+            &[Master],
+            &Action::ALL,
+            vec![Topics::Every],
+        ),
+        rule(
+            "everyone may ask for the status",
+            Allow,
+            &OTHERS,
+            &[Ask],
+            status(),
+        ),
+        rule(
+            "observers only listen, and ask for the status",
+            Deny,
+            &[Observer],
+            &[Emit, Ask, Serve],
+            vec![Topics::Every],
+        ),
+        rule(
+            "only the master answers its own requests",
+            Deny,
+            &OTHERS,
+            &[Serve],
+            answered,
+        ),
+        rule(
+            "topics that begin with _ are the master's",
+            Deny,
+            &OTHERS,
+            &[Emit, Serve],
+            vec![Topics::Reserved],
+        ),
+        rule(
+            "workers report to the master",
+            Allow,
+            &[Worker],
+            &[Ask],
+            patterns(&["_sys.worker.*"]),
+        ),
+        rule(
+            "only workers report to the master",
+            Deny,
+            &OTHERS,
+            &[Ask],
+            vec![Topics::Reserved],
+        ),
+        rule(
+            "operators command the fleet",
+            Allow,
+            &[Operator],
+            &[Ask],
+            patterns(&["app.*", "master.*"]),
+        ),
+        rule(
+            "only operators command the fleet",
+            Deny,
+            &OTHERS,
+            &[Ask],
+            patterns(&["app.*", "master.*"]),
+        ),
+        rule(
+            "only the master publishes its own events",
+            Deny,
+            &OTHERS,
+            &[Emit],
+            lifecycle,
+        ),
+        rule(
+            "only workers and operators say that the system needs a restart",
+            Deny,
+            &[Client],
+            &[Emit],
+            patterns(&["systemRestartNeeded"]),
+        ),
+        rule(
+            "a worker hears what is sent to it",
+            Allow,
+            &[Worker],
+            &[Subscribe, Serve],
+            own,
+        ),
+        rule(
+            "a worker doesn't hear what is sent to others",
+            Deny,
+            &[Worker],
+            &[Subscribe, Serve],
+            patterns(&["to.worker.>", "to.slot.>", "to.app.>"]),
+        ),
+        rule(
+            "all else is allowed",
+            Allow,
+            &OTHERS,
+            &Action::ALL,
+            vec![Topics::Every],
+        ),
+    ]
+}
+
+/// A trigger asks for the same as another one of the same app that was not heard yet.
+fn conflate(topic: &Topic, origin: &Origin, kind: Payload, payload: &[u8]) -> Option<Vec<u8>> {
+    match topic.as_str() {
+        WorkerRestartNeeded::TOPIC => {
+            let asked = read::<WorkerRestartNeeded>(kind, payload)?;
+            let app = asked.app.or_else(|| match origin {
+                Origin::Worker { app, .. } => Some(app.clone()),
+                Origin::Master | Origin::Client { .. } => None,
+            });
+            // No app has an empty name, so this stands for all.
+            Some(app.unwrap_or_default().into_bytes())
+        }
+        SystemRestartNeeded::TOPIC => Some(Vec::new()),
+        <MasterStatus as Event>::TOPIC => {
+            let asked = read::<MasterStatus>(kind, payload)?;
+            Some(asked.id.unwrap_or_default().into_bytes())
+        }
+        _ => None,
+    }
+}
+
+fn read<E: Event>(kind: Payload, payload: &[u8]) -> Option<E> {
+    match kind {
+        Payload::Postcard(_) => postcard::from_bytes(payload).ok(),
+        Payload::Json => serde_json::from_slice(payload).ok(),
+        Payload::Bytes => None,
+    }
+}
+
+/// The built-in topics with their types: nothing else may be published on them.
+#[must_use]
+pub fn builtins() -> Vec<(Topic, TypeSchema)> {
+    fn named<T: SchemaTrait + 'static>(topic: &str) -> (Topic, TypeSchema) {
+        (
+            Topic::new(topic).expect("checked when the vocabulary was compiled"),
+            TypeSchema::of::<T>(),
+        )
+    }
+    fn event<E: Event>() -> (Topic, TypeSchema) {
+        named::<E>(E::TOPIC)
+    }
+    fn request<R: Request>() -> (Topic, TypeSchema) {
+        named::<R>(R::TOPIC)
+    }
+    vec![
+        event::<MasterStatus>(),
+        event::<StatusReport>(),
+        event::<WorkerRestartNeeded>(),
+        event::<SystemRestartNeeded>(),
+        event::<WorkerSpawned>(),
+        event::<WorkerOnline>(),
+        event::<WorkerReady>(),
+        event::<WorkerDraining>(),
+        event::<WorkerDisconnected>(),
+        event::<WorkerExited>(),
+        event::<UpdateStarted>(),
+        event::<UpdateProgress>(),
+        event::<UpdateFinished>(),
+        event::<UpdateAborted>(),
+        event::<UpdateSuspended>(),
+        event::<AppResized>(),
+        event::<AppFailed>(),
+        event::<ConfigChanged>(),
+        event::<OperationFinished>(),
+        request::<AppReload>(),
+        request::<AppScale>(),
+        request::<AppStop>(),
+        request::<AppStart>(),
+        request::<MasterKill>(),
+        request::<Ready>(),
+        request::<Disconnect>(),
+    ]
+}

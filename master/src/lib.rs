@@ -1,3 +1,4 @@
 //! Ostler: a master process that keeps a fleet of worker processes running and gives them one typed event bus.
 
 pub mod config;
+pub mod fleet;

@@ -1,0 +1,117 @@
+//! Everything the fleet can want done. The shell performs actions in the order given.
+
+use std::{sync::Arc, time::Duration};
+
+use ostler_bus::{
+    Generation, Slot, WorkerId,
+    vocab::{
+        control::{Answer, OperationFinished},
+        update::{
+            AppFailed, AppResized, UpdateAborted, UpdateFinished, UpdateProgress, UpdateStarted,
+            UpdateSuspended,
+        },
+        worker::{
+            WorkerDisconnected, WorkerDraining, WorkerExited, WorkerOnline, WorkerReady,
+            WorkerSpawned,
+        },
+    },
+};
+
+use super::RequestToken;
+use crate::config::app::{AppDefinition, AppName};
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Start a worker. Answered by `Spawned` or `SpawnFailed`.
+    Spawn(SpawnOrder),
+    /// Send a signal.
+    Signal {
+        /// To which worker.
+        id: WorkerId,
+        /// Signal number.
+        signal: i32,
+        /// To which of its processes.
+        target: SignalTarget,
+    },
+    /// Tell a worker on the bus to finish what it has and go. What follows if it doesn't comes as signals.
+    Drain {
+        /// Which worker.
+        id: WorkerId,
+        /// Why, in words.
+        reason: String,
+        /// How long until the next rung of its kill ladder; `None` if there is none.
+        deadline: Option<Duration>,
+    },
+    /// Answer a command.
+    Answer {
+        /// Which one.
+        request: RequestToken,
+        /// The one answer.
+        answer: Answer,
+    },
+    /// Tell a worker that its going has been noted: its exit will not be taken for a crash.
+    AnswerDisconnect {
+        /// Which worker.
+        id: WorkerId,
+        /// Which of its requests.
+        request: RequestToken,
+    },
+    /// Tell everyone.
+    Publish(FleetEvent),
+    /// Nothing is left to look after: the master may end. Comes once, last.
+    Done {
+        /// The master's exit code: 0 after a graceful stop, 1 after a forced one.
+        code: u8,
+    },
+}
+
+/// Which worker to start, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpawnOrder {
+    /// Its id, new.
+    pub id: WorkerId,
+    /// Its app.
+    pub app: AppName,
+    /// The slot it will hold.
+    pub slot: Slot,
+    /// Its generation.
+    pub generation: Generation,
+    /// That generation's definition. One `Arc` per generation.
+    pub definition: Arc<AppDefinition>,
+}
+
+/// Which of a worker's processes a signal is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalTarget {
+    /// The process that was spawned. Polite signals go to it alone: many programs pass them on to their children
+    /// themselves, and take a second one for "at once".
+    Leader,
+    /// The process the worker named by `MAINPID=`, if it belongs to its process group; else the leader.
+    Main(u32),
+    /// Its whole process group. What can't be refused goes to all.
+    Group,
+}
+
+/// What the fleet tells everyone: the built-in events it is the source of.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    missing_docs,
+    reason = "each variant is the vocabulary's event of the same name, documented there"
+)]
+pub enum FleetEvent {
+    WorkerSpawned(WorkerSpawned),
+    WorkerOnline(WorkerOnline),
+    WorkerReady(WorkerReady),
+    WorkerDraining(WorkerDraining),
+    WorkerDisconnected(WorkerDisconnected),
+    WorkerExited(WorkerExited),
+    UpdateStarted(UpdateStarted),
+    UpdateProgress(UpdateProgress),
+    UpdateFinished(UpdateFinished),
+    UpdateAborted(UpdateAborted),
+    UpdateSuspended(UpdateSuspended),
+    AppResized(AppResized),
+    AppFailed(AppFailed),
+    OperationFinished(OperationFinished),
+}

@@ -1,0 +1,149 @@
+//! Everything that can happen to the fleet.
+//!
+//! Whatever is said about a worker carries its id, which is never used twice: news of a worker that is gone finds
+//! nobody and is dropped by construction. The shell may therefore deliver late, twice, or in any order.
+
+use std::time::Duration;
+
+use ostler_bus::{
+    Generation, WorkerId,
+    vocab::{
+        control::{AppReload, AppScale, AppStart, AppStop, MasterKill},
+        update::WorkerRestartNeeded,
+        worker::ExitStatus,
+    },
+};
+
+use crate::config::app::{AppDefinition, AppName};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// An app was defined. A new one is started; for a known one this is the definition of its next generation, which
+    /// comes with the next update or start (a changed number of instances takes effect at once).
+    Define(AppDefinition),
+    /// A worker made itself heard, or something was learnt of it.
+    Worker {
+        /// Which worker.
+        id: WorkerId,
+        /// What was learnt.
+        news: WorkerNews,
+    },
+    /// Someone wants something done and waits for an [`Answer`](super::Action::Answer).
+    Command {
+        /// Comes back with the answer.
+        request: RequestToken,
+        /// What is wanted.
+        command: Command,
+    },
+    /// Workers should be replaced; nobody waits for an answer.
+    RestartNeeded {
+        /// Which app, and why. Without an app: the worker's own, or all if it wasn't a worker that asked.
+        wish: WorkerRestartNeeded,
+        /// Who asked.
+        by: Requester,
+    },
+    /// A deadline was reached. (Every input lets due deadlines happen; this one does nothing else.)
+    Tick,
+}
+
+/// What the shell learns of one worker.
+///
+/// After [`Action::Spawn`](super::Action::Spawn) comes exactly one of [`Spawned`](Self::Spawned) and
+/// [`SpawnFailed`](Self::SpawnFailed), in bounded time; after `Spawned` exactly one [`Exited`](Self::Exited).
+#[derive(Clone, Debug, PartialEq)]
+pub enum WorkerNews {
+    /// Its program runs.
+    Spawned {
+        /// Its process id.
+        pid: u32,
+    },
+    /// It could not be started.
+    SpawnFailed {
+        /// What failed, and the error.
+        error: String,
+    },
+    /// Its process is gone.
+    Exited(Exit),
+    /// Its inherited bus connection said hello.
+    BusConnected,
+    /// Its bus connection ended.
+    BusClosed,
+    /// It said on the bus that it is ready.
+    SdkReady,
+    /// It said on the bus that it is going of its own accord, and waits for
+    /// [`Action::AnswerDisconnect`](super::Action::AnswerDisconnect).
+    SdkDisconnect {
+        /// Comes back with the answer.
+        request: RequestToken,
+    },
+    /// It sent a notification (`NOTIFY_SOCKET`).
+    Notified(Notification),
+}
+
+/// How a worker's process ended, and what it left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its last lines on standard error, oldest first.
+    pub stderr_tail: Vec<String>,
+    /// What to do about it, where the shell can tell.
+    pub hint: Option<String>,
+}
+
+/// One assignment of a notification datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notification {
+    /// `READY=1`.
+    Ready,
+    /// `STOPPING=1`: it is going of its own accord.
+    Stopping,
+    /// `STATUS=…`: what it says of itself.
+    Status(String),
+    /// `EXTEND_TIMEOUT_USEC=…`: give it at least this long from now. At most an hour in all is granted.
+    ExtendTimeout(Duration),
+    /// `MAINPID=…`: which process of its group takes signals.
+    MainPid(u32),
+    /// Anything else that the fleet only needs to know of because it shows that the worker takes part.
+    Other,
+}
+
+/// What an operator can ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Start a stopped app; try crashed, failed and ended slots again at once.
+    Start(AppStart),
+    /// Stop all workers of an app. Overtakes everything else that goes on with it.
+    Stop(AppStop),
+    /// Replace an app's workers one by one.
+    Reload(AppReload),
+    /// Change an app's size.
+    Scale(AppScale),
+    /// Stop everything and end. Asked again with `force`, everything is killed at once.
+    Kill(MasterKill),
+}
+
+/// Names one request that waits for an answer. The shell makes them up; each is answered exactly once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestToken(pub u64);
+
+/// Who asked for workers to be replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requester {
+    /// A worker.
+    Worker {
+        /// Its id.
+        id: WorkerId,
+        /// Its app.
+        app: AppName,
+        /// Its generation.
+        generation: Generation,
+    },
+    /// Another process on the bus, by the name it gave.
+    Client(String),
+    /// A watched file that changed, by its path.
+    File(String),
+    /// A signal to the master, by its name.
+    Signal(&'static str),
+}

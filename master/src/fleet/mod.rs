@@ -3,19 +3,63 @@
 //! [`Fleet::step`] takes what happened and returns what is to be done; [`Fleet::next_deadline`] says when it wants to
 //! be woken. No I/O, no clock, no randomness but a given seed: the shell around it builds inputs, performs actions, and
 //! feeds back what became of them. That is why the whole fleet can be run through thousands of lives in virtual time.
+//!
+//! ```text
+//!   input ─► commands, lives: note what is wanted, and what is so
+//!                 │
+//!                 ▼
+//!            settle: what is due ─► what must go ─► updates ─► what is missing ─► what has ended ─► actions
+//! ```
+//! State charts: `worker` (a worker's life), `slot` (a place among an app's workers), `update` (a rolling update),
+//! `drain` (the kill ladder).
+//!
+//! What is guaranteed, and checked by the simulation in `sim`:
+//! * An app never has more than its instances and one successor, those on their way out aside.
+//! * An update sends no ready worker away before its successor is ready and has proved itself.
+//! * A slot has at most one current worker.
+//! * After a stop nothing is started until something asks for it.
+//! * Every request is answered once, and every accepted operation ends once.
+//! * [`Fleet::next_deadline`] lies after the step it follows: the fleet never asks to be woken in vain for ever.
 
 mod action;
+mod app;
+mod backoff;
+mod commands;
+mod drain;
+mod guard;
 mod input;
+mod lives;
 mod moment;
+mod mutation;
+mod operations;
+mod readiness;
 mod rng;
+mod settle;
+mod slot;
 mod snapshot;
+mod turn;
+mod update;
+mod worker;
+
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use action::{Action, FleetEvent, SignalTarget, SpawnOrder};
 pub use input::{Command, Exit, Input, Notification, RequestToken, Requester, WorkerNews};
 pub use moment::Moment;
 pub use snapshot::Snapshot;
 
-use rng::Rng;
+use std::collections::BTreeMap;
+
+use ostler_bus::{OpId, WorkerId, vocab::control::Outcome};
+
+use crate::config::app::{AppDefinition, AppName};
+use app::App;
+use turn::{Supplies, Turn};
 
 /// The most workers an app can have. Slots are kept one by one; a slip of the keyboard must not make billions.
 pub const MAX_INSTANCES: u32 = 4096;
@@ -23,7 +67,19 @@ pub const MAX_INSTANCES: u32 = 4096;
 /// All apps and their workers.
 #[derive(Debug)]
 pub struct Fleet {
-    rng: Rng,
+    apps: BTreeMap<AppName, App>,
+    supplies: Supplies,
+    /// Set once the master is to end.
+    ending: Option<Ending>,
+    /// [`Action::Done`] has been given.
+    ended: bool,
+}
+
+/// The end of the master, on its way.
+#[derive(Debug, Default)]
+struct Ending {
+    ops: Vec<OpId>,
+    forced: bool,
 }
 
 impl Fleet {
@@ -31,26 +87,89 @@ impl Fleet {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
-            rng: Rng::new(seed),
+            apps: BTreeMap::new(),
+            supplies: Supplies::new(seed),
+            ending: None,
+            ended: false,
         }
     }
 
-    /// Takes in what happened and decides what is to be done, in this order.
+    /// Takes in what happened and decides what is to be done, in this order. `now` never goes back.
     pub fn step(&mut self, now: Moment, input: Input) -> Vec<Action> {
-        let _ = (now, input, self.rng.unit());
-        Vec::new()
+        let mut turn = Turn::begin(now, std::mem::take(&mut self.supplies));
+        self.take_in(input, &mut turn);
+        for app in self.apps.values_mut() {
+            settle::settle(app, &mut turn);
+        }
+        self.end_if_empty(&mut turn);
+        let (supplies, actions) = turn.end();
+        self.supplies = supplies;
+        actions
     }
 
-    /// When to call [`step`](Self::step) with a [`Tick`](Input::Tick) if nothing happens before.
+    /// When to call [`step`](Self::step) with a [`Tick`](Input::Tick) if nothing happens before. Can lie absurdly far
+    /// away, where a definition says so.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Moment> {
-        None
+        self.apps.values().filter_map(settle::deadline).min()
     }
 
     /// The state of all apps and workers, for status.
     #[must_use]
     pub fn snapshot(&self, now: Moment) -> Snapshot {
-        let _ = now;
-        Snapshot::default()
+        Snapshot::take(self.apps.values(), now)
+    }
+
+    fn take_in(&mut self, input: Input, turn: &mut Turn) {
+        match input {
+            Input::Define(definition) => self.define(definition, turn),
+            Input::Worker { id, news } => self.hear(id, news, turn),
+            Input::Command { request, command } => commands::obey(self, request, command, turn),
+            Input::RestartNeeded { wish, by } => commands::restart_needed(self, wish, &by, turn),
+            Input::Tick => {}
+        }
+    }
+
+    fn define(&mut self, definition: AppDefinition, turn: &mut Turn) {
+        if self.ending.is_some() {
+            return;
+        }
+        match self.apps.get_mut(&definition.name) {
+            Some(app) => app.redefine(definition, turn),
+            None => {
+                self.apps
+                    .insert(definition.name.clone(), App::new(definition));
+            }
+        }
+    }
+
+    fn hear(&mut self, id: WorkerId, news: WorkerNews, turn: &mut Turn) {
+        if let Some(app) = self
+            .apps
+            .values_mut()
+            .find(|app| app.workers.contains_key(&id))
+        {
+            lives::hear(app, id, news, turn);
+        } else if let WorkerNews::SdkDisconnect { request } = news {
+            // It is gone already; whoever asked is answered all the same.
+            turn.act(Action::AnswerDisconnect { id, request });
+        }
+    }
+
+    /// The master may end when it was told to and no worker is left.
+    fn end_if_empty(&mut self, turn: &mut Turn) {
+        let Some(ending) = &mut self.ending else {
+            return;
+        };
+        if self.ended || self.apps.values().any(|app| !app.workers.is_empty()) {
+            return;
+        }
+        self.ended = true;
+        for op in ending.ops.drain(..) {
+            operations::pay(op, Outcome::Done, turn);
+        }
+        turn.act(Action::Done {
+            code: u8::from(ending.forced),
+        });
     }
 }

@@ -2,7 +2,7 @@
 //! hangs on it.
 
 /// A seeded generator.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Rng(u64);
 
 impl Rng {

@@ -1,0 +1,361 @@
+//! What operators ask for: each request is answered at once, exactly once, and what was accepted ends exactly once.
+//!
+//! A stop overtakes whatever else is going on with an app, and ending the master overtakes everything. A start overtakes
+//! a stop that hasn't ended, a change of size the one before. Updates wait for each other.
+
+use ostler_bus::{
+    OpId,
+    vocab::{
+        control::{
+            Answer, AppReload, AppScale, AppStart, AppStop, MasterKill, Outcome, RefusalKind,
+            ScaleTo,
+        },
+        update::{UpdateSuspended, WorkerRestartNeeded},
+    },
+};
+
+use super::{
+    Action, Command, Ending, Fleet, FleetEvent, MAX_INSTANCES, RequestToken, Requester,
+    app::{App, Errand, Goal, Wait},
+    drain,
+    guard::{self, Asker, Ruling},
+    mutation::Mutation,
+    operations::pay,
+    turn::Turn,
+    update::{self, GivenUp},
+};
+use crate::config::app::AppName;
+
+/// Why a command is refused.
+#[derive(Debug)]
+struct Refusal {
+    kind: RefusalKind,
+    reason: String,
+}
+
+impl Refusal {
+    fn invalid(reason: impl Into<String>) -> Self {
+        Self {
+            kind: RefusalKind::Invalid,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Carries out a command, or refuses it.
+pub(super) fn obey(fleet: &mut Fleet, request: RequestToken, command: Command, turn: &mut Turn) {
+    let ending = fleet.ending.is_some();
+    let result = match command {
+        Command::Kill(MasterKill { force }) => kill(fleet, request, force, turn),
+        _ if ending => Err(Refusal {
+            kind: RefusalKind::Stopping,
+            reason: "the master is stopping".into(),
+        }),
+        Command::Start(AppStart { app }) => start(fleet, request, app.as_deref(), turn),
+        Command::Stop(AppStop { app }) => stop(fleet, request, app.as_deref(), turn),
+        Command::Reload(reload) => self::reload(fleet, request, reload, turn),
+        Command::Scale(scale) => self::scale(fleet, request, &scale, turn),
+    };
+    if let Err(Refusal { kind, reason }) = result {
+        turn.act(Action::Answer {
+            request,
+            answer: Answer::Refused { kind, reason },
+        });
+    }
+}
+
+/// Accepts a request that so many apps owe an outcome to.
+fn accept(request: RequestToken, owed: usize, turn: &mut Turn) -> OpId {
+    let op = turn.operations().begin(owed);
+    turn.act(Action::Answer {
+        request,
+        answer: Answer::Accepted { op },
+    });
+    op
+}
+
+/// The apps a command names.
+fn select(fleet: &Fleet, app: Option<&str>) -> Result<Vec<AppName>, Refusal> {
+    let unknown = |reason: String| Refusal {
+        kind: RefusalKind::UnknownName,
+        reason,
+    };
+    match app {
+        None if fleet.apps.is_empty() => Err(unknown("there are no apps".into())),
+        None => Ok(fleet.apps.keys().cloned().collect()),
+        Some(name) => match AppName::new(name)
+            .ok()
+            .filter(|name| fleet.apps.contains_key(name))
+        {
+            Some(name) => Ok(vec![name]),
+            None => {
+                let known: Vec<&str> = fleet.apps.keys().map(AppName::as_str).collect();
+                Err(unknown(format!(
+                    "there is no app {name:?}; there are: {}",
+                    known.join(", ")
+                )))
+            }
+        },
+    }
+}
+
+/// Those of the selected apps that `fits`, or the refusal if there are none.
+fn select_fitting(
+    fleet: &Fleet,
+    app: Option<&str>,
+    fits: impl Fn(&App) -> bool,
+    otherwise: &str,
+) -> Result<Vec<AppName>, Refusal> {
+    let mut names = select(fleet, app)?;
+    names.retain(|name| fleet.apps.get(name).is_some_and(&fits));
+    match (names.is_empty(), app) {
+        (false, _) => Ok(names),
+        (true, Some(app)) => Err(Refusal::invalid(format!("{app} {otherwise}"))),
+        (true, None) => Err(Refusal::invalid(format!("every app {otherwise}"))),
+    }
+}
+
+fn start(
+    fleet: &mut Fleet,
+    request: RequestToken,
+    app: Option<&str>,
+    turn: &mut Turn,
+) -> Result<(), Refusal> {
+    let names = select_fitting(
+        fleet,
+        app,
+        |app| app.size > 0,
+        "has 0 instances; use `scale` to give it some",
+    )?;
+    let op = accept(request, names.len(), turn);
+    for name in names {
+        let Some(app) = fleet.apps.get_mut(&name) else {
+            continue;
+        };
+        app.overtake_waits("start", &[Errand::Stop], turn);
+        if !std::mem::replace(&mut app.wanted, true) {
+            app.serving = app.next_generation();
+        }
+        for slot in app.slots.values_mut() {
+            slot.try_again();
+        }
+        let goal = Goal::Started {
+            slots: 0..app.size,
+            since: turn.number(),
+        };
+        app.waits.push(Wait {
+            op,
+            errand: Errand::Start,
+            goal,
+        });
+    }
+    Ok(())
+}
+
+fn stop(
+    fleet: &mut Fleet,
+    request: RequestToken,
+    app: Option<&str>,
+    turn: &mut Turn,
+) -> Result<(), Refusal> {
+    let names = select(fleet, app)?;
+    let op = accept(request, names.len(), turn);
+    for name in names {
+        let Some(app) = fleet.apps.get_mut(&name) else {
+            continue;
+        };
+        want_nothing(app, "stop", turn);
+        app.waits.push(Wait {
+            op,
+            errand: Errand::Stop,
+            goal: Goal::Stopped,
+        });
+    }
+    Ok(())
+}
+
+/// From now on the app should not run.
+fn want_nothing(app: &mut App, by: &str, turn: &mut Turn) {
+    app.wanted = false;
+    app.overtake_waits(by, &[Errand::Start, Errand::Scale], turn);
+    update::give_up(app, GivenUp::Overtaken(by), turn);
+    update::drop_pending(app, by, turn);
+}
+
+fn reload(
+    fleet: &mut Fleet,
+    request: RequestToken,
+    reload: AppReload,
+    turn: &mut Turn,
+) -> Result<(), Refusal> {
+    let running = |app: &App| app.wanted && app.size > 0;
+    let names = select_fitting(
+        fleet,
+        reload.app.as_deref(),
+        running,
+        "is stopped; use `start`",
+    )?;
+    let reason = reload.reason.as_deref().unwrap_or("reload");
+    let joins = names
+        .iter()
+        .any(|name| fleet.apps.get(name).is_some_and(|app| app.update.is_some()));
+    let op = if joins && turn.mutated(Mutation::ForgetReply) {
+        turn.operations().begin(names.len())
+    } else {
+        accept(request, names.len(), turn)
+    };
+    for name in names {
+        let Some(app) = fleet.apps.get_mut(&name) else {
+            continue;
+        };
+        if reload.now {
+            update::give_up(app, GivenUp::Overtaken("reload --now"), turn);
+        }
+        update::ask(app, Some(op), reason, Asker::Outside, turn);
+    }
+    Ok(())
+}
+
+fn scale(
+    fleet: &mut Fleet,
+    request: RequestToken,
+    scale: &AppScale,
+    turn: &mut Turn,
+) -> Result<(), Refusal> {
+    let name = select(fleet, Some(&scale.app))?.remove(0);
+    let Some(app) = fleet.apps.get_mut(&name) else {
+        return Ok(());
+    };
+    let from = app.size;
+    let to = match scale.to {
+        ScaleTo::Exactly(to) => to,
+        ScaleTo::More(more) => from.saturating_add(more),
+        ScaleTo::Fewer(fewer) => from.saturating_sub(fewer),
+    };
+    if to > MAX_INSTANCES {
+        return Err(Refusal::invalid(format!(
+            "{to} instances are too many; the most is {MAX_INSTANCES}"
+        )));
+    }
+    if to == from {
+        return Err(Refusal::invalid(format!(
+            "{name} has {from} instances already; nothing to do"
+        )));
+    }
+    let op = accept(request, 1, turn);
+    app.resize(to, turn);
+    if !app.wanted {
+        pay(op, Outcome::Done, turn);
+        return Ok(());
+    }
+    let goal = if to > from {
+        Goal::Started {
+            slots: from..to,
+            since: turn.number(),
+        }
+    } else {
+        Goal::Shrunk
+    };
+    app.waits.push(Wait {
+        op,
+        errand: Errand::Scale,
+        goal,
+    });
+    Ok(())
+}
+
+fn kill(
+    fleet: &mut Fleet,
+    request: RequestToken,
+    force: bool,
+    turn: &mut Turn,
+) -> Result<(), Refusal> {
+    if fleet.ended {
+        return Err(Refusal {
+            kind: RefusalKind::Stopping,
+            reason: "the master has stopped".into(),
+        });
+    }
+    let op = accept(request, 1, turn);
+    let ending = fleet.ending.get_or_insert_with(Ending::default);
+    ending.ops.push(op);
+    ending.forced |= force;
+    for app in fleet.apps.values_mut() {
+        want_nothing(app, "kill", turn);
+        if force {
+            for worker in app.workers.values_mut() {
+                drain::kill(worker, &app.name, turn);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Someone says that workers should be replaced.
+pub(super) fn restart_needed(
+    fleet: &mut Fleet,
+    wish: WorkerRestartNeeded,
+    by: &Requester,
+    turn: &mut Turn,
+) {
+    if fleet.ending.is_some() {
+        return;
+    }
+    let reason = wish.reason.unwrap_or_else(|| in_words(by));
+    let wanted = match (&wish.app, by) {
+        (Some(name), _) => AppName::new(name).ok(),
+        (None, Requester::Worker { app, .. }) => Some(app.clone()),
+        (None, Requester::Client(_) | Requester::File(_) | Requester::Signal(_)) => None,
+    };
+    let all = wish.app.is_none() && wanted.is_none();
+    for app in fleet
+        .apps
+        .values_mut()
+        .filter(|app| all || wanted.as_ref() == Some(&app.name))
+    {
+        if app.wanted && app.size > 0 {
+            ask_unless_suspended(app, by, &reason, turn);
+        }
+    }
+}
+
+fn ask_unless_suspended(app: &mut App, by: &Requester, reason: &str, turn: &mut Turn) {
+    let asker = match by {
+        Requester::Worker {
+            app: own,
+            generation,
+            ..
+        } if *own == app.name => Asker::Own(*generation),
+        Requester::Worker { .. }
+        | Requester::Client(_)
+        | Requester::File(_)
+        | Requester::Signal(_) => Asker::Outside,
+    };
+    let ruling = match asker {
+        Asker::Own(generation) => app.guard.rule(turn.now, generation),
+        Asker::Outside => Ruling::Admit,
+    };
+    match ruling {
+        Ruling::Admit => update::ask(app, None, reason, asker, turn),
+        Ruling::Suspend => {
+            let minutes = guard::WINDOW.as_secs() / 60;
+            let reason = format!(
+                "each new generation asked for the next; what this app's workers ask for is ignored for {minutes} min"
+            );
+            turn.publish(FleetEvent::UpdateSuspended(UpdateSuspended {
+                app: app.name.to_string(),
+                reason,
+            }));
+        }
+        Ruling::Ignore => {}
+    }
+}
+
+fn in_words(by: &Requester) -> String {
+    match by {
+        Requester::Worker { id, .. } => format!("asked for by worker {id}"),
+        Requester::Client(name) => format!("asked for by {name}"),
+        Requester::File(path) => format!("file changed: {path}"),
+        Requester::Signal(name) => (*name).to_owned(),
+    }
+}

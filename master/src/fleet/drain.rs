@@ -1,0 +1,240 @@
+//! How a worker is made to go: the kill ladder.
+//!
+//! ```text
+//!  told to go ─► rung 0: the drain message if it is on the bus, else the rung's signal
+//!                  │ wait over
+//!                  ▼
+//!                rung 1, 2, …: its signal ─► … ─► KILL to the whole group
+//! ```
+//! The ladder ends as soon as the worker exits. One that leaves of its own accord gets the first rung's wait for it
+//! before the ladder begins. A worker that is told to go before its process exists gets the first rung when it does.
+//! A ladder that would end in waiting ends in KILL all the same.
+
+use std::time::Duration;
+
+use ostler_bus::vocab::worker::WorkerDraining;
+
+use super::{
+    Action, FleetEvent, Moment, SignalTarget,
+    turn::Turn,
+    worker::{Bus, Phase, Worker},
+};
+use crate::config::app::{AppName, Rung};
+
+const SIGKILL: i32 = 9;
+
+/// How long a worker that goes of its own accord may take where the ladder's first rung doesn't say.
+const OWN_PACE: Duration = Duration::from_secs(30);
+
+/// The most a worker can extend its own deadlines by, in all.
+pub(super) const MAX_EXTENSION: Duration = Duration::from_secs(3600);
+
+/// Why a worker goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Its successor has taken over.
+    Update,
+    /// The update it was brought up for was given up.
+    UpdateGivenUp,
+    /// Its app is stopped.
+    Stop,
+    /// Its slot is no longer wanted.
+    Scale,
+    /// The master ends.
+    Kill,
+    /// It said so itself.
+    Own,
+    /// It was not ready in time.
+    StartTimeout,
+}
+
+impl Cause {
+    /// Whether its exit was asked for, by us or by itself: then it is no crash.
+    pub(super) fn voluntary(self) -> bool {
+        match self {
+            Self::Update
+            | Self::UpdateGivenUp
+            | Self::Stop
+            | Self::Scale
+            | Self::Kill
+            | Self::Own => true,
+            Self::StartTimeout => false,
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Update => "update",
+            Self::UpdateGivenUp => "update given up",
+            Self::Stop => "stop",
+            Self::Scale => "scale",
+            Self::Kill => "kill",
+            Self::Own => "its own wish",
+            Self::StartTimeout => "not ready in time",
+        }
+    }
+}
+
+/// A worker on its way out.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) cause: Cause,
+    pub(super) was_ready: bool,
+    began: Moment,
+    /// The next rung, and when its turn comes; `None` when there is none, or no process yet.
+    next: usize,
+    at: Option<Moment>,
+    /// Only KILL counts.
+    forced: bool,
+}
+
+impl Leaving {
+    /// When the next rung's turn comes.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        self.at
+    }
+
+    /// Whether it is past asking: "stopping" rather than "draining".
+    pub(super) fn insisting(&self) -> bool {
+        self.forced || self.next > 1 || !self.was_ready
+    }
+
+    /// Puts off the next rung, within reason.
+    pub(super) fn extend(&mut self, now: Moment, by: Duration) {
+        if !self.forced
+            && let Some(at) = self.at
+        {
+            self.at = Some(at.max((now + by).min(self.began + MAX_EXTENSION)));
+        }
+    }
+}
+
+/// Tells a worker to go, unless it is going already.
+pub(super) fn send_away(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) {
+    if begin(worker, app, cause, turn) && worker.pid.is_some() {
+        climb(worker, turn);
+    }
+}
+
+/// A worker said that it is going: it gets a while before it is made to.
+pub(super) fn let_go(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
+    if !begin(worker, app, Cause::Own, turn) {
+        return;
+    }
+    let pace = worker
+        .definition
+        .kill_ladder
+        .first()
+        .and_then(|rung| rung.wait)
+        .unwrap_or(OWN_PACE);
+    if let Phase::Leaving(leaving) = &mut worker.phase {
+        leaving.at = Some(turn.now + pace);
+    }
+}
+
+/// Kills a worker at once, wherever it is on its ladder.
+pub(super) fn kill(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
+    begin(worker, app, Cause::Kill, turn);
+    let Phase::Leaving(leaving) = &mut worker.phase else {
+        return;
+    };
+    let first_time = !std::mem::replace(&mut leaving.forced, true);
+    if first_time && worker.pid.is_some() {
+        climb(worker, turn);
+    }
+}
+
+/// The process exists now: if it was told to go before, this is when it hears.
+pub(super) fn spawned(worker: &mut Worker, turn: &mut Turn) {
+    if worker.leaving().is_some_and(|leaving| leaving.at.is_none()) {
+        climb(worker, turn);
+    }
+}
+
+/// Goes on to the next rung, as often as its turn has come.
+pub(super) fn climb_if_due(worker: &mut Worker, turn: &mut Turn) {
+    while worker
+        .leaving()
+        .and_then(Leaving::deadline)
+        .is_some_and(|at| at <= turn.now)
+    {
+        climb(worker, turn);
+    }
+}
+
+/// Begins a leave; false if it had begun.
+fn begin(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) -> bool {
+    if worker.leaving().is_some() {
+        return false;
+    }
+    let was_ready = worker.is_ready();
+    worker.phase = Phase::Leaving(Leaving {
+        cause,
+        was_ready,
+        began: turn.now,
+        next: 0,
+        at: None,
+        forced: false,
+    });
+    let reason = cause.in_words().to_owned();
+    turn.publish(FleetEvent::WorkerDraining(WorkerDraining {
+        worker: worker.reference(app),
+        reason,
+    }));
+    true
+}
+
+/// Takes the next rung.
+fn climb(worker: &mut Worker, turn: &mut Turn) {
+    let (id, main, on_bus) = (worker.id, worker.main_pid, worker.bus == Bus::Connected);
+    let Phase::Leaving(leaving) = &mut worker.phase else {
+        return;
+    };
+    let step = leaving.next;
+    leaving.at = None;
+    if leaving.forced {
+        turn.act(Action::Signal {
+            id,
+            signal: SIGKILL,
+            target: SignalTarget::Group,
+        });
+        return;
+    }
+    let Some(rung) = rung(&worker.definition.kill_ladder, step) else {
+        return;
+    };
+    leaving.next = step + 1;
+    leaving.at = rung.wait.map(|wait| turn.now + wait);
+    if step == 0 && on_bus && rung.signal != SIGKILL {
+        turn.act(Action::Drain {
+            id,
+            reason: leaving.cause.in_words().to_owned(),
+            deadline: rung.wait,
+        });
+        return;
+    }
+    let target = match (rung.signal, main) {
+        (SIGKILL, _) => SignalTarget::Group,
+        (_, Some(pid)) => SignalTarget::Main(pid),
+        (_, None) => SignalTarget::Leader,
+    };
+    turn.act(Action::Signal {
+        id,
+        signal: rung.signal,
+        target,
+    });
+}
+
+/// The rung to take at this step, with KILL after a last one that is neither KILL nor patient for ever.
+fn rung(ladder: &[Rung], step: usize) -> Option<Rung> {
+    if let Some(rung) = ladder.get(step) {
+        return Some(rung.clone());
+    }
+    let open = ladder
+        .last()
+        .is_none_or(|last| last.wait.is_some() && last.signal != SIGKILL);
+    (open && step == ladder.len()).then_some(Rung {
+        signal: SIGKILL,
+        wait: None,
+    })
+}

@@ -1,0 +1,185 @@
+//! Brings an app from what is so to what is wanted: called after every input, for every app.
+//!
+//! Order: what is due happens to workers; what isn't wanted is sent away; updates go on; slots that want a worker get
+//! one; operations whose goal is reached end. A second call at the same moment does nothing.
+
+use ostler_bus::{Slot as SlotNumber, WorkerId};
+
+use super::{
+    Moment,
+    app::App,
+    drain::{self, Cause},
+    lives,
+    mutation::Mutation,
+    operations::pay,
+    readiness,
+    slot::{Slot, SlotState},
+    turn::Turn,
+    update,
+    worker::{Occasion, Phase, Worker},
+};
+
+/// Does all there is to do now.
+pub(super) fn settle(app: &mut App, turn: &mut Turn) {
+    for worker in app.workers.values_mut() {
+        pass_time(worker, &app.name, turn);
+    }
+    retire(app, turn);
+    make_slots(app, turn);
+    update::advance(app, turn);
+    retry(app, turn);
+    fill(app, turn);
+    end_waits(app, turn);
+}
+
+/// When something will be due by itself.
+pub(super) fn deadline(app: &App) -> Option<Moment> {
+    let workers = app.workers.values().filter_map(worker_deadline);
+    let slots = app.slots.values().filter_map(Slot::retry_at);
+    workers.chain(slots).chain(update::deadline(app)).min()
+}
+
+fn worker_deadline(worker: &Worker) -> Option<Moment> {
+    match &worker.phase {
+        Phase::Starting { deadline } => deadline
+            .iter()
+            .copied()
+            .chain(readiness::ready_without_word(worker))
+            .min(),
+        Phase::Ready { .. } => None,
+        Phase::Leaving(leaving) => leaving.deadline(),
+    }
+}
+
+/// What is due happens to a worker.
+fn pass_time(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut Turn) {
+    match &worker.phase {
+        Phase::Starting { deadline } => {
+            let late = deadline.is_some_and(|at| at <= turn.now);
+            let lives = readiness::ready_without_word(worker).is_some_and(|at| at <= turn.now);
+            if lives {
+                let assumed = worker.definition.ready == crate::config::app::Readiness::Auto;
+                lives::ready(worker, app, assumed, turn);
+            } else if late {
+                drain::send_away(worker, app, Cause::StartTimeout, turn);
+            }
+        }
+        Phase::Ready { .. } => {}
+        Phase::Leaving(_) => drain::climb_if_due(worker, turn),
+    }
+}
+
+/// Sends away what isn't wanted, highest slots first, and forgets slots that are neither wanted nor held.
+fn retire(app: &mut App, turn: &mut Turn) {
+    let unwanted: Vec<SlotNumber> = app
+        .slots
+        .keys()
+        .rev()
+        .copied()
+        .filter(|slot| !app.wants(*slot, turn))
+        .collect();
+    let cause = if app.wanted {
+        Cause::Scale
+    } else {
+        Cause::Stop
+    };
+    for number in unwanted {
+        let Some(slot) = app.slots.get_mut(&number) else {
+            continue;
+        };
+        match slot.holder().and_then(|id| app.workers.get_mut(&id)) {
+            Some(worker) => drain::send_away(worker, &app.name, cause, turn),
+            None if number.0 >= app.size => {
+                app.slots.remove(&number);
+            }
+            None => slot.state = SlotState::Stopped,
+        }
+        drop_trial(app, number, cause, turn);
+    }
+}
+
+/// A successor for a slot that is no longer wanted isn't either.
+fn drop_trial(app: &mut App, slot: SlotNumber, cause: Cause, turn: &mut Turn) {
+    let Some(update) = &mut app.update else {
+        return;
+    };
+    if let Some(trial) = update.trial.take_if(|trial| trial.slot == slot)
+        && let Some(worker) = app.workers.get_mut(&trial.successor)
+    {
+        drain::send_away(worker, &app.name, cause, turn);
+    }
+}
+
+/// Makes the slots that are wanted and aren't there.
+fn make_slots(app: &mut App, turn: &Turn) {
+    let mut number = SlotNumber(0);
+    while app.wants(number, turn) {
+        if !app.slots.contains_key(&number) {
+            let (generation, definition) = app.filling();
+            app.slots.insert(number, Slot::new(generation, definition));
+        }
+        number.0 += 1;
+    }
+}
+
+/// Tries crashed and failed slots again whose time has come.
+fn retry(app: &mut App, turn: &mut Turn) {
+    if turn.mutated(Mutation::NeverLeaveBackoff) {
+        return;
+    }
+    let due = |slot: &Slot| slot.retry_at().is_some_and(|at| at <= turn.now);
+    let due: Vec<SlotNumber> = app
+        .slots
+        .iter()
+        .filter(|(_, slot)| due(slot))
+        .map(|(number, _)| *number)
+        .collect();
+    for number in due {
+        let Some(slot) = app.slots.get(&number) else {
+            continue;
+        };
+        let generation = (slot.generation, std::sync::Arc::clone(&slot.definition));
+        let id = app.spawn(number, generation, Occasion::Respawn, turn);
+        hold(app, number, id);
+    }
+}
+
+/// Fills the lowest vacant slot, unless one filled before is still starting: each is ready before the next.
+fn fill(app: &mut App, turn: &mut Turn) {
+    if app
+        .workers
+        .values()
+        .any(|worker| worker.occasion == Occasion::Fill && worker.is_starting())
+    {
+        return;
+    }
+    let mut slots = app.slots.iter();
+    let Some(number) = slots
+        .find(|(_, slot)| slot.state == SlotState::Vacant)
+        .map(|(number, _)| *number)
+    else {
+        return;
+    };
+    let generation = app.filling();
+    if let Some(slot) = app.slots.get_mut(&number) {
+        slot.adopt(generation.0, &generation.1);
+    }
+    let id = app.spawn(number, generation, Occasion::Fill, turn);
+    hold(app, number, id);
+}
+
+fn hold(app: &mut App, number: SlotNumber, id: WorkerId) {
+    if let Some(slot) = app.slots.get_mut(&number) {
+        slot.state = SlotState::Held(id);
+    }
+}
+
+/// Ends the operations whose goal is reached.
+fn end_waits(app: &mut App, turn: &mut Turn) {
+    for wait in std::mem::take(&mut app.waits) {
+        match app.reached(&wait.goal) {
+            Some(outcome) => pay(wait.op, outcome, turn),
+            None => app.waits.push(wait),
+        }
+    }
+}

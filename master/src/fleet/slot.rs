@@ -1,0 +1,114 @@
+//! A slot: the place of a worker within its app, which outlives the workers that hold it one after the other.
+//!
+//! ```text
+//!            spawn                exit: crash after min_uptime, or left by itself
+//!  vacant ─────────► held ───────────────────────────────────────► backoff (due at once)
+//!    ▲                 │ ├─ failed start or early crash ──────────► backoff ──due──► held
+//!    │ app.start       │ ├─ too many of those ────────────────────► failed ──5 min─► held
+//!    │                 │ ├─ exit code of `stop_exit_codes` ───────► ended
+//!    └── stopped ◄─────┘ └─ the app was stopped ──────────────────► stopped
+//! ```
+//! During an update the successor does not hold the slot until it has proved itself; then its predecessor lets go of
+//! it and drains as nobody's holder. So a slot never has two current workers.
+
+use std::sync::Arc;
+
+use ostler_bus::{Generation, WorkerId};
+
+use super::{Moment, backoff::Failures};
+use crate::config::app::AppDefinition;
+
+/// A slot.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) state: SlotState,
+    /// The generation its worker is of; while it has none, the one it will be tried with.
+    pub(super) generation: Generation,
+    /// That generation's definition: a crash respawns what crashed, not what came after.
+    pub(super) definition: Arc<AppDefinition>,
+    pub(super) failures: Failures,
+    /// The step and the text of its last failure.
+    pub(super) last_failure: Option<(u64, String)>,
+    pub(super) last_exit: Option<String>,
+    /// Unplanned restarts.
+    pub(super) restarts: u32,
+}
+
+/// What a slot has or waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotState {
+    /// It wants a worker, when its turn comes.
+    Vacant,
+    /// It has one.
+    Held(WorkerId),
+    /// Its worker is tried again then.
+    Backoff {
+        /// When.
+        until: Moment,
+    },
+    /// Its worker failed too often.
+    Failed {
+        /// When it is tried again all the same.
+        until: Moment,
+    },
+    /// Its worker ended with an exit code that means: for good.
+    Ended,
+    /// Its app is stopped.
+    Stopped,
+}
+
+impl Slot {
+    pub(super) fn new(generation: Generation, definition: Arc<AppDefinition>) -> Self {
+        Self {
+            state: SlotState::Vacant,
+            generation,
+            definition,
+            failures: Failures::default(),
+            last_failure: None,
+            last_exit: None,
+            restarts: 0,
+        }
+    }
+
+    pub(super) fn holder(&self) -> Option<WorkerId> {
+        match self.state {
+            SlotState::Held(id) => Some(id),
+            SlotState::Vacant
+            | SlotState::Backoff { .. }
+            | SlotState::Failed { .. }
+            | SlotState::Ended
+            | SlotState::Stopped => None,
+        }
+    }
+
+    /// When it is tried again by itself.
+    pub(super) fn retry_at(&self) -> Option<Moment> {
+        match self.state {
+            SlotState::Backoff { until } | SlotState::Failed { until } => Some(until),
+            SlotState::Vacant | SlotState::Held(_) | SlotState::Ended | SlotState::Stopped => None,
+        }
+    }
+
+    /// Forgets its failures and, if it has no worker, wants one now.
+    pub(super) fn try_again(&mut self) {
+        self.failures = Failures::default();
+        match self.state {
+            SlotState::Held(_) | SlotState::Vacant => {}
+            SlotState::Backoff { .. }
+            | SlotState::Failed { .. }
+            | SlotState::Ended
+            | SlotState::Stopped => {
+                self.state = SlotState::Vacant;
+            }
+        }
+    }
+
+    /// Goes over to another generation, whose failures are its own.
+    pub(super) fn adopt(&mut self, generation: Generation, definition: &Arc<AppDefinition>) {
+        if self.generation != generation {
+            self.failures = Failures::default();
+            self.generation = generation;
+        }
+        self.definition = Arc::clone(definition);
+    }
+}

@@ -1,0 +1,440 @@
+//! Rolling updates: one new worker first, and no old one goes before its successor has proved itself.
+//!
+//! ```text
+//!  asked ─► pending ─► begin ─► trial of the next slot ◄───────────────────────────┐
+//!             ▲                   │ successor starting ─► ready, watched ─► takes over: predecessor drains
+//!   asked during an update        │                                                │ no slot left
+//!   joins the one pending         └─ successor fails ─► aborted, old kept          ▼
+//!   update                                                            wait for the drained ─► finished
+//! ```
+//! * The first successor is the canary and is watched for `canary_healthy`, the others for `min_healthy`.
+//! * Steps don't wait for drains, but never are there more than `max_draining` of them.
+//! * An update's definition is fixed when it begins; whatever is asked for later begins afterwards. Requests are joined
+//!   with the *pending* update only: joined with the running one, a deploy would be lost.
+//! * A new worker that fails a start or crashes early gives the update up, whether it has taken over yet or not, as long
+//!   as there are old ones left to keep.
+
+use std::{sync::Arc, time::Duration};
+
+use ostler_bus::{
+    Generation, OpId, Slot as SlotNumber, WorkerId,
+    vocab::{
+        control::Outcome,
+        update::{UpdateAborted, UpdateFinished, UpdateProgress, UpdateStarted, UpdateStep},
+    },
+};
+
+use super::{
+    FleetEvent, Moment,
+    app::App,
+    drain::{self, Cause},
+    guard::Asker,
+    mutation::Mutation,
+    operations::pay,
+    readiness,
+    slot::SlotState,
+    turn::Turn,
+    worker::{Occasion, Phase, Worker, millis},
+};
+use crate::config::app::AppDefinition;
+
+/// How long the abort of an update waits for the last words of a successor that was not ready in time.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// An update under way.
+#[derive(Debug)]
+pub(super) struct Update {
+    pub(super) generation: Generation,
+    pub(super) definition: Arc<AppDefinition>,
+    /// How many slots have been taken over.
+    pub(super) done: u32,
+    pub(super) trial: Option<Trial>,
+    ops: Vec<OpId>,
+    began: Moment,
+}
+
+/// A successor on trial.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) slot: SlotNumber,
+    pub(super) successor: WorkerId,
+    stage: Stage,
+}
+
+/// How far a trial is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Not ready yet.
+    Starting,
+    /// Ready, and being watched.
+    Watched,
+    /// Not ready in time: the update is given up when it has exited, or then.
+    Late(Moment),
+}
+
+/// The update that comes next.
+#[derive(Debug)]
+pub(super) struct Pending {
+    ops: Vec<OpId>,
+    reason: String,
+    asker: Asker,
+}
+
+/// How an update ends that doesn't finish.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum GivenUp<'a> {
+    /// Its new workers are no good.
+    Failed(&'a str),
+    /// A command came in between.
+    Overtaken(&'a str),
+}
+
+/// Asks for an update; it begins when none is running.
+pub(super) fn ask(app: &mut App, op: Option<OpId>, reason: &str, asker: Asker, turn: &Turn) {
+    if turn.mutated(Mutation::MergeIntoRunning)
+        && let Some(update) = &mut app.update
+    {
+        update.ops.extend(op);
+        return;
+    }
+    match &mut app.pending {
+        Some(pending) => {
+            pending.ops.extend(op);
+            pending.asker = pending.asker.max(asker);
+        }
+        None => {
+            app.pending = Some(Pending {
+                ops: op.into_iter().collect(),
+                reason: reason.to_owned(),
+                asker,
+            })
+        }
+    }
+}
+
+/// Does whatever can be done about updates now.
+pub(super) fn advance(app: &mut App, turn: &mut Turn) {
+    loop {
+        if app.update.is_none() && !begin(app, turn) {
+            return;
+        }
+        while step(app, turn) {}
+        if app.update.is_some() {
+            return;
+        }
+    }
+}
+
+/// When [`advance`] wants to be called.
+pub(super) fn deadline(app: &App) -> Option<Moment> {
+    let update = app.update.as_ref()?;
+    let trial = update.trial.as_ref()?;
+    match trial.stage {
+        Stage::Late(until) => Some(until),
+        Stage::Starting => None,
+        Stage::Watched if drains_full(app) => None,
+        Stage::Watched => app
+            .workers
+            .get(&trial.successor)
+            .and_then(|worker| proven_at(update, worker)),
+    }
+}
+
+/// Gives the running update up: workers not yet replaced serve on.
+pub(super) fn give_up(app: &mut App, why: GivenUp<'_>, turn: &mut Turn) {
+    let Some(update) = app.update.take() else {
+        return;
+    };
+    if let Some(worker) = update
+        .trial
+        .and_then(|trial| app.workers.get_mut(&trial.successor))
+    {
+        drain::send_away(worker, &app.name, Cause::UpdateGivenUp, turn);
+    }
+    let (outcome, reason) = match why {
+        GivenUp::Failed(why) => (Outcome::Failed(why.to_owned()), why.to_owned()),
+        GivenUp::Overtaken(by) => (
+            Outcome::Superseded(by.to_owned()),
+            format!("overtaken by {by}"),
+        ),
+    };
+    app.last_update = Some(format!(
+        "generation {} given up: {reason}",
+        update.generation
+    ));
+    turn.publish(FleetEvent::UpdateAborted(UpdateAborted {
+        app: app.name.to_string(),
+        generation: update.generation,
+        reason,
+        replaced: update.done,
+    }));
+    for op in update.ops {
+        pay(op, outcome.clone(), turn);
+    }
+}
+
+/// Forgets the pending update.
+pub(super) fn drop_pending(app: &mut App, by: &str, turn: &mut Turn) {
+    for op in app
+        .pending
+        .take()
+        .map(|pending| pending.ops)
+        .unwrap_or_default()
+    {
+        pay(op, Outcome::Superseded(by.to_owned()), turn);
+    }
+}
+
+/// Whether this worker is the successor on trial.
+pub(super) fn is_successor(app: &App, id: WorkerId) -> bool {
+    let trial = app.update.as_ref().and_then(|update| update.trial.as_ref());
+    trial.is_some_and(|trial| trial.successor == id)
+}
+
+/// The successor on trial is gone.
+pub(super) fn successor_exited(app: &mut App, why: &str, turn: &mut Turn) {
+    give_up(app, GivenUp::Failed(why), turn);
+}
+
+/// A worker that holds its slot has failed; if it is of the generation being brought up, that is no good.
+pub(super) fn newcomer_failed(app: &mut App, worker: &Worker, why: &str, turn: &mut Turn) {
+    let concerns = app
+        .update
+        .as_ref()
+        .is_some_and(|update| update.generation == worker.generation);
+    if concerns && next_slot(app).is_some() {
+        give_up(app, GivenUp::Failed(why), turn);
+    }
+}
+
+/// A worker other than the successor is gone; perhaps it was one that had been replaced.
+pub(super) fn predecessor_exited(app: &App, worker: &Worker, turn: &mut Turn) {
+    if worker
+        .leaving()
+        .is_some_and(|leaving| leaving.cause == Cause::Update)
+    {
+        progress(app, worker.slot, worker.id, UpdateStep::Drained, turn);
+    }
+}
+
+/// Begins the pending update, if there is one.
+fn begin(app: &mut App, turn: &mut Turn) -> bool {
+    let Some(pending) = app.pending.take() else {
+        return false;
+    };
+    let (generation, definition) = app.next_generation();
+    app.guard.note(turn.now, pending.asker, generation);
+    app.update = Some(Update {
+        generation,
+        definition,
+        done: 0,
+        trial: None,
+        ops: pending.ops.clone(),
+        began: turn.now,
+    });
+    turn.publish(FleetEvent::UpdateStarted(UpdateStarted {
+        app: app.name.to_string(),
+        generation,
+        total: total(app),
+        reason: pending.reason,
+        ops: pending.ops,
+    }));
+    true
+}
+
+/// One step; false if there is nothing to do now.
+fn step(app: &mut App, turn: &mut Turn) -> bool {
+    let Some(update) = &app.update else {
+        return false;
+    };
+    match &update.trial {
+        Some(_) => judge(app, turn),
+        None => match next_slot(app) {
+            Some(slot) => !drains_full(app) && try_next(app, slot, turn),
+            None => finish(app, turn),
+        },
+    }
+}
+
+/// Brings up the successor for a slot.
+fn try_next(app: &mut App, slot: SlotNumber, turn: &mut Turn) -> bool {
+    let Some(update) = &app.update else {
+        return false;
+    };
+    let generation = (update.generation, Arc::clone(&update.definition));
+    let successor = app.spawn(slot, generation, Occasion::Successor, turn);
+    if let Some(update) = &mut app.update {
+        update.trial = Some(Trial {
+            slot,
+            successor,
+            stage: Stage::Starting,
+        });
+    }
+    progress(app, slot, successor, UpdateStep::Starting, turn);
+    true
+}
+
+/// Looks at the successor on trial; true if that changed anything.
+fn judge(app: &mut App, turn: &mut Turn) -> bool {
+    let full = drains_full(app);
+    let Some(update) = &mut app.update else {
+        return false;
+    };
+    let Some(mut trial) = update.trial.take() else {
+        return false;
+    };
+    let (slot, successor) = (trial.slot, trial.successor);
+    let Some(worker) = app.workers.get(&successor) else {
+        return false;
+    };
+    let proven = proven_at(update, worker).is_some_and(|at| at <= turn.now);
+    let next = match (&worker.phase, &trial.stage) {
+        (Phase::Starting { .. }, _) => Stage::Starting,
+        (Phase::Ready { .. }, _) => Stage::Watched,
+        (Phase::Leaving(leaving), Stage::Starting | Stage::Watched)
+            if leaving.cause == Cause::StartTimeout =>
+        {
+            Stage::Late(turn.now + LAST_WORDS)
+        }
+        (Phase::Leaving(_), stage) => stage.clone(),
+    };
+    let changed = next != trial.stage;
+    trial.stage = next;
+    let stage = trial.stage.clone();
+    update.trial = Some(trial);
+    match stage {
+        Stage::Late(until) if until <= turn.now => {
+            let why = format!("{} was not ready in time", describe(app, successor));
+            give_up(app, GivenUp::Failed(&why), turn);
+            true
+        }
+        Stage::Watched if changed => {
+            progress(app, slot, successor, UpdateStep::Watching, turn);
+            true
+        }
+        Stage::Watched if proven && !full => {
+            take_over(app, turn);
+            true
+        }
+        Stage::Starting | Stage::Watched | Stage::Late(_) => changed,
+    }
+}
+
+fn describe(app: &App, id: WorkerId) -> String {
+    app.workers
+        .get(&id)
+        .map_or_else(|| format!("worker {id}"), Worker::describe)
+}
+
+/// When this successor will have been ready long enough.
+fn proven_at(update: &Update, worker: &Worker) -> Option<Moment> {
+    match worker.phase {
+        Phase::Ready { since, assumed } if update.done == 0 => {
+            Some(since + readiness::canary_healthy(&worker.definition, assumed))
+        }
+        Phase::Ready { since, assumed } => {
+            Some(since + readiness::min_healthy(&worker.definition, assumed))
+        }
+        Phase::Starting { .. } | Phase::Leaving(_) => None,
+    }
+}
+
+/// The successor becomes its slot's holder; whoever held it drains.
+fn take_over(app: &mut App, turn: &mut Turn) {
+    let Some(update) = &mut app.update else {
+        return;
+    };
+    let Some(trial) = update.trial.take() else {
+        return;
+    };
+    update.done += 1;
+    let Some(slot) = app.slots.get_mut(&trial.slot) else {
+        return;
+    };
+    slot.adopt(update.generation, &update.definition);
+    let predecessor = slot.holder();
+    slot.state = SlotState::Held(trial.successor);
+    progress(app, trial.slot, trial.successor, UpdateStep::Replaced, turn);
+    if let Some(worker) = predecessor.and_then(|id| app.workers.get_mut(&id)) {
+        drain::send_away(worker, &app.name, Cause::Update, turn);
+    }
+}
+
+/// Nothing is left to replace: the update has finished when the old ones are gone.
+fn finish(app: &mut App, turn: &mut Turn) -> bool {
+    let Some(generation) = app.update.as_ref().map(|update| update.generation) else {
+        return false;
+    };
+    if app
+        .workers
+        .values()
+        .any(|worker| worker.generation < generation)
+    {
+        return false;
+    }
+    let Some(update) = app.update.take() else {
+        return false;
+    };
+    let took_ms = millis(turn.now - update.began);
+    app.serving = (update.generation, update.definition);
+    app.last_update = Some(format!("generation {generation} in {took_ms}ms"));
+    turn.publish(FleetEvent::UpdateFinished(UpdateFinished {
+        app: app.name.to_string(),
+        generation,
+        took_ms,
+    }));
+    for op in update.ops {
+        pay(op, Outcome::Done, turn);
+    }
+    true
+}
+
+fn progress(app: &App, slot: SlotNumber, worker: WorkerId, step: UpdateStep, turn: &mut Turn) {
+    let Some(update) = &app.update else { return };
+    turn.publish(FleetEvent::UpdateProgress(UpdateProgress {
+        app: app.name.to_string(),
+        generation: update.generation,
+        slot,
+        worker,
+        step,
+        done: update.done,
+        total: total(app),
+    }));
+}
+
+/// How many slots this update replaces, as far as can be said now.
+fn total(app: &App) -> u32 {
+    let done = app.update.as_ref().map_or(0, |update| update.done);
+    done + u32::try_from(old_slots(app).count()).unwrap_or(u32::MAX)
+}
+
+fn next_slot(app: &App) -> Option<SlotNumber> {
+    old_slots(app).next()
+}
+
+/// The slots that are still of an older generation, in order. Those that ended for good are left in peace.
+fn old_slots(app: &App) -> impl Iterator<Item = SlotNumber> {
+    let generation = app
+        .update
+        .as_ref()
+        .map_or(Generation(0), |update| update.generation);
+    let wanted = app.slots.range(..SlotNumber(app.size));
+    wanted
+        .filter(move |(_, slot)| slot.generation < generation && slot.state != SlotState::Ended)
+        .map(|(number, _)| *number)
+}
+
+/// Whether as many replaced workers drain as may at once.
+fn drains_full(app: &App) -> bool {
+    let most = app
+        .definition
+        .max_draining
+        .unwrap_or_else(|| app.size.div_ceil(4).max(2))
+        .max(1);
+    let draining = app.workers.values().filter(|worker| {
+        worker
+            .leaving()
+            .is_some_and(|leaving| leaving.cause == Cause::Update)
+    });
+    draining.count() >= most as usize
+}

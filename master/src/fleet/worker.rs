@@ -1,0 +1,123 @@
+//! A worker's life, from the order to spawn it to its exit.
+//!
+//! ```text
+//!   order ──► starting ──ready──► ready ──► leaving (draining, then stopping) ──► exited: forgotten
+//!                │  ▲               │            ▲
+//!                │  └─ assumption ──┘            │
+//!                │     withdrawn                 │
+//!                └── told to go, goes by itself, or not ready in time
+//! ```
+//! It can exit from any of them. What its exit means for its slot is decided in `lives`.
+
+use std::{sync::Arc, time::Duration};
+
+use ostler_bus::{Generation, Slot, WorkerId, vocab::worker::WorkerRef};
+
+use super::{Moment, drain::Leaving};
+use crate::config::app::{AppDefinition, AppName};
+
+/// A worker that has been ordered and has not exited.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
+    pub(super) slot: Slot,
+    pub(super) generation: Generation,
+    pub(super) definition: Arc<AppDefinition>,
+    pub(super) occasion: Occasion,
+    pub(super) pid: Option<u32>,
+    pub(super) ordered_at: Moment,
+    pub(super) spawned_at: Option<Moment>,
+    pub(super) phase: Phase,
+    pub(super) bus: Bus,
+    /// It has connected to the bus or sent a notification.
+    pub(super) takes_part: bool,
+    pub(super) main_pid: Option<u32>,
+    pub(super) status_text: Option<String>,
+}
+
+/// Why a worker was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// Its slot was vacant: these start one after the other.
+    Fill,
+    /// Its predecessor in the slot ended unplanned: capacity is missing, so it waits for nobody.
+    Respawn,
+    /// An update brings it up beside its predecessor.
+    Successor,
+}
+
+/// Where in its life a worker is.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Not ready yet.
+    Starting {
+        /// It has failed to start if it is not ready by then. Unset until it is spawned.
+        deadline: Option<Moment>,
+    },
+    /// Serving.
+    Ready {
+        /// Since when.
+        since: Moment,
+        /// It never said so.
+        assumed: bool,
+    },
+    /// On its way out.
+    Leaving(Leaving),
+}
+
+/// The state of a worker's bus connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bus {
+    /// It never said hello.
+    Unseen,
+    /// Open.
+    Connected,
+    /// Ended.
+    Closed,
+}
+
+impl Worker {
+    pub(super) fn reference(&self, app: &AppName) -> WorkerRef {
+        WorkerRef {
+            app: app.as_str().to_owned(),
+            slot: self.slot,
+            id: self.id,
+            generation: self.generation,
+            pid: self.pid,
+        }
+    }
+
+    /// How long it has been up.
+    pub(super) fn uptime(&self, now: Moment) -> Duration {
+        self.spawned_at
+            .map_or(Duration::ZERO, |spawned| now - spawned)
+    }
+
+    pub(super) fn is_starting(&self) -> bool {
+        matches!(self.phase, Phase::Starting { .. })
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Ready { .. })
+    }
+
+    pub(super) fn leaving(&self) -> Option<&Leaving> {
+        match &self.phase {
+            Phase::Leaving(leaving) => Some(leaving),
+            Phase::Starting { .. } | Phase::Ready { .. } => None,
+        }
+    }
+
+    /// "worker 7 (slot 2, generation 3)".
+    pub(super) fn describe(&self) -> String {
+        format!(
+            "worker {} (slot {}, generation {})",
+            self.id, self.slot, self.generation
+        )
+    }
+}
+
+/// A duration in whole milliseconds, for events.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

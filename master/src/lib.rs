@@ -2,3 +2,6 @@
 
 pub mod config;
 pub mod fleet;
+pub mod process;
+pub mod sockets;
+pub mod sys;

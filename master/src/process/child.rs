@@ -1,0 +1,150 @@
+//! A process that this one has started, watched by pidfd until it ends.
+//!
+//! ```text
+//! running ── pidfd readable ──► zombie ── group killed, reaped ──► ended(status)
+//! ```
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Mutex, PoisonError},
+};
+
+use ostler_bus::vocab::worker::ExitStatus;
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::spawner::Ours;
+use crate::sys::{self, Ended};
+
+/// A child process that leads its own process group. Dropping it neither ends nor reaps the process: whoever has it
+/// awaits [`exited`](Self::exited).
+#[derive(Debug)]
+pub struct Child {
+    pid: u32,
+    pidfd: AsyncFd<OwnedFd>,
+    /// How it ended, once it has been reaped. The lock is held while the group is signalled or the zombie is reaped,
+    /// so that a group signal never meets a number that is free again.
+    end: Mutex<Option<ExitStatus>>,
+    ours: Ours,
+}
+
+impl Child {
+    pub(super) fn new(pid: u32, ours: Ours) -> io::Result<Self> {
+        let pidfd = sys::watch_fd(sys::pidfd_open(pid)?, Interest::READABLE)?;
+        ours.add(pid);
+        Ok(Self {
+            pid,
+            pidfd,
+            end: Mutex::new(None),
+            ours,
+        })
+    }
+
+    /// Its process id, which is also its process group's. After its end the number may be another process's.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits for its end; then what is left of its process group is killed, and the process reaped. Cancel-safe, and
+    /// may be called again.
+    pub async fn exited(&self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.collect() {
+                return status;
+            }
+            match self.pidfd.readable().await {
+                Ok(mut ready) => {
+                    if let Some(status) = self.collect() {
+                        return status;
+                    }
+                    ready.clear_ready();
+                }
+                // The runtime is going away, and this future with it.
+                Err(_) => return ExitStatus::Unknown,
+            }
+        }
+    }
+
+    /// Sends a signal, by number.
+    ///
+    /// # Errors
+    /// `ESRCH` if it has ended and been reaped, `EINVAL` for a number that is no signal, `EPERM`.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        sys::send_signal(self.pidfd.as_fd(), signal)
+    }
+
+    /// Sends a signal, by number, to its whole process group.
+    ///
+    /// # Errors
+    /// As for [`signal`](Self::signal).
+    pub fn signal_group(&self, signal: i32) -> io::Result<()> {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        if end.is_some() {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        // Reaped by another process, and the number is anybody's.
+        if sys::peek(self.pidfd.as_fd())? == Some(Ended::Unknown) {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        sys::kill_group(self.pid, signal)
+    }
+
+    /// Peek, kill the stragglers, then reap.
+    fn collect(&self) -> Option<ExitStatus> {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        if end.is_none() {
+            let ended = sys::peek(self.pidfd.as_fd()).unwrap_or(Some(Ended::Unknown))?;
+            if ended != Ended::Unknown {
+                // ESRCH: there are none.
+                let _ = sys::kill_group(self.pid, libc::SIGKILL);
+                let _ = sys::reap(self.pidfd.as_fd());
+            }
+            self.ours.remove(self.pid);
+            *end = Some(status(ended));
+        }
+        end.clone()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.ours.remove(self.pid);
+    }
+}
+
+fn status(ended: Ended) -> ExitStatus {
+    match ended {
+        Ended::Code(code) => ExitStatus::Code(code),
+        Ended::Signal(number) => ExitStatus::Signal(sys::signal_name(number)),
+        Ended::Unknown => ExitStatus::Unknown,
+    }
+}
+
+/// A child whose start has not been confirmed: killed and reaped unless it is finished.
+#[derive(Debug)]
+pub(super) struct Unfinished(Option<Child>);
+
+impl Unfinished {
+    pub(super) fn new(child: Child) -> Self {
+        Self(Some(child))
+    }
+
+    /// It has started, or ended: it is the caller's now.
+    pub(super) fn finish(mut self) -> Child {
+        self.0.take().expect("taken here alone")
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let Some(child) = self.0.take() else {
+            return;
+        };
+        // ESRCH: it has ended by itself.
+        let _ = child.signal(libc::SIGKILL);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { child.exited().await });
+        }
+    }
+}

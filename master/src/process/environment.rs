@@ -1,0 +1,192 @@
+//! What a worker finds in its environment and in its arguments.
+//!
+//! | name | value |
+//! |---|---|
+//! | `LISTEN_FDS`, `LISTEN_FDNAMES`, `LISTEN_PID` | the declared sockets, from descriptor 3 on, as systemd hands them over; absent without sockets |
+//! | `NOTIFY_SOCKET` | where to say `READY=1` and the rest of sd_notify |
+//! | `OSTLER_APP`, `OSTLER_SLOT`, `OSTLER_WORKER_ID`, `OSTLER_GENERATION` | which worker this is |
+//! | `OSTLER_BUS` | the path of the bus socket |
+//! | `OSTLER_BUS_FD` | a connected bus socket, on the descriptor after the declared sockets |
+//! | `NODE_APP_INSTANCE` | the slot, as PM2 has it; the app's own value wins |
+//! | `PORT` | the port, if exactly one TCP socket is declared; the app's own value wins |
+//!
+//! In arguments `{slot}`, `{fd:NAME}` and `{port:NAME}` are replaced; anything else in braces is left as it is.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use ostler_bus::{Generation, Slot, WorkerId};
+
+use super::{SpawnSpec, spec::FIRST_FD};
+use crate::{
+    config::app::{AppDefinition, AppName},
+    sockets::BoundSocket,
+};
+
+/// Which worker it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Its app.
+    pub app: AppName,
+    /// Its slot.
+    pub slot: Slot,
+    /// Its id.
+    pub id: WorkerId,
+    /// Its generation.
+    pub generation: Generation,
+}
+
+/// What a worker is given besides what its app's definition says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gifts<'a> {
+    /// Its sockets, in the order of their descriptors, the first of which is 3.
+    pub sockets: &'a [BoundSocket],
+    /// Its notify socket.
+    pub notify: Option<&'a Path>,
+    /// The bus socket's path.
+    pub bus: Option<&'a Path>,
+    /// Whether a connected bus socket follows the sockets.
+    pub bus_fd: bool,
+}
+
+/// The order to start a worker. `base` is the master's own environment; `open_files` is the soft limit it was started
+/// with. Beside it go the sockets, then the connected bus socket if there is one.
+#[must_use]
+pub fn spawn_spec(
+    base: impl IntoIterator<Item = (OsString, OsString)>,
+    app: &AppDefinition,
+    who: &Identity,
+    gifts: Gifts<'_>,
+    open_files: Option<u64>,
+) -> SpawnSpec {
+    let mut command = arguments(&app.command, who, gifts.sockets).into_iter();
+    SpawnSpec {
+        program: command.next().unwrap_or_default(),
+        args: command.collect(),
+        env: environment(base, app, who, gifts),
+        cwd: app.cwd.as_ref().map(|cwd| cwd.clone().into_os_string()),
+        umask: None,
+        listen_pid: app.listen_pid && !gifts.sockets.is_empty(),
+        open_files,
+    }
+}
+
+/// A worker's environment, `LISTEN_PID` aside: `base` without what was meant for the master, the app's own variables,
+/// then ours. Sorted by name.
+#[must_use]
+pub fn environment(
+    base: impl IntoIterator<Item = (OsString, OsString)>,
+    app: &AppDefinition,
+    who: &Identity,
+    gifts: Gifts<'_>,
+) -> Vec<(OsString, OsString)> {
+    let mut env: BTreeMap<OsString, OsString> = base
+        .into_iter()
+        .filter(|(name, _)| !meant_for_the_master(name))
+        .collect();
+    env.insert("NODE_APP_INSTANCE".into(), who.slot.to_string().into());
+    if let Some(port) = only_port(gifts.sockets) {
+        env.insert("PORT".into(), port.to_string().into());
+    }
+    env.extend(
+        app.env
+            .iter()
+            .map(|(name, value)| (name.into(), value.into())),
+    );
+    env.extend(promised(who, gifts));
+    env.into_iter().collect()
+}
+
+fn promised(who: &Identity, gifts: Gifts<'_>) -> impl Iterator<Item = (OsString, OsString)> {
+    let mut ours: Vec<(&str, OsString)> = vec![
+        ("OSTLER_APP", who.app.as_str().into()),
+        ("OSTLER_SLOT", who.slot.to_string().into()),
+        ("OSTLER_WORKER_ID", who.id.to_string().into()),
+        ("OSTLER_GENERATION", who.generation.to_string().into()),
+    ];
+    if !gifts.sockets.is_empty() {
+        let names: Vec<&str> = gifts.sockets.iter().map(BoundSocket::name).collect();
+        ours.push(("LISTEN_FDS", names.len().to_string().into()));
+        ours.push(("LISTEN_FDNAMES", names.join(":").into()));
+    }
+    if let Some(path) = gifts.notify {
+        ours.push(("NOTIFY_SOCKET", path.into()));
+    }
+    if let Some(path) = gifts.bus {
+        ours.push(("OSTLER_BUS", path.into()));
+    }
+    if gifts.bus_fd {
+        let number = fd_number(gifts.sockets.len());
+        ours.push(("OSTLER_BUS_FD", number.to_string().into()));
+    }
+    ours.into_iter().map(|(name, value)| (name.into(), value))
+}
+
+/// What the master's own starter told the master alone.
+fn meant_for_the_master(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name == b"NOTIFY_SOCKET"
+        || [b"LISTEN_".as_slice(), b"WATCHDOG_", b"OSTLER_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+fn only_port(sockets: &[BoundSocket]) -> Option<u16> {
+    let mut ports = sockets.iter().filter_map(BoundSocket::port);
+    let first = ports.next()?;
+    ports.next().is_none().then_some(first)
+}
+
+fn fd_number(index: usize) -> usize {
+    index + usize::try_from(FIRST_FD).unwrap_or_default()
+}
+
+/// The program and its arguments with their placeholders replaced.
+#[must_use]
+pub fn arguments(command: &[String], who: &Identity, sockets: &[BoundSocket]) -> Vec<OsString> {
+    command
+        .iter()
+        .map(|argument| fill(argument, who, sockets).into())
+        .collect()
+}
+
+fn fill(argument: &str, who: &Identity, sockets: &[BoundSocket]) -> String {
+    let mut filled = String::with_capacity(argument.len());
+    let mut rest = argument;
+    while let Some(start) = rest.find('{') {
+        filled.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let value = rest
+            .find('}')
+            .and_then(|end| Some((end, value_of(&rest[1..end], who, sockets)?)));
+        match value {
+            Some((end, value)) => {
+                filled.push_str(&value);
+                rest = &rest[end + 1..];
+            }
+            None => {
+                filled.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    filled.push_str(rest);
+    filled
+}
+
+fn value_of(placeholder: &str, who: &Identity, sockets: &[BoundSocket]) -> Option<String> {
+    if placeholder == "slot" {
+        return Some(who.slot.to_string());
+    }
+    let (kind, name) = placeholder.split_once(':')?;
+    let index = sockets.iter().position(|socket| socket.name() == name)?;
+    match kind {
+        "fd" => Some(fd_number(index).to_string()),
+        "port" => sockets[index].port().map(|port| port.to_string()),
+        _ => None,
+    }
+}

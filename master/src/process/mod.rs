@@ -1,0 +1,35 @@
+//! Workers as processes: how one is started, what it is given, what it says, and how its end is told.
+//!
+//! A worker is started through a **shim**, this very program under the hidden subcommand `__exec` ([`exec_shim_main`]).
+//! The master only forks and execs it, with nothing in between; the shim, ordinary single-threaded code, receives the
+//! [`SpawnSpec`] and the descriptors over a socketpair, prepares itself and becomes the worker. What fails on the way
+//! comes back over that socketpair; its end of file without a word of failure means that the exec succeeded.
+//!
+//! ```text
+//! Spawner::spawn ─ posix_spawn ─► shim ── exec ──► worker
+//!       │ spec, descriptors ─────► │                 │ stdout, stderr ─► output::capture ─► LineQueue ─► log thread
+//!       │ ◄── "about to exec", failure, or EOF       │ datagrams ──────► NotifySocket
+//!       └─ Child (pidfd) ◄────────────────────────── end
+//! ```
+//!
+//! [`Child`] watches by pidfd and, at the end, kills what is left of the worker's process group *before* it reaps: until
+//! then the group's number can't belong to strangers.
+
+mod child;
+mod environment;
+mod notify;
+mod output;
+mod shim;
+mod spawner;
+mod spec;
+
+pub use child::Child;
+pub use environment::{Gifts, Identity, arguments, environment, spawn_spec};
+pub use notify::{Notification, NotifyError, NotifySocket, parse_notifications};
+pub use output::{
+    LINE_BYTES, LineQueue, LogItem, LogReceiver, LogWriter, Output, OutputEnd, OutputLine, Stream,
+    TAIL_LINES, capture, escape, line_queue, render_human, render_json, write_log,
+};
+pub use shim::{SHIM_COMMAND, exec_shim_main};
+pub use spawner::{HANDSHAKE_TIMEOUT, SpawnError, Spawned, Spawner};
+pub use spec::{Failure, SpawnSpec};

@@ -1,0 +1,237 @@
+//! The shim: what happens between the master's fork and the worker's first instruction, as ordinary code in a process
+//! of its own. It is reached before anything else in `main`, so that starting it costs no more than an `exec`.
+
+use std::{
+    ffi::{CString, OsStr, OsString},
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{
+            ffi::{OsStrExt, OsStringExt},
+            net::UnixStream,
+        },
+    },
+    path::Path,
+};
+
+use nix::errno::Errno;
+use rustix::net::SendFlags;
+
+use super::spec::{self, ABOUT_TO_EXEC, FAILED, FIRST_FD, Failure, SpawnSpec};
+use crate::sys;
+
+/// The hidden subcommand under which a program that starts workers calls [`exec_shim_main`].
+pub const SHIM_COMMAND: &str = "__exec";
+
+/// Where programs are looked up if the worker's environment has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// How the shim ends if it can't become the worker; its answer says why.
+const SHIM_FAILED: i32 = 126;
+
+/// Becomes the worker that the master at the other end of standard input describes. Call it first thing in `main`, if
+/// the first argument is [`SHIM_COMMAND`].
+pub fn exec_shim_main() -> ! {
+    match take_order() {
+        Ok((channel, spec, fds)) => {
+            let failure = match prepare(&channel, &spec, fds) {
+                Ok(candidates) => execute(&channel, &spec, candidates),
+                Err(failure) => failure,
+            };
+            answer(&channel, &failure);
+        }
+        // Somebody has typed the hidden subcommand, or the master is gone: there is nobody to answer to.
+        Err(error) => eprintln!("ostler {SHIM_COMMAND} is for the master alone: {error}"),
+    }
+    std::process::exit(SHIM_FAILED);
+}
+
+/// Receives the order. The channel is moved above the numbers that the worker's descriptors will take.
+fn take_order() -> io::Result<(UnixStream, SpawnSpec, Vec<OwnedFd>)> {
+    let channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let (spec, fds) = spec::receive(&channel)?;
+    let channel = sys::move_to(channel.into(), after(&fds)?)?;
+    Ok((channel.into(), spec, fds))
+}
+
+/// The number after the last descriptor that the worker gets.
+fn after(fds: &[OwnedFd]) -> io::Result<i32> {
+    let count = i32::try_from(fds.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    Ok(FIRST_FD + count)
+}
+
+/// Everything before the exec, in the documented order.
+fn prepare(
+    channel: &UnixStream,
+    spec: &SpawnSpec,
+    fds: Vec<OwnedFd>,
+) -> Result<Candidates, Failure> {
+    if let Some(mask) = spec.umask {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+    }
+    if let Some(cwd) = &spec.cwd {
+        rustix::process::chdir(cwd.as_os_str())
+            .during(|| format!("change directory to {cwd:?}"))?;
+    }
+    sys::reset_signals().during(|| "reset signals".into())?;
+    // A session of its own: a process group that it leads, and no terminal that could stop it.
+    rustix::process::setsid().during(|| "lead a process group".into())?;
+    arrange(channel, fds).during(|| "hand over descriptors".into())?;
+    if let Some(soft) = spec.open_files {
+        sys::set_soft_open_files(soft).during(|| format!("limit open files to {soft}"))?;
+    }
+    Candidates::find(&spec.program, &spec.env).during(|| exec_of(spec))
+}
+
+/// Standard input from `/dev/null`, the worker's descriptors from 3 on, everything else but the channel closed; the
+/// channel is closed by the exec.
+fn arrange(channel: &UnixStream, fds: Vec<OwnedFd>) -> io::Result<()> {
+    let after = after(&fds)?;
+    // First out of the way of the numbers that are to be filled, then into place.
+    let parked = fds
+        .into_iter()
+        .map(|fd| sys::move_to(fd, after))
+        .collect::<io::Result<Vec<_>>>()?;
+    for (fd, number) in parked.iter().zip(FIRST_FD..) {
+        sys::place_at(fd.as_fd(), number)?;
+    }
+    drop(parked);
+    sys::null_stdin()?;
+    sys::close_others(after, channel.as_fd())
+}
+
+fn exec_of(spec: &SpawnSpec) -> String {
+    format!("exec {:?}", spec.program)
+}
+
+/// Execs; returns only if that failed.
+fn execute(channel: &UnixStream, spec: &SpawnSpec, program: Candidates) -> Failure {
+    let exec = || -> io::Result<(CString, Errno)> {
+        let args = std::iter::once(&spec.program)
+            .chain(&spec.args)
+            .map(|arg| c_string(arg.as_bytes().to_vec()))
+            .collect::<io::Result<Vec<_>>>()?;
+        let env = environment(spec)?;
+        // If nobody listens any more the master is gone, and a worker must not start without it.
+        rustix::net::send(channel, &[ABOUT_TO_EXEC], SendFlags::NOSIGNAL)?;
+        Ok(program.exec(&args, &env))
+    };
+    match exec() {
+        Ok((path, errno)) => Failure {
+            hint: hint(&path, errno),
+            doing: exec_of(spec),
+            errno: errno as i32,
+        },
+        Err(error) => failure(&error, exec_of(spec)),
+    }
+}
+
+fn environment(spec: &SpawnSpec) -> io::Result<Vec<CString>> {
+    let own_pid = spec.listen_pid.then(|| {
+        let pid = std::process::id().to_string();
+        (OsString::from("LISTEN_PID"), OsString::from(pid))
+    });
+    spec.env
+        .iter()
+        .filter(|(name, _)| own_pid.is_none() || name != "LISTEN_PID")
+        .chain(&own_pid)
+        .map(|(name, value)| {
+            let mut pair = name.as_bytes().to_vec();
+            pair.push(b'=');
+            pair.extend(value.as_bytes());
+            c_string(pair)
+        })
+        .collect()
+}
+
+/// Where a program may be: one path, or one for each directory of `PATH`.
+struct Candidates(Vec<CString>);
+
+impl Candidates {
+    fn find(program: &OsStr, env: &[(OsString, OsString)]) -> io::Result<Self> {
+        if program.is_empty() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if program.as_bytes().contains(&b'/') {
+            return Ok(Self(vec![c_string(program.as_bytes().to_vec())?]));
+        }
+        let path = env
+            .iter()
+            .rfind(|(name, _)| name == "PATH")
+            .map_or(OsStr::new(DEFAULT_PATH), |(_, value)| value);
+        std::env::split_paths(path)
+            .map(|dir| c_string(dir.join(program).into_os_string().into_vec()))
+            .collect::<io::Result<_>>()
+            .map(Self)
+    }
+
+    /// Tries each in turn, as a shell does: what isn't there is passed over, a file that may not be executed is
+    /// remembered. Returns the error that tells most, and the path it is about.
+    fn exec(self, args: &[CString], env: &[CString]) -> (CString, Errno) {
+        let mut telling = (CString::default(), Errno::ENOENT);
+        for path in self.0 {
+            let Err(errno) = nix::unistd::execve(&path, args, env);
+            match errno {
+                Errno::ENOENT | Errno::ENOTDIR if telling.1 == Errno::ENOENT => {
+                    if telling.0.is_empty() || exists(&path) {
+                        telling = (path, Errno::ENOENT);
+                    }
+                }
+                Errno::ENOENT | Errno::ENOTDIR => {}
+                Errno::EACCES => telling = (path, errno),
+                other => return (path, other),
+            }
+        }
+        telling
+    }
+}
+
+fn exists(path: &CString) -> bool {
+    Path::new(OsStr::from_bytes(path.as_bytes())).exists()
+}
+
+fn hint(path: &CString, errno: Errno) -> Option<String> {
+    let name = path.to_string_lossy();
+    match errno {
+        Errno::ENOENT if exists(path) => Some(format!(
+            "{name} is there, but what should run it is not: check its #! line (a Windows line ending spoils it), or \
+             its dynamic loader"
+        )),
+        Errno::ENOENT => Some("check the name, and the PATH that the app gets".into()),
+        Errno::EACCES => Some(format!(
+            "{name} may not be executed: is it a program, is it executable (chmod +x), may this user reach it?"
+        )),
+        Errno::ENOEXEC => Some(format!("{name} is no program: a script needs a #! line")),
+        _ => None,
+    }
+}
+
+fn c_string(bytes: Vec<u8>) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+fn answer(channel: &UnixStream, failure: &Failure) {
+    let mut bytes = vec![FAILED];
+    bytes.extend(postcard::to_stdvec(failure).unwrap_or_default());
+    // If the master is gone there is nobody to tell.
+    let _ = rustix::net::send(channel, &bytes, SendFlags::NOSIGNAL);
+}
+
+fn failure(error: &io::Error, doing: String) -> Failure {
+    Failure {
+        doing,
+        errno: error.raw_os_error().unwrap_or(libc::EIO),
+        hint: None,
+    }
+}
+
+/// Says what was being done when an error came up.
+trait During<T> {
+    fn during(self, doing: impl FnOnce() -> String) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<io::Error>> During<T> for Result<T, E> {
+    fn during(self, doing: impl FnOnce() -> String) -> Result<T, Failure> {
+        self.map_err(|error| failure(&error.into(), doing()))
+    }
+}

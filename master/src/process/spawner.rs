@@ -1,0 +1,276 @@
+//! Starting a worker: run the shim, give it its order, hear how it went.
+
+use std::{
+    collections::HashSet,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    os::unix::{net::UnixStream as StdUnixStream, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ostler_bus::vocab::worker::ExitStatus;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    net::UnixStream,
+};
+
+use super::{
+    Child, Failure, SHIM_COMMAND, SpawnSpec,
+    child::Unfinished,
+    spec::{self, ABOUT_TO_EXEC, FAILED},
+};
+use crate::sys;
+
+/// A shim that has not become the worker after this long is killed: its directory may be on a disk that hangs.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longer answers are cut off: a [`Failure`] names one path or two.
+const ANSWER_BYTES: u64 = 64 << 10;
+
+/// Starts workers, and knows which of this process's children they are. Cheap to clone; clones know the same children.
+#[derive(Clone, Debug)]
+pub struct Spawner {
+    shim: PathBuf,
+    ours: Ours,
+}
+
+/// A started worker.
+#[derive(Debug)]
+pub struct Spawned {
+    /// The process.
+    pub child: Child,
+    /// What it writes to standard output.
+    pub stdout: OwnedFd,
+    /// What it writes to standard error.
+    pub stderr: OwnedFd,
+}
+
+/// Why a worker could not be started. Nothing of it is left behind.
+#[derive(Debug)]
+pub enum SpawnError {
+    /// The shim could not be run (process table full, out of memory, out of descriptors).
+    Shim(io::Error),
+    /// The shim could not become the worker.
+    Refused(Failure),
+    /// The shim ended, or was killed, before it could become the worker.
+    Ended(ExitStatus),
+    /// The shim took longer than [`HANDSHAKE_TIMEOUT`].
+    TimedOut,
+}
+
+impl Default for Spawner {
+    fn default() -> Self {
+        Self::new(Path::new("/proc/self/exe"))
+    }
+}
+
+impl Spawner {
+    /// A spawner whose shim is this program: one that calls [`super::exec_shim_main`] if its first argument is
+    /// [`SHIM_COMMAND`]. By default that is the running program itself, even if its file has been replaced on disk.
+    #[must_use]
+    pub fn new(shim: &Path) -> Self {
+        Self {
+            shim: shim.to_owned(),
+            ours: Ours::default(),
+        }
+    }
+
+    /// Starts a worker. Descriptors become its numbers 3, 4, … in this order; ours are closed. Returns when the exec
+    /// has succeeded. The future owns all it needs, and kills what it has begun if it is dropped.
+    ///
+    /// # Errors
+    /// See [`SpawnError`].
+    pub fn spawn(
+        &self,
+        spec: SpawnSpec,
+        fds: Vec<OwnedFd>,
+    ) -> impl Future<Output = Result<Spawned, SpawnError>> + Send + 'static {
+        let this = self.clone();
+        async move {
+            let (begun, channel, stdout, stderr) = this.begin().map_err(SpawnError::Shim)?;
+            let handshake = handshake(channel, &spec, fds);
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+                Err(_elapsed) => Err(SpawnError::TimedOut),
+                Ok(Err(error)) => Err(SpawnError::Shim(error)),
+                Ok(Ok(Heard::Started)) => Ok(Spawned {
+                    child: begun.finish(),
+                    stdout,
+                    stderr,
+                }),
+                Ok(Ok(Heard::Failure(failure))) => Err(SpawnError::Refused(failure)),
+                Ok(Ok(Heard::Nothing)) => {
+                    let child = begun.finish();
+                    Err(SpawnError::Ended(child.exited().await))
+                }
+            }
+        }
+    }
+
+    /// Reaps orphans that have become this process's children, and leaves workers to those who watch them. Call it on
+    /// SIGCHLD, if this is PID 1 or adopts orphans. Returns how many.
+    ///
+    /// # Errors
+    /// If `/proc` can't be read.
+    pub fn reap_orphans(&self) -> io::Result<usize> {
+        sys::reap_children(|pid| self.ours.contains(pid))
+    }
+
+    /// Runs the shim. `Command` uses `posix_spawn` here, so nothing of ours runs between fork and exec: standard input
+    /// is the channel, and every other descriptor of the master is closed on exec.
+    fn begin(&self) -> io::Result<(Unfinished, UnixStream, OwnedFd, OwnedFd)> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        let (stdout, stdout_end) = io::pipe()?;
+        let (stderr, stderr_end) = io::pipe()?;
+        ours.set_nonblocking(true)?;
+        let channel = UnixStream::from_std(ours)?;
+        let mut command = Command::new(&self.shim);
+        command
+            .arg0("ostler")
+            .arg(SHIM_COMMAND)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(stdout_end)
+            .stderr(stderr_end);
+        let mut shim = command.spawn()?;
+        let child = match Child::new(shim.id(), self.ours.clone()) {
+            Ok(child) => Unfinished::new(child),
+            Err(error) => {
+                // It can't be watched, so it must not live; killed, it is reaped at once.
+                shim.kill().and_then(|()| shim.wait())?;
+                return Err(error);
+            }
+        };
+        Ok((child, channel, stdout.into(), stderr.into()))
+    }
+}
+
+enum Heard {
+    Started,
+    Failure(Failure),
+    Nothing,
+}
+
+async fn handshake(
+    mut channel: UnixStream,
+    spec: &SpawnSpec,
+    fds: Vec<OwnedFd>,
+) -> io::Result<Heard> {
+    let order = spec::encode(spec, fds.len())?;
+    // A shim that is killed meanwhile breaks the pipe; what it said before, if anything, is in the answer.
+    let sent = send(&mut channel, &order, fds).await;
+    let mut answer = Vec::new();
+    let read = channel.take(ANSWER_BYTES).read_to_end(&mut answer).await;
+    let heard = hear(&answer)?;
+    match heard {
+        Heard::Nothing => gone(sent).and(gone(read.map(drop))).map(|()| heard),
+        Heard::Started | Heard::Failure(_) => Ok(heard),
+    }
+}
+
+async fn send(channel: &mut UnixStream, order: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
+    channel.write_all(order).await?;
+    for batch in spec::batches(&fds) {
+        let send = || sys::send_fds(channel.as_fd(), &batch);
+        channel.async_io(Interest::WRITABLE, send).await?;
+    }
+    Ok(())
+}
+
+fn hear(answer: &[u8]) -> io::Result<Heard> {
+    let failure = match answer {
+        [] => return Ok(Heard::Nothing),
+        [ABOUT_TO_EXEC] => return Ok(Heard::Started),
+        [ABOUT_TO_EXEC, FAILED, failure @ ..] | [FAILED, failure @ ..] => failure,
+        [..] => return Err(io::ErrorKind::InvalidData.into()),
+    };
+    postcard::from_bytes(failure)
+        .map(Heard::Failure)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// An error that only says that the shim is gone is no error here: how it ended says more.
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+impl SpawnError {
+    /// What to do about it, where that can be told.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused(failure) => failure.hint.clone(),
+            Self::Shim(error) => match error.raw_os_error()? {
+                libc::EAGAIN => Some(
+                    "the limit on processes is reached (ulimit -u, or the control group's pids.max)".into(),
+                ),
+                libc::EMFILE | libc::ENFILE => {
+                    Some("the limit on open files is reached (ulimit -n)".into())
+                }
+                libc::ENOMEM => Some("the machine is out of memory".into()),
+                _ => None,
+            },
+            Self::Ended(_) => None,
+            Self::TimedOut => {
+                Some("is the program or the working directory on a disk that doesn't answer?".into())
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Shim(error) => write!(f, "run the shim: {error}"),
+            Self::Refused(failure) => failure.fmt(f),
+            Self::Ended(status) => write!(f, "the shim ended before the worker began: {status:?}"),
+            Self::TimedOut => write!(
+                f,
+                "the worker's program did not begin within {} s",
+                HANDSHAKE_TIMEOUT.as_secs()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Shim(error) => Some(error),
+            Self::Refused(_) | Self::Ended(_) | Self::TimedOut => None,
+        }
+    }
+}
+
+/// The children that somebody watches, by pid: the reaper of orphans must leave them alone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ours(Arc<Mutex<HashSet<u32>>>);
+
+impl Ours {
+    pub(super) fn add(&self, pid: u32) {
+        self.lock().insert(pid);
+    }
+
+    pub(super) fn remove(&self, pid: u32) {
+        self.lock().remove(&pid);
+    }
+
+    fn contains(&self, pid: u32) -> bool {
+        self.lock().contains(&pid)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

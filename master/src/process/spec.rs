@@ -1,0 +1,169 @@
+//! What the master tells the shim, and what the shim answers. Both are the same program file, so the bytes between
+//! them need no versions.
+
+use std::{
+    ffi::OsString,
+    io::{self, Read},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::sys;
+
+/// The first descriptor that a worker inherits, after standard input, output and error.
+pub(super) const FIRST_FD: i32 = 3;
+
+/// The shim is about to exec: an end of file from here on is a success.
+pub(super) const ABOUT_TO_EXEC: u8 = 1;
+
+/// The shim has failed: a [`Failure`] follows.
+pub(super) const FAILED: u8 = 2;
+
+/// Larger orders are refused before they are sent; the kernel would refuse such arguments and environment anyway.
+pub(super) const ORDER_BYTES: usize = 8 << 20;
+
+/// How a process is to be started. Descriptors travel beside it: the first becomes number 3, and so on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpawnSpec {
+    /// The program, which is also its `argv[0]`. Without a slash it is looked up in the `PATH` of `env`.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Its whole environment: nothing else is inherited.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its working directory; `None` is the master's.
+    pub cwd: Option<OsString>,
+    /// Its file mode creation mask; `None` is the master's.
+    pub umask: Option<u32>,
+    /// Add `LISTEN_PID`, which only the process itself can know. Default true if there are sockets.
+    pub listen_pid: bool,
+    /// Its soft limit on open files; `None` is the master's.
+    pub open_files: Option<u64>,
+}
+
+/// What the shim could not do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What it was doing: `exec "server"`, `change directory to "/srv"`.
+    pub doing: String,
+    /// The system's error number.
+    pub errno: i32,
+    /// What to do about it, where the shim can tell.
+    pub hint: Option<String>,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let error = nix::errno::Errno::from_raw(self.errno);
+        write!(f, "{}: {}", self.doing, error.desc())
+    }
+}
+
+/// An order as it travels: two little-endian `u32` (length, number of descriptors), the specification, then one byte
+/// for each batch of descriptors.
+pub(super) fn encode(spec: &SpawnSpec, fds: usize) -> io::Result<Vec<u8>> {
+    let body = postcard::to_stdvec(spec).map_err(io::Error::other)?;
+    let too_large = || io::Error::from(io::ErrorKind::ArgumentListTooLong);
+    if body.len() > ORDER_BYTES {
+        return Err(too_large());
+    }
+    let mut order = Vec::with_capacity(body.len() + 8);
+    order.extend(
+        u32::try_from(body.len())
+            .map_err(|_| too_large())?
+            .to_le_bytes(),
+    );
+    order.extend(u32::try_from(fds).map_err(|_| too_large())?.to_le_bytes());
+    order.extend(body);
+    Ok(order)
+}
+
+/// Receives an order, blocking.
+pub(super) fn receive(channel: &UnixStream) -> io::Result<(SpawnSpec, Vec<OwnedFd>)> {
+    let mut reader = channel;
+    let mut head = [0; 8];
+    reader.read_exact(&mut head)?;
+    let [a, b, c, d, e, f, g, h] = head;
+    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    let count = u32::from_le_bytes([e, f, g, h]) as usize;
+    if length > ORDER_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let spec = postcard::from_bytes(&body)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let mut fds = Vec::new();
+    while fds.len() < count {
+        fds.extend(sys::receive_fds(channel.as_fd())?);
+    }
+    Ok((spec, fds))
+}
+
+/// The batches in which descriptors travel.
+pub(super) fn batches(fds: &[OwnedFd]) -> impl Iterator<Item = Vec<BorrowedFd<'_>>> {
+    fds.chunks(sys::FDS_PER_MESSAGE)
+        .map(|batch| batch.iter().map(AsFd::as_fd).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, os::unix::ffi::OsStringExt};
+
+    use super::*;
+
+    fn spec() -> SpawnSpec {
+        SpawnSpec {
+            program: "server".into(),
+            args: vec![OsString::from_vec(vec![0xff, b'x'])],
+            env: vec![("A".into(), "1".into())],
+            cwd: Some("/srv".into()),
+            umask: Some(0o27),
+            listen_pid: true,
+            open_files: Some(1024),
+        }
+    }
+
+    #[test]
+    fn an_order_arrives_as_it_was_sent_with_more_descriptors_than_fit_a_message() {
+        let (mut ours, theirs) = UnixStream::pair().expect("a socketpair");
+        let fds: Vec<OwnedFd> = (0..300)
+            .map(|_| std::fs::File::open("/dev/null").expect("/dev/null").into())
+            .collect();
+        ours.write_all(&encode(&spec(), fds.len()).expect("small"))
+            .expect("sent");
+        for batch in batches(&fds) {
+            sys::send_fds(ours.as_fd(), &batch).expect("sent");
+        }
+        let (got, received) = receive(&theirs).expect("received");
+        assert_eq!(got, spec());
+        assert_eq!(received.len(), 300);
+    }
+
+    #[test]
+    fn an_order_cut_short_is_an_error() {
+        let (mut ours, theirs) = UnixStream::pair().expect("a socketpair");
+        let order = encode(&spec(), 0).expect("small");
+        ours.write_all(&order[..order.len() - 1]).expect("sent");
+        drop(ours);
+        let error = receive(&theirs).expect_err("cut short");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn failures_read_like_sentences() {
+        let failure = Failure {
+            doing: "exec \"server\"".into(),
+            errno: libc::ENOENT,
+            hint: None,
+        };
+        assert_eq!(
+            failure.to_string(),
+            "exec \"server\": No such file or directory"
+        );
+    }
+}

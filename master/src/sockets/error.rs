@@ -1,0 +1,124 @@
+//! Why a socket can't be bound, and what to do about it.
+
+use std::{fmt, io};
+
+use super::Holder;
+use crate::config::app::SocketAddress;
+
+/// A declared socket that could not be bound. Nothing was left behind.
+#[derive(Debug)]
+pub struct BindError {
+    /// The socket's name.
+    pub name: String,
+    /// Where it should have listened.
+    pub address: SocketAddress,
+    /// What went wrong.
+    pub problem: Problem,
+}
+
+/// What goes wrong when a socket is bound.
+#[derive(Debug)]
+pub enum Problem {
+    /// Somebody listens there already; who, if it could be found out.
+    InUse(Option<Holder>),
+    /// The port is below the first that this user may bind.
+    PrivilegedPort,
+    /// This machine has no such address.
+    NoSuchAddress,
+    /// The path is longer than a socket's address can be (107 bytes).
+    PathTooLong(usize),
+    /// There is something at the path that is no socket.
+    NotASocket,
+    /// The path's directory is not there.
+    NoDirectory,
+    /// The path may not be written to.
+    Denied,
+    /// The master has a socket of this app and name already.
+    NameTaken,
+    /// Anything else.
+    Other(io::Error),
+}
+
+impl BindError {
+    /// What to do about it, where that can be told.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let port = match &self.address {
+            SocketAddress::Tcp(address) => address.port(),
+            SocketAddress::Unix(_) => 0,
+        };
+        match &self.problem {
+            Problem::InUse(Some(holder)) if holder.pid == std::process::id() => {
+                Some("another app of this master listens there: choose another address".into())
+            }
+            Problem::InUse(Some(_)) => Some("stop that process, or choose another address".into()),
+            Problem::InUse(None) => Some(format!(
+                "find out who listens there with `sudo ss -lxtnp | grep {}`, or choose another address",
+                self.short()
+            )),
+            Problem::PrivilegedPort => Some(format!(
+                "use a port from 1024 on, allow it with `sudo setcap cap_net_bind_service=+ep $(command -v ostler)`, \
+                 or have systemd open port {port} and hand it over (socket activation)"
+            )),
+            Problem::NoSuchAddress => {
+                Some("`ip address` lists this machine's addresses; 0.0.0.0 is all of them".into())
+            }
+            Problem::PathTooLong(_) => Some("choose a path of at most 107 bytes".into()),
+            Problem::NotASocket => {
+                Some("remove it if it isn't needed, or choose another path".into())
+            }
+            Problem::NoDirectory => {
+                Some("create the directory first, or choose another path".into())
+            }
+            Problem::Denied => Some("choose a directory that this user may write to".into()),
+            Problem::NameTaken | Problem::Other(_) => None,
+        }
+    }
+
+    fn short(&self) -> String {
+        match &self.address {
+            SocketAddress::Tcp(address) => format!(":{}", address.port()),
+            SocketAddress::Unix(path) => path.display().to_string(),
+        }
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "socket {:?}: can't listen on ", self.name)?;
+        match &self.address {
+            SocketAddress::Tcp(address) => write!(f, "{address}: ")?,
+            SocketAddress::Unix(path) => write!(f, "{}: ", path.display())?,
+        }
+        match &self.problem {
+            Problem::InUse(None) => write!(f, "the address is in use"),
+            Problem::InUse(Some(holder)) => write!(f, "the address is in use by {holder}"),
+            Problem::PrivilegedPort => write!(f, "the port is reserved for root"),
+            Problem::NoSuchAddress => write!(f, "this machine has no such address"),
+            Problem::PathTooLong(length) => {
+                write!(f, "the path is too long ({length} of at most 107 bytes)")
+            }
+            Problem::NotASocket => write!(f, "something that is no socket is in the way"),
+            Problem::NoDirectory => write!(f, "its directory is not there"),
+            Problem::Denied => write!(f, "permission denied"),
+            Problem::NameTaken => write!(f, "there is a socket of this name already"),
+            Problem::Other(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.problem {
+            Problem::Other(error) => Some(error),
+            Problem::InUse(_)
+            | Problem::PrivilegedPort
+            | Problem::NoSuchAddress
+            | Problem::PathTooLong(_)
+            | Problem::NotASocket
+            | Problem::NoDirectory
+            | Problem::Denied
+            | Problem::NameTaken => None,
+        }
+    }
+}

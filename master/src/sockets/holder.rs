@@ -1,0 +1,129 @@
+//! Who listens on an address that is in use: worth a look at `/proc`, because it is the first thing anybody asks.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
+
+/// A process that listens on an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// The name of its program.
+    pub program: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({})", self.pid, self.program)
+    }
+}
+
+/// Who listens on a TCP address; `None` if that is nobody or another user's process.
+pub(super) fn holder_of_tcp(address: SocketAddr) -> Option<Holder> {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(table).ok())
+        .find_map(|table| tcp_inode(&table, address))
+        .and_then(holder_of_inode)
+}
+
+/// Who listens on a Unix socket; as for TCP.
+pub(super) fn holder_of_unix(path: &Path) -> Option<Holder> {
+    let table = std::fs::read_to_string("/proc/net/unix").ok()?;
+    unix_inode(&table, path.to_str()?).and_then(holder_of_inode)
+}
+
+/// The inode of the listening socket that stands in the way of this address: the same one, or one on every address.
+fn tcp_inode(table: &str, wanted: SocketAddr) -> Option<u64> {
+    const LISTEN: &str = "0A";
+    table.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let local = socket_address(fields.nth(1)?)?;
+        let state = fields.nth(1)?;
+        let inode = fields.nth(5)?.parse().ok()?;
+        let ip = wanted.ip();
+        let meets = local.ip() == ip || local.ip().is_unspecified() || ip.is_unspecified();
+        (state == LISTEN && local.port() == wanted.port() && meets).then_some(inode)
+    })
+}
+
+/// An address as the kernel prints it: 32-bit words in the machine's byte order, in hexadecimal.
+fn socket_address(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| -> Option<[u8; 4]> {
+        let word = u32::from_str_radix(host.get(at..at + 8)?, 16).ok()?;
+        Some(word.to_ne_bytes())
+    };
+    let ip = match host.len() {
+        8 => IpAddr::from(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+            let bytes: [u8; 16] = words.as_flattened().try_into().ok()?;
+            IpAddr::from(Ipv6Addr::from(bytes)).to_canonical()
+        }
+        _ => return None,
+    };
+    Some((ip, port).into())
+}
+
+/// The inode of the socket that listens at this path, which may have spaces in it.
+fn unix_inode(table: &str, wanted: &str) -> Option<u64> {
+    const LISTENS: &str = "00010000";
+    table.lines().skip(1).find_map(|line| {
+        let (fields, path) = line.split_at(line.find(wanted)?);
+        let mut fields = fields.split_ascii_whitespace();
+        let listens = fields.nth(3)? == LISTENS;
+        let inode = fields.nth(2)?.parse().ok()?;
+        (listens && path == wanted).then_some(inode)
+    })
+}
+
+fn holder_of_inode(inode: u64) -> Option<Holder> {
+    let link = format!("socket:[{inode}]");
+    let processes = std::fs::read_dir("/proc").ok()?;
+    processes.flatten().find_map(|process| {
+        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
+        let mut fds = std::fs::read_dir(process.path().join("fd")).ok()?.flatten();
+        let holds =
+            fds.any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == &*link));
+        let program = holds.then(|| std::fs::read_to_string(process.path().join("comm")))?;
+        let program = program.unwrap_or_default().trim_end().to_owned();
+        Some(Holder { pid, program })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_found_by_its_listener() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = std::net::TcpListener::bind(host).expect("bound");
+            let holder = holder_of_tcp(listener.local_addr().expect("an address"));
+            assert_eq!(holder.expect("found").pid, std::process::id());
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+        assert_eq!(
+            holder_of_unix(&path).expect("found").pid,
+            std::process::id()
+        );
+        assert_eq!(holder_of_unix(&dir.path().join("another")), None);
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_in_the_way_of_each() {
+        let table = "head\n   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 4242 1 0\n";
+        let wanted = "127.0.0.1:8080".parse().expect("an address");
+        assert_eq!(tcp_inode(table, wanted), Some(4242));
+        let connected = table.replace(" 0A ", " 01 ");
+        assert_eq!(tcp_inode(&connected, wanted), None);
+        assert_eq!(tcp_inode("head\ngarbage\n\n", wanted), None);
+    }
+}

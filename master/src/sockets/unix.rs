@@ -1,0 +1,104 @@
+//! Unix sockets have a path, which outlives them: it is replaced if nobody listens there any more, and removed at the
+//! end if it is still the one that we created.
+
+use std::{
+    io,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileTypeExt, MetadataExt},
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+
+use super::{Problem, holder::holder_of_unix};
+
+/// The longest path that fits a socket's address, in bytes.
+const PATH_BYTES: usize = 107;
+
+/// A socket's path that we created. Removed when dropped, unless another has taken its place.
+#[derive(Debug)]
+pub(super) struct OwnPath {
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+impl Drop for OwnPath {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            // Somebody may have removed the directory meanwhile.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Binds a Unix stream socket; it does not listen yet.
+pub(super) fn bind_unix(path: &Path) -> Result<(OwnedFd, OwnPath), Problem> {
+    let length = path.as_os_str().as_bytes().len();
+    if length > PATH_BYTES {
+        return Err(Problem::PathTooLong(length));
+    }
+    let address = SocketAddrUnix::new(path).map_err(other)?;
+    remove_stale(path, &address)?;
+    let fd = new_socket(SocketFlags::CLOEXEC).map_err(other)?;
+    rustix::net::bind(&fd, &address).map_err(|error| match error {
+        rustix::io::Errno::ADDRINUSE => Problem::InUse(holder_of_unix(path)),
+        rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => Problem::NoDirectory,
+        rustix::io::Errno::ACCESS | rustix::io::Errno::PERM | rustix::io::Errno::ROFS => {
+            Problem::Denied
+        }
+        error => other(error),
+    })?;
+    let file = identity(path).map_err(Problem::Other)?;
+    let path = path.to_owned();
+    Ok((fd, OwnPath { path, file }))
+}
+
+/// Removes a socket that nobody listens on; refuses whatever else is in the way.
+fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), Problem> {
+    let there = match std::fs::symlink_metadata(path) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(Problem::NoDirectory);
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Problem::Denied);
+        }
+        Err(error) => return Err(Problem::Other(error)),
+    };
+    if !there.file_type().is_socket() {
+        return Err(Problem::NotASocket);
+    }
+    // Non-blocking: a living listener whose queue is full would keep us waiting.
+    let probe = new_socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).map_err(other)?;
+    match rustix::net::connect(&probe, address) {
+        Err(rustix::io::Errno::CONNREFUSED) => match std::fs::remove_file(path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Problem::Denied),
+            Err(error) => Err(Problem::Other(error)),
+        },
+        Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(rustix::io::Errno::ACCESS) => Err(Problem::Denied),
+        // Connected, or busy, or a socket of another type: somebody has it.
+        Ok(()) | Err(_) => Err(Problem::InUse(holder_of_unix(path))),
+    }
+}
+
+fn new_socket(flags: SocketFlags) -> rustix::io::Result<OwnedFd> {
+    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+fn other(error: rustix::io::Errno) -> Problem {
+    Problem::Other(error.into())
+}

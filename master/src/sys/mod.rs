@@ -1,0 +1,26 @@
+//! The only room with `unsafe`: what the kernel offers and the standard library doesn't, behind owned and borrowed
+//! descriptors. Everything here is small, synchronous unless it says otherwise, and knows nothing of apps or workers.
+
+mod cgroup;
+mod cores;
+mod fd_table;
+mod fds;
+mod nofile;
+mod pidfd;
+mod reaper;
+mod scm;
+mod signalfd;
+mod signals;
+mod watch_fd;
+
+pub use cgroup::{quota_v1, quota_v2};
+pub use cores::available_cores;
+pub use fd_table::{FdTable, NameTaken};
+pub use fds::{close_others, move_to, null_stdin, place_at};
+pub use nofile::{OpenFiles, raise_open_files, set_soft_open_files};
+pub use pidfd::{Ended, kill_group, peek, pidfd_open, reap, send_signal};
+pub use reaper::{adopt_orphans, reap_children};
+pub use scm::{FDS_PER_MESSAGE, receive_fds, send_fds};
+pub use signalfd::{Arrived, Signals};
+pub use signals::{reset_signals, signal_name};
+pub use watch_fd::watch_fd;

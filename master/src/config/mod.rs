@@ -1,2 +1,21 @@
 //! What an app is and where it is read from.
+//!
+//! Two ways lead to an [`app::AppDefinition`]: a process file ([`file`]) and the flags of `ostler run` ([`flags`]). Both
+//! speak the same small grammars ([`units`], [`signal`], [`address`], [`readiness`]) and fill the same [`settings`], so
+//! that a value means the same wherever it is written, and defaults stand in one place.
+
+pub mod address;
 pub mod app;
+mod app_table;
+pub mod errors;
+pub mod file;
+pub mod flags;
+mod listen_table;
+pub mod naming;
+pub mod program;
+pub mod readiness;
+pub mod settings;
+pub mod signal;
+mod suggest;
+pub mod units;
+mod walk;

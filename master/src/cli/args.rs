@@ -1,0 +1,383 @@
+//! What was asked: the grammar of the command line, and its result.
+//!
+//! The hidden `__exec` is not part of it: it is dispatched before anything is parsed.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ostler_bus::vocab::control::ScaleTo;
+
+use super::{error::CliError, examples, values};
+use crate::{
+    config::{
+        app::{AppName, Readiness},
+        errors::Wrong,
+        flags::AppFlags,
+        settings::Instances,
+    },
+    home::MasterName,
+};
+
+/// Keeps a fleet of worker processes running, and gives them one event bus
+#[derive(Clone, Debug, Parser)]
+#[command(name = "ostler", version, max_term_width = 100, after_help = examples::TOP)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Which master, by name [default: the only one running; for run, the app's or the file's name]
+    #[arg(short = 'M', long, global = true, value_name = "NAME", value_parser = values::master_name)]
+    pub master: Option<MasterName>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+impl Cli {
+    /// Reads a command line, its first word being the program's own name.
+    ///
+    /// # Errors
+    /// What clap says, `--help` and `--version` among it: `error.exit()` prints it and ends with 2, or 0 for those two.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(args)
+    }
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Verb {
+    /// Run apps in the foreground: those of a process file, or one command
+    #[command(after_help = examples::RUN, override_usage = "ostler run [OPTIONS] [FILE]\n       ostler run [OPTIONS] -- COMMAND [ARGS]...")]
+    Run(RunArgs),
+    /// Show master, apps and workers
+    #[command(visible_aliases = ["list", "status"], after_help = examples::LS)]
+    Ls(JsonArgs),
+    /// Replace the workers one by one, without losing a request
+    #[command(after_help = examples::RELOAD)]
+    Reload(ReloadArgs),
+    /// Change how many workers an app has
+    #[command(after_help = examples::SCALE, override_usage = "ostler scale [OPTIONS] [APP] <N|+N|-N>")]
+    Scale(ScaleArgs),
+    /// Stop an app's workers; the app stays known
+    #[command(after_help = examples::STOP)]
+    Stop(AppArgs),
+    /// Start a stopped or failed app
+    #[command(after_help = examples::START)]
+    Start(AppArgs),
+    /// Stop every worker and end the master
+    #[command(after_help = examples::KILL)]
+    Kill(KillArgs),
+    /// Ask whether the master answers, and how fast
+    #[command(after_help = examples::PING)]
+    Ping(JsonArgs),
+    /// Send an event
+    #[command(after_help = examples::EMIT)]
+    Emit(EmitArgs),
+    /// Send a request and print its reply
+    #[command(after_help = examples::REQUEST)]
+    Request(RequestArgs),
+    /// Print events as they come, one JSON object per line
+    #[command(after_help = examples::TAIL)]
+    Tail(TailArgs),
+    /// Wait for one event
+    #[command(after_help = examples::WAIT)]
+    Wait(WaitArgs),
+    /// See it work: a small web service with 4 workers, and what to try
+    #[command(after_help = examples::DEMO)]
+    Demo(DemoArgs),
+}
+
+/// What `run` was given.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The app's name [default: from the command: `node server.js` is named server]
+    #[arg(short, long, value_parser = values::app_name)]
+    name: Option<AppName>,
+
+    /// How many workers, or auto for one per core [default: auto]
+    #[arg(short, long, value_name = "N|auto")]
+    instances: Option<Instances>,
+
+    /// A socket that all workers share: 8080, :8080, 127.0.0.1:8080, [::1]:8080, unix:PATH; may be repeated
+    #[arg(short, long, value_name = "[NAME=]ADDR")]
+    listen: Vec<String>,
+
+    /// How a worker is found ready: auto, notify, sdk, delay(2s) [default: auto]
+    #[arg(long, value_name = "HOW")]
+    ready: Option<Readiness>,
+
+    /// Replace the workers when files change, here or in PATH; may be repeated
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = ".")]
+    auto_reload: Option<Vec<PathBuf>>,
+
+    /// How to write the log
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Human)]
+    pub log_format: LogFormat,
+
+    /// A process file [default: ostler.toml]
+    #[arg(value_name = "FILE")]
+    file: Vec<PathBuf>,
+
+    /// Program and arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// How to write the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people; in colour on a terminal.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What to run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunWhat {
+    /// The apps of a process file.
+    File(PathBuf),
+    /// One app, from flags.
+    Command(AppFlags),
+}
+
+impl RunArgs {
+    /// What to run: a file or a command.
+    ///
+    /// # Errors
+    /// If it is both, or neither can be meant.
+    pub fn what(&self) -> Result<RunWhat, CliError> {
+        if self.command.is_empty() {
+            return self
+                .process_file()
+                .map(RunWhat::File)
+                .map_err(CliError::from);
+        }
+        if let Some(file) = self.file.first() {
+            return Err(Wrong::new(
+                format!("both a file ({}) and a command were given", file.display()),
+                "leave one out; options stand before `--`, and the command after it",
+            )
+            .into());
+        }
+        Ok(RunWhat::Command(AppFlags {
+            name: self.name.clone(),
+            command: self.command.clone(),
+            instances: self.instances,
+            listen: self.listen.clone(),
+            ready: self.ready.clone(),
+            auto_reload: self.auto_reload.clone(),
+        }))
+    }
+
+    fn process_file(&self) -> Result<PathBuf, Wrong> {
+        let given: Vec<String> = self
+            .file
+            .iter()
+            .map(|word| word.display().to_string())
+            .collect();
+        let is_toml = |path: &PathBuf| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        };
+        let file = match self.file.as_slice() {
+            [] => PathBuf::from("ostler.toml"),
+            [file] if is_toml(file) => file.clone(),
+            _ => {
+                return Err(Wrong::new(
+                    format!("{:?} is not a process file (FILE.toml)", given.join(" ")),
+                    format!(
+                        "to run a command, put `--` before it: ostler run -- {}",
+                        given.join(" ")
+                    ),
+                ));
+            }
+        };
+        let flag = [
+            ("-n", self.name.is_some()),
+            ("-i", self.instances.is_some()),
+            ("-l", !self.listen.is_empty()),
+            ("--ready", self.ready.is_some()),
+            ("--auto-reload", self.auto_reload.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag));
+        match flag {
+            None => Ok(file),
+            Some(flag) => Err(Wrong::new(
+                format!("{flag} goes with a command, and none was given"),
+                format!(
+                    "add it after `--`, or write the setting into {}",
+                    file.display()
+                ),
+            )),
+        }
+    }
+}
+
+/// Whether to print JSON.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Whether to wait for what was asked to be done.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Waiting {
+    /// Return when it is done, and tell how it went [default]
+    #[arg(long, overrides_with = "no_wait")]
+    wait: bool,
+
+    /// Return as soon as the master has accepted it
+    #[arg(long, overrides_with = "wait")]
+    no_wait: bool,
+}
+
+impl Waiting {
+    /// Whether to wait.
+    #[must_use]
+    pub fn wanted(self) -> bool {
+        self.wait || !self.no_wait
+    }
+}
+
+/// What `reload` was given.
+#[derive(Clone, Debug, Args)]
+pub struct ReloadArgs {
+    /// Which app [default: all]
+    #[arg(value_parser = values::app_name)]
+    pub app: Option<AppName>,
+
+    /// Give up a running update and begin this one at once
+    #[arg(long)]
+    pub now: bool,
+
+    /// Why, for the log and other listeners
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+
+    /// Whether to wait.
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
+/// What `scale` was given.
+#[derive(Clone, Debug, Args)]
+pub struct ScaleArgs {
+    /// The app, if the master has several, and its size: N workers, N more, or N fewer
+    #[arg(required = true, num_args = 1..=2, value_names = ["APP", "N|+N|-N"], allow_negative_numbers = true)]
+    words: Vec<String>,
+
+    /// Whether to wait.
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
+impl ScaleArgs {
+    /// Which app (`None`: the only one), and to what size.
+    ///
+    /// # Errors
+    /// If the size is no size, or the name no name.
+    pub fn what(&self) -> Result<(Option<AppName>, ScaleTo), CliError> {
+        let (app, size) = match self.words.as_slice() {
+            [app, size] => (Some(app), size),
+            [size, ..] => (None, size),
+            [] => return Err(Wrong::new("the size is missing", "use N, +N or -N").into()),
+        };
+        let app = app
+            .map(|name| AppName::new(name))
+            .transpose()
+            .map_err(|problem| Wrong::new(problem, "the order is: ostler scale APP N"))?;
+        Ok((app, values::scale(size)?))
+    }
+}
+
+/// What `stop` and `start` were given.
+#[derive(Clone, Debug, Args)]
+pub struct AppArgs {
+    /// Which app [default: all]
+    #[arg(value_parser = values::app_name)]
+    pub app: Option<AppName>,
+
+    /// Whether to wait.
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
+/// What `kill` was given.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct KillArgs {
+    /// Kill the workers at once instead of letting them finish
+    #[arg(long)]
+    pub force: bool,
+
+    /// Whether to wait.
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
+/// What `emit` was given.
+#[derive(Clone, Debug, Args)]
+pub struct EmitArgs {
+    /// The event's topic
+    pub topic: String,
+
+    /// Its payload
+    #[arg(value_name = "JSON", value_parser = values::json, default_value = "{}")]
+    pub payload: serde_json::Value,
+
+    /// Then wait for an event that matches, and print it
+    #[arg(long, value_name = "PATTERN")]
+    pub wait: Option<String>,
+
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "30s")]
+    pub timeout: Duration,
+}
+
+/// What `request` was given.
+#[derive(Clone, Debug, Args)]
+pub struct RequestArgs {
+    /// The request's topic
+    pub topic: String,
+
+    /// Its payload
+    #[arg(value_name = "JSON", value_parser = values::json, default_value = "{}")]
+    pub payload: serde_json::Value,
+
+    /// How long to wait for the reply
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "5s")]
+    pub timeout: Duration,
+}
+
+/// What `tail` was given.
+#[derive(Clone, Debug, Args)]
+pub struct TailArgs {
+    /// Which topics
+    #[arg(default_value = "*")]
+    pub pattern: String,
+}
+
+/// What `wait` was given.
+#[derive(Clone, Debug, Args)]
+pub struct WaitArgs {
+    /// Which topics
+    pub pattern: String,
+
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "30s")]
+    pub timeout: Duration,
+}
+
+/// What `demo` was given.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DemoArgs {
+    /// How many workers
+    #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub instances: u32,
+
+    /// The port to serve on, at 127.0.0.1; 0 is any free one
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+}

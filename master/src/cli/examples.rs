@@ -1,0 +1,106 @@
+//! What `--help` teaches: examples first, for the whole and for each verb.
+
+pub(super) const TOP: &str = "\
+Examples:
+  ostler run -n web -l :8080 -- node server.js   keep one worker per core running
+  ostler run                                     run the apps of ./ostler.toml
+  ostler ls                                      what is running, and how it is
+  ostler reload                                  replace the workers one by one
+  ostler tail 'worker.*'                         watch workers come and go
+
+Commands find the only running master; with several, choose one with -M NAME.
+Masters live in $OSTLER_HOME, or else in /run/ostler (root), $XDG_RUNTIME_DIR/ostler
+or ~/.ostler.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 unknown name, 75 busy,
+78 bad configuration.";
+
+pub(super) const RUN: &str = "\
+Examples:
+  ostler run -- ./server                          one worker per core
+  ostler run -n api -i 4 -l :8080 -- node app.js  4 workers share one socket (fd 3)
+  ostler run -l http=:80 -l admin=127.0.0.1:9000 -- ./server
+  ostler run --auto-reload=src -- python3 app.py  a rolling update when src changes
+  ostler run shop.toml                            all apps of a process file
+
+Ctrl-C stops the workers gracefully, a second one at once. SIGHUP reads the file
+again and rolls every app.
+
+A worker finds its sockets from descriptor 3 on (LISTEN_FDS, LISTEN_FDNAMES), and
+says that it is ready on NOTIFY_SOCKET, or over the bus. Where it does neither it
+is taken to be ready after a second.";
+
+pub(super) const LS: &str = "\
+Examples:
+  ostler ls
+  ostler ls --json | jq '.workers[] | select(.state != \"ready\")'";
+
+pub(super) const RELOAD: &str = "\
+Examples:
+  ostler reload                          every app
+  ostler reload web --reason 'v2.1'
+  ostler reload web --now                give up a running update and begin this one
+
+Each new worker must be ready and stay up for a while before an old one goes. If
+the new ones fail, the old ones stay, and the command exits with 1.";
+
+pub(super) const SCALE: &str = "\
+Examples:
+  ostler scale 4          the only app: 4 workers
+  ostler scale web +2     two more
+  ostler scale web -1     one fewer
+  ostler scale web 0      park it";
+
+pub(super) const STOP: &str = "\
+Examples:
+  ostler stop web         its workers finish what they have, then go
+  ostler start web        and back";
+
+pub(super) const START: &str = "\
+Examples:
+  ostler start web        a stopped app, or one that failed too often";
+
+pub(super) const KILL: &str = "\
+Examples:
+  ostler kill             stop every worker gracefully, then the master
+  ostler kill --force     at once";
+
+pub(super) const PING: &str = "\
+Examples:
+  ostler ping && echo up";
+
+pub(super) const EMIT: &str = "\
+Examples:
+  ostler emit orders.created '{\"id\": 7, \"total\": 9.5}'
+  ostler emit workerRestartNeeded '{\"app\": \"web\"}' --wait update.finished
+  ostler emit systemRestartNeeded '{\"reason\": \"kernel update\"}'
+
+With --wait the pattern is subscribed to before the event is emitted, so that its
+answer can't be missed.";
+
+pub(super) const REQUEST: &str = "\
+Examples:
+  ostler request masterStatus
+  ostler request orders.price '{\"id\": 7}' --timeout 2s";
+
+pub(super) const TAIL: &str = "\
+Examples:
+  ostler tail                        everything
+  ostler tail 'worker.*'             workers coming and going
+  ostler tail '_log.web.*'           the app's output
+  ostler tail 'orders.>' | jq .data
+
+One JSON object per line. '*' stands for one token, '>' at the end for one or more;
+'*' alone is everything.";
+
+pub(super) const WAIT: &str = "\
+Examples:
+  ostler wait worker.ready --timeout 10s
+  ostler wait 'update.*' --timeout 5m && deploy-next
+
+Prints the event and exits with 0; exits with 1 when the time is up.";
+
+pub(super) const DEMO: &str = "\
+Examples:
+  ostler demo             4 workers on a free port, and what to try
+  ostler demo -i 2 --port 8080";

@@ -1,0 +1,181 @@
+//! The state of a master, for people: `ostler ls`.
+
+use std::time::Duration;
+
+use ostler_bus::vocab::status::{AppStatus, StatusReport, WorkerStatus};
+
+use super::{
+    style::Style,
+    table::{self, Align, Cell, Row, Tone},
+};
+use crate::{
+    config::units::{bytes, rough},
+    escape,
+};
+
+/// The whole state: master, machine, apps, workers. Every string is escaped: workers and clients chose some of them.
+#[must_use]
+pub fn status(report: &StatusReport, style: Style) -> String {
+    let mut out = header(report, style);
+    out.push('\n');
+    for app in &report.apps {
+        out.push_str(&app_line(app, style));
+    }
+    if !report.workers.is_empty() {
+        out.push('\n');
+        out.push_str(&workers(&report.workers, style));
+    }
+    out
+}
+
+/// The state as JSON, indented, safe for a terminal.
+///
+/// # Errors
+/// If a number in it has no JSON form; those of a master have.
+pub fn json<T: serde::Serialize>(value: &T) -> serde_json::Result<String> {
+    let text = serde_json::to_string_pretty(value)?;
+    // Line by line: the layout's own newlines stay.
+    let lines: Vec<_> = text.lines().map(escape::json).collect();
+    Ok(lines.join("\n"))
+}
+
+fn header(report: &StatusReport, style: Style) -> String {
+    let (master, machine) = (&report.master, &report.machine);
+    let mut out = format!(
+        "{}  pid {}  up {}  {}  {} cores  ostler {}\n",
+        style.bold(&escape::line(&master.title)),
+        master.pid,
+        rough(Duration::from_secs(master.uptime)),
+        bytes(master.memory),
+        escape::line(&master.cores_used),
+        escape::line(&master.version),
+    );
+    let [one, five, fifteen] = machine.load_average;
+    let machine = format!(
+        "{}  {}  load {one:.2} {five:.2} {fifteen:.2}  cpu {:.0}%  memory {} of {}",
+        escape::line(&report.hostname),
+        escape::line(&report.os),
+        machine.cpu_percent,
+        bytes(machine.memory_used),
+        bytes(machine.memory_total),
+    );
+    out.push_str(&style.dim(&table::truncate(&machine, style.width)));
+    out.push('\n');
+    if master.restart_needed {
+        let reason = match &master.restart_reason {
+            Some(reason) => format!("system restart needed: {}", escape::line(reason)),
+            None => "system restart needed".to_owned(),
+        };
+        out.push_str(&style.yellow(&table::truncate(&reason, style.width)));
+        out.push('\n');
+    }
+    out
+}
+
+fn app_line(app: &AppStatus, style: Style) -> String {
+    let state = escape::line(&app.state);
+    let state = match app.state.as_str() {
+        "running" => style.green(&state),
+        "failed" => style.red(&state),
+        "stopped" => style.dim(&state),
+        _ => style.yellow(&state),
+    };
+    let mut out = format!(
+        "{}  {state}  {} of {} ready  generation {}  ready: {}",
+        style.bold(&escape::line(&app.name)),
+        app.ready,
+        app.instances,
+        app.generation,
+        escape::line(&app.readiness),
+    );
+    for socket in &app.sockets {
+        let (name, address) = (escape::line(&socket.name), escape::line(&socket.address));
+        out.push_str(&format!(
+            "\n  {name} on {address} ({})",
+            escape::line(&socket.mode)
+        ));
+    }
+    if let Some(update) = &app.last_update {
+        let line = format!("  last update: {}", escape::line(update));
+        out.push('\n');
+        out.push_str(&style.dim(&table::truncate(&line, style.width)));
+    }
+    out.push('\n');
+    out
+}
+
+const COLUMNS: [(&str, Align); 9] = [
+    ("APP", Align::Left),
+    ("SLOT", Align::Right),
+    ("ID", Align::Right),
+    ("PID", Align::Right),
+    ("GEN", Align::Right),
+    ("STATE", Align::Left),
+    ("RESTARTS", Align::Right),
+    ("AGE", Align::Right),
+    ("MEMORY", Align::Right),
+];
+
+fn workers(workers: &[WorkerStatus], style: Style) -> String {
+    let mut rows = Vec::with_capacity(workers.len());
+    for worker in workers {
+        rows.push(Row::Cells(cells(worker)));
+        rows.extend(notes(worker).into_iter().map(Row::Note));
+    }
+    table::render(COLUMNS, &rows, style)
+}
+
+fn cells(worker: &WorkerStatus) -> [Cell; 9] {
+    let dash = |value: Option<String>| value.map_or_else(|| Cell::new("-", Tone::Dim), Cell::plain);
+    let restarts = match worker.restarts {
+        0 => Cell::new("0", Tone::Dim),
+        count => Cell::new(count.to_string(), Tone::Moving),
+    };
+    let age = worker
+        .id
+        .map(|_| rough(Duration::from_millis(worker.age_ms)));
+    [
+        Cell::plain(escape::line(&worker.app)),
+        Cell::plain(worker.slot.to_string()),
+        dash(worker.id.map(|id| id.to_string())),
+        dash(worker.pid.map(|pid| pid.to_string())),
+        Cell::plain(worker.generation.to_string()),
+        state(worker),
+        restarts,
+        dash(age),
+        dash(worker.memory.map(bytes)),
+    ]
+}
+
+fn state(worker: &WorkerStatus) -> Cell {
+    let tone = match worker.state.as_str() {
+        "ready" => Tone::Good,
+        "failed" | "exited" => Tone::Bad,
+        "stopped" => Tone::Dim,
+        _ => Tone::Moving,
+    };
+    let state = escape::line(&worker.state);
+    let text = match (worker.assumed_ready, worker.current) {
+        (true, true) if worker.state == "ready" => "ready (assumed)".to_owned(),
+        (_, true) => state.into_owned(),
+        // It drains beside its successor.
+        (_, false) => format!("{state} (old)"),
+    };
+    Cell::new(text, tone)
+}
+
+fn notes(worker: &WorkerStatus) -> Vec<String> {
+    let retry = worker
+        .retry_in_ms
+        .map(|ms| format!("tried again in {}", rough(Duration::from_millis(ms))));
+    let exit = worker
+        .last_exit
+        .as_ref()
+        .filter(|_| worker.state != "ready" || worker.restarts > 0)
+        .map(|exit| format!("last exit: {}", escape::line(exit)));
+    let said = worker
+        .status_text
+        .as_ref()
+        .map(|text| format!("says: {}", escape::line(text)));
+    [said, exit, retry].into_iter().flatten().collect()
+}

@@ -1,0 +1,47 @@
+//! Arguments with a grammar of their own, as clap reads them.
+
+use std::time::Duration;
+
+use ostler_bus::vocab::control::ScaleTo;
+
+use crate::{
+    config::{app::AppName, errors::Wrong, settings::MOST_INSTANCES, units},
+    home::MasterName,
+};
+
+pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+    units::duration(text)
+}
+
+pub(super) fn app_name(text: &str) -> Result<AppName, String> {
+    AppName::new(text)
+}
+
+pub(super) fn master_name(text: &str) -> Result<MasterName, Wrong> {
+    MasterName::new(text)
+}
+
+/// A payload. The shell eats unquoted quotes: the commonest mistake gets its own words.
+pub(super) fn json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| {
+        format!("not JSON: {error}; quote it for the shell, as in '{{\"id\": 1}}', and a string as '\"text\"'")
+    })
+}
+
+/// `4`, `+2`, `-1`.
+pub(super) fn scale(text: &str) -> Result<ScaleTo, Wrong> {
+    let (make, digits): (fn(u32) -> ScaleTo, &str) = match text.split_at_checked(1) {
+        Some(("+", digits)) => (ScaleTo::More, digits),
+        Some(("-", digits)) => (ScaleTo::Fewer, digits),
+        _ => (ScaleTo::Exactly, text),
+    };
+    // `u32` would take a second sign.
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    match digits.parse() {
+        Ok(count) if plain && count <= MOST_INSTANCES => Ok(make(count)),
+        _ => Err(Wrong::new(
+            format!("{text:?} is not a number of workers"),
+            format!("use N, +N or -N, up to {MOST_INSTANCES}"),
+        )),
+    }
+}

@@ -1,0 +1,147 @@
+//! Where a socket listens, as people write it.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    app::{SocketAddress, SocketDeclaration},
+    errors::Wrong,
+};
+
+/// Connections that the kernel keeps for a socket until a worker takes them, where nothing else is said.
+pub const DEFAULT_BACKLOG: u32 = 1024;
+
+/// The longest path of a Unix socket on Linux, in bytes: `sun_path` less its terminator.
+pub const LONGEST_SOCKET_PATH: usize = 107;
+
+/// Reads an address.
+///
+/// | written | means |
+/// |---|---|
+/// | `8080` | 127.0.0.1, port 8080 |
+/// | `:8080` | every IPv4 address of the machine |
+/// | `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` | that address |
+/// | `127.0.0.1:0` | any free port |
+/// | `unix:run/web.sock`, `/run/web.sock` | a Unix socket; a relative path is relative to `base` |
+///
+/// # Errors
+/// If it is none of these. Other host names are refused: what they resolve to can change under a running master.
+pub fn address(text: &str, base: &Path) -> Result<SocketAddress, Wrong> {
+    let text = text.trim();
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(path, base);
+    }
+    if text.starts_with('/') || text.starts_with("./") {
+        return unix(text, base);
+    }
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return port(text).map(|port| tcp(Ipv4Addr::LOCALHOST, port));
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(SocketAddress::Tcp(address));
+    }
+    match text.rsplit_once(':') {
+        Some(("", digits)) => port(digits).map(|port| tcp(Ipv4Addr::UNSPECIFIED, port)),
+        Some(("localhost", digits)) => port(digits).map(|port| tcp(Ipv4Addr::LOCALHOST, port)),
+        Some((host, digits)) => {
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            if bare.parse::<IpAddr>().is_ok() && host == bare && host.contains(':') {
+                return Err(Wrong::new(
+                    format!("{text:?} is not an address"),
+                    format!("put the IPv6 address in brackets: \"[{host}]:{digits}\""),
+                ));
+            }
+            if bare.parse::<IpAddr>().is_ok() {
+                port(digits)?;
+            }
+            Err(not_an_address(text))
+        }
+        None => Err(not_an_address(text)),
+    }
+}
+
+fn not_an_address(text: &str) -> Wrong {
+    Wrong::new(
+        format!("{text:?} is not an address to listen on"),
+        "use an IP address and port (\"127.0.0.1:8080\", \"[::1]:8080\"), \":8080\" for every address, or \"unix:PATH\"",
+    )
+}
+
+fn tcp(ip: Ipv4Addr, port: u16) -> SocketAddress {
+    SocketAddress::Tcp((ip, port).into())
+}
+
+fn port(digits: &str) -> Result<u16, Wrong> {
+    digits.parse().map_err(|_| {
+        Wrong::new(
+            format!("{digits:?} is not a port"),
+            "use a number from 0 (any free port) to 65535",
+        )
+    })
+}
+
+fn unix(path: &str, base: &Path) -> Result<SocketAddress, Wrong> {
+    if path.is_empty() || path.contains('\0') {
+        return Err(Wrong::new(
+            "the path of the Unix socket is missing",
+            "write \"unix:\" and a path, such as \"unix:run/web.sock\"",
+        ));
+    }
+    let path: PathBuf = base.join(path);
+    let length = path.as_os_str().len();
+    if length > LONGEST_SOCKET_PATH {
+        return Err(Wrong::new(
+            format!(
+                "the socket's path {path:?} has {length} bytes; Linux takes {LONGEST_SOCKET_PATH}"
+            ),
+            "use a shorter path",
+        ));
+    }
+    Ok(SocketAddress::Unix(path))
+}
+
+/// Checks the name of a socket: a token as it can stand in `LISTEN_FDNAMES` and in a topic.
+///
+/// # Errors
+/// If it is not 1 to 64 of `A-Z a-z 0-9 _ -`.
+pub fn socket_name(name: &str) -> Result<String, Wrong> {
+    if !super::naming::is_token(name) {
+        return Err(Wrong::new(
+            format!("{name:?} is not a socket's name"),
+            "use 1 to 64 of A-Z a-z 0-9 _ -",
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+/// The name of a socket that was given none: "http", then "http2", "http3" …
+#[must_use]
+pub fn default_name(index: usize) -> String {
+    match index {
+        0 => "http".into(),
+        _ => format!("http{}", index + 1),
+    }
+}
+
+/// A socket with the defaults for all that was not said.
+#[must_use]
+pub fn declaration(name: String, address: SocketAddress) -> SocketDeclaration {
+    SocketDeclaration {
+        name,
+        address,
+        backlog: DEFAULT_BACKLOG,
+        nonblocking: false,
+    }
+}
+
+impl fmt::Display for SocketAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! An app from the flags of `ostler run … -- COMMAND`.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    address,
+    app::{AppDefinition, AppName, Readiness, Watch},
+    errors::Wrong,
+    naming,
+    settings::{Instances, Reload, Settings},
+};
+
+/// What the flags said. Relative paths start at the directory in which `ostler` was started.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AppFlags {
+    /// `-n`; `None`: from the command.
+    pub name: Option<AppName>,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// `-i`; `None`: auto.
+    pub instances: Option<Instances>,
+    /// `-l`, each `[NAME=]ADDRESS`.
+    pub listen: Vec<String>,
+    /// `--ready`.
+    pub ready: Option<Readiness>,
+    /// `--auto-reload`, with its paths; empty: the working directory.
+    pub auto_reload: Option<Vec<PathBuf>>,
+}
+
+/// The definition that the flags make. `cores` is what `-i auto` means.
+///
+/// # Errors
+/// If there is no command, or a socket can't be used.
+pub fn define(flags: AppFlags, cwd: &Path, cores: u32) -> Result<AppDefinition, Wrong> {
+    if flags.command.first().is_none_or(String::is_empty) {
+        return Err(Wrong::new(
+            "there is no command to run",
+            "put it after `--`: ostler run -- node server.js",
+        ));
+    }
+    let name = flags
+        .name
+        .unwrap_or_else(|| naming::app_name_of(&flags.command));
+    let mut names = BTreeSet::new();
+    let mut sockets = Vec::new();
+    for (index, text) in flags.listen.iter().enumerate() {
+        let socket = socket(text, index, cwd)?;
+        if !names.insert(socket.name.clone()) {
+            return Err(Wrong::new(
+                format!("two sockets are named {:?}", socket.name),
+                "give each a name of its own: -l admin=127.0.0.1:9000",
+            ));
+        }
+        sockets.push(socket);
+    }
+    let auto_reload = flags.auto_reload.map(|paths| {
+        let paths = paths.into_iter().map(|path| cwd.join(path)).collect();
+        let ignore = Vec::new();
+        Reload::On(Watch { paths, ignore })
+    });
+    let settings = Settings {
+        instances: flags.instances,
+        listen: Some(sockets),
+        ready: flags.ready,
+        auto_reload,
+        cwd: Some(cwd.to_owned()),
+        ..Settings::default()
+    };
+    Ok(settings.define(name, flags.command, cores))
+}
+
+/// One `[NAME=]ADDRESS`.
+fn socket(text: &str, index: usize, cwd: &Path) -> Result<super::app::SocketDeclaration, Wrong> {
+    let (name, address) = match text.split_once('=') {
+        // A path may hold a "=": what stands before it is then no name.
+        Some((name, address)) if !name.contains(['/', ':']) => {
+            (address::socket_name(name)?, address)
+        }
+        _ => (address::default_name(index), text),
+    };
+    Ok(address::declaration(name, address::address(address, cwd)?))
+}

@@ -1,0 +1,122 @@
+//! Durations as people write them. A bare number is refused: nobody remembers whether it meant seconds or milliseconds.
+
+use std::time::Duration;
+
+use super::errors::Wrong;
+
+/// The longest duration taken: a year. Longer ones are typing errors, and could overflow a clock.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// Units and their length in milliseconds.
+const UNITS: [(&str, f64); 5] = [
+    ("ms", 1.0),
+    ("s", 1_000.0),
+    ("m", 60_000.0),
+    ("h", 3_600_000.0),
+    ("d", 86_400_000.0),
+];
+
+/// Reads a duration: "500ms", "1.5s", "5m", "1h", "1m30s". Units are `ms`, `s`, `m`, `h` and `d`; "0" needs none.
+///
+/// # Errors
+/// If it has no unit, is no number, or is longer than a year.
+pub fn duration(text: &str) -> Result<Duration, Wrong> {
+    let text = text.trim();
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let mut millis = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (part, after) = one_part(rest).ok_or_else(|| malformed(text))?;
+        millis += part;
+        rest = after;
+    }
+    if text.is_empty() {
+        return Err(malformed(text));
+    }
+    if millis > LONGEST.as_secs_f64() * 1_000.0 {
+        return Err(Wrong::new(
+            format!("{text:?} is longer than a year"),
+            "use a shorter duration, such as \"30s\" or \"10m\"",
+        ));
+    }
+    Ok(Duration::from_micros((millis * 1_000.0).round() as u64))
+}
+
+/// One number with its unit, in milliseconds, and what follows it.
+fn one_part(text: &str) -> Option<(f64, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let number: f64 = text[..digits].parse().ok()?;
+    let rest = &text[digits..];
+    let end = rest
+        .find(|c: char| !c.is_ascii_alphabetic())
+        .unwrap_or(rest.len());
+    let (_, length) = UNITS.iter().find(|(unit, _)| *unit == &rest[..end])?;
+    Some((number * length, &rest[end..]))
+}
+
+fn malformed(text: &str) -> Wrong {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Wrong::new(
+            format!("{text:?} has no unit"),
+            format!("write \"{text}s\" for seconds or \"{text}ms\" for milliseconds"),
+        );
+    }
+    Wrong::new(
+        format!("{text:?} is not a duration"),
+        "write a number with a unit: \"500ms\", \"30s\", \"5m\", \"1h\"",
+    )
+}
+
+/// A duration as [`duration`] reads it, in the largest unit that loses nothing: "500ms", "30s", "5m".
+#[must_use]
+pub fn exact(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    for (unit, length) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+    ] {
+        if millis != 0 && millis.is_multiple_of(length) {
+            return format!("{}{unit}", millis / length);
+        }
+    }
+    format!("{millis}ms")
+}
+
+/// A duration for people, in its two largest units: "0.4s", "12s", "3m 5s", "2d 4h".
+#[must_use]
+pub fn rough(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1}s", duration.as_secs_f64()),
+        10..60 => format!("{seconds}s"),
+        60..3_600 => two(seconds / 60, "m", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "m"),
+        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    }
+}
+
+fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
+    match small {
+        0 => format!("{large}{large_unit}"),
+        _ => format!("{large}{large_unit} {small}{small_unit}"),
+    }
+}
+
+/// A number of bytes for people, in powers of 1,000: "412 kB", "6.1 MB", "15.6 GB".
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    let count = count as f64;
+    for (unit, size) in [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)] {
+        // Rounding must not show "1000 kB".
+        if count >= size * 0.9995 {
+            let value = count / size;
+            let digits = usize::from(value < 99.95);
+            return format!("{value:.digits$} {unit}");
+        }
+    }
+    format!("{count} B")
+}

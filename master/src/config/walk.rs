@@ -1,0 +1,195 @@
+//! Walking a parsed document and collecting its faults. Serde stops at the first one; this doesn't stop.
+
+use std::{ops::Range, time::Duration};
+
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    errors::{ConfigError, Place, Wrong},
+    suggest, units,
+};
+
+/// A value with its place.
+pub(super) type Node<'t> = Spanned<DeValue<'t>>;
+
+/// A document's text, and the faults found in it so far.
+pub(super) struct Walker<'t> {
+    text: &'t str,
+    found: Vec<ConfigError>,
+}
+
+impl<'t> Walker<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            found: Vec::new(),
+        }
+    }
+
+    /// The faults, by place.
+    pub(super) fn finish(mut self) -> Vec<ConfigError> {
+        self.found.sort_by_key(|error| error.place);
+        self.found
+    }
+
+    pub(super) fn fault(&mut self, span: Range<usize>, key: &str, wrong: Wrong) {
+        self.found.push(ConfigError {
+            place: Some(Place::of(self.text, span.start)),
+            key: key.to_owned(),
+            wrong,
+        });
+    }
+
+    /// A value's result, or a fault at its place.
+    pub(super) fn take<T>(
+        &mut self,
+        key: &str,
+        node: &Node<'_>,
+        result: Result<T, Wrong>,
+    ) -> Option<T> {
+        result
+            .map_err(|wrong| self.fault(node.span(), key, wrong))
+            .ok()
+    }
+
+    /// A value of the wrong type.
+    pub(super) fn mismatch(&mut self, key: &str, node: &Node<'_>, fix: &str) {
+        let value = node.get_ref();
+        let problem = match value {
+            DeValue::String(text) => format!("the string {text:?} can't stand here"),
+            DeValue::Integer(number) => format!("the number {number} can't stand here"),
+            DeValue::Float(number) => format!("the number {number} can't stand here"),
+            DeValue::Boolean(truth) => format!("{truth} can't stand here"),
+            DeValue::Datetime(_) => "a date can't stand here".to_owned(),
+            DeValue::Array(_) => "an array can't stand here".to_owned(),
+            DeValue::Table(_) => "a table can't stand here".to_owned(),
+        };
+        self.fault(node.span(), key, Wrong::new(problem, fix));
+    }
+
+    /// A key that means nothing here. `meant` knows what other tools call things.
+    pub(super) fn unknown_key(
+        &mut self,
+        span: Range<usize>,
+        path: &str,
+        key: &str,
+        known: &[&'static str],
+        meant: Option<&'static str>,
+    ) {
+        let fix = match meant.or_else(|| suggest::closest(key, known.iter().copied())) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("remove it; known here: {}", known.join(", ")),
+        };
+        self.fault(span, path, Wrong::new("unknown key", fix));
+    }
+
+    pub(super) fn table<'n, 'd>(
+        &mut self,
+        key: &str,
+        node: &'n Node<'d>,
+        fix: &str,
+    ) -> Option<&'n DeTable<'d>> {
+        let table = node.get_ref().as_table();
+        if table.is_none() {
+            self.mismatch(key, node, fix);
+        }
+        table
+    }
+
+    pub(super) fn string<'n>(
+        &mut self,
+        key: &str,
+        node: &'n Node<'_>,
+        fix: &str,
+    ) -> Option<&'n str> {
+        let Some(text) = node.get_ref().as_str() else {
+            self.mismatch(key, node, fix);
+            return None;
+        };
+        if text.contains('\0') {
+            let wrong = Wrong::new("a string with a NUL byte can't be passed to a process", fix);
+            self.fault(node.span(), key, wrong);
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(super) fn strings(&mut self, key: &str, node: &Node<'_>, fix: &str) -> Option<Vec<String>> {
+        let Some(items) = node.get_ref().as_array() else {
+            self.mismatch(key, node, fix);
+            return None;
+        };
+        let read: Vec<Option<String>> = items
+            .iter()
+            .enumerate()
+            .map(|(i, item)| {
+                self.string(&format!("{key}[{i}]"), item, fix)
+                    .map(str::to_owned)
+            })
+            .collect();
+        read.into_iter().collect()
+    }
+
+    pub(super) fn boolean(&mut self, key: &str, node: &Node<'_>) -> Option<bool> {
+        let truth = node.get_ref().as_bool();
+        if truth.is_none() {
+            self.mismatch(key, node, "write true or false");
+        }
+        truth
+    }
+
+    /// A whole number from `least` to `most`.
+    pub(super) fn integer(
+        &mut self,
+        key: &str,
+        node: &Node<'_>,
+        least: i64,
+        most: i64,
+    ) -> Option<i64> {
+        let fix = format!("use a whole number from {least} to {most}");
+        let Some(number) = node.get_ref().as_integer() else {
+            self.mismatch(key, node, &fix);
+            return None;
+        };
+        match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(value) if (least..=most).contains(&value) => Some(value),
+            _ => {
+                let wrong = Wrong::new(format!("{number} is out of range"), fix);
+                self.fault(node.span(), key, wrong);
+                None
+            }
+        }
+    }
+
+    /// A count that may be anything from `least` up.
+    pub(super) fn count(&mut self, key: &str, node: &Node<'_>, least: u32) -> Option<u32> {
+        self.integer(key, node, i64::from(least), i64::from(u32::MAX))
+            .and_then(|value| u32::try_from(value).ok())
+    }
+
+    pub(super) fn duration(&mut self, key: &str, node: &Node<'_>) -> Option<Duration> {
+        if let DeValue::Integer(number) = node.get_ref() {
+            let wrong = Wrong::new(
+                format!("{number} has no unit"),
+                format!("write \"{number}s\" for seconds or \"{number}ms\" for milliseconds"),
+            );
+            self.fault(node.span(), key, wrong);
+            return None;
+        }
+        let fix = "write a number with a unit, in quotes: \"500ms\", \"30s\", \"5m\", \"1h\"";
+        let text = self.string(key, node, fix)?;
+        self.take(key, node, units::duration(text))
+    }
+
+    /// A duration longer than none.
+    pub(super) fn positive(&mut self, key: &str, node: &Node<'_>) -> Option<Duration> {
+        let duration = self.duration(key, node)?;
+        if duration.is_zero() {
+            let wrong = Wrong::new("it can't be zero", "use a longer duration, such as \"30s\"");
+            self.fault(node.span(), key, wrong);
+            return None;
+        }
+        Some(duration)
+    }
+}

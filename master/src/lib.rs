@@ -9,3 +9,4 @@ pub mod sys;
 pub mod escape;
 pub mod home;
 pub mod lock;
+pub mod features;

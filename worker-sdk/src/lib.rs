@@ -1,1 +1,52 @@
-//! placeholder
+//! What an app links to be a worker of Ostler.
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use ostler_worker_sdk::{Event, Worker};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Event, Serialize, Deserialize)]
+//! #[event(topic = "greetings.sent")]
+//! struct GreetingSent { to: String }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let worker = Worker::start().await?;                          // the bus, the sockets, the signals
+//!     let listener = worker.listen("http", "127.0.0.1:8080")?;      // the master's socket; alone, one's own
+//!     let bus = worker.bus().clone();
+//!     let greet = move || async move {
+//!         // Every worker and client that subscribes to it hears of it.
+//!         let _told = bus.emit(&GreetingSent { to: "you".into() }).await;
+//!         "hello\n"
+//!     };
+//!     let app = Router::new().route("/", get(greet));
+//!     worker.ready().await?;                                        // from here on the master counts on it
+//!     worker.serve(listener, app).await?;                           // until told to drain, and done with that
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Started by `ostler run -l http=8080 -- my-app`, it is one of several that share the port; started by itself, it binds the
+//! fallback address, and a hub in its own process stands in for the bus.
+//!
+//! # Order
+//!
+//! [`Worker::start`] returns when the hub knows the worker; nothing sent to it from then on is missed. A worker says
+//! [`Worker::ready`] once; the master starts the next only then. [`Worker::draining`] goes off once: by the master's word, by
+//! TERM or by INT; a second signal cuts what is left.
+
+mod drain;
+mod error;
+pub mod http;
+mod identity;
+mod listener;
+mod sys;
+mod worker;
+
+pub use drain::{DrainSignal, Draining};
+pub use error::StartError;
+pub use identity::Identity;
+pub use listener::Listener;
+pub use ostler_bus as bus;
+pub use ostler_bus::{Event, Request, Schema};
+pub use worker::Worker;

@@ -133,7 +133,7 @@ pub struct Backoff {
 }
 
 /// What `--auto-reload` watches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watch {
     /// Files and directories; empty: the working directory.
     pub paths: Vec<PathBuf>,

@@ -35,6 +35,8 @@ pub enum Problem {
     Denied,
     /// The master has a socket of this app and name already.
     NameTaken,
+    /// The app has a socket of this name already, declared otherwise.
+    Changed,
     /// Anything else.
     Other(io::Error),
 }
@@ -71,6 +73,7 @@ impl BindError {
                 Some("create the directory first, or choose another path".into())
             }
             Problem::Denied => Some("choose a directory that this user may write to".into()),
+            Problem::Changed => Some("stop this master and start it anew: sockets are bound once".into()),
             Problem::NameTaken | Problem::Other(_) => None,
         }
     }
@@ -102,6 +105,7 @@ impl fmt::Display for BindError {
             Problem::NoDirectory => write!(f, "its directory is not there"),
             Problem::Denied => write!(f, "permission denied"),
             Problem::NameTaken => write!(f, "there is a socket of this name already"),
+            Problem::Changed => write!(f, "this master has bound that name to something else"),
             Problem::Other(error) => error.fmt(f),
         }
     }
@@ -118,7 +122,8 @@ impl std::error::Error for BindError {
             | Problem::NotASocket
             | Problem::NoDirectory
             | Problem::Denied
-            | Problem::NameTaken => None,
+            | Problem::NameTaken
+            | Problem::Changed => None,
         }
     }
 }

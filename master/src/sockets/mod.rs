@@ -12,6 +12,7 @@ mod bound;
 mod declare;
 mod error;
 mod holder;
+mod registry;
 mod unix;
 mod watch;
 
@@ -20,4 +21,5 @@ pub use bound::{BoundSocket, Mended};
 pub use declare::{BACKLOG, DeclarationError, parse_declaration, parse_declarations};
 pub use error::{BindError, Problem};
 pub use holder::Holder;
+pub use registry::Sockets;
 pub use watch::{ListenerWatch, listener_is_dead};

@@ -1,0 +1,86 @@
+//! The control plane: requests of operators, and what workers say of themselves, become inputs of the fleet.
+//!
+//! Each kind of request has a loop of its own, so that one that waits doesn't hold up the others. The hub has already
+//! checked who may ask.
+
+use futures::{StreamExt, future::try_join_all};
+use ostler_bus::{
+    Origin, Request, WorkerId,
+    client::{Bus, SubscribeError},
+    vocab::{
+        control::{Answer, AppReload, AppScale, AppStart, AppStop, MasterKill},
+        worker::{Disconnect, Ready},
+    },
+};
+
+use crate::{
+    fleet::{Command, WorkerNews},
+    shell::ShellHandle,
+};
+
+/// Serves all of it until the bus goes.
+///
+/// # Errors
+/// If the hub refuses a subscription.
+pub async fn run(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
+    type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
+    let loops: [Loop; 7] = [
+        Box::pin(commands::<AppReload>(bus.clone(), shell.clone(), Command::Reload)),
+        Box::pin(commands::<AppScale>(bus.clone(), shell.clone(), Command::Scale)),
+        Box::pin(commands::<AppStop>(bus.clone(), shell.clone(), Command::Stop)),
+        Box::pin(commands::<AppStart>(bus.clone(), shell.clone(), Command::Start)),
+        Box::pin(commands::<MasterKill>(bus.clone(), shell.clone(), Command::Kill)),
+        Box::pin(ready(bus.clone(), shell.clone())),
+        Box::pin(disconnect(bus, shell)),
+    ];
+    try_join_all(loops).await.map(drop)
+}
+
+async fn commands<R>(bus: Bus, shell: ShellHandle, command: fn(R) -> Command) -> Result<(), SubscribeError>
+where
+    R: Request<Reply = Answer> + Clone + Sync,
+{
+    let mut calls = bus.serve::<R>().await?;
+    while let Some(call) = calls.next().await {
+        let answer = shell.command(command(call.request().clone())).await;
+        if let Err(error) = call.reply(&answer).await {
+            tracing::debug!("{} was done but not answered: {error}", R::TOPIC);
+        }
+    }
+    Ok(())
+}
+
+async fn ready(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<Ready>().await?;
+    while let Some(call) = calls.next().await {
+        match worker(call.origin()) {
+            Ok(id) => {
+                shell.news(id, WorkerNews::SdkReady).await;
+                let _gone = call.reply(&()).await;
+            }
+            Err(reason) => call.decline(reason).await,
+        }
+    }
+    Ok(())
+}
+
+async fn disconnect(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<Disconnect>().await?;
+    while let Some(call) = calls.next().await {
+        match worker(call.origin()) {
+            Ok(id) => {
+                shell.disconnecting(id).await;
+                let _gone = call.reply(&()).await;
+            }
+            Err(reason) => call.decline(reason).await,
+        }
+    }
+    Ok(())
+}
+
+fn worker(origin: &Origin) -> Result<WorkerId, &'static str> {
+    match origin {
+        Origin::Worker { id, .. } => Ok(*id),
+        Origin::Master | Origin::Client { .. } => Err("only a worker can say this of itself"),
+    }
+}

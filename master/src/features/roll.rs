@@ -1,0 +1,45 @@
+//! Rolling updates by event: hears `workerRestartNeeded` and passes it on to the fleet, with who asked.
+
+use futures::StreamExt;
+use ostler_bus::{
+    Origin,
+    client::{Bus, Delivery, SubscribeError},
+    vocab::update::WorkerRestartNeeded,
+};
+
+use crate::{escape, config::app::AppName, fleet::Requester, shell::ShellHandle};
+
+/// Runs until the bus goes.
+///
+/// # Errors
+/// If the hub refuses the subscription.
+pub async fn run(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
+    let mut events = bus.subscribe::<WorkerRestartNeeded>().await?;
+    while let Some(delivery) = events.next().await {
+        match delivery {
+            Delivery::Event(received) => match requester(received.origin, &received.event) {
+                Ok(by) => shell.restart_needed(received.event, by).await,
+                Err(reason) => tracing::warn!("workerRestartNeeded ignored: {reason}"),
+            },
+            Delivery::Lagged { missed } => tracing::warn!("{missed} workerRestartNeeded were missed: others of the same apps were not"),
+            Delivery::Misfit { reason, .. } => tracing::warn!("workerRestartNeeded ignored: {}", escape::line(&reason)),
+            Delivery::Disconnected(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Who asks; a worker may ask for its own app alone.
+fn requester(origin: Origin, wish: &WorkerRestartNeeded) -> Result<Requester, String> {
+    match origin {
+        Origin::Master => Ok(Requester::File(wish.reason.clone().unwrap_or_default())),
+        Origin::Client { name, .. } => Ok(Requester::Client(name)),
+        Origin::Worker { app, id, generation, .. } => {
+            if wish.app.as_ref().is_some_and(|wanted| *wanted != app) {
+                return Err(format!("worker {id} of app {app:?} asked for app {:?}: a worker may ask for its own app alone", wish.app));
+            }
+            let app = AppName::new(&app).map_err(|error| error.to_string())?;
+            Ok(Requester::Worker { id, app, generation })
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The keeper of status: answers `masterStatus`, and broadcasts it when it is emitted.
+
+mod machine;
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use ostler_bus::{
+    Origin, Topic,
+    client::{Bus, Delivery, SubscribeError},
+    vocab::{
+        is_builtin,
+        status::{MasterInfo, MasterStatus, StatusReport},
+    },
+};
+use tokio::time::Instant;
+
+use self::machine::Machine;
+use super::system_restart::RestartMark;
+use crate::{fleet::Snapshot, shell::ShellHandle};
+
+/// A report is made anew if the last is older than this; questions in between are answered from it.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Broadcasts are at least this far apart: ten a second.
+const BROADCAST_EVERY: Duration = Duration::from_millis(100);
+
+/// Makes reports.
+#[derive(Debug)]
+pub struct Keeper {
+    shell: ShellHandle,
+    mark: RestartMark,
+    title: String,
+    cores: u32,
+    started: Instant,
+    machine: Machine,
+    hostname: String,
+    os: String,
+    last: Option<(Instant, StatusReport)>,
+}
+
+impl Keeper {
+    /// The keeper for the master named `title` that may use `cores` cores.
+    #[must_use]
+    pub fn new(shell: ShellHandle, mark: RestartMark, title: String, cores: u32) -> Self {
+        let system = rustix::system::uname();
+        Self {
+            shell,
+            mark,
+            title,
+            cores,
+            started: Instant::now(),
+            machine: Machine::new(),
+            hostname: system.nodename().to_string_lossy().into_owned(),
+            os: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
+            last: None,
+        }
+    }
+
+    /// Runs until the bus goes.
+    ///
+    /// # Errors
+    /// If the hub refuses a subscription.
+    pub async fn run(mut self, bus: Bus) -> Result<(), SubscribeError> {
+        let mut questions = bus.serve::<MasterStatus>().await?;
+        let mut events = bus.subscribe::<MasterStatus>().await?;
+        let mut wanted: Option<Instant> = None;
+        let mut not_before = Instant::now();
+        loop {
+            let due = async {
+                match wanted {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                call = questions.next() => match call {
+                    Some(call) => match self.report().await {
+                        Some(report) => { let _gone = call.reply(&report).await; }
+                        None => call.decline("the master is stopping").await,
+                    },
+                    None => return Ok(()),
+                },
+                delivery = events.next() => match delivery {
+                    Some(Delivery::Event(received)) => {
+                        self.answer_on_topic(&bus, received.event.id.as_deref(), &received.origin).await;
+                        wanted = wanted.or(Some(not_before));
+                    }
+                    Some(Delivery::Lagged { .. } | Delivery::Misfit(_) | Delivery::Disconnected(_)) => {}
+                    None => return Ok(()),
+                },
+                () = due => {
+                    wanted = None;
+                    not_before = Instant::now() + BROADCAST_EVERY;
+                    if let Some(report) = self.report().await
+                        && let Err(error) = bus.emit_retained(&report).await
+                    {
+                        tracing::debug!("status was not broadcast: {error}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// OpenTMI's way of asking: the answer comes as an event of the name the asker chose. Never on a built-in topic, and
+    /// only where the asker could publish itself.
+    async fn answer_on_topic(&mut self, bus: &Bus, id: Option<&str>, asker: &Origin) {
+        let Some(id) = id else { return };
+        match Topic::new(id) {
+            Ok(topic) if !is_builtin(topic.as_str()) => {
+                if let Some(report) = self.report().await
+                    && let Err(error) = bus.emit_to(topic.as_str(), &report).await
+                {
+                    tracing::debug!("masterStatus was not answered on {id:?}: {error}");
+                }
+            }
+            Ok(_) => tracing::warn!("masterStatus from {asker:?} not answered on {id:?}: that is a topic of the master's own"),
+            Err(error) => tracing::warn!("masterStatus from {asker:?} not answered: {error}"),
+        }
+    }
+
+    async fn report(&mut self) -> Option<StatusReport> {
+        if let Some((made, report)) = &self.last
+            && made.elapsed() < FRESH
+        {
+            return Some(report.clone());
+        }
+        let snapshot = self.shell.snapshot().await?;
+        let report = self.describe(snapshot);
+        self.last = Some((Instant::now(), report.clone()));
+        Some(report)
+    }
+
+    fn describe(&mut self, snapshot: Snapshot) -> StatusReport {
+        let Snapshot { apps, mut workers } = snapshot;
+        for worker in workers.iter_mut().filter(|worker| !worker.dead) {
+            worker.memory = worker.pid.and_then(machine::resident_memory);
+        }
+        let alive = workers.iter().filter(|worker| worker.pid.is_some() && !worker.dead).count();
+        let mark = self.mark.borrow().clone();
+        let pid = std::process::id();
+        StatusReport {
+            master: MasterInfo {
+                title: self.title.clone(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                pid,
+                uptime: self.started.elapsed().as_secs(),
+                memory: machine::resident_memory(pid).unwrap_or(0),
+                restart_needed: mark.is_some(),
+                restart_reason: mark.and_then(|mark| mark.reason),
+                cores_used: format!("{} of {}", alive.min(self.cores as usize), self.cores),
+            },
+            hostname: self.hostname.clone(),
+            os: self.os.clone(),
+            machine: self.machine.look(),
+            apps,
+            workers,
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Hears `systemRestartNeeded` and remembers it: status shows it until this master ends.
+
+use futures::StreamExt;
+use ostler_bus::{
+    client::{Bus, Delivery, SubscribeError},
+    vocab::update::SystemRestartNeeded,
+};
+use tokio::sync::watch;
+
+/// Whether the whole server needs a restart: the reason of the first who said so.
+pub type RestartMark = watch::Sender<Option<SystemRestartNeeded>>;
+
+/// Runs until the bus goes.
+///
+/// # Errors
+/// If the hub refuses the subscription.
+pub async fn run(bus: Bus, mark: RestartMark) -> Result<(), SubscribeError> {
+    let mut events = bus.subscribe::<SystemRestartNeeded>().await?;
+    while let Some(delivery) = events.next().await {
+        if let Delivery::Event(received) = delivery {
+            let reason = received.event.reason.as_deref().unwrap_or("no reason given");
+            tracing::warn!("the whole server needs a restart: {reason}");
+            mark.send_if_modified(|state| {
+                let first = state.is_none();
+                state.get_or_insert(received.event);
+                first
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! `--auto-reload`: a changed file becomes `workerRestartNeeded` on the bus. It never calls the supervisor.
+//!
+//! Directories are watched, each by itself: a watch on a file dies at the first editor that saves by renaming. What
+//! `.gitignore` leaves out isn't watched at all. A burst of changes is one change ([`debounce`]); it is held while git
+//! is at work or while the program is not whole yet ([`scope`]).
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::{sync::mpsc, time::Instant};
+
+use self::{debounce::Debounce, scope::Scope};
+use crate::config::app::AppDefinition;
+
+mod debounce;
+pub mod run;
+mod scope;
+
+/// Changes that may wait to be looked at; beyond it, one look at everything replaces them.
+const WAITING: usize = 1024;
+
+/// Watches for one app.
+#[derive(Debug)]
+pub struct AppWatch {
+    scope: Scope,
+    watcher: RecommendedWatcher,
+    watched: BTreeSet<PathBuf>,
+    changes: mpsc::Receiver<Event>,
+    overflowed: Arc<AtomicBool>,
+    debounce: Debounce,
+    started: Instant,
+}
+
+impl AppWatch {
+    /// Begins to watch for `app`, whose command is the file `program`.
+    ///
+    /// # Errors
+    /// If the kernel refuses: usually `fs.inotify.max_user_watches` or `max_user_instances` is used up.
+    pub fn start(app: &AppDefinition, program: Option<&Path>) -> notify::Result<Self> {
+        Self::over(Scope::of(app, program))
+    }
+
+    /// Watches single files, wherever they are.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn files(files: Vec<PathBuf>) -> notify::Result<Self> {
+        Self::over(Scope::files(files))
+    }
+
+    fn over(scope: Scope) -> notify::Result<Self> {
+        let (sender, changes) = mpsc::channel(WAITING);
+        let overflowed = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&overflowed);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let event = event.unwrap_or_else(|_| Event::new(EventKind::Other));
+            if !matches!(event.kind, EventKind::Access(_)) && sender.try_send(event).is_err() {
+                flag.store(true, Ordering::Relaxed);
+            }
+        })?;
+        let mut this = Self {
+            scope,
+            watcher,
+            watched: BTreeSet::new(),
+            changes,
+            overflowed,
+            debounce: Debounce::default(),
+            started: Instant::now(),
+        };
+        for directory in this.scope.directories() {
+            this.watch(directory)?;
+        }
+        Ok(this)
+    }
+
+    /// How many directories are watched.
+    #[must_use]
+    pub fn directories(&self) -> usize {
+        self.watched.len()
+    }
+
+    /// Waits until files have changed and things are quiet again; gives the first path of the burst.
+    pub async fn changed(&mut self) -> PathBuf {
+        loop {
+            let due = self.debounce.deadline().map(|at| self.started + at);
+            let due = async {
+                match due {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                event = self.changes.recv() => match event {
+                    Some(event) => self.note(event),
+                    None => std::future::pending().await,
+                },
+                () = due => {
+                    let held = self.scope.unfinished() || self.scope.git_is_busy();
+                    if let Some(path) = self.debounce.take(self.started.elapsed(), held) {
+                        return path;
+                    }
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        let now = self.started.elapsed();
+        if self.overflowed.swap(false, Ordering::Relaxed)
+            || event.need_rescan()
+            || event.paths.is_empty()
+        {
+            // Something was missed: look for new directories, and take it that something changed.
+            for directory in self.scope.directories() {
+                self.watch_or_warn(directory);
+            }
+            self.debounce.changed(now, Path::new("(many files)"));
+        }
+        for path in event.paths {
+            if path.is_dir() && !self.watched.contains(&path) {
+                let (directories, files) = self.scope.appeared(&path);
+                directories
+                    .into_iter()
+                    .for_each(|directory| self.watch_or_warn(directory));
+                files
+                    .iter()
+                    .for_each(|file| self.debounce.changed(now, file));
+            } else if matters(&event.kind, &path) && self.scope.wants(&path) {
+                self.debounce.changed(now, &path);
+            }
+            if matches!(event.kind, EventKind::Remove(_)) && self.watched.remove(&path) {
+                self.scope.directories().into_iter().for_each(|directory| self.watch_or_warn(directory));
+            }
+        }
+    }
+
+    fn watch(&mut self, directory: PathBuf) -> notify::Result<()> {
+        if self.watched.contains(&directory) {
+            return Ok(());
+        }
+        match self.watcher.watch(&directory, RecursiveMode::NonRecursive) {
+            // Gone again before it could be watched.
+            Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.watched.insert(directory);
+                Ok(())
+            }
+        }
+    }
+
+    fn watch_or_warn(&mut self, directory: PathBuf) {
+        if let Err(error) = self.watch(directory.clone()) {
+            tracing::warn!(
+                "can't watch {}: {error}; changes in it won't be noticed",
+                directory.display()
+            );
+        }
+    }
+}
+
+/// A directory's own times change whenever something in it does; that something has an event of its own.
+fn matters(kind: &EventKind, path: &Path) -> bool {
+    !(matches!(
+        kind,
+        EventKind::Modify(notify::event::ModifyKind::Metadata(_))
+    ) && path.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::*;
+
+    async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(20), future).await.unwrap_or_else(|_| panic!("{what}: nothing within 20 s"))
+    }
+
+    #[tokio::test]
+    async fn a_file_saved_by_renaming_is_noticed_each_time_and_also_after_its_folder_was_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("out/app");
+        fs::create_dir(dir.path().join("out")).unwrap();
+        fs::write(&file, "1").unwrap();
+        let mut watch = AppWatch::files(vec![file.clone()]).unwrap();
+        for text in ["2", "3"] {
+            let temp = dir.path().join("out/app.tmp");
+            fs::write(&temp, text).unwrap();
+            fs::rename(&temp, &file).unwrap();
+            assert_eq!(within("a rename", watch.changed()).await, file);
+        }
+        fs::remove_dir_all(dir.path().join("out")).unwrap();
+        fs::create_dir(dir.path().join("out")).unwrap();
+        fs::write(&file, "4").unwrap();
+        assert_eq!(within("a new folder", watch.changed()).await, file);
+    }
+
+    #[tokio::test]
+    async fn new_directories_are_watched_and_what_came_with_them_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = crate::config::app::AppDefinition::for_tests("web", dir.path());
+        let mut watch = AppWatch::start(&app, None).unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        fs::write(dir.path().join("a/b/c.js"), "x").unwrap();
+        within("files in new directories", watch.changed()).await;
+        fs::write(dir.path().join("a/b/d.js"), "x").unwrap();
+        assert_eq!(within("a file in a watched new directory", watch.changed()).await, dir.path().join("a/b/d.js"));
+    }
+}

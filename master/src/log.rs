@@ -1,0 +1,85 @@
+//! The master's log: its own lines through `tracing`, its workers' lines with their prefix, one thread that writes both.
+//!
+//! Workers' standard output goes to the master's, all else to its standard error. Only the log's thread may block (on a
+//! terminal that was stopped, on a pipe nobody reads); the master itself never waits for its log.
+
+use std::io::{self, Write};
+
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+use crate::process::{LineQueue, LogItem, LogWriter, line_queue, render_human, render_json, write_log};
+
+/// Lines and bytes that may wait for the log's thread.
+const WAITING: (usize, usize) = (64 << 10, 16 << 20);
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people; in colour on a terminal.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Starts the log's thread and makes it `tracing`'s destination. Which of the master's lines are written is told by
+/// `OSTLER_LOG` (as `RUST_LOG`: `debug`, `ostler::bus=debug`), default `info`.
+///
+/// # Errors
+/// If no thread can be started.
+pub fn start(format: Format) -> io::Result<(LineQueue, LogWriter)> {
+    let (queue, receiver) = line_queue(WAITING.0, WAITING.1);
+    let render: fn(&LogItem, &mut Vec<u8>) = match format {
+        Format::Human => render_human,
+        Format::Json => render_json,
+    };
+    let writer = write_log(receiver, io::stdout(), io::stderr(), render)?;
+    let filter = EnvFilter::try_from_env("OSTLER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(Lines(queue.clone()));
+    // Set before: the process that embeds this master has its own log, and keeps it.
+    let _kept = match format {
+        Format::Human => lines.with_ansi(colour()).try_init(),
+        Format::Json => lines.json().flatten_event(true).try_init(),
+    };
+    Ok((queue, writer))
+}
+
+/// Colour is for terminals, unless <https://no-color.org> is heeded.
+fn colour() -> bool {
+    rustix::termios::isatty(io::stderr()) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Makes a writer for each of `tracing`'s lines.
+#[derive(Clone, Debug)]
+struct Lines(LineQueue);
+
+/// One line; queued when it is complete.
+#[derive(Debug)]
+struct Line<'a> {
+    queue: &'a LineQueue,
+    bytes: Vec<u8>,
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { queue: &self.0, bytes: Vec::new() }
+    }
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        self.queue.own_line(std::mem::take(&mut self.bytes));
+    }
+}

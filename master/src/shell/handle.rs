@@ -1,0 +1,86 @@
+//! How the rest of the master speaks to the one task that owns the fleet.
+
+use ostler_bus::{
+    WorkerId,
+    vocab::control::{Answer, RefusalKind},
+    vocab::update::WorkerRestartNeeded,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::worker::Process;
+use crate::{
+    config::app::{AppDefinition, AppName},
+    fleet::{Command, Requester, Snapshot, WorkerNews},
+};
+
+/// Messages that may wait for the shell; senders wait for room. The shell never waits for any of them.
+pub(super) const WAITING: usize = 1024;
+
+/// What reaches the shell from its own process.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A worker's process runs.
+    Started { id: WorkerId, process: Process },
+    /// Something was learnt of a worker.
+    News { id: WorkerId, news: WorkerNews },
+    /// A worker goes of its own accord, and waits to hear that this was noted.
+    Disconnecting { id: WorkerId, noted: oneshot::Sender<()> },
+    /// Someone wants something done.
+    Command { command: Command, answer: oneshot::Sender<Answer> },
+    /// Workers should be replaced.
+    RestartNeeded { wish: WorkerRestartNeeded, by: Requester },
+    /// Apps were defined, or defined anew.
+    Define(Vec<AppDefinition>),
+    /// A worker has shut a shared listener down.
+    ListenerDied { app: AppName, socket: String },
+    /// Someone wants to know how things stand.
+    Snapshot(oneshot::Sender<Snapshot>),
+}
+
+/// Speaks to the shell. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ShellHandle(pub(super) mpsc::Sender<Message>);
+
+impl ShellHandle {
+    /// Has a command carried out; gives the master's one answer.
+    pub async fn command(&self, command: Command) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Command { command, answer }).await;
+        answered.await.unwrap_or_else(|_| Answer::Refused { kind: RefusalKind::Stopping, reason: "the master is stopping".into() })
+    }
+
+    /// Says that workers should be replaced.
+    pub async fn restart_needed(&self, wish: WorkerRestartNeeded, by: Requester) {
+        self.send(Message::RestartNeeded { wish, by }).await;
+    }
+
+    /// Tells what was learnt of a worker.
+    pub async fn news(&self, id: WorkerId, news: WorkerNews) {
+        self.send(Message::News { id, news }).await;
+    }
+
+    /// Tells that a worker goes of its own accord; returns when that has been noted.
+    pub async fn disconnecting(&self, id: WorkerId) {
+        let (noted, is_noted) = oneshot::channel();
+        self.send(Message::Disconnecting { id, noted }).await;
+        // Not noted: the worker is gone already, or the master is.
+        let _gone = is_noted.await;
+    }
+
+    /// Defines apps, or defines them anew for their next generation.
+    pub async fn define(&self, apps: Vec<AppDefinition>) {
+        self.send(Message::Define(apps)).await;
+    }
+
+    /// How things stand; `None` if the shell has ended.
+    pub async fn snapshot(&self) -> Option<Snapshot> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Message::Snapshot(sender)).await;
+        receiver.await.ok()
+    }
+
+    pub(super) async fn send(&self, message: Message) {
+        // After the shell has ended nobody is left to tell; whoever waits for an answer sees its channel close.
+        let _ended = self.0.send(message).await;
+    }
+}

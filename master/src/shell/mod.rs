@@ -1,0 +1,205 @@
+//! The shell around the fleet core: waits for what happens, lets the core decide, does what it decided.
+//!
+//! One task owns the fleet. It builds an input from the first thing that happens (a signal, a message, a deadline),
+//! steps the core, and performs the actions in order; performing never waits: starting a process is a task of its own
+//! ([`worker`]) that reports back by message, and events go into the bus client's queue. Signals and child exits come
+//! straight here, so no flood on the bus can delay them.
+
+mod handle;
+mod perform;
+mod signals;
+mod worker;
+
+use std::{collections::HashMap, time::Duration};
+
+use ostler_bus::{
+    WorkerId,
+    client::Bus,
+    vocab::control::{Answer, RefusalKind},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use self::{handle::Message, worker::Process};
+pub use self::{handle::ShellHandle, signals::MasterSignal, signals::Reread, worker::Workshop};
+use crate::{
+    fleet::{Fleet, Input, Moment, RequestToken, WorkerNews},
+    sys::Signals,
+};
+
+/// Owns the fleet and everything that its actions need.
+#[derive(Debug)]
+pub struct Shell {
+    fleet: Fleet,
+    epoch: Instant,
+    messages: mpsc::Receiver<Message>,
+    handle: ShellHandle,
+    signals: Signals,
+    reread: Option<Reread>,
+    asked_to_stop: bool,
+    workshop: Workshop,
+    processes: HashMap<WorkerId, Process>,
+    waiting: HashMap<RequestToken, Waiting>,
+    tokens: u64,
+    bus: Bus,
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+enum Waiting {
+    Command(oneshot::Sender<Answer>),
+    Disconnect(oneshot::Sender<()>),
+    /// A signal or the shell itself: nobody.
+    Nobody,
+}
+
+/// What happened first.
+enum Happened {
+    Signal(i32),
+    Message(Message),
+    Deadline,
+}
+
+impl Shell {
+    /// A shell with an empty fleet. `reread` reads the process file again, if there is one.
+    #[must_use]
+    pub fn new(workshop: Workshop, bus: Bus, signals: Signals, reread: Option<Reread>) -> Self {
+        let (sender, messages) = mpsc::channel(handle::WAITING);
+        Self {
+            fleet: Fleet::new(seed()),
+            epoch: Instant::now(),
+            messages,
+            handle: ShellHandle(sender),
+            signals,
+            reread,
+            asked_to_stop: false,
+            workshop,
+            processes: HashMap::new(),
+            waiting: HashMap::new(),
+            tokens: 0,
+            bus,
+        }
+    }
+
+    /// How others speak to it.
+    #[must_use]
+    pub fn handle(&self) -> ShellHandle {
+        self.handle.clone()
+    }
+
+    /// Runs until the fleet has nothing left to look after; gives the master's exit code.
+    pub async fn run(mut self) -> u8 {
+        loop {
+            let inputs = match self.next().await {
+                Happened::Signal(signal) => self.on_signal(signal),
+                Happened::Message(message) => self.on_message(message),
+                Happened::Deadline => vec![Input::Tick],
+            };
+            for input in inputs {
+                if let Some(code) = self.step(input) {
+                    return code;
+                }
+            }
+        }
+    }
+
+    /// Signals first: a master that drowns in messages can still be stopped.
+    async fn next(&mut self) -> Happened {
+        let deadline = self.fleet.next_deadline().map(|moment| self.epoch + moment.since_epoch());
+        let due = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            signal = self.signals.next() => match signal {
+                Ok(arrived) => Happened::Signal(arrived.signal),
+                Err(error) => {
+                    tracing::error!("signals can't be read: {error}; stopping");
+                    Happened::Signal(libc::SIGTERM)
+                }
+            },
+            message = self.messages.recv() => Happened::Message(message.expect("the shell holds a sender itself")),
+            () = due => Happened::Deadline,
+        }
+    }
+
+    fn on_message(&mut self, message: Message) -> Vec<Input> {
+        match message {
+            Message::Started { id, process } => {
+                let pid = process.pid();
+                self.processes.insert(id, process);
+                vec![Input::Worker { id, news: WorkerNews::Spawned { pid } }]
+            }
+            Message::News { id, news } => {
+                if matches!(news, WorkerNews::Exited(_)) {
+                    self.processes.remove(&id);
+                }
+                vec![Input::Worker { id, news }]
+            }
+            Message::Disconnecting { id, noted } => {
+                let request = self.token(Waiting::Disconnect(noted));
+                vec![Input::Worker { id, news: WorkerNews::SdkDisconnect { request } }]
+            }
+            Message::Command { command, answer } => {
+                let request = self.token(Waiting::Command(answer));
+                vec![Input::Command { request, command }]
+            }
+            Message::RestartNeeded { wish, by } => vec![Input::RestartNeeded { wish, by }],
+            Message::Define(apps) => apps.into_iter().filter_map(|app| self.workshop.prepare(app, &self.handle)).map(Input::Define).collect(),
+            Message::ListenerDied { app, socket } => {
+                self.workshop.mend(&app, &socket, &self.handle);
+                vec![]
+            }
+            Message::Snapshot(sender) => {
+                let mut snapshot = self.fleet.snapshot(self.now());
+                self.workshop.fill_in(&mut snapshot);
+                // Whoever asked has gone.
+                let _gone = sender.send(snapshot);
+                vec![]
+            }
+        }
+    }
+
+    /// One step of the core and all it decided; the exit code if it is done.
+    fn step(&mut self, input: Input) -> Option<u8> {
+        let actions = self.fleet.step(self.now(), input);
+        let mut done = None;
+        for action in actions {
+            done = self.perform(action).or(done);
+        }
+        done
+    }
+
+    fn token(&mut self, waiting: Waiting) -> RequestToken {
+        self.tokens += 1;
+        let token = RequestToken(self.tokens);
+        self.waiting.insert(token, waiting);
+        token
+    }
+
+    fn now(&self) -> Moment {
+        Moment::after_epoch(self.epoch.elapsed())
+    }
+}
+
+impl Drop for Shell {
+    /// Whoever still waits is told that the master goes.
+    fn drop(&mut self) {
+        for (_, waiting) in self.waiting.drain() {
+            if let Waiting::Command(answer) = waiting {
+                let _gone = answer.send(Answer::Refused { kind: RefusalKind::Stopping, reason: "the master is stopping".into() });
+            }
+        }
+    }
+}
+
+/// Only spreads retries out: the time of day in nanoseconds is random enough.
+fn seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::from(now.subsec_nanos()) << 32 | u64::from(std::process::id())
+}

@@ -1,0 +1,125 @@
+//! Doing what the fleet core decided.
+
+use ostler_bus::{
+    Event, WorkerId,
+    client::Bus,
+    vocab::worker::{Drain, ExitStatus, WorkerExited},
+};
+
+use super::{Shell, Waiting};
+use crate::fleet::{Action, FleetEvent, RequestToken, SignalTarget};
+
+impl Shell {
+    /// Performs one action without waiting; the exit code if it was the last.
+    pub(super) fn perform(&mut self, action: Action) -> Option<u8> {
+        match action {
+            Action::Spawn(order) => self.workshop.start(order, self.handle.clone()),
+            Action::Signal { id, signal, target } => self.signal(id, signal, target),
+            Action::Drain { id, reason, deadline } => {
+                let deadline_ms = deadline.map_or(u64::MAX, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+                say(self.bus.try_emit_to(&Drain::topic(id), &Drain { reason, deadline_ms }), "drain");
+            }
+            Action::Answer { request, answer } => {
+                if let Some(Waiting::Command(waiting)) = self.waiting.remove(&request) {
+                    // Whoever asked has gone.
+                    let _gone = waiting.send(answer);
+                }
+            }
+            Action::AnswerDisconnect { id: _, request } => self.note_disconnect(request),
+            Action::Publish(event) => {
+                log(&event);
+                publish(&self.bus, &event);
+            }
+            Action::Done { code } => return Some(code),
+        }
+        None
+    }
+
+    fn note_disconnect(&mut self, request: RequestToken) {
+        if let Some(Waiting::Disconnect(noted)) = self.waiting.remove(&request) {
+            // The worker has gone without waiting.
+            let _gone = noted.send(());
+        }
+    }
+
+    fn signal(&self, id: WorkerId, signal: i32, target: SignalTarget) {
+        let Some(process) = self.processes.get(&id) else { return };
+        if let Err(error) = process.signal(signal, target)
+            && error.raw_os_error() != Some(libc::ESRCH)
+        {
+            tracing::warn!("worker {id} can't be sent signal {signal}: {error}");
+        }
+    }
+}
+
+/// Events go into the bus client's queue; if that is full the hub has stopped, and supervision goes on without it.
+fn say<E: std::fmt::Display>(result: Result<(), E>, what: &str) {
+    if let Err(error) = result {
+        tracing::debug!("{what} was not published: {error}");
+    }
+}
+
+fn publish(bus: &Bus, event: &FleetEvent) {
+    fn emit<E: Event>(bus: &Bus, event: &E) {
+        say(bus.try_emit(event), E::TOPIC);
+    }
+    match event {
+        FleetEvent::WorkerSpawned(e) => emit(bus, e),
+        FleetEvent::WorkerOnline(e) => emit(bus, e),
+        FleetEvent::WorkerReady(e) => emit(bus, e),
+        FleetEvent::WorkerDraining(e) => emit(bus, e),
+        FleetEvent::WorkerDisconnected(e) => emit(bus, e),
+        FleetEvent::WorkerExited(e) => emit(bus, e),
+        FleetEvent::UpdateStarted(e) => emit(bus, e),
+        FleetEvent::UpdateProgress(e) => emit(bus, e),
+        FleetEvent::UpdateFinished(e) => emit(bus, e),
+        FleetEvent::UpdateAborted(e) => emit(bus, e),
+        FleetEvent::UpdateSuspended(e) => emit(bus, e),
+        FleetEvent::AppResized(e) => emit(bus, e),
+        FleetEvent::AppFailed(e) => emit(bus, e),
+        FleetEvent::OperationFinished(e) => emit(bus, e),
+    }
+}
+
+/// The line that an operator reads.
+fn log(event: &FleetEvent) {
+    match event {
+        FleetEvent::WorkerSpawned(e) => {
+            let w = &e.worker;
+            tracing::info!("{}.{} started: worker {}, pid {}", w.app, w.slot, w.id, w.pid.unwrap_or(0));
+        }
+        FleetEvent::WorkerReady(e) => {
+            let (w, how) = (&e.worker, if e.assumed { "taken to be ready" } else { "ready" });
+            tracing::info!("{}.{} {how} after {} ms: worker {}", w.app, w.slot, e.after_ms, w.id);
+        }
+        FleetEvent::WorkerDraining(e) => tracing::info!("{}.{} draining ({}): worker {}", e.worker.app, e.worker.slot, e.reason, e.worker.id),
+        FleetEvent::WorkerExited(e) => exited(e),
+        FleetEvent::UpdateStarted(e) => tracing::info!("{}: update to generation {} of {} workers began: {}", e.app, e.generation, e.total, e.reason),
+        FleetEvent::UpdateFinished(e) => tracing::info!("{}: update to generation {} finished in {} ms", e.app, e.generation, e.took_ms),
+        FleetEvent::UpdateAborted(e) => tracing::error!("{}: update to generation {} aborted, {} replaced: {}", e.app, e.generation, e.replaced, e.reason),
+        FleetEvent::UpdateSuspended(e) => tracing::warn!("{}: {}", e.app, e.reason),
+        FleetEvent::AppResized(e) => tracing::info!("{}: {} workers instead of {}", e.app, e.to, e.from),
+        FleetEvent::AppFailed(e) => tracing::error!("{}.{} failed: {}", e.app, e.slot, e.reason),
+        FleetEvent::WorkerOnline(_) | FleetEvent::WorkerDisconnected(_) | FleetEvent::UpdateProgress(_) | FleetEvent::OperationFinished(_) => {}
+    }
+}
+
+fn exited(event: &WorkerExited) {
+    let w = &event.worker;
+    let how = match &event.status {
+        ExitStatus::Code(code) => format!("exited with code {code}"),
+        ExitStatus::Signal(signal) => format!("was ended by {signal}"),
+        ExitStatus::Unknown => "is gone, how is not known".into(),
+        ExitStatus::NotStarted(error) => format!("could not be started: {error}"),
+    };
+    let hint = event.hint.as_ref().map_or_else(String::new, |hint| format!(" (hint: {hint})"));
+    match (&event.status, event.voluntary) {
+        (_, true) => tracing::info!("{}.{} {how} after {} ms: worker {}", w.app, w.slot, event.uptime_ms, w.id),
+        (ExitStatus::Signal(signal), false) if signal == "SIGKILL" => {
+            tracing::error!("{}.{} {how} after {} ms: worker {} (out of memory? see `dmesg`){hint}", w.app, w.slot, event.uptime_ms, w.id);
+        }
+        (ExitStatus::Code(_) | ExitStatus::Signal(_) | ExitStatus::Unknown | ExitStatus::NotStarted(_), false) => {
+            tracing::error!("{}.{} {how} after {} ms: worker {}{hint}", w.app, w.slot, event.uptime_ms, w.id);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What each signal to the master means. All are blocked for life and read from one descriptor; none is left unhandled.
+
+use std::{fmt, path::PathBuf};
+
+use ostler_bus::vocab::{
+    control::{AppScale, AppStop, MasterKill, ScaleTo},
+    update::WorkerRestartNeeded,
+};
+
+use super::{Shell, Waiting};
+use crate::{
+    config::app::AppDefinition,
+    fleet::{Command, Input, Requester},
+};
+
+/// Reads the process file again.
+pub struct Reread {
+    /// The file, for people.
+    pub file: PathBuf,
+    /// Reads and checks it; what is wrong with it, in words, if anything is.
+    pub read: Box<dyn FnMut() -> Result<Vec<AppDefinition>, String> + Send>,
+}
+
+impl fmt::Debug for Reread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reread").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+/// What a signal asks of the master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MasterSignal {
+    /// HUP: read the process file again, then roll every app.
+    Reload,
+    /// TERM, INT: let workers finish, then end; a second one forces.
+    Stop,
+    /// QUIT: end now.
+    Quit,
+    /// TTIN, TTOU: one worker more or fewer, for every app.
+    Resize(ScaleTo),
+    /// WINCH: stop the workers, keep the master.
+    StopWorkers,
+    /// USR1: reopen logs, which are not files yet.
+    ReopenLogs,
+    /// USR2: upgrade the master, which can't be done yet.
+    Upgrade,
+    /// CHLD: perhaps an orphan to reap.
+    Child,
+}
+
+impl MasterSignal {
+    /// Every signal the master handles.
+    pub const ALL: [i32; 10] = [
+        libc::SIGHUP,
+        libc::SIGTERM,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+        libc::SIGWINCH,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGCHLD,
+    ];
+
+    /// What this signal number means.
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        Some(match number {
+            libc::SIGHUP => Self::Reload,
+            libc::SIGTERM | libc::SIGINT => Self::Stop,
+            libc::SIGQUIT => Self::Quit,
+            libc::SIGTTIN => Self::Resize(ScaleTo::More(1)),
+            libc::SIGTTOU => Self::Resize(ScaleTo::Fewer(1)),
+            libc::SIGWINCH => Self::StopWorkers,
+            libc::SIGUSR1 => Self::ReopenLogs,
+            libc::SIGUSR2 => Self::Upgrade,
+            libc::SIGCHLD => Self::Child,
+            _ => return None,
+        })
+    }
+}
+
+impl Shell {
+    pub(super) fn on_signal(&mut self, number: i32) -> Vec<Input> {
+        let Some(signal) = MasterSignal::from_number(number) else { return vec![] };
+        match signal {
+            MasterSignal::Reload => self.reload(),
+            MasterSignal::Stop => {
+                let force = std::mem::replace(&mut self.asked_to_stop, true);
+                tracing::info!("{}", if force { "asked to stop again: killing what is left" } else { "asked to stop: workers finish what they have" });
+                self.command(Command::Kill(MasterKill { force }))
+            }
+            MasterSignal::Quit => {
+                tracing::info!("asked to quit: killing all workers");
+                self.command(Command::Kill(MasterKill { force: true }))
+            }
+            MasterSignal::Resize(to) => {
+                let apps = self.fleet.snapshot(self.now()).apps;
+                apps.into_iter().flat_map(|app| self.command(Command::Scale(AppScale { app: app.name, to }))).collect()
+            }
+            // A terminal sends WINCH whenever its window changes: only a master without one means it.
+            MasterSignal::StopWorkers if rustix::termios::isatty(std::io::stdin()) => vec![],
+            MasterSignal::StopWorkers => {
+                tracing::info!("SIGWINCH: stopping all workers, the master stays; `ostler start` brings them back");
+                self.command(Command::Stop(AppStop { app: None }))
+            }
+            MasterSignal::ReopenLogs => {
+                tracing::info!("SIGUSR1: the log goes to standard output, there is no file to reopen");
+                vec![]
+            }
+            MasterSignal::Upgrade => {
+                tracing::warn!("SIGUSR2 ignored: it is kept for upgrading the master in place, which this version can't do; to replace the workers send SIGHUP");
+                vec![]
+            }
+            MasterSignal::Child => {
+                self.workshop.reap_orphans();
+                vec![]
+            }
+        }
+    }
+
+    fn reload(&mut self) -> Vec<Input> {
+        let mut inputs = vec![];
+        if let Some(reread) = &mut self.reread {
+            match (reread.read)() {
+                Ok(apps) => {
+                    tracing::info!("SIGHUP: read {} again", reread.file.display());
+                    inputs.extend(apps.into_iter().filter_map(|app| self.workshop.prepare(app, &self.handle)).map(Input::Define));
+                }
+                Err(error) => {
+                    tracing::error!("SIGHUP: {} can't be used, nothing was changed:\n{error}", reread.file.display());
+                    return vec![];
+                }
+            }
+        }
+        inputs.push(Input::RestartNeeded { wish: WorkerRestartNeeded { app: None, reason: None }, by: Requester::Signal("SIGHUP") });
+        inputs
+    }
+
+    fn command(&mut self, command: Command) -> Vec<Input> {
+        let request = self.token(Waiting::Nobody);
+        vec![Input::Command { request, command }]
+    }
+}

@@ -1,0 +1,96 @@
+//! All declared sockets of all apps, bound, for the master's life.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::OwnedFd,
+};
+
+use ostler_bus::vocab::status::SocketStatus;
+
+use super::{BindError, BoundSocket, ListenerWatch, Mended, Problem, bind};
+use crate::{
+    config::app::{AppDefinition, AppName, SocketAddress},
+    sys::FdTable,
+};
+
+/// The sockets of all apps. Those of an app keep their order, which is the order of its workers' descriptors: one that a
+/// later definition adds comes last, one that it leaves out stays.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    table: FdTable,
+    bound: BTreeMap<AppName, Vec<BoundSocket>>,
+}
+
+impl Sockets {
+    /// Binds what an app declares and doesn't have yet: all of it, or nothing.
+    ///
+    /// # Errors
+    /// For the first that can't be bound.
+    pub fn bind(&mut self, app: &AppDefinition) -> Result<(), BindError> {
+        let there = self.bound.entry(app.name.clone()).or_default();
+        let before = there.len();
+        for declaration in &app.listen {
+            let known = there.iter().find(|socket| socket.name() == declaration.name);
+            let bound = match known {
+                Some(socket) if socket.declaration() == declaration => continue,
+                Some(_) => Err(BindError { name: declaration.name.clone(), address: declaration.address.clone(), problem: Problem::Changed }),
+                None => bind(&app.name, declaration, &mut self.table),
+            };
+            match bound {
+                Ok(socket) => there.push(socket),
+                Err(error) => {
+                    there.drain(before..).for_each(|socket| socket.close(&mut self.table));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An app's sockets, in the order of its workers' descriptors.
+    #[must_use]
+    pub fn of(&self, app: &AppName) -> &[BoundSocket] {
+        self.bound.get(app).map_or(&[], Vec::as_slice)
+    }
+
+    /// Duplicates of an app's listeners, for a worker.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub fn descriptors(&self, app: &AppName) -> io::Result<Vec<OwnedFd>> {
+        self.of(app).iter().map(|socket| socket.duplicate(&self.table)).collect()
+    }
+
+    /// Tells when a worker shuts this listener down.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub fn watch(&self, socket: &BoundSocket) -> io::Result<ListenerWatch> {
+        ListenerWatch::new(socket.duplicate(&self.table)?)
+    }
+
+    /// Listens again on a socket that a worker has shut down; `None` if there is no such socket.
+    ///
+    /// # Errors
+    /// If somebody else has taken the address meanwhile.
+    pub fn listen_again(&mut self, app: &AppName, name: &str) -> Option<Result<Mended, BindError>> {
+        let socket = self.bound.get_mut(app)?.iter_mut().find(|socket| socket.name() == name)?;
+        Some(socket.listen_again(&mut self.table))
+    }
+
+    /// An app's sockets as status shows them.
+    #[must_use]
+    pub fn status(&self, app: &str) -> Vec<SocketStatus> {
+        let sockets = self.bound.iter().find(|(name, _)| name.as_str() == app).map(|(_, sockets)| sockets);
+        let status = |socket: &BoundSocket| SocketStatus { name: socket.name().into(), address: text(socket.address()), mode: "shared".into() };
+        sockets.into_iter().flatten().map(status).collect()
+    }
+}
+
+fn text(address: &SocketAddress) -> String {
+    match address {
+        SocketAddress::Tcp(address) => address.to_string(),
+        SocketAddress::Unix(path) => format!("unix:{}", path.display()),
+    }
+}

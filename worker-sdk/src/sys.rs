@@ -1,0 +1,35 @@
+//! The one place with unsafe code: turning numbers from the environment into descriptors.
+#![expect(unsafe_code, reason = "descriptors named by the environment can be taken over in no other way")]
+
+use std::{
+    collections::BTreeSet,
+    io,
+    os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::{Mutex, PoisonError},
+};
+
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+
+/// Descriptors already taken over: each can be owned once.
+static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+
+/// Takes over an inherited descriptor and marks it close-on-exec, so that helpers this process starts don't get it.
+///
+/// `None` if it was taken before.
+pub(crate) fn take_inherited(number: RawFd) -> io::Result<Option<OwnedFd>> {
+    if number < 3 {
+        return Err(io::Error::other(format!("descriptor {number} is a standard stream")));
+    }
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if taken.contains(&number) {
+        return Ok(None);
+    }
+    // SAFETY: only borrowed for two fcntl calls, which fail cleanly if the number isn't open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    let flags = fcntl_getfd(borrowed)?;
+    fcntl_setfd(borrowed, flags | FdFlags::CLOEXEC)?;
+    taken.insert(number);
+    // SAFETY: it is open (fcntl just worked), it was handed to this process to own (the environment names it), and
+    // `TAKEN` makes sure that it is owned once.
+    Ok(Some(unsafe { OwnedFd::from_raw_fd(number) }))
+}

@@ -3,6 +3,7 @@
 // Lets the derives' generated paths (`::ostler_bus::…`) work inside this crate too.
 extern crate self as ostler_bus;
 
+pub mod client;
 mod event;
 pub mod hub;
 mod ids;

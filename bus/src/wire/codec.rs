@@ -34,6 +34,50 @@ impl<Item, SinkItem: Serialize> Serializer<SinkItem> for Postcard<Item, SinkItem
     }
 }
 
+/// The codec that HELLO and WELCOME agreed on, for `tokio_serde::Framed`: `Item` is read, `SinkItem` is written.
+///
+/// Both ends of a connection hold one; which of the two encodings it is, is known only once the handshake is over.
+#[derive(Debug)]
+pub struct ControlCodec<Item, SinkItem> {
+    codec: Codec,
+    items: PhantomData<fn(SinkItem) -> Item>,
+}
+
+impl<Item, SinkItem> ControlCodec<Item, SinkItem> {
+    /// Speaks `codec` from here on.
+    #[must_use]
+    pub fn new(codec: Codec) -> Self {
+        Self {
+            codec,
+            items: PhantomData,
+        }
+    }
+}
+
+impl<Item, SinkItem> Clone for ControlCodec<Item, SinkItem> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Item, SinkItem> Copy for ControlCodec<Item, SinkItem> {}
+
+impl<Item: DeserializeOwned, SinkItem> Deserializer<Item> for ControlCodec<Item, SinkItem> {
+    type Error = io::Error;
+
+    fn deserialize(self: Pin<&mut Self>, src: &BytesMut) -> io::Result<Item> {
+        decode(self.codec, src)
+    }
+}
+
+impl<Item, SinkItem: Serialize> Serializer<SinkItem> for ControlCodec<Item, SinkItem> {
+    type Error = io::Error;
+
+    fn serialize(self: Pin<&mut Self>, item: &SinkItem) -> io::Result<Bytes> {
+        encode(self.codec, item).map(Bytes::from)
+    }
+}
+
 /// Encodes a control message.
 ///
 /// # Errors

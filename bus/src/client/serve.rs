@@ -1,0 +1,194 @@
+//! Answering requests.
+
+use std::{
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::Stream;
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    announce::{Scope, TypeRef},
+    error::EmitError,
+    handle::Handle,
+    lease::Lease,
+    link::{Link, Purpose},
+    payload::Encoded,
+    publishers::Publisher,
+    receive,
+    scratch::Scratch,
+};
+use crate::{
+    Origin, Request, Topic,
+    wire::{FrameType, data},
+};
+
+/// Requests that wait for one server; over it they are declined at once. As the hub's bound of requests per asker.
+pub(super) const WAITING_CALLS: usize = 1024;
+
+/// A request as it came. Declines if dropped.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    link: Arc<Link>,
+    call: u64,
+    /// True once it was answered or declined.
+    settled: bool,
+    topic: Topic,
+    publisher: Arc<Publisher>,
+    until: Instant,
+    kind: data::Payload,
+    payload: Bytes,
+}
+
+impl Incoming {
+    pub(super) fn new(
+        link: Arc<Link>,
+        head: &data::Call<'_>,
+        topic: Topic,
+        publisher: Arc<Publisher>,
+        body: &Bytes,
+    ) -> Self {
+        Self {
+            link,
+            call: head.call,
+            settled: false,
+            topic,
+            publisher,
+            until: Instant::now() + Duration::from_millis(head.timeout_ms.into()),
+            kind: head.kind,
+            payload: body.slice(head.payload_at..),
+        }
+    }
+
+    pub(super) fn decline(mut self, reason: &str) {
+        self.settled = true;
+        receive::decline(&self.link, self.call, reason);
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.settled {
+            receive::decline(&self.link, self.call, "it was dropped without an answer");
+        }
+    }
+}
+
+/// Requests as they arrive: a [`Stream`] of [`Call`]s, which ends with the connection. Dropping it ends the service.
+#[derive(Debug)]
+pub struct Calls<R> {
+    calls: mpsc::Receiver<Incoming>,
+    lease: Lease,
+    request: PhantomData<fn() -> R>,
+}
+
+/// One request, to be answered or declined. Dropping it declines it.
+#[derive(Debug)]
+pub struct Call<R> {
+    request: R,
+    incoming: Incoming,
+    /// Keeps the connection open until the answer is written.
+    _handle: Arc<Handle>,
+}
+
+impl<R: Request> Calls<R> {
+    pub(super) fn new(lease: Lease, calls: mpsc::Receiver<Incoming>) -> Self {
+        Self {
+            calls,
+            lease,
+            request: PhantomData,
+        }
+    }
+
+    /// The next request; `None` when the connection has ended. A request that isn't of the type is declined here, and said why.
+    pub async fn next(&mut self) -> Option<Call<R>> {
+        std::future::poll_fn(|cx| self.poll_call(cx)).await
+    }
+
+    fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Option<Call<R>>> {
+        loop {
+            let Some(incoming) = ready!(self.calls.poll_recv(cx)) else {
+                return Poll::Ready(None);
+            };
+            match Encoded::new(&incoming.publisher, incoming.kind, &incoming.payload).typed::<R>() {
+                Ok(request) => {
+                    return Poll::Ready(Some(Call {
+                        request,
+                        incoming,
+                        _handle: Arc::clone(self.lease.handle()),
+                    }));
+                }
+                Err(why) => incoming.decline(&format!(
+                    "the request is not of the type it is read as: {why}"
+                )),
+            }
+        }
+    }
+}
+
+impl<R: Request> Stream for Calls<R> {
+    type Item = Call<R>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Call<R>>> {
+        self.get_mut().poll_call(cx)
+    }
+}
+
+impl<R: Request> Call<R> {
+    /// What is asked.
+    pub fn request(&self) -> &R {
+        &self.request
+    }
+
+    /// Who asks; stamped by the hub.
+    pub fn origin(&self) -> &Origin {
+        &self.incoming.publisher.origin
+    }
+
+    /// Where it was sent to.
+    pub fn topic(&self) -> &Topic {
+        &self.incoming.topic
+    }
+
+    /// When the asker gives up.
+    pub fn deadline(&self) -> std::time::Instant {
+        self.incoming.until.into_std()
+    }
+
+    /// Answers. Returns when the outgoing buffer took the answer.
+    ///
+    /// # Errors
+    /// If the connection has ended, the answer is too large, or there was no room; the asker is then told that it was declined.
+    pub async fn reply(mut self, reply: &R::Reply) -> Result<(), EmitError> {
+        let link = Arc::clone(&self.incoming.link);
+        let topic = self.incoming.topic.as_str();
+        let payload = Scratch::postcard(reply).map_err(|reason| EmitError::Encoding {
+            topic: topic.into(),
+            reason,
+        })?;
+        let limit = link.welcome.limits.payload;
+        if payload.len() > limit {
+            return Err(EmitError::too_large(topic, payload.len(), limit));
+        }
+        let (call, ty) = (self.incoming.call, TypeRef::reply::<R>());
+        link.put(Purpose::Finish, |state| {
+            let (index, _) = state.announced(&ty, Scope::Free, topic)?;
+            let head = |out: &mut _| data::put_reply(out, call, data::Payload::Postcard(index));
+            state.outbox.frame(FrameType::Reply, 0, head, &payload);
+            Ok(())
+        })
+        .await?;
+        self.incoming.settled = true;
+        Ok(())
+    }
+
+    /// Declines, with a reason for the asker.
+    pub fn decline(self, reason: &str) {
+        self.incoming.decline(reason);
+    }
+}

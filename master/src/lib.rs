@@ -1,12 +1,25 @@
 //! Ostler: a master process that keeps a fleet of worker processes running and gives them one typed event bus.
+//!
+//! The binary `ostler` is [`main`] and nothing more. The rooms, from the inside out:
+//!
+//! - [`fleet`]: the pure core that decides what is to be done about apps and workers;
+//! - [`shell`]: the one task that owns the core, waits for what happens, and does what was decided;
+//! - [`process`], [`sockets`], [`sys`]: processes, listening sockets, system calls;
+//! - [`features`], [`control`]: what the master does as a client of its own bus;
+//! - [`config`], [`home`], [`lock`], [`log`]: what it is told, where it lives, what it says;
+//! - [`master`]: all of it put together; [`cli`]: the commands.
 
 pub mod cli;
 pub mod config;
-pub mod fleet;
-pub mod process;
-pub mod sockets;
-pub mod sys;
+pub mod control;
 pub mod escape;
+pub mod features;
+pub mod fleet;
 pub mod home;
 pub mod lock;
-pub mod features;
+pub mod log;
+pub mod master;
+pub mod process;
+pub mod shell;
+pub mod sockets;
+pub mod sys;

@@ -7,7 +7,9 @@ use std::io::{self, Write};
 
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-use crate::process::{LineQueue, LogItem, LogWriter, line_queue, render_human, render_json, write_log};
+use crate::process::{
+    LineQueue, LogItem, LogWriter, line_queue, render_human, render_json, write_log,
+};
 
 /// Lines and bytes that may wait for the log's thread.
 const WAITING: (usize, usize) = (64 << 10, 16 << 20);
@@ -34,7 +36,10 @@ pub fn start(format: Format) -> io::Result<(LineQueue, LogWriter)> {
     };
     let writer = write_log(receiver, io::stdout(), io::stderr(), render)?;
     let filter = EnvFilter::try_from_env("OSTLER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(Lines(queue.clone()));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(Lines(queue.clone()));
     // Set before: the process that embeds this master has its own log, and keeps it.
     let _kept = match format {
         Format::Human => lines.with_ansi(colour()).try_init(),
@@ -45,7 +50,8 @@ pub fn start(format: Format) -> io::Result<(LineQueue, LogWriter)> {
 
 /// Colour is for terminals, unless <https://no-color.org> is heeded.
 fn colour() -> bool {
-    rustix::termios::isatty(io::stderr()) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    rustix::termios::isatty(io::stderr())
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Makes a writer for each of `tracing`'s lines.
@@ -63,7 +69,10 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { queue: &self.0, bytes: Vec::new() }
+        Line {
+            queue: &self.0,
+            bytes: Vec::new(),
+        }
     }
 }
 

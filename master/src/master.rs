@@ -10,13 +10,12 @@ use std::{
 };
 
 use ostler_bus::{
-    Limits, Topic,
+    Limits,
     client::{Bus, ConnectOptions, SubscribeError},
     hub::{Admission, Hub, HubNotice, HubOptions, Notices, Principal},
     vocab::rules::{builtins, fleet_rules},
     wire::hello::Kind,
 };
-use tokio::sync::watch;
 
 use crate::{
     cli::error::{CliError, Exit},
@@ -57,7 +56,10 @@ pub fn run<F>(options: MasterOptions, beside: impl FnOnce(Bus) -> F) -> Result<u
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| system("start the runtime", &e))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| system("start the runtime", &e))?;
     let code = runtime.block_on(start(options, beside));
     // Whatever is still under way belongs to a master that is no more.
     runtime.shutdown_background();
@@ -73,7 +75,8 @@ where
     let open_files = sys::raise_open_files().ok();
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let lock = MasterLock::acquire(&Home::of_this_process()?, &options.name)?;
-    lock.home().check_lengths(options.apps.iter().map(|app| &app.name))?;
+    lock.home()
+        .check_lengths(options.apps.iter().map(|app| &app.name))?;
     let sockets = prepare(&lock, &options.apps)?;
     if std::process::id() == 1 {
         sys::adopt_orphans().map_err(|e| system("adopt orphans", &e))?;
@@ -81,7 +84,8 @@ where
     let (lines, writer) = log::start(options.log).map_err(|e| system("start the log", &e))?;
     let (hub, notices) = start_hub(&options.name).map_err(|e| system("start the hub", &e))?;
     let listener = bind_bus(&lock.home().bus_socket())?;
-    hub.listen(listener, Admission::default()).map_err(|e| system("start the hub", &e))?;
+    hub.listen(listener, Admission::default())
+        .map_err(|e| system("start the hub", &e))?;
     greet(&options, &lock, &sockets);
     let workshop = Workshop {
         spawner: Spawner::default(),
@@ -90,9 +94,14 @@ where
         sockets,
         log: lines,
         environment,
-        open_files: open_files.map(|files| files.soft),
+        open_files: open_files.and_then(|files| files.before),
     };
-    let shell = Shell::new(workshop, feature(&hub, "shell").await?, signals, options.file.clone().map(reread));
+    let shell = Shell::new(
+        workshop,
+        feature(&hub, "shell").await?,
+        signals,
+        options.file.clone().map(reread),
+    );
     start_features(&hub, notices, shell.handle(), &options).await?;
     tokio::spawn(beside(feature(&hub, "guide").await?));
     shell.handle().define(options.apps).await;
@@ -115,7 +124,12 @@ fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliErro
 }
 
 fn start_hub(name: &MasterName) -> io::Result<(Hub, Notices)> {
-    Hub::start(HubOptions { name: name.to_string(), limits: Limits::default(), rules: fleet_rules(), builtins: builtins() })
+    Hub::start(HubOptions {
+        name: name.to_string(),
+        limits: Limits::default(),
+        rules: fleet_rules(),
+        builtins: builtins(),
+    })
 }
 
 /// The lock is ours, so a socket that is in the way was a dead master's.
@@ -124,30 +138,76 @@ fn bind_bus(path: &Path) -> Result<UnixListener, CliError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => UnixListener::bind(path),
     };
-    bound.map_err(|error| CliError::new(Exit::Failed, format!("can't make the bus socket {}", path.display())).because(&error))
+    bound.map_err(|error| {
+        CliError::new(
+            Exit::Failed,
+            format!("can't make the bus socket {}", path.display()),
+        )
+        .because(&error)
+    })
 }
 
 /// The bus for a feature of the master itself: in memory, with the same handshake and rules as everyone's.
 async fn feature(hub: &Hub, name: &str) -> Result<Bus, CliError> {
-    let failed = |error: &dyn std::error::Error| CliError::new(Exit::Failed, format!("the master's {name} can't reach its own hub")).because(error);
-    let transport = hub.attach_memory(Principal::Master).map_err(|error| failed(&error))?;
-    Bus::connect(transport, ConnectOptions::new(Kind::Client, name)).await.map_err(|error| failed(&error))
+    let failed = |error: &dyn std::error::Error| {
+        CliError::new(
+            Exit::Failed,
+            format!("the master's {name} can't reach its own hub"),
+        )
+        .because(error)
+    };
+    let transport = hub
+        .attach_memory(Principal::Master)
+        .map_err(|error| failed(&error))?;
+    Bus::connect(transport, ConnectOptions::new(Kind::Client, name))
+        .await
+        .map_err(|error| failed(&error))
 }
 
-async fn start_features(hub: &Hub, notices: Notices, shell: ShellHandle, options: &MasterOptions) -> Result<(), CliError> {
+async fn start_features(
+    hub: &Hub,
+    notices: Notices,
+    shell: ShellHandle,
+    options: &MasterOptions,
+) -> Result<(), CliError> {
     let mark = system_restart::RestartMark::new(None);
-    let keeper = Keeper::new(shell.clone(), mark.clone(), options.name.to_string(), sys::available_cores());
+    let keeper = Keeper::new(
+        shell.clone(),
+        mark.clone(),
+        options.name.to_string(),
+        sys::available_cores(),
+    );
     tokio::spawn(pass_on(notices, shell.clone()));
-    ended("control", control::run(feature(hub, "control").await?, shell.clone()));
+    ended(
+        "control",
+        control::run(feature(hub, "control").await?, shell.clone()),
+    );
     ended("status", keeper.run(feature(hub, "status").await?));
-    ended("updates by event", roll::run(feature(hub, "roll").await?, shell));
-    ended("systemRestartNeeded", system_restart::run(feature(hub, "system-restart").await?, mark));
-    ended("log of broadcasts", log_tap::run(feature(hub, "log-tap").await?));
-    let watched: Vec<_> = options.apps.iter().filter(|app| app.auto_reload.is_some()).cloned().collect();
+    ended(
+        "updates by event",
+        roll::run(feature(hub, "roll").await?, shell),
+    );
+    ended(
+        "systemRestartNeeded",
+        system_restart::run(feature(hub, "system-restart").await?, mark),
+    );
+    ended(
+        "log of broadcasts",
+        log_tap::run(feature(hub, "log-tap").await?),
+    );
+    let watched: Vec<_> = options
+        .apps
+        .iter()
+        .filter(|app| app.auto_reload.is_some())
+        .cloned()
+        .collect();
     if !watched.is_empty() {
         let bus = feature(hub, "watch").await?;
         tokio::spawn(watcher::own_program(bus.clone()));
-        options.file.clone().map(|file| tokio::spawn(watcher::process_file(bus.clone(), file)));
+        options
+            .file
+            .clone()
+            .map(|file| tokio::spawn(watcher::process_file(bus.clone(), file)));
         for app in watched {
             tokio::spawn(watcher::app(bus.clone(), app));
         }
@@ -156,7 +216,10 @@ async fn start_features(hub: &Hub, notices: Notices, shell: ShellHandle, options
 }
 
 /// A feature ends with the bus; one that ends otherwise is said.
-fn ended(name: &'static str, feature: impl Future<Output = Result<(), SubscribeError>> + Send + 'static) {
+fn ended(
+    name: &'static str,
+    feature: impl Future<Output = Result<(), SubscribeError>> + Send + 'static,
+) {
     tokio::spawn(async move {
         if let Err(error) = feature.await {
             tracing::error!("{name} does not work: {error}");
@@ -168,32 +231,83 @@ fn ended(name: &'static str, feature: impl Future<Output = Result<(), SubscribeE
 async fn pass_on(mut notices: Notices, shell: ShellHandle) {
     while let Some(notice) = notices.recv().await {
         match notice {
-            HubNotice::Connected { principal: Principal::Worker { id, .. }, .. } => shell.news(id, WorkerNews::BusConnected).await,
-            HubNotice::Disconnected { principal: Principal::Worker { id, .. }, reason, .. } => {
+            HubNotice::Connected {
+                principal: Principal::Worker { id, .. },
+                ..
+            } => shell.news(id, WorkerNews::BusConnected).await,
+            HubNotice::Disconnected {
+                principal: Principal::Worker { id, .. },
+                reason,
+                ..
+            } => {
                 tracing::debug!("worker {id} left the bus: {}", escape::line(&reason));
                 shell.news(id, WorkerNews::BusClosed).await;
             }
-            HubNotice::Connected { conn, principal } => tracing::debug!("connection {conn}: {principal}"),
-            HubNotice::Disconnected { conn, principal, reason } => tracing::debug!("connection {conn} ended: {principal}: {}", escape::line(&reason)),
-            HubNotice::TurnedAway { reason } => tracing::warn!("turned away from the bus: {}", escape::line(&reason)),
-            HubNotice::Lagged { principal, pattern, missed, .. } => tracing::warn!("{principal} reads {pattern} too slowly: {missed} events were dropped for it"),
-            HubNotice::Restarted { panic } => tracing::error!("the hub began anew after a fault of its own, all its connections were closed: {}", escape::line(&panic)),
+            HubNotice::Connected { conn, principal } => {
+                tracing::debug!("connection {conn}: {principal}")
+            }
+            HubNotice::Disconnected {
+                conn,
+                principal,
+                reason,
+            } => tracing::debug!(
+                "connection {conn} ended: {principal}: {}",
+                escape::line(&reason)
+            ),
+            HubNotice::TurnedAway { reason } => {
+                tracing::warn!("turned away from the bus: {}", escape::line(&reason))
+            }
+            HubNotice::Lagged {
+                principal,
+                pattern,
+                missed,
+                ..
+            } => tracing::warn!(
+                "{principal} reads {pattern} too slowly: {missed} events were dropped for it"
+            ),
+            HubNotice::Restarted { panic } => tracing::error!(
+                "the hub began anew after a fault of its own, all its connections were closed: {}",
+                escape::line(&panic)
+            ),
         }
     }
 }
 
 fn reread(file: PathBuf) -> Reread {
     let path = file.clone();
-    let read = Box::new(move || file::read(&path, sys::available_cores()).map(|file| file.apps).map_err(|errors| errors.to_string()));
+    let read = Box::new(move || {
+        file::read(&path, sys::available_cores())
+            .map(|file| file.apps)
+            .map_err(|errors| errors.to_string())
+    });
     Reread { file, read }
 }
 
 fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
-    tracing::info!("ostler {}: master {}, pid {}, bus {}", env!("CARGO_PKG_VERSION"), options.name, std::process::id(), lock.home().bus_socket().display());
+    tracing::info!(
+        "ostler {}: master {}, pid {}, bus {}",
+        env!("CARGO_PKG_VERSION"),
+        options.name,
+        std::process::id(),
+        lock.home().bus_socket().display()
+    );
     for app in &options.apps {
-        let listening: Vec<String> = sockets.status(app.name.as_str()).into_iter().map(|socket| format!("{}={}", socket.name, socket.address)).collect();
-        let listening = if listening.is_empty() { String::new() } else { format!(", listening on {}", listening.join(" ")) };
-        tracing::info!("{}: {} workers of {}{listening}", app.name, app.instances, escape::line(&app.command.join(" ")));
+        let listening: Vec<String> = sockets
+            .status(app.name.as_str())
+            .into_iter()
+            .map(|socket| format!("{}={}", socket.name, socket.address))
+            .collect();
+        let listening = if listening.is_empty() {
+            String::new()
+        } else {
+            format!(", listening on {}", listening.join(" "))
+        };
+        tracing::info!(
+            "{}: {} workers of {}{listening}",
+            app.name,
+            app.instances,
+            escape::line(&app.command.join(" "))
+        );
     }
 }
 

@@ -15,7 +15,10 @@ pub struct Draining {
 
 impl Draining {
     pub(crate) fn within(reason: impl Into<String>, time: Duration) -> Self {
-        Self { reason: reason.into(), deadline: Instant::now() + time }
+        Self {
+            reason: reason.into(),
+            deadline: Instant::now() + time,
+        }
     }
 }
 
@@ -47,18 +50,25 @@ impl DrainTrigger {
 
     /// The time is over: whatever is still open is cut.
     pub(crate) fn cut(&self) {
-        self.0.send_if_modified(|state| state.as_mut().is_some_and(|draining| {
-            let earlier = Instant::now() < draining.deadline;
-            draining.deadline = draining.deadline.min(Instant::now());
-            earlier
-        }));
+        self.0.send_if_modified(|state| {
+            state.as_mut().is_some_and(|draining| {
+                let earlier = Instant::now() < draining.deadline;
+                draining.deadline = draining.deadline.min(Instant::now());
+                earlier
+            })
+        });
     }
 }
 
 impl DrainSignal {
     /// Waits until this worker is to drain.
     pub async fn begun(&mut self) -> Draining {
-        match self.0.wait_for(Option::is_some).await.map(|state| state.clone()) {
+        match self
+            .0
+            .wait_for(Option::is_some)
+            .await
+            .map(|state| state.clone())
+        {
             Ok(Some(draining)) => draining,
             // Whoever could have begun it is gone: it never will.
             Ok(None) | Err(_) => std::future::pending().await,
@@ -106,6 +116,8 @@ mod tests {
         let (trigger, mut signal) = super::signal();
         trigger.begin(Draining::within("update", Duration::from_secs(3600)));
         trigger.cut();
-        tokio::time::timeout(Duration::from_secs(10), signal.cut()).await.expect("cut short");
+        tokio::time::timeout(Duration::from_secs(10), signal.cut())
+            .await
+            .expect("cut short");
     }
 }

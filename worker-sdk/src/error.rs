@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use ostler_bus::{client::{ConnectError, RequestError, SubscribeError}};
+use ostler_bus::client::{ConnectError, RequestError, SubscribeError};
 
 /// Why a worker can't begin.
 #[derive(Debug)]
@@ -48,17 +48,38 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Environment(what) => write!(f, "the environment is not what Ostler gives its workers: {what}; does a wrapper change it?"),
-            Self::Socket { name, error } => write!(f, "the inherited socket {name:?} can't be used: {error}"),
-            Self::Bind { name, address, error } => write!(f, "can't bind {address} for the socket {name:?}: {error}"),
-            Self::Taken(name) => write!(f, "the socket {name:?} was taken before: call listen once for each name"),
-            Self::Undeclared { name, declared } if declared.is_empty() => {
-                write!(f, "the app has no socket {name:?}: declare it, with `--listen {name}=ADDRESS` or `listen` in the process file")
+            Self::Environment(what) => write!(
+                f,
+                "the environment is not what Ostler gives its workers: {what}; does a wrapper change it?"
+            ),
+            Self::Socket { name, error } => {
+                write!(f, "the inherited socket {name:?} can't be used: {error}")
             }
-            Self::Undeclared { name, declared } => write!(f, "the app has no socket {name:?}, only {}: declare it, or ask for one of those", declared.join(", ")),
+            Self::Bind {
+                name,
+                address,
+                error,
+            } => write!(f, "can't bind {address} for the socket {name:?}: {error}"),
+            Self::Taken(name) => write!(
+                f,
+                "the socket {name:?} was taken before: call listen once for each name"
+            ),
+            Self::Undeclared { name, declared } if declared.is_empty() => {
+                write!(
+                    f,
+                    "the app has no socket {name:?}: declare it, with `--listen {name}=ADDRESS` or `listen` in the process file"
+                )
+            }
+            Self::Undeclared { name, declared } => write!(
+                f,
+                "the app has no socket {name:?}, only {}: declare it, or ask for one of those",
+                declared.join(", ")
+            ),
             Self::Connect(error) => error.fmt(f),
             Self::Subscribe(error) => error.fmt(f),
-            Self::Announce(error) => write!(f, "the master did not take the worker's word: {error}"),
+            Self::Announce(error) => {
+                write!(f, "the master did not take the worker's word: {error}")
+            }
             Self::System(error) => error.fmt(f),
         }
     }
@@ -67,7 +88,9 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Socket { error, .. } | Self::Bind { error, .. } | Self::System(error) => Some(error),
+            Self::Socket { error, .. } | Self::Bind { error, .. } | Self::System(error) => {
+                Some(error)
+            }
             Self::Connect(error) => Some(error),
             Self::Subscribe(error) => Some(error),
             Self::Announce(error) => Some(error),

@@ -92,7 +92,11 @@ async fn wait_out(error: io::Error) -> io::Result<()> {
     }
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, mut drain: DrainSignal) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    mut drain: DrainSignal,
+) {
     let (asked, mut first_request) = watch::channel(false);
     let signal = drain.clone();
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
@@ -101,14 +105,19 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static
         async move {
             let mut response = router.oneshot(request.map(Body::new)).await?;
             if signal.has_begun() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
         }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    let mut conversation = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let mut conversation = pin!(
+        http.serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+    );
     tokio::select! {
         // How a client ended its own connection is nothing the app can act on.
         _ = conversation.as_mut() => return,

@@ -45,16 +45,31 @@ impl Inheritance {
     fn read(var: impl Fn(&str) -> Option<String>, pid: u32) -> Result<Self, StartError> {
         let sockets = sockets(&var, pid)?;
         let Some(bus_fd) = number::<RawFd>(&var, "OSTLER_BUS_FD")? else {
-            return Ok(Self { managed: None, sockets });
+            return Ok(Self {
+                managed: None,
+                sockets,
+            });
         };
-        let needed = |name: &'static str| number::<u64>(&var, name)?.ok_or_else(|| StartError::Environment(format!("OSTLER_BUS_FD is set but {name} is not")));
+        let needed = |name: &'static str| {
+            number::<u64>(&var, name)?.ok_or_else(|| {
+                StartError::Environment(format!("OSTLER_BUS_FD is set but {name} is not"))
+            })
+        };
         let identity = Identity {
-            app: var("OSTLER_APP").ok_or_else(|| StartError::Environment("OSTLER_BUS_FD is set but OSTLER_APP is not".into()))?,
+            app: var("OSTLER_APP").ok_or_else(|| {
+                StartError::Environment("OSTLER_BUS_FD is set but OSTLER_APP is not".into())
+            })?,
             id: WorkerId(needed("OSTLER_WORKER_ID")?),
-            slot: Slot(u32::try_from(needed("OSTLER_SLOT")?).map_err(|_| StartError::Environment("OSTLER_SLOT is out of range".into()))?),
+            slot: Slot(
+                u32::try_from(needed("OSTLER_SLOT")?)
+                    .map_err(|_| StartError::Environment("OSTLER_SLOT is out of range".into()))?,
+            ),
             generation: Generation(needed("OSTLER_GENERATION")?),
         };
-        Ok(Self { managed: Some(Managed { identity, bus_fd }), sockets })
+        Ok(Self {
+            managed: Some(Managed { identity, bus_fd }),
+            sockets,
+        })
     }
 }
 
@@ -66,16 +81,32 @@ fn sockets(var: &impl Fn(&str) -> Option<String>, pid: u32) -> Result<Vec<String
     }
     let count = number::<usize>(var, "LISTEN_FDS")?.unwrap_or(0);
     if count > 1024 {
-        return Err(StartError::Environment(format!("LISTEN_FDS={count} is more than any process is given")));
+        return Err(StartError::Environment(format!(
+            "LISTEN_FDS={count} is more than any process is given"
+        )));
     }
     let names = var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':').map(str::to_owned);
-    Ok((0..count).map(|_| names.next().filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".into())).collect())
+    Ok((0..count)
+        .map(|_| {
+            names
+                .next()
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| "unknown".into())
+        })
+        .collect())
 }
 
-fn number<T: FromStr>(var: &impl Fn(&str) -> Option<String>, name: &str) -> Result<Option<T>, StartError> {
-    let Some(text) = var(name) else { return Ok(None) };
-    let parsed = text.parse().map_err(|_| StartError::Environment(format!("{name}={text:?} is not a number")));
+fn number<T: FromStr>(
+    var: &impl Fn(&str) -> Option<String>,
+    name: &str,
+) -> Result<Option<T>, StartError> {
+    let Some(text) = var(name) else {
+        return Ok(None);
+    };
+    let parsed = text
+        .parse()
+        .map_err(|_| StartError::Environment(format!("{name}={text:?} is not a number")));
     parsed.map(Some)
 }
 
@@ -84,35 +115,83 @@ mod tests {
     use super::*;
 
     fn read(vars: &[(&str, &str)]) -> Result<Inheritance, StartError> {
-        Inheritance::read(|name| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()), 42)
+        Inheritance::read(
+            |name| {
+                vars.iter()
+                    .find(|(n, _)| *n == name)
+                    .map(|(_, v)| (*v).to_owned())
+            },
+            42,
+        )
     }
 
-    const MANAGED: [(&str, &str); 5] =
-        [("OSTLER_BUS_FD", "5"), ("OSTLER_APP", "web"), ("OSTLER_WORKER_ID", "7"), ("OSTLER_SLOT", "1"), ("OSTLER_GENERATION", "2")];
+    const MANAGED: [(&str, &str); 5] = [
+        ("OSTLER_BUS_FD", "5"),
+        ("OSTLER_APP", "web"),
+        ("OSTLER_WORKER_ID", "7"),
+        ("OSTLER_SLOT", "1"),
+        ("OSTLER_GENERATION", "2"),
+    ];
 
     #[test]
     fn a_worker_of_ostler_knows_who_it_is() {
         let managed = read(&MANAGED).unwrap().managed.unwrap();
         assert_eq!(managed.bus_fd, 5);
-        assert_eq!(managed.identity, Identity { app: "web".into(), id: WorkerId(7), slot: Slot(1), generation: Generation(2) });
+        assert_eq!(
+            managed.identity,
+            Identity {
+                app: "web".into(),
+                id: WorkerId(7),
+                slot: Slot(1),
+                generation: Generation(2)
+            }
+        );
     }
 
     #[test]
     fn outside_ostler_there_is_no_identity_but_there_may_be_sockets() {
-        let alone = read(&[("LISTEN_FDS", "2"), ("LISTEN_PID", "42"), ("LISTEN_FDNAMES", "http:")]).unwrap();
-        assert_eq!(alone, Inheritance { managed: None, sockets: vec!["http".into(), "unknown".into()] });
+        let alone = read(&[
+            ("LISTEN_FDS", "2"),
+            ("LISTEN_PID", "42"),
+            ("LISTEN_FDNAMES", "http:"),
+        ])
+        .unwrap();
+        assert_eq!(
+            alone,
+            Inheritance {
+                managed: None,
+                sockets: vec!["http".into(), "unknown".into()]
+            }
+        );
     }
 
     #[test]
     fn sockets_meant_for_another_process_are_not_taken() {
-        assert!(read(&[("LISTEN_FDS", "2"), ("LISTEN_PID", "41")]).unwrap().sockets.is_empty());
-        assert_eq!(read(&[("LISTEN_FDS", "1")]).unwrap().sockets.len(), 1, "an app may leave LISTEN_PID out");
+        assert!(
+            read(&[("LISTEN_FDS", "2"), ("LISTEN_PID", "41")])
+                .unwrap()
+                .sockets
+                .is_empty()
+        );
+        assert_eq!(
+            read(&[("LISTEN_FDS", "1")]).unwrap().sockets.len(),
+            1,
+            "an app may leave LISTEN_PID out"
+        );
     }
 
     #[test]
     fn a_broken_environment_is_named() {
-        for vars in [&MANAGED[..4], &[("OSTLER_BUS_FD", "x")], &[("LISTEN_FDS", "-1")], &[("LISTEN_FDS", "99999")]] {
-            assert!(matches!(read(vars), Err(StartError::Environment(_))), "{vars:?}");
+        for vars in [
+            &MANAGED[..4],
+            &[("OSTLER_BUS_FD", "x")],
+            &[("LISTEN_FDS", "-1")],
+            &[("LISTEN_FDS", "99999")],
+        ] {
+            assert!(
+                matches!(read(vars), Err(StartError::Environment(_))),
+                "{vars:?}"
+            );
         }
     }
 }

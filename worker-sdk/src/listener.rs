@@ -3,10 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs},
-    os::{
-        fd::OwnedFd,
-        unix::net::UnixListener as StdUnixListener,
-    },
+    os::{fd::OwnedFd, unix::net::UnixListener as StdUnixListener},
 };
 
 use rustix::net::{AddressFamily, sockopt};
@@ -23,40 +20,63 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-
 impl Listener {
     /// Takes over an inherited socket. O_NONBLOCK is set: it belongs to the description all workers share, and every
     /// worker that uses an asynchronous runtime needs it.
     pub(crate) fn inherited(name: &str, socket: OwnedFd) -> Result<Self, StartError> {
-        let fault = |error: io::Error| StartError::Socket { name: name.into(), error };
+        let fault = |error: io::Error| StartError::Socket {
+            name: name.into(),
+            error,
+        };
         rustix::io::ioctl_fionbio(&socket, true).map_err(|e| fault(e.into()))?;
         let family = sockopt::socket_domain(&socket).map_err(|e| fault(e.into()))?;
         match family {
-            AddressFamily::INET | AddressFamily::INET6 => TcpListener::from_std(StdTcpListener::from(socket)).map(Self::Tcp).map_err(fault),
-            AddressFamily::UNIX => UnixListener::from_std(StdUnixListener::from(socket)).map(Self::Unix).map_err(fault),
-            _ => Err(fault(io::Error::other("it is neither TCP nor a Unix socket"))),
+            AddressFamily::INET | AddressFamily::INET6 => {
+                TcpListener::from_std(StdTcpListener::from(socket))
+                    .map(Self::Tcp)
+                    .map_err(fault)
+            }
+            AddressFamily::UNIX => UnixListener::from_std(StdUnixListener::from(socket))
+                .map(Self::Unix)
+                .map_err(fault),
+            _ => Err(fault(io::Error::other(
+                "it is neither TCP nor a Unix socket",
+            ))),
         }
     }
 
     /// Binds a socket of one's own.
     pub(crate) fn bind(name: &str, address: &str) -> Result<Self, StartError> {
-        let fault = |error: io::Error| StartError::Bind { name: name.into(), address: address.into(), error };
+        let fault = |error: io::Error| StartError::Bind {
+            name: name.into(),
+            address: address.into(),
+            error,
+        };
         if let Some(path) = address.strip_prefix("unix:") {
             return UnixListener::bind(path).map(Self::Unix).map_err(fault);
         }
         let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(fault)?.collect();
         let listener = StdTcpListener::bind(&addresses[..]).map_err(fault)?;
         listener.set_nonblocking(true).map_err(fault)?;
-        TcpListener::from_std(listener).map(Self::Tcp).map_err(fault)
+        TcpListener::from_std(listener)
+            .map(Self::Tcp)
+            .map_err(fault)
     }
 
     /// Where it listens, for people: `127.0.0.1:8080` or `unix:/run/app.sock`.
     #[must_use]
     pub fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map_or_else(|error| error.to_string(), |a| a.to_string()),
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|error| error.to_string(), |a| a.to_string()),
             Self::Unix(listener) => match listener.local_addr() {
-                Ok(address) => format!("unix:{}", address.as_pathname().map_or_else(String::new, |path| path.display().to_string())),
+                Ok(address) => format!(
+                    "unix:{}",
+                    address
+                        .as_pathname()
+                        .map_or_else(String::new, |path| path.display().to_string())
+                ),
                 Err(error) => error.to_string(),
             },
         }

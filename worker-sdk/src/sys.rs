@@ -1,5 +1,8 @@
 //! The one place with unsafe code: turning numbers from the environment into descriptors.
-#![expect(unsafe_code, reason = "descriptors named by the environment can be taken over in no other way")]
+#![expect(
+    unsafe_code,
+    reason = "descriptors named by the environment can be taken over in no other way"
+)]
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +21,9 @@ static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 /// `None` if it was taken before.
 pub(crate) fn take_inherited(number: RawFd) -> io::Result<Option<OwnedFd>> {
     if number < 3 {
-        return Err(io::Error::other(format!("descriptor {number} is a standard stream")));
+        return Err(io::Error::other(format!(
+            "descriptor {number} is a standard stream"
+        )));
     }
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     if taken.contains(&number) {

@@ -51,17 +51,32 @@ impl Worker {
     /// See [`StartError`].
     pub async fn start() -> Result<Self, StartError> {
         let inheritance = Inheritance::from_env()?;
-        let sockets = (FIRST_FD..).zip(inheritance.sockets).map(|(fd, name)| (name, fd)).collect();
+        let sockets = (FIRST_FD..)
+            .zip(inheritance.sockets)
+            .map(|(fd, name)| (name, fd))
+            .collect();
         let (bus, identity, alone) = match inheritance.managed {
             Some(managed) => (connect(&managed).await?, managed.identity, None),
             None => stand_in().await?,
         };
         let (trigger, draining) = drain::signal();
-        let words = bus.subscribe_to::<Drain>(&Drain::topic(identity.id)).await.map_err(StartError::Subscribe)?;
-        let signals = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+        let words = bus
+            .subscribe_to::<Drain>(&Drain::topic(identity.id))
+            .await
+            .map_err(StartError::Subscribe)?;
+        let signals = (
+            signals(SignalKind::terminate())?,
+            signals(SignalKind::interrupt())?,
+        );
         tokio::spawn(hear_the_master(words, trigger.clone()));
         tokio::spawn(hear_signals(signals, trigger));
-        Ok(Self { bus, identity, sockets, draining, alone })
+        Ok(Self {
+            bus,
+            identity,
+            sockets,
+            draining,
+            alone,
+        })
     }
 
     /// The bus.
@@ -89,10 +104,16 @@ impl Worker {
     pub fn listen(&self, name: &str, fallback: &str) -> Result<Listener, StartError> {
         match self.sockets.get(name) {
             Some(fd) => {
-                let socket = sys::take_inherited(*fd).map_err(|error| StartError::Socket { name: name.into(), error })?;
+                let socket = sys::take_inherited(*fd).map_err(|error| StartError::Socket {
+                    name: name.into(),
+                    error,
+                })?;
                 Listener::inherited(name, socket.ok_or_else(|| StartError::Taken(name.into()))?)
             }
-            None if self.is_managed() => Err(StartError::Undeclared { name: name.into(), declared: self.sockets.keys().cloned().collect() }),
+            None if self.is_managed() => Err(StartError::Undeclared {
+                name: name.into(),
+                declared: self.sockets.keys().cloned().collect(),
+            }),
             None => Listener::bind(name, fallback),
         }
     }
@@ -103,7 +124,11 @@ impl Worker {
     /// If the master did not take it.
     pub async fn ready(&self) -> Result<(), StartError> {
         match self.is_managed() {
-            true => self.bus.request(&Ready {}).await.map_err(StartError::Announce),
+            true => self
+                .bus
+                .request(&Ready {})
+                .await
+                .map_err(StartError::Announce),
             false => Ok(()),
         }
     }
@@ -115,7 +140,11 @@ impl Worker {
     /// If the master did not take it.
     pub async fn disconnect(&self) -> Result<(), StartError> {
         match self.is_managed() {
-            true => self.bus.request(&Disconnect {}).await.map_err(StartError::Announce),
+            true => self
+                .bus
+                .request(&Disconnect {})
+                .await
+                .map_err(StartError::Announce),
             false => Ok(()),
         }
     }
@@ -137,19 +166,41 @@ impl Worker {
 
 async fn connect(managed: &Managed) -> Result<Bus, StartError> {
     let name = "the bus";
-    let socket = sys::take_inherited(managed.bus_fd).map_err(|error| StartError::Socket { name: name.into(), error })?;
+    let socket = sys::take_inherited(managed.bus_fd).map_err(|error| StartError::Socket {
+        name: name.into(),
+        error,
+    })?;
     let socket = socket.ok_or_else(|| StartError::Taken(name.into()))?;
     let transport = InheritedTransport::new(UnixStream::from(socket));
-    let options = ConnectOptions::worker(format!("{}.{}", managed.identity.app, managed.identity.slot));
-    Bus::connect(transport, options).await.map_err(StartError::Connect)
+    let options = ConnectOptions::worker(format!(
+        "{}.{}",
+        managed.identity.app, managed.identity.slot
+    ));
+    Bus::connect(transport, options)
+        .await
+        .map_err(StartError::Connect)
 }
 
 /// Outside Ostler: a hub of this process's own, with the same rules.
 async fn stand_in() -> Result<(Bus, Identity, Option<Hub>), StartError> {
-    let program = std::env::current_exe().ok().and_then(|path| Some(path.file_stem()?.to_str()?.to_owned()));
-    let app = program.unwrap_or_else(|| "alone".into()).replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
-    let identity = Identity { app, id: WorkerId(0), slot: Slot(0), generation: Generation(0) };
-    let options = HubOptions { name: identity.app.clone(), limits: Limits::default(), rules: fleet_rules(), builtins: builtins() };
+    let program = std::env::current_exe()
+        .ok()
+        .and_then(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+    let app = program
+        .unwrap_or_else(|| "alone".into())
+        .replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
+    let identity = Identity {
+        app,
+        id: WorkerId(0),
+        slot: Slot(0),
+        generation: Generation(0),
+    };
+    let options = HubOptions {
+        name: identity.app.clone(),
+        limits: Limits::default(),
+        rules: fleet_rules(),
+        builtins: builtins(),
+    };
     let (hub, _nobody_reads) = Hub::start(options).map_err(StartError::System)?;
     let principal = Principal::Worker {
         app: identity.app.clone(),
@@ -159,7 +210,9 @@ async fn stand_in() -> Result<(Bus, Identity, Option<Hub>), StartError> {
         pid: std::process::id(),
     };
     let transport = hub.attach_memory(principal).map_err(StartError::System)?;
-    let bus = Bus::connect(transport, ConnectOptions::worker(identity.app.clone())).await.map_err(StartError::Connect)?;
+    let bus = Bus::connect(transport, ConnectOptions::worker(identity.app.clone()))
+        .await
+        .map_err(StartError::Connect)?;
     tracing::info!("not started by Ostler: events stay within this process");
     Ok((bus, identity, Some(hub)))
 }
@@ -173,7 +226,8 @@ async fn hear_the_master(mut words: Subscription<Drain>, trigger: DrainTrigger) 
     while let Some(delivery) = words.next().await {
         match delivery {
             Delivery::Event(word) => {
-                let time = Duration::from_millis(word.event.deadline_ms).min(Duration::from_secs(86_400));
+                let time =
+                    Duration::from_millis(word.event.deadline_ms).min(Duration::from_secs(86_400));
                 trigger.begin(Draining::within(word.event.reason, time));
             }
             Delivery::Lagged { .. } | Delivery::Misfit { .. } => {}

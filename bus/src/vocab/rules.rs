@@ -16,9 +16,9 @@ use crate::{
     Event, Origin, Request, SchemaTrait, Topic,
     hub::{
         Action::{self, Emit, Request as Ask, Serve, Subscribe},
-        ControlTopics,
+        ControlTopics, Principal,
         Role::{self, Client, Master, Observer, Operator, Worker},
-        Rule, Rules, Topics, Verdict,
+        Rule, Rules, Subject, Topics, Verdict, authorize,
     },
     schema::TypeSchema,
     wire::data::Payload,
@@ -207,6 +207,41 @@ fn conflate(topic: &Topic, origin: &Origin, kind: Payload, payload: &[u8]) -> Op
         }
         _ => None,
     }
+}
+
+/// Whether `masterStatus` from `asker` may be answered on the topic `id`: never on a built-in one, and only where the
+/// asker could publish itself.
+///
+/// # Errors
+/// Why not, in words.
+pub fn may_answer_on(id: &str, asker: &Origin) -> Result<(), String> {
+    let topic = Topic::new(id).map_err(|error| error.to_string())?;
+    if builtins().iter().any(|(builtin, _)| *builtin == topic) {
+        return Err(format!("{topic} is a topic of the master's own"));
+    }
+    let who = match asker {
+        Origin::Master => Principal::Master,
+        Origin::Client { name, .. } => Principal::Client { name: name.clone() },
+        Origin::Worker {
+            app,
+            id,
+            slot,
+            generation,
+            pid,
+        } => Principal::Worker {
+            app: app.clone(),
+            id: *id,
+            slot: *slot,
+            generation: *generation,
+            pid: *pid,
+        },
+    };
+    authorize(
+        &fleet_rules(),
+        &who,
+        Action::Emit,
+        Subject::Topic(topic.as_str()),
+    )
 }
 
 fn read<E: Event>(kind: Payload, payload: &[u8]) -> Option<E> {

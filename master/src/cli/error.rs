@@ -9,6 +9,7 @@ use crate::{
     config::errors::{ConfigErrors, Wrong},
     escape,
     home::HomeError,
+    sockets::BindError,
 };
 
 /// How a command ends.
@@ -147,6 +148,16 @@ impl From<Wrong> for CliError {
 impl From<ConfigErrors> for CliError {
     fn from(errors: ConfigErrors) -> Self {
         Self::new(Exit::Config, errors.summary()).details(errors.lines())
+    }
+}
+
+impl From<BindError> for CliError {
+    fn from(error: BindError) -> Self {
+        let hint = error.hint();
+        Self {
+            hint,
+            ..Self::new(Exit::Failed, error.to_string())
+        }
     }
 }
 

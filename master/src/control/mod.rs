@@ -3,7 +3,7 @@
 //! Each kind of request has a loop of its own, so that one that waits doesn't hold up the others. The hub has already
 //! checked who may ask.
 
-use futures::{StreamExt, future::try_join_all};
+use futures::future::try_join_all;
 use ostler_bus::{
     Origin, Request, WorkerId,
     client::{Bus, SubscribeError},
@@ -25,18 +25,42 @@ use crate::{
 pub async fn run(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
     let loops: [Loop; 7] = [
-        Box::pin(commands::<AppReload>(bus.clone(), shell.clone(), Command::Reload)),
-        Box::pin(commands::<AppScale>(bus.clone(), shell.clone(), Command::Scale)),
-        Box::pin(commands::<AppStop>(bus.clone(), shell.clone(), Command::Stop)),
-        Box::pin(commands::<AppStart>(bus.clone(), shell.clone(), Command::Start)),
-        Box::pin(commands::<MasterKill>(bus.clone(), shell.clone(), Command::Kill)),
+        Box::pin(commands::<AppReload>(
+            bus.clone(),
+            shell.clone(),
+            Command::Reload,
+        )),
+        Box::pin(commands::<AppScale>(
+            bus.clone(),
+            shell.clone(),
+            Command::Scale,
+        )),
+        Box::pin(commands::<AppStop>(
+            bus.clone(),
+            shell.clone(),
+            Command::Stop,
+        )),
+        Box::pin(commands::<AppStart>(
+            bus.clone(),
+            shell.clone(),
+            Command::Start,
+        )),
+        Box::pin(commands::<MasterKill>(
+            bus.clone(),
+            shell.clone(),
+            Command::Kill,
+        )),
         Box::pin(ready(bus.clone(), shell.clone())),
         Box::pin(disconnect(bus, shell)),
     ];
     try_join_all(loops).await.map(drop)
 }
 
-async fn commands<R>(bus: Bus, shell: ShellHandle, command: fn(R) -> Command) -> Result<(), SubscribeError>
+async fn commands<R>(
+    bus: Bus,
+    shell: ShellHandle,
+    command: fn(R) -> Command,
+) -> Result<(), SubscribeError>
 where
     R: Request<Reply = Answer> + Clone + Sync,
 {
@@ -58,7 +82,7 @@ async fn ready(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
                 shell.news(id, WorkerNews::SdkReady).await;
                 let _gone = call.reply(&()).await;
             }
-            Err(reason) => call.decline(reason).await,
+            Err(reason) => call.decline(reason),
         }
     }
     Ok(())
@@ -72,7 +96,7 @@ async fn disconnect(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> 
                 shell.disconnecting(id).await;
                 let _gone = call.reply(&()).await;
             }
-            Err(reason) => call.decline(reason).await,
+            Err(reason) => call.decline(reason),
         }
     }
     Ok(())

@@ -21,11 +21,18 @@ pub async fn run(bus: Bus) -> Result<(), SubscribeError> {
     while let Some(delivery) = events.next().await {
         match delivery {
             Delivery::Event(event) => {
-                let payload = event.event.to_json().unwrap_or_else(|error| format!("({error})"));
+                let payload = event
+                    .event
+                    .to_json()
+                    .unwrap_or_else(|error| format!("({error})"));
                 tracing::debug!(target: TARGET, "{} | {} | {}", event.topic, escape::line(&format!("{:?}", event.origin)), escape::json(&payload));
             }
-            Delivery::Lagged { missed } => tracing::debug!(target: TARGET, "{missed} events were not logged: more came than the log could take"),
-            Delivery::Misfit { reason, .. } => tracing::debug!(target: TARGET, "not logged: {}", escape::line(&reason)),
+            Delivery::Lagged { missed } => {
+                tracing::debug!(target: TARGET, "{missed} events were not logged: more came than the log could take")
+            }
+            Delivery::Misfit { reason, .. } => {
+                tracing::debug!(target: TARGET, "not logged: {}", escape::line(&reason))
+            }
             Delivery::Disconnected(_) => {}
         }
     }

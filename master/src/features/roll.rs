@@ -7,7 +7,7 @@ use ostler_bus::{
     vocab::update::WorkerRestartNeeded,
 };
 
-use crate::{escape, config::app::AppName, fleet::Requester, shell::ShellHandle};
+use crate::{config::app::AppName, escape, fleet::Requester, shell::ShellHandle};
 
 /// Runs until the bus goes.
 ///
@@ -17,12 +17,16 @@ pub async fn run(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
     let mut events = bus.subscribe::<WorkerRestartNeeded>().await?;
     while let Some(delivery) = events.next().await {
         match delivery {
-            Delivery::Event(received) => match requester(received.origin, &received.event) {
+            Delivery::Event(received) => match requester(&received.origin, &received.event) {
                 Ok(by) => shell.restart_needed(received.event, by).await,
                 Err(reason) => tracing::warn!("workerRestartNeeded ignored: {reason}"),
             },
-            Delivery::Lagged { missed } => tracing::warn!("{missed} workerRestartNeeded were missed: others of the same apps were not"),
-            Delivery::Misfit { reason, .. } => tracing::warn!("workerRestartNeeded ignored: {}", escape::line(&reason)),
+            Delivery::Lagged { missed } => tracing::warn!(
+                "{missed} workerRestartNeeded were missed: others of the same apps were not"
+            ),
+            Delivery::Misfit { reason, .. } => {
+                tracing::warn!("workerRestartNeeded ignored: {}", escape::line(&reason))
+            }
             Delivery::Disconnected(_) => {}
         }
     }
@@ -30,16 +34,27 @@ pub async fn run(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
 }
 
 /// Who asks; a worker may ask for its own app alone.
-fn requester(origin: Origin, wish: &WorkerRestartNeeded) -> Result<Requester, String> {
+fn requester(origin: &Origin, wish: &WorkerRestartNeeded) -> Result<Requester, String> {
     match origin {
         Origin::Master => Ok(Requester::File(wish.reason.clone().unwrap_or_default())),
-        Origin::Client { name, .. } => Ok(Requester::Client(name)),
-        Origin::Worker { app, id, generation, .. } => {
-            if wish.app.as_ref().is_some_and(|wanted| *wanted != app) {
-                return Err(format!("worker {id} of app {app:?} asked for app {:?}: a worker may ask for its own app alone", wish.app));
+        Origin::Client { name, .. } => Ok(Requester::Client(name.clone())),
+        Origin::Worker {
+            app,
+            id,
+            generation,
+            ..
+        } => {
+            if let Some(other) = wish.app.as_ref().filter(|wanted| *wanted != app) {
+                return Err(format!(
+                    "worker {id} of {app} asked for {other:?}: a worker may ask for its own app alone"
+                ));
             }
-            let app = AppName::new(&app).map_err(|error| error.to_string())?;
-            Ok(Requester::Worker { id, app, generation })
+            let app = AppName::new(app)?;
+            Ok(Requester::Worker {
+                id: *id,
+                app,
+                generation: *generation,
+            })
         }
     }
 }

@@ -18,7 +18,11 @@ pub async fn run(bus: Bus, mark: RestartMark) -> Result<(), SubscribeError> {
     let mut events = bus.subscribe::<SystemRestartNeeded>().await?;
     while let Some(delivery) = events.next().await {
         if let Delivery::Event(received) = delivery {
-            let reason = received.event.reason.as_deref().unwrap_or("no reason given");
+            let reason = received
+                .event
+                .reason
+                .as_deref()
+                .unwrap_or("no reason given");
             tracing::warn!("the whole server needs a restart: {reason}");
             mark.send_if_modified(|state| {
                 let first = state.is_none();

@@ -74,6 +74,20 @@ impl Child {
         sys::send_signal(self.pidfd.as_fd(), signal)
     }
 
+    /// Sends a signal, by number, to the process `pid`, if that is of its process group; else to the leader.
+    ///
+    /// # Errors
+    /// As for [`signal`](Self::signal).
+    pub fn signal_member(&self, pid: u32, signal: i32) -> io::Result<()> {
+        // Opened before the group is asked for: from then on the number can't become another process's.
+        match sys::pidfd_open(pid) {
+            Ok(member) if sys::group_of(pid).is_ok_and(|group| group == self.pid) => {
+                sys::send_signal(member.as_fd(), signal)
+            }
+            Ok(_) | Err(_) => self.signal(signal),
+        }
+    }
+
     /// Sends a signal, by number, to its whole process group.
     ///
     /// # Errors

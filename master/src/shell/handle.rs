@@ -24,11 +24,20 @@ pub(super) enum Message {
     /// Something was learnt of a worker.
     News { id: WorkerId, news: WorkerNews },
     /// A worker goes of its own accord, and waits to hear that this was noted.
-    Disconnecting { id: WorkerId, noted: oneshot::Sender<()> },
+    Disconnecting {
+        id: WorkerId,
+        noted: oneshot::Sender<()>,
+    },
     /// Someone wants something done.
-    Command { command: Command, answer: oneshot::Sender<Answer> },
+    Command {
+        command: Command,
+        answer: oneshot::Sender<Answer>,
+    },
     /// Workers should be replaced.
-    RestartNeeded { wish: WorkerRestartNeeded, by: Requester },
+    RestartNeeded {
+        wish: WorkerRestartNeeded,
+        by: Requester,
+    },
     /// Apps were defined, or defined anew.
     Define(Vec<AppDefinition>),
     /// A worker has shut a shared listener down.
@@ -46,7 +55,10 @@ impl ShellHandle {
     pub async fn command(&self, command: Command) -> Answer {
         let (answer, answered) = oneshot::channel();
         self.send(Message::Command { command, answer }).await;
-        answered.await.unwrap_or_else(|_| Answer::Refused { kind: RefusalKind::Stopping, reason: "the master is stopping".into() })
+        answered.await.unwrap_or_else(|_| Answer::Refused {
+            kind: RefusalKind::Stopping,
+            reason: "the master is stopping".into(),
+        })
     }
 
     /// Says that workers should be replaced.

@@ -107,7 +107,10 @@ impl Shell {
 
     /// Signals first: a master that drowns in messages can still be stopped.
     async fn next(&mut self) -> Happened {
-        let deadline = self.fleet.next_deadline().map(|moment| self.epoch + moment.since_epoch());
+        let deadline = self
+            .fleet
+            .next_deadline()
+            .map(|moment| self.epoch + moment.since_epoch());
         let due = async {
             match deadline {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -133,7 +136,10 @@ impl Shell {
             Message::Started { id, process } => {
                 let pid = process.pid();
                 self.processes.insert(id, process);
-                vec![Input::Worker { id, news: WorkerNews::Spawned { pid } }]
+                vec![Input::Worker {
+                    id,
+                    news: WorkerNews::Spawned { pid },
+                }]
             }
             Message::News { id, news } => {
                 if matches!(news, WorkerNews::Exited(_)) {
@@ -143,14 +149,21 @@ impl Shell {
             }
             Message::Disconnecting { id, noted } => {
                 let request = self.token(Waiting::Disconnect(noted));
-                vec![Input::Worker { id, news: WorkerNews::SdkDisconnect { request } }]
+                vec![Input::Worker {
+                    id,
+                    news: WorkerNews::SdkDisconnect { request },
+                }]
             }
             Message::Command { command, answer } => {
                 let request = self.token(Waiting::Command(answer));
                 vec![Input::Command { request, command }]
             }
             Message::RestartNeeded { wish, by } => vec![Input::RestartNeeded { wish, by }],
-            Message::Define(apps) => apps.into_iter().filter_map(|app| self.workshop.prepare(app, &self.handle)).map(Input::Define).collect(),
+            Message::Define(apps) => apps
+                .into_iter()
+                .filter_map(|app| self.workshop.prepare(app, &self.handle))
+                .map(Input::Define)
+                .collect(),
             Message::ListenerDied { app, socket } => {
                 self.workshop.mend(&app, &socket, &self.handle);
                 vec![]
@@ -192,7 +205,10 @@ impl Drop for Shell {
     fn drop(&mut self) {
         for (_, waiting) in self.waiting.drain() {
             if let Waiting::Command(answer) = waiting {
-                let _gone = answer.send(Answer::Refused { kind: RefusalKind::Stopping, reason: "the master is stopping".into() });
+                let _gone = answer.send(Answer::Refused {
+                    kind: RefusalKind::Stopping,
+                    reason: "the master is stopping".into(),
+                });
             }
         }
     }
@@ -200,6 +216,8 @@ impl Drop for Shell {
 
 /// Only spreads retries out: the time of day in nanoseconds is random enough.
 fn seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     u64::from(now.subsec_nanos()) << 32 | u64::from(std::process::id())
 }

@@ -15,9 +15,22 @@ impl Shell {
         match action {
             Action::Spawn(order) => self.workshop.start(order, self.handle.clone()),
             Action::Signal { id, signal, target } => self.signal(id, signal, target),
-            Action::Drain { id, reason, deadline } => {
-                let deadline_ms = deadline.map_or(u64::MAX, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
-                say(self.bus.try_emit_to(&Drain::topic(id), &Drain { reason, deadline_ms }), "drain");
+            Action::Drain {
+                id,
+                reason,
+                deadline,
+            } => {
+                let deadline_ms = deadline.map_or(u64::MAX, |d| {
+                    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+                });
+                let word = Drain {
+                    reason,
+                    deadline_ms,
+                };
+                say(
+                    self.bus.event_to(&Drain::topic(id), &word).try_send(),
+                    "drain",
+                );
             }
             Action::Answer { request, answer } => {
                 if let Some(Waiting::Command(waiting)) = self.waiting.remove(&request) {
@@ -43,7 +56,9 @@ impl Shell {
     }
 
     fn signal(&self, id: WorkerId, signal: i32, target: SignalTarget) {
-        let Some(process) = self.processes.get(&id) else { return };
+        let Some(process) = self.processes.get(&id) else {
+            return;
+        };
         if let Err(error) = process.signal(signal, target)
             && error.raw_os_error() != Some(libc::ESRCH)
         {
@@ -86,21 +101,68 @@ fn log(event: &FleetEvent) {
     match event {
         FleetEvent::WorkerSpawned(e) => {
             let w = &e.worker;
-            tracing::info!("{}.{} started: worker {}, pid {}", w.app, w.slot, w.id, w.pid.unwrap_or(0));
+            tracing::info!(
+                "{}.{} started: worker {}, pid {}",
+                w.app,
+                w.slot,
+                w.id,
+                w.pid.unwrap_or(0)
+            );
         }
         FleetEvent::WorkerReady(e) => {
-            let (w, how) = (&e.worker, if e.assumed { "taken to be ready" } else { "ready" });
-            tracing::info!("{}.{} {how} after {} ms: worker {}", w.app, w.slot, e.after_ms, w.id);
+            let (w, how) = (
+                &e.worker,
+                if e.assumed {
+                    "taken to be ready"
+                } else {
+                    "ready"
+                },
+            );
+            tracing::info!(
+                "{}.{} {how} after {} ms: worker {}",
+                w.app,
+                w.slot,
+                e.after_ms,
+                w.id
+            );
         }
-        FleetEvent::WorkerDraining(e) => tracing::info!("{}.{} draining ({}): worker {}", e.worker.app, e.worker.slot, e.reason, e.worker.id),
+        FleetEvent::WorkerDraining(e) => tracing::info!(
+            "{}.{} draining ({}): worker {}",
+            e.worker.app,
+            e.worker.slot,
+            e.reason,
+            e.worker.id
+        ),
         FleetEvent::WorkerExited(e) => exited(e),
-        FleetEvent::UpdateStarted(e) => tracing::info!("{}: update to generation {} of {} workers began: {}", e.app, e.generation, e.total, e.reason),
-        FleetEvent::UpdateFinished(e) => tracing::info!("{}: update to generation {} finished in {} ms", e.app, e.generation, e.took_ms),
-        FleetEvent::UpdateAborted(e) => tracing::error!("{}: update to generation {} aborted, {} replaced: {}", e.app, e.generation, e.replaced, e.reason),
+        FleetEvent::UpdateStarted(e) => tracing::info!(
+            "{}: update to generation {} of {} workers began: {}",
+            e.app,
+            e.generation,
+            e.total,
+            e.reason
+        ),
+        FleetEvent::UpdateFinished(e) => tracing::info!(
+            "{}: update to generation {} finished in {} ms",
+            e.app,
+            e.generation,
+            e.took_ms
+        ),
+        FleetEvent::UpdateAborted(e) => tracing::error!(
+            "{}: update to generation {} aborted, {} replaced: {}",
+            e.app,
+            e.generation,
+            e.replaced,
+            e.reason
+        ),
         FleetEvent::UpdateSuspended(e) => tracing::warn!("{}: {}", e.app, e.reason),
-        FleetEvent::AppResized(e) => tracing::info!("{}: {} workers instead of {}", e.app, e.to, e.from),
+        FleetEvent::AppResized(e) => {
+            tracing::info!("{}: {} workers instead of {}", e.app, e.to, e.from)
+        }
         FleetEvent::AppFailed(e) => tracing::error!("{}.{} failed: {}", e.app, e.slot, e.reason),
-        FleetEvent::WorkerOnline(_) | FleetEvent::WorkerDisconnected(_) | FleetEvent::UpdateProgress(_) | FleetEvent::OperationFinished(_) => {}
+        FleetEvent::WorkerOnline(_)
+        | FleetEvent::WorkerDisconnected(_)
+        | FleetEvent::UpdateProgress(_)
+        | FleetEvent::OperationFinished(_) => {}
     }
 }
 
@@ -112,14 +174,41 @@ fn exited(event: &WorkerExited) {
         ExitStatus::Unknown => "is gone, how is not known".into(),
         ExitStatus::NotStarted(error) => format!("could not be started: {error}"),
     };
-    let hint = event.hint.as_ref().map_or_else(String::new, |hint| format!(" (hint: {hint})"));
+    let hint = event
+        .hint
+        .as_ref()
+        .map_or_else(String::new, |hint| format!(" (hint: {hint})"));
     match (&event.status, event.voluntary) {
-        (_, true) => tracing::info!("{}.{} {how} after {} ms: worker {}", w.app, w.slot, event.uptime_ms, w.id),
+        (_, true) => tracing::info!(
+            "{}.{} {how} after {} ms: worker {}",
+            w.app,
+            w.slot,
+            event.uptime_ms,
+            w.id
+        ),
         (ExitStatus::Signal(signal), false) if signal == "SIGKILL" => {
-            tracing::error!("{}.{} {how} after {} ms: worker {} (out of memory? see `dmesg`){hint}", w.app, w.slot, event.uptime_ms, w.id);
+            tracing::error!(
+                "{}.{} {how} after {} ms: worker {} (out of memory? see `dmesg`){hint}",
+                w.app,
+                w.slot,
+                event.uptime_ms,
+                w.id
+            );
         }
-        (ExitStatus::Code(_) | ExitStatus::Signal(_) | ExitStatus::Unknown | ExitStatus::NotStarted(_), false) => {
-            tracing::error!("{}.{} {how} after {} ms: worker {}{hint}", w.app, w.slot, event.uptime_ms, w.id);
+        (
+            ExitStatus::Code(_)
+            | ExitStatus::Signal(_)
+            | ExitStatus::Unknown
+            | ExitStatus::NotStarted(_),
+            false,
+        ) => {
+            tracing::error!(
+                "{}.{} {how} after {} ms: worker {}{hint}",
+                w.app,
+                w.slot,
+                event.uptime_ms,
+                w.id
+            );
         }
     }
 }

@@ -23,7 +23,9 @@ pub struct Reread {
 
 impl fmt::Debug for Reread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reread").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("Reread")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,12 +85,21 @@ impl MasterSignal {
 
 impl Shell {
     pub(super) fn on_signal(&mut self, number: i32) -> Vec<Input> {
-        let Some(signal) = MasterSignal::from_number(number) else { return vec![] };
+        let Some(signal) = MasterSignal::from_number(number) else {
+            return vec![];
+        };
         match signal {
             MasterSignal::Reload => self.reload(),
             MasterSignal::Stop => {
                 let force = std::mem::replace(&mut self.asked_to_stop, true);
-                tracing::info!("{}", if force { "asked to stop again: killing what is left" } else { "asked to stop: workers finish what they have" });
+                tracing::info!(
+                    "{}",
+                    if force {
+                        "asked to stop again: killing what is left"
+                    } else {
+                        "asked to stop: workers finish what they have"
+                    }
+                );
                 self.command(Command::Kill(MasterKill { force }))
             }
             MasterSignal::Quit => {
@@ -97,20 +108,28 @@ impl Shell {
             }
             MasterSignal::Resize(to) => {
                 let apps = self.fleet.snapshot(self.now()).apps;
-                apps.into_iter().flat_map(|app| self.command(Command::Scale(AppScale { app: app.name, to }))).collect()
+                apps.into_iter()
+                    .flat_map(|app| self.command(Command::Scale(AppScale { app: app.name, to })))
+                    .collect()
             }
             // A terminal sends WINCH whenever its window changes: only a master without one means it.
             MasterSignal::StopWorkers if rustix::termios::isatty(std::io::stdin()) => vec![],
             MasterSignal::StopWorkers => {
-                tracing::info!("SIGWINCH: stopping all workers, the master stays; `ostler start` brings them back");
+                tracing::info!(
+                    "SIGWINCH: stopping all workers, the master stays; `ostler start` brings them back"
+                );
                 self.command(Command::Stop(AppStop { app: None }))
             }
             MasterSignal::ReopenLogs => {
-                tracing::info!("SIGUSR1: the log goes to standard output, there is no file to reopen");
+                tracing::info!(
+                    "SIGUSR1: the log goes to standard output, there is no file to reopen"
+                );
                 vec![]
             }
             MasterSignal::Upgrade => {
-                tracing::warn!("SIGUSR2 ignored: it is kept for upgrading the master in place, which this version can't do; to replace the workers send SIGHUP");
+                tracing::warn!(
+                    "SIGUSR2 ignored: it is kept for upgrading the master in place, which this version can't do; to replace the workers send SIGHUP"
+                );
                 vec![]
             }
             MasterSignal::Child => {
@@ -126,15 +145,28 @@ impl Shell {
             match (reread.read)() {
                 Ok(apps) => {
                     tracing::info!("SIGHUP: read {} again", reread.file.display());
-                    inputs.extend(apps.into_iter().filter_map(|app| self.workshop.prepare(app, &self.handle)).map(Input::Define));
+                    inputs.extend(
+                        apps.into_iter()
+                            .filter_map(|app| self.workshop.prepare(app, &self.handle))
+                            .map(Input::Define),
+                    );
                 }
                 Err(error) => {
-                    tracing::error!("SIGHUP: {} can't be used, nothing was changed:\n{error}", reread.file.display());
+                    tracing::error!(
+                        "SIGHUP: {} can't be used, nothing was changed:\n{error}",
+                        reread.file.display()
+                    );
                     return vec![];
                 }
             }
         }
-        inputs.push(Input::RestartNeeded { wish: WorkerRestartNeeded { app: None, reason: None }, by: Requester::Signal("SIGHUP") });
+        inputs.push(Input::RestartNeeded {
+            wish: WorkerRestartNeeded {
+                app: None,
+                reason: None,
+            },
+            by: Requester::Signal("SIGHUP"),
+        });
         inputs
     }
 

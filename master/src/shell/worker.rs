@@ -19,7 +19,9 @@ use crate::{
     config::app::{AppDefinition, AppName},
     fleet::{self, SignalTarget, Snapshot, SpawnOrder, WorkerNews},
     home::MasterHome,
-    process::{self, Child, Gifts, Identity, LineQueue, Notification, NotifySocket, Spawned, Spawner},
+    process::{
+        self, Child, Gifts, Identity, LineQueue, Notification, NotifySocket, Spawned, Spawner,
+    },
     sockets::{BoundSocket, Sockets},
 };
 
@@ -65,10 +67,19 @@ impl Process {
 
 impl Workshop {
     /// Makes ready what the workers of an app will need; an app that can't have it is passed over, and that is said.
-    pub(super) fn prepare(&mut self, app: AppDefinition, shell: &ShellHandle) -> Option<AppDefinition> {
+    pub(super) fn prepare(
+        &mut self,
+        app: AppDefinition,
+        shell: &ShellHandle,
+    ) -> Option<AppDefinition> {
         let before = self.sockets.of(&app.name).len();
-        let prepared = self.home.create_app_dir(&app.name).map(drop).map_err(|error| error.to_string());
-        let prepared = prepared.and_then(|()| self.sockets.bind(&app).map_err(|error| error.to_string()));
+        let prepared = self
+            .home
+            .create_app_dir(&app.name)
+            .map(drop)
+            .map_err(|error| error.to_string());
+        let prepared =
+            prepared.and_then(|()| self.sockets.bind(&app).map_err(|error| error.to_string()));
         if let Err(error) = prepared {
             tracing::error!("{}: not defined: {error}", app.name);
             return None;
@@ -87,7 +98,12 @@ impl Workshop {
     fn watch_one(&self, app: &AppName, socket: &BoundSocket, shell: &ShellHandle) {
         let watch = match self.sockets.watch(socket) {
             Ok(watch) => watch,
-            Err(error) => return tracing::warn!("{app}: the socket {:?} can't be watched: {error}", socket.name()),
+            Err(error) => {
+                return tracing::warn!(
+                    "{app}: the socket {:?} can't be watched: {error}",
+                    socket.name()
+                );
+            }
         };
         let (app, socket, shell) = (app.clone(), socket.name().to_owned(), shell.clone());
         tokio::spawn(async move {
@@ -101,12 +117,21 @@ impl Workshop {
     pub(super) fn mend(&mut self, app: &AppName, socket: &str, shell: &ShellHandle) {
         match self.sockets.listen_again(app, socket) {
             Some(Ok(mended)) => {
-                tracing::warn!("{app}: a worker has called shutdown on the socket {socket:?}, which closes it for all; it listens again ({mended:?}). A worker that wants no more connections must close its descriptor instead");
-                for bound in self.sockets.of(app).iter().filter(|bound| bound.name() == socket) {
+                tracing::warn!(
+                    "{app}: a worker has called shutdown on the socket {socket:?}, which closes it for all; it listens again ({mended:?}). A worker that wants no more connections must close its descriptor instead"
+                );
+                for bound in self
+                    .sockets
+                    .of(app)
+                    .iter()
+                    .filter(|bound| bound.name() == socket)
+                {
                     self.watch_one(app, bound, shell);
                 }
             }
-            Some(Err(error)) => tracing::error!("{app}: a worker has shut the socket {socket:?} down, and it can't be opened again: {error}"),
+            Some(Err(error)) => tracing::error!(
+                "{app}: a worker has shut the socket {socket:?} down, and it can't be opened again: {error}"
+            ),
             None => {}
         }
     }
@@ -139,21 +164,48 @@ impl Workshop {
 
     fn begin(&self, order: &SpawnOrder) -> Result<Begun, String> {
         let app = &order.definition;
-        let who = Identity { app: order.app.clone(), slot: order.slot, id: order.id, generation: order.generation };
+        let who = Identity {
+            app: order.app.clone(),
+            slot: order.slot,
+            id: order.id,
+            generation: order.generation,
+        };
         let path = self.home.notify_socket(&order.app, order.id);
-        let notify = NotifySocket::bind(path).map_err(|error| format!("make its notify socket: {error}"))?;
-        let (ours, theirs) = UnixStream::pair().map_err(|error| format!("make its bus socket: {error}"))?;
+        let notify =
+            NotifySocket::bind(path).map_err(|error| format!("make its notify socket: {error}"))?;
+        let (ours, theirs) =
+            UnixStream::pair().map_err(|error| format!("make its bus socket: {error}"))?;
         let sockets = self.sockets.of(&order.app);
-        let gifts = Gifts { sockets, notify: Some(notify.path()), bus: Some(&self.home.bus_socket()), bus_fd: true };
-        let spec = process::spawn_spec(self.environment.iter().cloned(), app, &who, gifts, self.open_files);
-        let mut fds = self.sockets.descriptors(&order.app).map_err(|error| format!("hand over its sockets: {error}"))?;
+        let gifts = Gifts {
+            sockets,
+            notify: Some(notify.path()),
+            bus: Some(&self.home.bus_socket()),
+            bus_fd: true,
+        };
+        let spec = process::spawn_spec(
+            self.environment.iter().cloned(),
+            app,
+            &who,
+            gifts,
+            self.open_files,
+        );
+        let mut fds = self
+            .sockets
+            .descriptors(&order.app)
+            .map_err(|error| format!("hand over its sockets: {error}"))?;
         fds.push(OwnedFd::from(theirs));
         let spawned = Box::pin(self.spawner.spawn(spec, fds));
-        Ok(Begun { who, notify, bus: ours, spawned })
+        Ok(Begun {
+            who,
+            notify,
+            bus: ours,
+            spawned,
+        })
     }
 }
 
-type Spawning = std::pin::Pin<Box<dyn Future<Output = Result<Spawned, process::SpawnError>> + Send>>;
+type Spawning =
+    std::pin::Pin<Box<dyn Future<Output = Result<Spawned, process::SpawnError>> + Send>>;
 
 /// A worker whose process is being made.
 struct Begun {
@@ -169,13 +221,32 @@ impl Begun {
         let spawned = match self.spawned.await {
             Ok(spawned) => spawned,
             Err(error) => {
-                let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
-                return shell.news(id, WorkerNews::SpawnFailed { error: format!("{error}{hint}") }).await;
+                let hint = error
+                    .hint()
+                    .map_or_else(String::new, |hint| format!(" ({hint})"));
+                return shell
+                    .news(
+                        id,
+                        WorkerNews::SpawnFailed {
+                            error: format!("{error}{hint}"),
+                        },
+                    )
+                    .await;
             }
         };
         let child = Arc::new(spawned.child);
-        let output = process::capture(spawned.stdout, spawned.stderr, Arc::new(self.who.clone()), vec![log]);
-        shell.send(Message::Started { id, process: Process(Arc::clone(&child)) }).await;
+        let output = process::capture(
+            spawned.stdout,
+            spawned.stderr,
+            Arc::new(self.who.clone()),
+            vec![log],
+        );
+        shell
+            .send(Message::Started {
+                id,
+                process: Process(Arc::clone(&child)),
+            })
+            .await;
         if let Err(error) = hub.attach(self.bus, principal(&self.who, child.pid())) {
             tracing::error!("worker {id} has no bus: {error}");
         }
@@ -185,12 +256,26 @@ impl Begun {
             Err(error) => vec![format!("(its output could not be read: {error})")],
         };
         let hint = hint(&status, &stderr_tail, order);
-        shell.news(id, WorkerNews::Exited(fleet::Exit { status, stderr_tail, hint })).await;
+        shell
+            .news(
+                id,
+                WorkerNews::Exited(fleet::Exit {
+                    status,
+                    stderr_tail,
+                    hint,
+                }),
+            )
+            .await;
     }
 }
 
 /// Passes on what the worker notifies, until it ends.
-async fn listen(id: WorkerId, notify: &NotifySocket, child: &Child, shell: &ShellHandle) -> ExitStatus {
+async fn listen(
+    id: WorkerId,
+    notify: &NotifySocket,
+    child: &Child,
+    shell: &ShellHandle,
+) -> ExitStatus {
     loop {
         tokio::select! {
             biased;
@@ -215,19 +300,30 @@ fn translate(notification: Notification) -> fleet::Notification {
         Notification::Status(text) => fleet::Notification::Status(text),
         Notification::ExtendTimeout(by) => fleet::Notification::ExtendTimeout(by),
         Notification::MainPid(pid) => fleet::Notification::MainPid(pid),
-        Notification::Reloading | Notification::Watchdog | Notification::Barrier => fleet::Notification::Other,
+        Notification::Reloading
+        | Notification::Watchdog
+        | Notification::WatchdogTrigger
+        | Notification::Barrier => fleet::Notification::Other,
     }
 }
 
 fn principal(who: &Identity, pid: u32) -> Principal {
-    Principal::Worker { app: who.app.to_string(), id: who.id, slot: who.slot, generation: who.generation, pid }
+    Principal::Worker {
+        app: who.app.to_string(),
+        id: who.id,
+        slot: who.slot,
+        generation: who.generation,
+        pid,
+    }
 }
 
 /// The commonest mistake of a program that is new here: it binds the address that the master already holds for it.
 fn hint(status: &ExitStatus, stderr: &[String], order: &SpawnOrder) -> Option<String> {
     let in_use = |line: &String| {
         let line = line.to_ascii_lowercase();
-        line.contains("eaddrinuse") || line.contains("address already in use") || line.contains("address in use")
+        line.contains("eaddrinuse")
+            || line.contains("address already in use")
+            || line.contains("address in use")
     };
     let declared = order.definition.listen.first()?;
     (*status != ExitStatus::Code(0) && stderr.iter().any(in_use)).then(|| {

@@ -73,7 +73,9 @@ impl BindError {
                 Some("create the directory first, or choose another path".into())
             }
             Problem::Denied => Some("choose a directory that this user may write to".into()),
-            Problem::Changed => Some("stop this master and start it anew: sockets are bound once".into()),
+            Problem::Changed => {
+                Some("stop this master and start it anew: sockets are bound once".into())
+            }
             Problem::NameTaken | Problem::Other(_) => None,
         }
     }

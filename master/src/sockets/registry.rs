@@ -1,10 +1,6 @@
 //! All declared sockets of all apps, bound, for the master's life.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    os::fd::OwnedFd,
-};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
 use ostler_bus::vocab::status::SocketStatus;
 
@@ -31,16 +27,24 @@ impl Sockets {
         let there = self.bound.entry(app.name.clone()).or_default();
         let before = there.len();
         for declaration in &app.listen {
-            let known = there.iter().find(|socket| socket.name() == declaration.name);
+            let known = there
+                .iter()
+                .find(|socket| socket.name() == declaration.name);
             let bound = match known {
                 Some(socket) if socket.declaration() == declaration => continue,
-                Some(_) => Err(BindError { name: declaration.name.clone(), address: declaration.address.clone(), problem: Problem::Changed }),
+                Some(_) => Err(BindError {
+                    name: declaration.name.clone(),
+                    address: declaration.address.clone(),
+                    problem: Problem::Changed,
+                }),
                 None => bind(&app.name, declaration, &mut self.table),
             };
             match bound {
                 Ok(socket) => there.push(socket),
                 Err(error) => {
-                    there.drain(before..).for_each(|socket| socket.close(&mut self.table));
+                    there
+                        .drain(before..)
+                        .for_each(|socket| socket.close(&mut self.table));
                     return Err(error);
                 }
             }
@@ -59,7 +63,10 @@ impl Sockets {
     /// # Errors
     /// If no descriptor is left.
     pub fn descriptors(&self, app: &AppName) -> io::Result<Vec<OwnedFd>> {
-        self.of(app).iter().map(|socket| socket.duplicate(&self.table)).collect()
+        self.of(app)
+            .iter()
+            .map(|socket| socket.duplicate(&self.table))
+            .collect()
     }
 
     /// Tells when a worker shuts this listener down.
@@ -75,15 +82,27 @@ impl Sockets {
     /// # Errors
     /// If somebody else has taken the address meanwhile.
     pub fn listen_again(&mut self, app: &AppName, name: &str) -> Option<Result<Mended, BindError>> {
-        let socket = self.bound.get_mut(app)?.iter_mut().find(|socket| socket.name() == name)?;
+        let socket = self
+            .bound
+            .get_mut(app)?
+            .iter_mut()
+            .find(|socket| socket.name() == name)?;
         Some(socket.listen_again(&mut self.table))
     }
 
     /// An app's sockets as status shows them.
     #[must_use]
     pub fn status(&self, app: &str) -> Vec<SocketStatus> {
-        let sockets = self.bound.iter().find(|(name, _)| name.as_str() == app).map(|(_, sockets)| sockets);
-        let status = |socket: &BoundSocket| SocketStatus { name: socket.name().into(), address: text(socket.address()), mode: "shared".into() };
+        let sockets = self
+            .bound
+            .iter()
+            .find(|(name, _)| name.as_str() == app)
+            .map(|(_, sockets)| sockets);
+        let status = |socket: &BoundSocket| SocketStatus {
+            name: socket.name().into(),
+            address: text(socket.address()),
+            mode: "shared".into(),
+        };
         sockets.into_iter().flatten().map(status).collect()
     }
 }

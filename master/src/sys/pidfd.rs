@@ -53,6 +53,15 @@ pub fn kill_group(leader: u32, signal: i32) -> io::Result<()> {
     Ok(kill_process_group(to_pid(leader)?, to_signal(signal)?)?)
 }
 
+/// The process group of a process.
+///
+/// # Errors
+/// `ESRCH` if there is no such process.
+pub fn group_of(pid: u32) -> io::Result<u32> {
+    let group = rustix::process::getpgid(Some(to_pid(pid)?))?;
+    Ok(group.as_raw_pid().cast_unsigned())
+}
+
 /// How the child ended, if it has; it stays a zombie, so that its number remains taken.
 ///
 /// # Errors

@@ -22,7 +22,11 @@ struct CpuTimes {
 impl Machine {
     pub(super) fn new() -> Self {
         let (total, available) = memory(&read("/proc/meminfo"));
-        Self { memory_used_at_boot: total.saturating_sub(available), cpu: cpu_times(&read("/proc/stat")), percent: 0.0 }
+        Self {
+            memory_used_at_boot: total.saturating_sub(available),
+            cpu: cpu_times(&read("/proc/stat")),
+            percent: 0.0,
+        }
     }
 
     /// The machine now. CPU use is since the last call; within one clock tick of it, what it was then.
@@ -49,7 +53,12 @@ impl Machine {
 
 /// Resident memory of a process, in bytes; `None` if it is gone.
 pub(super) fn resident_memory(pid: u32) -> Option<u64> {
-    let pages: u64 = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?.split_whitespace().nth(1)?.parse().ok()?;
+    let pages: u64 = fs::read_to_string(format!("/proc/{pid}/statm"))
+        .ok()?
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()?;
     Some(pages * rustix::param::page_size() as u64)
 }
 
@@ -61,22 +70,37 @@ fn read(path: &str) -> String {
 fn memory(meminfo: &str) -> (u64, u64) {
     let field = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+            .unwrap_or(0)
+            * 1024
     };
     (field("MemTotal:"), field("MemAvailable:"))
 }
 
 fn cpu_times(stat: &str) -> CpuTimes {
-    let line = stat.lines().find_map(|line| line.strip_prefix("cpu ")).unwrap_or_default();
+    let line = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("cpu "))
+        .unwrap_or_default();
     // user nice system idle iowait irq softirq steal; guest times are already within user and nice.
-    let fields: Vec<u64> = line.split_whitespace().take(8).map_while(|n| n.parse().ok()).collect();
+    let fields: Vec<u64> = line
+        .split_whitespace()
+        .take(8)
+        .map_while(|n| n.parse().ok())
+        .collect();
     let all: u64 = fields.iter().sum();
     let idle: u64 = fields.iter().skip(3).take(2).sum();
-    CpuTimes { busy: all - idle, all }
+    CpuTimes {
+        busy: all - idle,
+        all,
+    }
 }
 
 fn uptime(text: &str) -> u64 {
-    text.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0)
+    text.split('.')
+        .next()
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(0)
 }
 
 fn load_average(text: &str) -> [f64; 3] {
@@ -90,22 +114,41 @@ mod tests {
 
     #[test]
     fn reads_what_the_kernel_writes() {
-        assert_eq!(memory("MemTotal:       100 kB\nMemFree: 1 kB\nMemAvailable:   40 kB\n"), (102_400, 40_960));
-        assert_eq!(cpu_times("cpu  10 1 5 80 4 0 0 0 3 0\ncpu0 1 1 1\n"), CpuTimes { busy: 16, all: 100 });
+        assert_eq!(
+            memory("MemTotal:       100 kB\nMemFree: 1 kB\nMemAvailable:   40 kB\n"),
+            (102_400, 40_960)
+        );
+        assert_eq!(
+            cpu_times("cpu  10 1 5 80 4 0 0 0 3 0\ncpu0 1 1 1\n"),
+            CpuTimes { busy: 16, all: 100 }
+        );
         assert_eq!(uptime("1234.56 99.00\n"), 1234);
-        assert_eq!(load_average("0.50 1.25 2.00 1/100 4242\n"), [0.5, 1.25, 2.0]);
+        assert_eq!(
+            load_average("0.50 1.25 2.00 1/100 4242\n"),
+            [0.5, 1.25, 2.0]
+        );
     }
 
     #[test]
     fn garbage_is_nothing_and_no_panic() {
-        assert_eq!((memory(""), cpu_times("cpu x"), uptime("x"), load_average("")), ((0, 0), CpuTimes::default(), 0, [0.0; 3]));
+        assert_eq!(
+            (
+                memory(""),
+                cpu_times("cpu x"),
+                uptime("x"),
+                load_average("")
+            ),
+            ((0, 0), CpuTimes::default(), 0, [0.0; 3])
+        );
     }
 
     #[test]
     fn this_machine_has_memory_and_so_has_this_process() {
         let mut machine = Machine::new();
         let info = machine.look();
-        assert!(info.memory_total > 0 && info.memory_used > 0 && info.memory_used < info.memory_total);
+        assert!(
+            info.memory_total > 0 && info.memory_used > 0 && info.memory_used < info.memory_total
+        );
         assert!((0.0..=100.0).contains(&info.cpu_percent));
         assert!(resident_memory(std::process::id()).is_some_and(|bytes| bytes > 100_000));
         assert_eq!(resident_memory(u32::MAX), None);

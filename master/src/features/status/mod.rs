@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use ostler_bus::{
-    Origin, Topic,
+    Origin,
     client::{Bus, Delivery, SubscribeError},
     vocab::{
-        is_builtin,
+        rules::may_answer_on,
         status::{MasterInfo, MasterStatus, StatusReport},
     },
 };
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use self::machine::Machine;
 use super::system_restart::RestartMark;
-use crate::{fleet::Snapshot, shell::ShellHandle};
+use crate::{escape, fleet::Snapshot, shell::ShellHandle};
 
 /// A report is made anew if the last is older than this; questions in between are answered from it.
 const FRESH: Duration = Duration::from_millis(100);
@@ -52,7 +52,11 @@ impl Keeper {
             started: Instant::now(),
             machine: Machine::new(),
             hostname: system.nodename().to_string_lossy().into_owned(),
-            os: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
+            os: format!(
+                "{} {}",
+                system.sysname().to_string_lossy(),
+                system.release().to_string_lossy()
+            ),
             last: None,
         }
     }
@@ -77,7 +81,7 @@ impl Keeper {
                 call = questions.next() => match call {
                     Some(call) => match self.report().await {
                         Some(report) => { let _gone = call.reply(&report).await; }
-                        None => call.decline("the master is stopping").await,
+                        None => call.decline("the master is stopping"),
                     },
                     None => return Ok(()),
                 },
@@ -86,7 +90,7 @@ impl Keeper {
                         self.answer_on_topic(&bus, received.event.id.as_deref(), &received.origin).await;
                         wanted = wanted.or(Some(not_before));
                     }
-                    Some(Delivery::Lagged { .. } | Delivery::Misfit(_) | Delivery::Disconnected(_)) => {}
+                    Some(Delivery::Lagged { .. } | Delivery::Misfit { .. } | Delivery::Disconnected(_)) => {}
                     None => return Ok(()),
                 },
                 () = due => {
@@ -106,16 +110,16 @@ impl Keeper {
     /// only where the asker could publish itself.
     async fn answer_on_topic(&mut self, bus: &Bus, id: Option<&str>, asker: &Origin) {
         let Some(id) = id else { return };
-        match Topic::new(id) {
-            Ok(topic) if !is_builtin(topic.as_str()) => {
-                if let Some(report) = self.report().await
-                    && let Err(error) = bus.emit_to(topic.as_str(), &report).await
-                {
-                    tracing::debug!("masterStatus was not answered on {id:?}: {error}");
-                }
-            }
-            Ok(_) => tracing::warn!("masterStatus from {asker:?} not answered on {id:?}: that is a topic of the master's own"),
-            Err(error) => tracing::warn!("masterStatus from {asker:?} not answered: {error}"),
+        if let Err(reason) = may_answer_on(id, asker) {
+            return tracing::warn!(
+                "masterStatus was not answered on {:?}: {reason}",
+                escape::line(id)
+            );
+        }
+        if let Some(report) = self.report().await
+            && let Err(error) = bus.emit_to(id, &report).await
+        {
+            tracing::debug!("masterStatus was not answered on {id:?}: {error}");
         }
     }
 
@@ -136,7 +140,10 @@ impl Keeper {
         for worker in workers.iter_mut().filter(|worker| !worker.dead) {
             worker.memory = worker.pid.and_then(machine::resident_memory);
         }
-        let alive = workers.iter().filter(|worker| worker.pid.is_some() && !worker.dead).count();
+        let alive = workers
+            .iter()
+            .filter(|worker| worker.pid.is_some() && !worker.dead)
+            .count();
         let mark = self.mark.borrow().clone();
         let pid = std::process::id();
         StatusReport {

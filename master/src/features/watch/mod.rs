@@ -136,7 +136,10 @@ impl AppWatch {
                 self.debounce.changed(now, &path);
             }
             if matches!(event.kind, EventKind::Remove(_)) && self.watched.remove(&path) {
-                self.scope.directories().into_iter().for_each(|directory| self.watch_or_warn(directory));
+                self.scope
+                    .directories()
+                    .into_iter()
+                    .for_each(|directory| self.watch_or_warn(directory));
             }
         }
     }
@@ -181,11 +184,14 @@ mod tests {
     use super::*;
 
     async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-        tokio::time::timeout(Duration::from_secs(20), future).await.unwrap_or_else(|_| panic!("{what}: nothing within 20 s"))
+        tokio::time::timeout(Duration::from_secs(20), future)
+            .await
+            .unwrap_or_else(|_| panic!("{what}: nothing within 20 s"))
     }
 
     #[tokio::test]
-    async fn a_file_saved_by_renaming_is_noticed_each_time_and_also_after_its_folder_was_made_anew() {
+    async fn a_file_saved_by_renaming_is_noticed_each_time_and_also_after_its_folder_was_made_anew()
+    {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("out/app");
         fs::create_dir(dir.path().join("out")).unwrap();
@@ -212,6 +218,9 @@ mod tests {
         fs::write(dir.path().join("a/b/c.js"), "x").unwrap();
         within("files in new directories", watch.changed()).await;
         fs::write(dir.path().join("a/b/d.js"), "x").unwrap();
-        assert_eq!(within("a file in a watched new directory", watch.changed()).await, dir.path().join("a/b/d.js"));
+        assert_eq!(
+            within("a file in a watched new directory", watch.changed()).await,
+            dir.path().join("a/b/d.js")
+        );
     }
 }

@@ -21,12 +21,19 @@ pub async fn app(bus: Bus, app: AppDefinition) {
             );
         }
     };
-    tracing::info!("{}: watching {} directories for changes", app.name, watch.directories());
+    tracing::info!(
+        "{}: watching {} directories for changes",
+        app.name,
+        watch.directories()
+    );
     loop {
         let path = watch.changed().await;
         let reason = format!("file changed: {}", path.display());
         tracing::info!("{}: {reason}", app.name);
-        let wish = WorkerRestartNeeded { app: Some(app.name.to_string()), reason: Some(reason) };
+        let wish = WorkerRestartNeeded {
+            app: Some(app.name.to_string()),
+            reason: Some(reason),
+        };
         if let Err(error) = bus.emit(&wish).await {
             return tracing::warn!("{}: changes are no longer watched: {error}", app.name);
         }
@@ -35,10 +42,15 @@ pub async fn app(bus: Bus, app: AppDefinition) {
 
 /// Publishes `config.changed` whenever the process file has changed.
 pub async fn process_file(bus: Bus, file: PathBuf) {
-    let Ok(mut watch) = AppWatch::files(vec![file]) else { return };
+    let Ok(mut watch) = AppWatch::files(vec![file]) else {
+        return;
+    };
     loop {
         let path = watch.changed().await.display().to_string();
-        let hint = format!("send SIGHUP to the master to read it again and roll every app: kill -HUP {}", std::process::id());
+        let hint = format!(
+            "send SIGHUP to the master to read it again and roll every app: kill -HUP {}",
+            std::process::id()
+        );
         tracing::info!("{path} has changed; nothing was done about it yet: {hint}");
         if bus.emit(&ConfigChanged { path, hint }).await.is_err() {
             return;
@@ -48,11 +60,18 @@ pub async fn process_file(bus: Bus, file: PathBuf) {
 
 /// Publishes `systemRestartNeeded` when the master's own program has changed.
 pub async fn own_program(bus: Bus) {
-    let Ok(program) = std::env::current_exe() else { return };
-    let Ok(mut watch) = AppWatch::files(vec![program]) else { return };
+    let Ok(program) = std::env::current_exe() else {
+        return;
+    };
+    let Ok(mut watch) = AppWatch::files(vec![program]) else {
+        return;
+    };
     loop {
         let path = watch.changed().await;
-        let reason = Some(format!("the master's program has changed: {}", path.display()));
+        let reason = Some(format!(
+            "the master's program has changed: {}",
+            path.display()
+        ));
         if bus.emit(&SystemRestartNeeded { reason }).await.is_err() {
             return;
         }
@@ -61,6 +80,10 @@ pub async fn own_program(bus: Bus) {
 
 fn program(app: &AppDefinition) -> Option<PathBuf> {
     let cwd = app.cwd.clone().or_else(|| std::env::current_dir().ok())?;
-    let path = app.env.get("PATH").map(Into::into).or_else(|| std::env::var_os("PATH"));
+    let path = app
+        .env
+        .get("PATH")
+        .map(Into::into)
+        .or_else(|| std::env::var_os("PATH"));
     program::resolve(app.command.first()?, Path::new(&cwd), path.as_deref()).ok()
 }

@@ -105,8 +105,12 @@ impl Scope {
 
     /// A directory has appeared: what to watch in it, and the files that came with it.
     pub(super) fn appeared(&self, directory: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
-        let tree = self.trees.iter().find(|tree| directory.starts_with(&tree.root) && tree.keeps(directory, true));
-        let (mut directories, mut files) = tree.map_or_else(Default::default, |tree| tree.walk(directory));
+        let tree = self
+            .trees
+            .iter()
+            .find(|tree| directory.starts_with(&tree.root) && tree.keeps(directory, true));
+        let (mut directories, mut files) =
+            tree.map_or_else(Default::default, |tree| tree.walk(directory));
         for file in self.files.iter().filter(|file| file.starts_with(directory)) {
             directories.extend(nearest_directory(file));
             files.extend(file.exists().then(|| file.clone()));
@@ -191,7 +195,10 @@ impl Tree {
 
 /// The directory to watch for `file`: its own, or while that is missing the nearest above it, where it will appear.
 fn nearest_directory(file: &Path) -> Option<PathBuf> {
-    file.ancestors().skip(1).find(|directory| directory.is_dir()).map(Path::to_path_buf)
+    file.ancestors()
+        .skip(1)
+        .find(|directory| directory.is_dir())
+        .map(Path::to_path_buf)
 }
 
 fn absolute(path: &Path) -> PathBuf {

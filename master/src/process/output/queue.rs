@@ -55,6 +55,8 @@ pub enum LogItem {
         /// How many.
         count: u64,
     },
+    /// A line of the master's own, rendered already, with its newline.
+    Own(Vec<u8>),
 }
 
 impl LogItem {
@@ -62,6 +64,7 @@ impl LogItem {
         match self {
             Self::Line(line) => line.text.len() + LINE_OVERHEAD,
             Self::Lost { .. } => LINE_OVERHEAD,
+            Self::Own(line) => line.len() + LINE_OVERHEAD,
         }
     }
 }
@@ -116,6 +119,13 @@ impl LineQueue {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
+    }
+
+    /// Puts in a line of the master's own. Without room it is dropped and counted, like any other.
+    pub fn own_line(&self, line: Vec<u8>) {
+        if !self.offer(LogItem::Own(line)) {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn wanted(&self) -> bool {

@@ -22,6 +22,7 @@ pub fn render_human(item: &LogItem, out: &mut Vec<u8>) {
                 text.push('…');
             }
         }
+        LogItem::Own(line) => return out.extend_from_slice(line),
         LogItem::Lost { worker, count } => {
             prefix(worker, '!', &mut text);
             // Writing to a string can't fail.
@@ -57,6 +58,7 @@ pub fn escape(text: &str, out: &mut String) {
 /// `"cut":true` where the line goes on, and `"lost":N` instead of `stream` and `line` where lines were dropped.
 pub fn render_json(item: &LogItem, out: &mut Vec<u8>) {
     let record = match item {
+        LogItem::Own(line) => return out.extend_from_slice(line),
         LogItem::Line(line) => Record::of(&line.worker).with(line),
         LogItem::Lost { worker, count } => Record {
             lost: Some(*count),

@@ -43,7 +43,7 @@ pub fn write_log(
             while let Some(item) = next {
                 let batch = match &item {
                     LogItem::Line(line) if line.stream == Stream::Stdout => &mut out.bytes,
-                    LogItem::Line(_) | LogItem::Lost { .. } => &mut err.bytes,
+                    LogItem::Line(_) | LogItem::Lost { .. } | LogItem::Own(_) => &mut err.bytes,
                 };
                 render(&item, batch);
                 let full = out.bytes.len() + err.bytes.len() >= BATCH_BYTES;

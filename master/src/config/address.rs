@@ -145,3 +145,65 @@ impl fmt::Display for SocketAddress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Result<String, String> {
+        address(text, Path::new("/srv/shop"))
+            .map(|address| address.to_string())
+            .map_err(|wrong| wrong.to_string())
+    }
+
+    #[test]
+    fn addresses_as_people_write_them() {
+        let cases = [
+            ("8080", "127.0.0.1:8080"),
+            (":8080", "0.0.0.0:8080"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("localhost:80", "127.0.0.1:80"),
+            ("[::1]:8080", "[::1]:8080"),
+            ("unix:run/web.sock", "unix:/srv/shop/run/web.sock"),
+            ("unix:/run/web.sock", "unix:/run/web.sock"),
+            ("/run/web.sock", "unix:/run/web.sock"),
+        ];
+        for (text, address) in cases {
+            assert_eq!(shown(text), Ok(address.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_a_fix() {
+        let cases = [
+            (
+                "::1:8080",
+                "put the IPv6 address in brackets: \"[::1]:8080\"",
+            ),
+            (
+                "127.0.0.1:65536",
+                "\"65536\" is not a port; use a number from 0 (any free port) to 65535",
+            ),
+            ("99999", "\"99999\" is not a port"),
+            (":http", "\"http\" is not a port"),
+            (
+                "example.org:80",
+                "\"example.org:80\" is not an address to listen on; use an IP address and port",
+            ),
+            ("web", "\"web\" is not an address"),
+            ("", "\"\" is not an address"),
+            ("unix:", "the path of the Unix socket is missing"),
+        ];
+        for (text, error) in cases {
+            let told = shown(text).unwrap_err();
+            assert!(told.contains(error), "{text}: {told}");
+        }
+        let long = format!("unix:{}", "x".repeat(98));
+        assert!(
+            shown(&long)
+                .unwrap_err()
+                .contains("has 108 bytes; Linux takes 107")
+        );
+        assert!(shown(&long[..long.len() - 1]).is_ok());
+    }
+}

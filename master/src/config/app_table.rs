@@ -39,7 +39,7 @@ pub(super) const KEYS: [&str; 18] = [
 ];
 
 /// What other tools call the same thing.
-fn meant(key: &str) -> Option<&'static str> {
+pub(super) fn meant(key: &str) -> Option<&'static str> {
     Some(match key {
         "script" | "args" | "cmd" | "exec" | "exec_start" | "run" | "program" | "interpreter" => {
             "command"

@@ -101,15 +101,9 @@ pub fn parse(path: &Path, text: &str, cores: u32) -> Result<ProcessFile, ConfigE
     let (document, syntax) = DeTable::parse_recoverable(text);
     let mut walker = Walker::new(text);
     for error in &syntax {
-        let span = error.span().unwrap_or(text.len()..text.len());
-        let wrong = Wrong::new(error.message(), "correct the TOML here");
-        walker.fault(span, "", wrong);
+        walker.syntax(error);
     }
-    let found = if syntax.is_empty() {
-        document_of(&mut walker, document.get_ref(), &base, cores)
-    } else {
-        None
-    };
+    let found = document_of(&mut walker, document.get_ref(), &base, cores);
     let errors = walker.finish();
     match found {
         Some((name, apps)) if errors.is_empty() => Ok(ProcessFile {
@@ -151,14 +145,24 @@ fn document_of(
         }
     }
     let Some(apps) = apps.filter(|apps| !apps.is_empty()) else {
-        let wrong = Wrong::new(
-            "the file has no app",
-            "add one: [app.web] with command = [\"node\", \"server.js\"]",
-        );
-        walker.fault(0..0, "app", wrong);
+        if !table.keys().any(|key| is_apps(key.get_ref())) {
+            let wrong = Wrong::new(
+                "the file has no app",
+                "add one: [app.web] with command = [\"node\", \"server.js\"]",
+            );
+            walker.misfit(0..0, "app", wrong);
+        }
         return None;
     };
     Some((name, apps_of(walker, apps, &defaults, base, cores)))
+}
+
+/// Whether a top-level key is `app`, or was meant to be.
+fn is_apps(key: &str) -> bool {
+    matches!(
+        key,
+        "app" | "apps" | "application" | "applications" | "program" | "service" | "services"
+    )
 }
 
 fn top_level_key(walker: &mut Walker<'_>, span: Range<usize>, key: &str) {
@@ -167,14 +171,10 @@ fn top_level_key(walker: &mut Walker<'_>, span: Range<usize>, key: &str) {
             "the key belongs to an app",
             format!("move it below [app.NAME], or [defaults] if it is for all: {key} = …"),
         );
-        walker.fault(span, key, wrong);
+        walker.misfit(span, key, wrong);
         return;
     }
-    let meant = matches!(
-        key,
-        "apps" | "application" | "program" | "service" | "services"
-    )
-    .then_some("app");
+    let meant = is_apps(key).then_some("app");
     walker.unknown_key(span, key, key, &["name", "defaults", "app"], meant);
 }
 
@@ -183,7 +183,7 @@ fn defaults_of(walker: &mut Walker<'_>, table: &DeTable<'_>, base: &Path) -> Set
         let name = key.get_ref().as_ref();
         if matches!(name, "command" | "listen") {
             let wrong = Wrong::new("two apps can't share it", "move it below [app.NAME]");
-            walker.fault(key.span(), &format!("defaults.{name}"), wrong);
+            walker.misfit(key.span(), &format!("defaults.{name}"), wrong);
         }
     }
     app_table::read(walker, "defaults", table, base)
@@ -208,18 +208,22 @@ fn apps_of(
                 Wrong::new(problem, format!("name it `{nearest}`")),
             );
         });
-        let fix = "write a table for each app: [app.web] with its keys below";
+        let fix = match app_table::KEYS.contains(&key.get_ref().as_ref()) {
+            true => "name the app in the header: [app.web]",
+            false => "write a table for each app: [app.web] with its keys below",
+        };
         let Some(table) = walker.table(&path, node, fix) else {
             continue;
         };
         let mut settings = app_table::read(walker, &path, table, base).or(defaults);
         settings.cwd.get_or_insert_with(|| base.to_owned());
-        if !table.keys().any(|key| key.get_ref() == "command") {
+        let commands = |key: &str| key == "command" || app_table::meant(key) == Some("command");
+        if !table.keys().any(|key| commands(key.get_ref())) {
             let wrong = Wrong::new(
                 "the app has no command",
                 "add command = [\"node\", \"server.js\"]",
             );
-            walker.fault(key.span(), &path, wrong);
+            walker.misfit(key.span(), &path, wrong);
         }
         for socket in settings.listen.iter().flatten() {
             claim(walker, &mut taken, key.span(), &path, &socket.address);
@@ -266,3 +270,6 @@ fn master_name(file: &Path, apps: &[AppDefinition]) -> MasterName {
         _ => of(directory.unwrap_or("ostler")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,3 +83,73 @@ fn socket(text: &str, index: usize, cwd: &Path) -> Result<super::app::SocketDecl
     };
     Ok(address::declaration(name, address::address(address, cwd)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(command: &[&str]) -> AppFlags {
+        AppFlags {
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            ..AppFlags::default()
+        }
+    }
+
+    #[test]
+    fn flags_make_the_same_definition_as_a_file() {
+        let flags = AppFlags {
+            instances: Some(Instances::Exactly(3)),
+            listen: vec![
+                "8080".into(),
+                "admin=127.0.0.1:0".into(),
+                "unix:a=b.sock".into(),
+            ],
+            ready: Some(Readiness::Notify),
+            auto_reload: Some(vec!["src".into()]),
+            ..flags(&["node", "server.js"])
+        };
+        let text = r#"
+            [app.server]
+            command = ["node", "server.js"]
+            instances = 3
+            listen = { http = "8080", admin = "127.0.0.1:0", http3 = "unix:a=b.sock" }
+            ready = "notify"
+            auto_reload = ["src"]
+        "#;
+        let file = super::super::file::parse(Path::new("/srv/ostler.toml"), text, 8).unwrap();
+        assert_eq!(
+            define(flags, Path::new("/srv"), 8),
+            Ok(file.apps[0].clone())
+        );
+    }
+
+    #[test]
+    fn what_the_flags_leave_out_is_the_default() {
+        let app = define(flags(&["./api"]), Path::new("/srv"), 6).unwrap();
+        assert_eq!(
+            (app.name.as_str(), app.instances, app.listen.len()),
+            ("api", 6, 0)
+        );
+        assert_eq!(app.auto_reload, None);
+    }
+
+    #[test]
+    fn unusable_flags_are_refused() {
+        let with = |listen: &[&str]| {
+            let listen = listen.iter().map(|text| (*text).to_owned()).collect();
+            let flags = AppFlags {
+                listen,
+                ..flags(&["x"])
+            };
+            define(flags, Path::new("/srv"), 1).unwrap_err().problem
+        };
+        assert_eq!(with(&["a=1", "a=2"]), "two sockets are named \"a\"");
+        assert_eq!(with(&["a b=1"]), "\"a b\" is not a socket's name");
+        assert_eq!(
+            define(flags(&[]), Path::new("/srv"), 1)
+                .unwrap_err()
+                .problem,
+            "there is no command to run"
+        );
+    }
+}

@@ -17,5 +17,6 @@ pub mod readiness;
 pub mod settings;
 pub mod signal;
 mod suggest;
+mod syntax;
 pub mod units;
 mod walk;

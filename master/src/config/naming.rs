@@ -108,3 +108,37 @@ fn without_extension(name: &str) -> &str {
         _ => name,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_named_for_what_it_runs() {
+        let cases = [
+            ("node server.js", "server"),
+            ("node --inspect dist/api.mjs 8080", "api"),
+            ("python3.12 -m http.server", "http_server"),
+            ("python3 -u app.py", "app"),
+            ("python3 -c pass", "python3"),
+            ("/usr/bin/env NODE_ENV=x node web.js", "web"),
+            ("java -jar shop-1.2.jar", "shop-1_2"),
+            ("deno run -A main.ts", "main"),
+            ("./target/release/api --port 80", "api"),
+            ("gunicorn app:app", "gunicorn"),
+            ("npm start", "npm"),
+            ("/bin/sh -c ls", "sh"),
+            ("./серверъ", "app"),
+            ("./my server.js", "my"),
+        ];
+        for (command, name) in cases {
+            let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
+            assert_eq!(app_name_of(&words).as_str(), name, "{command}");
+        }
+        assert_eq!(
+            app_name_of(&["./my server.js".into()]).as_str(),
+            "my_server"
+        );
+        assert_eq!(app_name_of(&["x".repeat(200)]).as_str().len(), 64);
+    }
+}

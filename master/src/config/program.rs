@@ -85,7 +85,7 @@ fn runnable(file: &Path) -> Result<(), Wrong> {
             format!("{shown} is not executable"),
             match interpreter(file) {
                 Some(interpreter) => format!("run it with its interpreter: {interpreter} {shown}"),
-                None => format!("make it so: chmod +x {shown}"),
+                None => format!("make it executable: chmod +x {shown}"),
             },
         ));
     }
@@ -108,5 +108,66 @@ fn interpreter(file: &Path) -> Option<&'static str> {
         "php" => Some("php"),
         "sh" => Some("sh"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_string_is_split_and_another_one_goes_to_the_shell() {
+        assert_eq!(
+            words("node  server.js --port 80"),
+            ["node", "server.js", "--port", "80"]
+        );
+        for command in [
+            "exec node $SCRIPT",
+            "PORT=1 node x",
+            "a && b",
+            "echo 'two words'",
+        ] {
+            assert_eq!(words(command), ["/bin/sh", "-c", command]);
+        }
+        assert!(words("  ").is_empty());
+    }
+
+    fn script(directory: &Path, name: &str, mode: u32) {
+        let file = directory.join(name);
+        std::fs::write(&file, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn programs_are_found_or_the_reason_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let here = directory.path();
+        std::fs::create_dir(here.join("bin")).unwrap();
+        script(here, "run", 0o755);
+        script(here, "plain", 0o644);
+        script(here, "server.js", 0o644);
+        script(&here.join("bin"), "tool", 0o755);
+        let path = OsStr::new("/nonexistent:bin");
+        let found = |program| resolve(program, here, Some(path));
+        assert_eq!(found("./run"), Ok(here.join("./run")));
+        assert_eq!(found("tool"), Ok(here.join("bin/tool")));
+        let shown = here.display();
+        let cases = [
+            ("nope", "there is no program \"nope\" in PATH; check its spelling, install it, or give its full path".to_owned()),
+            ("run", "there is no program \"run\" in PATH; it is in the working directory: write ./run".to_owned()),
+            ("plain", format!("there is no program \"plain\" in PATH; make it executable: chmod +x {shown}/plain")),
+            ("./plain", format!("{shown}/./plain is not executable; make it executable: chmod +x {shown}/./plain")),
+            ("./server.js", format!("{shown}/./server.js is not executable; run it with its interpreter: node {shown}/./server.js")),
+            ("./bin", format!("{shown}/./bin is a directory; name a program inside it")),
+            ("./gone", format!("{shown}/./gone can't be run: No such file or directory (os error 2); check the path; it is relative to the app's working directory")),
+        ];
+        for (program, error) in cases {
+            assert_eq!(found(program).unwrap_err().to_string(), error);
+        }
+        let gone = resolve("sh", &here.join("gone"), None).unwrap_err();
+        assert_eq!(
+            gone.problem,
+            format!("the working directory {shown}/gone does not exist")
+        );
     }
 }

@@ -91,3 +91,49 @@ pub fn check_ladder(ladder: &[Rung]) -> Result<(), Wrong> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_go_by_name() {
+        for text in ["TERM", "SIGTERM", "term", "sigTerm"] {
+            assert_eq!(number(text), Ok(libc::SIGTERM), "{text}");
+        }
+        assert_eq!(name(libc::SIGUSR2), "USR2");
+        assert_eq!(number("TREM").unwrap_err().fix, "did you mean \"TERM\"?");
+        assert_eq!(number("15").unwrap_err().problem, "\"15\" is not a signal");
+    }
+
+    #[test]
+    fn ladders_are_checked_as_a_whole() {
+        let check = |texts: &[&str]| {
+            let rungs: Vec<Rung> = texts.iter().map(|text| rung(text).unwrap()).collect();
+            check_ladder(&rungs).map_err(|wrong| wrong.problem)
+        };
+        assert_eq!(check(&["INT:3s", "SIGTERM:2s", "KILL"]), Ok(()));
+        assert_eq!(check(&["KILL"]), Ok(()));
+        assert_eq!(check(&[]), Err("the ladder is empty".into()));
+        assert_eq!(
+            check(&["TERM:30s"]),
+            Err("the ladder does not end with \"KILL\"".into())
+        );
+        assert_eq!(
+            check(&["TERM:1s", "KILL:1s"]),
+            Err("the ladder does not end with \"KILL\"".into())
+        );
+        assert_eq!(
+            check(&["KILL:1s", "KILL"]),
+            Err("\"KILL\" stands before the end".into())
+        );
+        assert_eq!(
+            check(&["TERM", "KILL"]),
+            Err("\"TERM\" does not say how long to wait before the next rung".into())
+        );
+        assert_eq!(
+            rung("STOP:1s").unwrap_err().problem,
+            "STOP does not end a process"
+        );
+    }
+}

@@ -120,3 +120,105 @@ pub fn bytes(count: u64) -> String {
     }
     format!("{count} B")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_carry_units() {
+        let cases = [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("1.5s", 1_500),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("1m30s", 90_000),
+            ("2d", 172_800_000),
+            (" 1s ", 1_000),
+            ("0", 0),
+        ];
+        for (text, millis) in cases {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused_with_a_fix() {
+        let cases = [
+            (
+                "30",
+                "\"30\" has no unit; write \"30s\" for seconds or \"30ms\" for milliseconds",
+            ),
+            (
+                "",
+                "\"\" is not a duration; write a number with a unit: \"500ms\", \"30s\", \"5m\", \"1h\"",
+            ),
+            (
+                "-1s",
+                "\"-1s\" is not a duration; write a number with a unit: \"500ms\", \"30s\", \"5m\", \"1h\"",
+            ),
+            (
+                "1 fortnight",
+                "\"1 fortnight\" is not a duration; write a number with a unit: \"500ms\", \"30s\", \"5m\", \"1h\"",
+            ),
+            (
+                "1..5s",
+                "\"1..5s\" is not a duration; write a number with a unit: \"500ms\", \"30s\", \"5m\", \"1h\"",
+            ),
+            (
+                "9999d",
+                "\"9999d\" is longer than a year; use a shorter duration, such as \"30s\" or \"10m\"",
+            ),
+        ];
+        for (text, error) in cases {
+            assert_eq!(duration(text).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn exact_durations_read_back() {
+        for (millis, text) in [
+            (0, "0ms"),
+            (500, "500ms"),
+            (1_500, "1500ms"),
+            (2_000, "2s"),
+            (300_000, "5m"),
+            (86_400_000, "1d"),
+        ] {
+            let of_millis = Duration::from_millis(millis);
+            assert_eq!(exact(of_millis), text);
+            assert_eq!(duration(text), Ok(of_millis));
+        }
+    }
+
+    #[test]
+    fn people_get_two_units() {
+        let cases = [
+            (400, "0.4s"),
+            (12_300, "12s"),
+            (60_000, "1m"),
+            (185_000, "3m 5s"),
+            (7_500_000, "2h 5m"),
+            (187_200_000, "2d 4h"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(rough(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn bytes_for_people() {
+        let cases = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (412_000, "412 kB"),
+            (6_120_000, "6.1 MB"),
+            (15_600_000_000, "15.6 GB"),
+            (999_999, "1.0 MB"),
+        ];
+        for (count, text) in cases {
+            assert_eq!(bytes(count), text);
+        }
+    }
+}

@@ -1,22 +1,27 @@
 //! Walking a parsed document and collecting its faults. Serde stops at the first one; this doesn't stop.
 
-use std::{ops::Range, time::Duration};
+use std::{collections::BTreeSet, ops::Range, time::Duration};
 
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
     errors::{ConfigError, Place, Wrong},
-    suggest, units,
+    suggest, syntax, units,
 };
 
 /// A value with its place.
 pub(super) type Node<'t> = Spanned<DeValue<'t>>;
 
 /// A document's text, and the faults found in it so far.
+///
+/// The parser recovers from bad syntax, so values elsewhere are checked all the same. What the rest of the document then
+/// seems to lack, or to have in the wrong place, may only be the parser's guess: such faults are kept to sound documents.
 pub(super) struct Walker<'t> {
     text: &'t str,
     found: Vec<ConfigError>,
+    /// Lines with bad syntax: whatever else is wrong there follows from it.
+    broken: BTreeSet<usize>,
 }
 
 impl<'t> Walker<'t> {
@@ -24,6 +29,7 @@ impl<'t> Walker<'t> {
         Self {
             text,
             found: Vec::new(),
+            broken: BTreeSet::new(),
         }
     }
 
@@ -33,12 +39,37 @@ impl<'t> Walker<'t> {
         self.found
     }
 
+    /// Bad syntax. Comes before all else.
+    pub(super) fn syntax(&mut self, error: &toml::de::Error) {
+        let end = self.text.len();
+        let place = Place::of(self.text, error.span().map_or(end, |span| span.start));
+        // One slip often makes the parser stumble twice.
+        if self.broken.insert(place.line) {
+            self.found.push(ConfigError {
+                place: Some(place),
+                key: String::new(),
+                wrong: syntax::explain(error.message()),
+            });
+        }
+    }
+
+    /// A value that can't be used.
     pub(super) fn fault(&mut self, span: Range<usize>, key: &str, wrong: Wrong) {
-        self.found.push(ConfigError {
-            place: Some(Place::of(self.text, span.start)),
-            key: key.to_owned(),
-            wrong,
-        });
+        let place = Place::of(self.text, span.start);
+        if !self.broken.contains(&place.line) {
+            self.found.push(ConfigError {
+                place: Some(place),
+                key: key.to_owned(),
+                wrong,
+            });
+        }
+    }
+
+    /// Something that is missing, or should not be there.
+    pub(super) fn misfit(&mut self, span: Range<usize>, key: &str, wrong: Wrong) {
+        if self.broken.is_empty() {
+            self.fault(span, key, wrong);
+        }
     }
 
     /// A value's result, or a fault at its place.
@@ -81,7 +112,7 @@ impl<'t> Walker<'t> {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("remove it; known here: {}", known.join(", ")),
         };
-        self.fault(span, path, Wrong::new("unknown key", fix));
+        self.misfit(span, path, Wrong::new("unknown key", fix));
     }
 
     pub(super) fn table<'n, 'd>(

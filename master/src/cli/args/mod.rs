@@ -2,21 +2,19 @@
 //!
 //! The hidden `__exec` is not part of it: it is dispatched before anything is parsed.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use ostler_bus::vocab::control::ScaleTo;
 
 use super::{error::CliError, examples, values};
 use crate::{
-    config::{
-        app::{AppName, Readiness},
-        errors::Wrong,
-        flags::AppFlags,
-        settings::Instances,
-    },
+    config::{app::AppName, errors::Wrong},
     home::MasterName,
 };
+
+mod run;
+pub use run::{LogFormat, RunArgs, RunWhat};
 
 /// Keeps a fleet of worker processes running, and gives them one event bus
 #[derive(Clone, Debug, Parser)]
@@ -84,134 +82,6 @@ pub enum Verb {
     /// See it work: a small web service with 4 workers, and what to try
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
-}
-
-/// What `run` was given.
-#[derive(Clone, Debug, Args)]
-pub struct RunArgs {
-    /// The app's name [default: from the command: `node server.js` is named server]
-    #[arg(short, long, value_parser = values::app_name)]
-    name: Option<AppName>,
-
-    /// How many workers, or auto for one per core [default: auto]
-    #[arg(short, long, value_name = "N|auto")]
-    instances: Option<Instances>,
-
-    /// A socket that all workers share: 8080, :8080, 127.0.0.1:8080, [::1]:8080, unix:PATH; may be repeated
-    #[arg(short, long, value_name = "[NAME=]ADDR")]
-    listen: Vec<String>,
-
-    /// How a worker is found ready: auto, notify, sdk, delay(2s) [default: auto]
-    #[arg(long, value_name = "HOW")]
-    ready: Option<Readiness>,
-
-    /// Replace the workers when files change, here or in PATH; may be repeated
-    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = ".")]
-    auto_reload: Option<Vec<PathBuf>>,
-
-    /// How to write the log
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Human)]
-    pub log_format: LogFormat,
-
-    /// A process file [default: ostler.toml]
-    #[arg(value_name = "FILE")]
-    file: Vec<PathBuf>,
-
-    /// Program and arguments
-    #[arg(last = true, value_name = "COMMAND")]
-    command: Vec<String>,
-}
-
-/// How to write the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people; in colour on a terminal.
-    Human,
-    /// One JSON object per line.
-    Json,
-}
-
-/// What to run.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RunWhat {
-    /// The apps of a process file.
-    File(PathBuf),
-    /// One app, from flags.
-    Command(AppFlags),
-}
-
-impl RunArgs {
-    /// What to run: a file or a command.
-    ///
-    /// # Errors
-    /// If it is both, or neither can be meant.
-    pub fn what(&self) -> Result<RunWhat, CliError> {
-        if self.command.is_empty() {
-            return self
-                .process_file()
-                .map(RunWhat::File)
-                .map_err(CliError::from);
-        }
-        if let Some(file) = self.file.first() {
-            return Err(Wrong::new(
-                format!("both a file ({}) and a command were given", file.display()),
-                "leave one out; options stand before `--`, and the command after it",
-            )
-            .into());
-        }
-        Ok(RunWhat::Command(AppFlags {
-            name: self.name.clone(),
-            command: self.command.clone(),
-            instances: self.instances,
-            listen: self.listen.clone(),
-            ready: self.ready.clone(),
-            auto_reload: self.auto_reload.clone(),
-        }))
-    }
-
-    fn process_file(&self) -> Result<PathBuf, Wrong> {
-        let given: Vec<String> = self
-            .file
-            .iter()
-            .map(|word| word.display().to_string())
-            .collect();
-        let is_toml = |path: &PathBuf| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        };
-        let file = match self.file.as_slice() {
-            [] => PathBuf::from("ostler.toml"),
-            [file] if is_toml(file) => file.clone(),
-            _ => {
-                return Err(Wrong::new(
-                    format!("{:?} is not a process file (FILE.toml)", given.join(" ")),
-                    format!(
-                        "to run a command, put `--` before it: ostler run -- {}",
-                        given.join(" ")
-                    ),
-                ));
-            }
-        };
-        let flag = [
-            ("-n", self.name.is_some()),
-            ("-i", self.instances.is_some()),
-            ("-l", !self.listen.is_empty()),
-            ("--ready", self.ready.is_some()),
-            ("--auto-reload", self.auto_reload.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(flag, given)| given.then_some(flag));
-        match flag {
-            None => Ok(file),
-            Some(flag) => Err(Wrong::new(
-                format!("{flag} goes with a command, and none was given"),
-                format!(
-                    "add it after `--`, or write the setting into {}",
-                    file.display()
-                ),
-            )),
-        }
-    }
 }
 
 /// Whether to print JSON.

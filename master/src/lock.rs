@@ -26,7 +26,14 @@ const ATTEMPTS: usize = 64;
 pub struct MasterLock {
     file: OwnedFd,
     home: MasterHome,
-    root: Found,
+    made: Made,
+}
+
+/// Which directories we made: those go with us, the others were somebody's wish.
+#[derive(Clone, Copy, Debug, Default)]
+struct Made {
+    home: bool,
+    master: bool,
 }
 
 impl MasterLock {
@@ -38,10 +45,10 @@ impl MasterLock {
     pub fn acquire(home: &Home, name: &MasterName) -> Result<Self, HomeError> {
         let master = home.master(name);
         master.check_lengths([])?;
-        let mut created = Found::There;
+        let mut made = Made::default();
         let mut outcome = Ok(None);
         for _ in 0..ATTEMPTS {
-            outcome = attempt(home, &master, &mut created);
+            outcome = attempt(home, &master, &mut made);
             if !matches!(outcome, Ok(None)) {
                 break;
             }
@@ -51,7 +58,7 @@ impl MasterLock {
                 let lock = Self {
                     file,
                     home: master,
-                    root: created,
+                    made,
                 };
                 lock.settle_in()?;
                 Ok(lock)
@@ -62,8 +69,7 @@ impl MasterLock {
             }),
             Err(error) => {
                 // Only what is empty goes: a running master's directory is not.
-                let _ = rustix::fs::rmdir(master.dir());
-                remove_root(created, home.path());
+                remove_made(&master, made);
                 Err(error)
             }
         }
@@ -96,17 +102,22 @@ impl Drop for MasterLock {
         let _ = remove_leftovers(&self.home);
         // Still locked: whoever opened the file meanwhile finds it unlinked once it has the lock, and begins anew.
         let _ = rustix::fs::unlink(self.home.lock_file());
-        let _ = rustix::fs::rmdir(self.home.dir());
-        if let Some(root) = self.home.dir().parent() {
-            remove_root(self.root, root);
-        }
+        // A directory of this name is a master's, whoever made it.
+        let made = Made {
+            master: true,
+            ..self.made
+        };
+        remove_made(&self.home, made);
     }
 }
 
-/// Home itself goes with the master that created it, unless others live there.
-fn remove_root(created: Found, root: &Path) {
-    if created == Found::Created {
-        let _ = rustix::fs::rmdir(root);
+/// Removes the directories that we made, unless others live there.
+fn remove_made(master: &MasterHome, made: Made) {
+    if made.master {
+        let _ = rustix::fs::rmdir(master.dir());
+    }
+    if let Some(home) = master.dir().parent().filter(|_| made.home) {
+        let _ = rustix::fs::rmdir(home);
     }
 }
 
@@ -114,18 +125,24 @@ fn remove_root(created: Found, root: &Path) {
 fn attempt(
     home: &Home,
     master: &MasterHome,
-    created: &mut Found,
+    made: &mut Made,
 ) -> Result<Option<OwnedFd>, HomeError> {
-    let vanished = |error: &HomeError| matches!(error, HomeError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
-    let (root, found) = home::open_or_create(CWD, home.path(), home.path(), 0o711)?;
-    if found == Found::Created {
-        *created = Found::Created;
-    }
-    let name = Path::new(master.name().as_str());
-    let directory = match home::open_or_create(&root, name, master.dir(), 0o700) {
-        Err(error) if vanished(&error) => return Ok(None),
-        opened => opened?.0,
+    let vanished = |error: &HomeError, doing: &[&str]| {
+        matches!(error, HomeError::Io { source, doing: done, .. }
+            if source.kind() == io::ErrorKind::NotFound && doing.contains(done))
     };
+    // If home can't be created, its parent is missing; if it can't be opened, it was there a moment ago.
+    let (root, found) = match home::open_or_create(CWD, home.path(), home.path(), 0o711) {
+        Err(error) if vanished(&error, &["open"]) => return Ok(None),
+        opened => opened?,
+    };
+    made.home |= found == Found::Created;
+    let name = Path::new(master.name().as_str());
+    let (directory, found) = match home::open_or_create(&root, name, master.dir(), 0o700) {
+        Err(error) if vanished(&error, &["create", "open"]) => return Ok(None),
+        opened => opened?,
+    };
+    made.master |= found == Found::Created;
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(&directory, FILE, flags, Mode::RUSR | Mode::WUSR) {
         Ok(file) => file,

@@ -10,7 +10,7 @@ use rustix::fs::CWD;
 
 use super::{
     HomeError, MasterName,
-    open::{open_checked, open_or_create},
+    open::{Whose, open_checked, open_or_create},
 };
 use crate::{
     config::{address::LONGEST_SOCKET_PATH, app::AppName},
@@ -103,7 +103,7 @@ impl MasterHome {
     /// If it can't be created or trusted.
     pub fn create_app_dir(&self, app: &AppName) -> Result<PathBuf, HomeError> {
         let apps = self.dir.join("apps");
-        let master = open_checked(CWD, &self.dir, &self.dir)?;
+        let master = open_checked(CWD, &self.dir, &self.dir, Whose::Ours)?;
         let (apps_fd, _) = open_or_create(&master, Path::new("apps"), &apps, 0o700)?;
         let dir = self.app_dir(app);
         open_or_create(&apps_fd, Path::new(app.as_str()), &dir, 0o700)?;

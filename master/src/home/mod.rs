@@ -30,8 +30,8 @@ mod open;
 pub use error::HomeError;
 pub use master::MasterHome;
 pub use name::MasterName;
-use open::open_checked;
 pub(crate) use open::{Found, open_or_create};
+use open::{Whose, open_checked};
 
 /// What decides where home is, so that tests need no environment of their own.
 #[derive(Clone, Debug, Default)]
@@ -132,7 +132,7 @@ impl Home {
     /// # Errors
     /// If home can't be trusted or read.
     pub fn live_masters(&self) -> Result<Vec<LiveMaster>, HomeError> {
-        let home = match open_checked(CWD, &self.dir, &self.dir) {
+        let home = match open_checked(CWD, &self.dir, &self.dir, Whose::OursOrRootLooks) {
             Err(HomeError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Vec::new());
             }
@@ -159,3 +159,6 @@ fn owned(dir: &Path, uid: u32) -> bool {
         stat.st_uid == uid && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ pub(crate) fn open_or_create(
         Err(rustix::io::Errno::EXIST) => Found::There,
         Err(error) => return Err(HomeError::io("create", shown, error)),
     };
-    let directory = open_checked(&at, path, shown)?;
+    let directory = open_checked(&at, path, shown, Whose::Ours)?;
     if found == Found::Created {
         // The umask may have taken bits away.
         rustix::fs::fchmod(&directory, Mode::from_raw_mode(mode))
@@ -39,8 +39,22 @@ pub(crate) fn open_or_create(
     Ok((directory, found))
 }
 
-/// Opens a directory, if it is one, no symlink, ours, and writable by us alone. Root may look into another user's.
-pub(crate) fn open_checked(at: impl AsFd, path: &Path, shown: &Path) -> Result<OwnedFd, HomeError> {
+/// Whose directory will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Only ours: we keep something there.
+    Ours,
+    /// Root may look into anyone's.
+    OursOrRootLooks,
+}
+
+/// Opens a directory, if it is one, no symlink, of the right owner, and writable by its owner alone.
+pub(super) fn open_checked(
+    at: impl AsFd,
+    path: &Path,
+    shown: &Path,
+    whose: Whose,
+) -> Result<OwnedFd, HomeError> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
     let opened = rustix::fs::openat(&at, path, flags, Mode::empty());
     // Another user's directory may be closed to us: its owner is the better explanation.
@@ -49,12 +63,12 @@ pub(crate) fn open_checked(at: impl AsFd, path: &Path, shown: &Path) -> Result<O
         Err(_) => rustix::fs::statat(&at, path, AtFlags::SYMLINK_NOFOLLOW),
     };
     if let Ok(stat) = stat {
-        check(&stat, shown)?;
+        check(&stat, shown, whose)?;
     }
     opened.map_err(|error| HomeError::io("open", shown, error))
 }
 
-fn check(stat: &Stat, shown: &Path) -> Result<(), HomeError> {
+fn check(stat: &Stat, shown: &Path, whose: Whose) -> Result<(), HomeError> {
     let path = shown.to_owned();
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => {}
@@ -62,7 +76,8 @@ fn check(stat: &Stat, shown: &Path) -> Result<(), HomeError> {
         _ => return Err(HomeError::NotADirectory { path }),
     }
     let uid = rustix::process::geteuid().as_raw();
-    if stat.st_uid != uid && uid != 0 {
+    let root_looks = whose == Whose::OursOrRootLooks && uid == 0;
+    if stat.st_uid != uid && !root_looks {
         let owner = stat.st_uid;
         return Err(HomeError::WrongOwner { path, owner, uid });
     }

@@ -182,3 +182,85 @@ impl From<HomeError> for CliError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::Path};
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn every_part_has_its_place() {
+        let source = io::Error::other("disk on fire");
+        let error = CliError::new(Exit::Failed, "can't start")
+            .details(["one".to_owned(), "two".to_owned()])
+            .because(&source)
+            .hint("put it out");
+        assert_eq!(
+            error.render(Style::plain()),
+            "error: can't start\n  one\n  two\n  caused by: disk on fire\n\nhint: put it out\n"
+        );
+        assert!(
+            error
+                .render(Style::coloured())
+                .starts_with("\x1b[31merror:\x1b[0m can't start\n")
+        );
+    }
+
+    #[test]
+    fn a_bad_file_is_told_line_by_line() {
+        let errors =
+            config::file::parse(Path::new("f.toml"), "[app.a]\ncommand = 1\ncolour = 2\n", 1);
+        let error = CliError::from(errors.unwrap_err());
+        assert_eq!(error.exit, Exit::Config);
+        let told = error.render(Style::plain());
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(
+            lines[..4],
+            [
+                "error: f.toml has 2 errors",
+                "  f.toml:2:11: app.a.command: the number 1 can't stand here",
+                "      write the program and its arguments: [\"node\", \"server.js\"]",
+                "  f.toml:3:1: app.a.colour: unknown key",
+            ]
+        );
+    }
+
+    #[test]
+    fn strings_of_others_are_escaped() {
+        let error =
+            CliError::new(Exit::Failed, "worker said \x1b[2J\nerror: forged").hint("a\u{202e}b");
+        assert_eq!(
+            error.render(Style::plain()),
+            "error: worker said \\x1b[2J\\nerror: forged\n\nhint: a\\u{202e}b\n"
+        );
+    }
+
+    #[test]
+    fn exit_codes() {
+        let codes = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::NotRunning,
+            Exit::UnknownName,
+            Exit::Busy,
+            Exit::Config,
+        ];
+        assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3, 4, 75, 78]);
+        assert_eq!(Exit::from(RefusalKind::UnknownName), Exit::UnknownName);
+        assert_eq!(Exit::from(RefusalKind::Busy), Exit::Busy);
+        let running = HomeError::Running {
+            name: crate::home::MasterName::new("shop").unwrap(),
+            pid: Some(7),
+        };
+        assert_eq!(CliError::from(running).exit, Exit::Busy);
+        assert_eq!(CliError::from(HomeError::Nowhere).exit, Exit::Config);
+        let full = HomeError::io("write", "/x", io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(
+            CliError::from(full).render(Style::plain()),
+            "error: can't write /x\n  caused by: no storage space\n\nhint: make room on the disk, or set OSTLER_HOME to a directory on another one\n"
+        );
+    }
+}

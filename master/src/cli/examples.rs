@@ -1,34 +1,32 @@
 //! What `--help` teaches: examples first, for the whole and for each verb.
+//!
+//! A paragraph is one line: clap wraps it to the terminal. Examples are short enough for 80 columns as they stand.
 
 pub(super) const TOP: &str = "\
 Examples:
-  ostler run -n web -l :8080 -- node server.js   keep one worker per core running
-  ostler run                                     run the apps of ./ostler.toml
-  ostler ls                                      what is running, and how it is
-  ostler reload                                  replace the workers one by one
-  ostler tail 'worker.*'                         watch workers come and go
+  ostler run -l :8080 -- node server.js   keep one worker per core running
+  ostler run                              run the apps of ./ostler.toml
+  ostler ls                               what is running, and how it is
+  ostler reload                           replace the workers one by one
+  ostler tail 'worker.*'                  watch workers come and go
 
-Commands find the only running master; with several, choose one with -M NAME.
-Masters live in $OSTLER_HOME, or else in /run/ostler (root), $XDG_RUNTIME_DIR/ostler
-or ~/.ostler.
+Commands find the only running master; with several, choose one with -M NAME. Masters live in \
+$OSTLER_HOME, or else in /run/ostler (root), $XDG_RUNTIME_DIR/ostler or ~/.ostler.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 unknown name, 75 busy,
-78 bad configuration.";
+Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 unknown name, 75 busy, 78 bad configuration.";
 
 pub(super) const RUN: &str = "\
 Examples:
-  ostler run -- ./server                          one worker per core
-  ostler run -n api -i 4 -l :8080 -- node app.js  4 workers share one socket (fd 3)
+  ostler run -- ./server                       one worker per core
+  ostler run -n api -i 4 -l 8080 -- node a.js  4 workers share a socket (fd 3)
   ostler run -l http=:80 -l admin=127.0.0.1:9000 -- ./server
-  ostler run --auto-reload=src -- python3 app.py  a rolling update when src changes
-  ostler run shop.toml                            all apps of a process file
+  ostler run --auto-reload=src -- node a.js    roll when a file in src changes
+  ostler run shop.toml                         all apps of a process file
 
-Ctrl-C stops the workers gracefully, a second one at once. SIGHUP reads the file
-again and rolls every app.
+Ctrl-C stops the workers gracefully, a second one at once. SIGHUP reads the file again and rolls every app.
 
-A worker finds its sockets from descriptor 3 on (LISTEN_FDS, LISTEN_FDNAMES), and
-says that it is ready on NOTIFY_SOCKET, or over the bus. Where it does neither it
-is taken to be ready after a second.";
+A worker finds its sockets from descriptor 3 on (LISTEN_FDS, LISTEN_FDNAMES), and says that it is \
+ready on NOTIFY_SOCKET, or over the bus. One that does neither is taken to be ready after a second.";
 
 pub(super) const LS: &str = "\
 Examples:
@@ -37,12 +35,12 @@ Examples:
 
 pub(super) const RELOAD: &str = "\
 Examples:
-  ostler reload                          every app
+  ostler reload                      every app
   ostler reload web --reason 'v2.1'
-  ostler reload web --now                give up a running update and begin this one
+  ostler reload web --now            give up a running update and begin anew
 
-Each new worker must be ready and stay up for a while before an old one goes. If
-the new ones fail, the old ones stay, and the command exits with 1.";
+Each new worker must be ready and stay up for a while before an old one goes. If the new ones fail, \
+the old ones stay, and the command exits with 1.";
 
 pub(super) const SCALE: &str = "\
 Examples:
@@ -75,8 +73,7 @@ Examples:
   ostler emit workerRestartNeeded '{\"app\": \"web\"}' --wait update.finished
   ostler emit systemRestartNeeded '{\"reason\": \"kernel update\"}'
 
-With --wait the pattern is subscribed to before the event is emitted, so that its
-answer can't be missed.";
+With --wait the pattern is subscribed to before the event is emitted, so that its answer can't be missed.";
 
 pub(super) const REQUEST: &str = "\
 Examples:
@@ -90,8 +87,7 @@ Examples:
   ostler tail '_log.web.*'           the app's output
   ostler tail 'orders.>' | jq .data
 
-One JSON object per line. '*' stands for one token, '>' at the end for one or more;
-'*' alone is everything.";
+One JSON object per line. '*' stands for one token, '>' at the end for one or more; '*' alone is everything.";
 
 pub(super) const WAIT: &str = "\
 Examples:
@@ -104,3 +100,8 @@ pub(super) const DEMO: &str = "\
 Examples:
   ostler demo             4 workers on a free port, and what to try
   ostler demo -i 2 --port 8080";
+
+#[cfg(test)]
+pub(super) const ALL: [&str; 14] = [
+    TOP, RUN, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST, TAIL, WAIT, DEMO,
+];

@@ -179,3 +179,6 @@ fn notes(worker: &WorkerStatus) -> Vec<String> {
         .map(|text| format!("says: {}", escape::line(text)));
     [said, exit, retry].into_iter().flatten().collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What an app is and where it is read from.
 //!
-//! Two ways lead to an [`app::AppDefinition`]: a process file ([`file`]) and the flags of `ostler run` ([`flags`]). Both
+//! Two ways lead to an [`app::AppDefinition`]: a process file ([`mod@file`]) and the flags of `ostler run` ([`flags`]). Both
 //! speak the same small grammars ([`units`], [`signal`], [`address`], [`readiness`]) and fill the same [`settings`], so
 //! that a value means the same wherever it is written, and defaults stand in one place.
 
@@ -12,6 +12,7 @@ pub mod file;
 pub mod flags;
 mod listen_table;
 pub mod naming;
+mod policy_values;
 pub mod program;
 pub mod readiness;
 pub mod settings;

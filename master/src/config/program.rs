@@ -99,7 +99,7 @@ fn may_execute(file: &Path) -> bool {
 }
 
 /// What usually runs files like this one.
-fn interpreter(file: &Path) -> Option<&'static str> {
+pub(crate) fn interpreter(file: &Path) -> Option<&'static str> {
     match file.extension()?.to_str()? {
         "js" | "mjs" | "cjs" => Some("node"),
         "py" => Some("python3"),

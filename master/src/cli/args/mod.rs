@@ -18,7 +18,7 @@ pub use run::{LogFormat, RunArgs, RunWhat};
 
 /// Keeps a fleet of worker processes running, and gives them one event bus
 #[derive(Clone, Debug, Parser)]
-#[command(name = "ostler", version, max_term_width = 100, after_help = examples::TOP)]
+#[command(name = "ostler", bin_name = "ostler", version, max_term_width = 100, after_help = examples::TOP)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct Cli {
     /// Which master, by name [default: the only one running; for run, the app's or the file's name]
@@ -135,8 +135,8 @@ pub struct ReloadArgs {
 /// What `scale` was given.
 #[derive(Clone, Debug, Args)]
 pub struct ScaleArgs {
-    /// The app, if the master has several, and its size: N workers, N more, or N fewer
-    #[arg(required = true, num_args = 1..=2, value_names = ["APP", "N|+N|-N"], allow_negative_numbers = true)]
+    // One list, checked below: clap can't express that the first of two is the optional one.
+    #[arg(hide = true, allow_negative_numbers = true)]
     words: Vec<String>,
 
     /// Whether to wait.
@@ -150,15 +150,19 @@ impl ScaleArgs {
     /// # Errors
     /// If the size is no size, or the name no name.
     pub fn what(&self) -> Result<(Option<AppName>, ScaleTo), CliError> {
+        let order = "the order is: ostler scale [APP] N, where N may have a sign";
         let (app, size) = match self.words.as_slice() {
+            [size] => (None, size),
             [app, size] => (Some(app), size),
-            [size, ..] => (None, size),
-            [] => return Err(Wrong::new("the size is missing", "use N, +N or -N").into()),
+            [] => return Err(Wrong::new("the number of workers is missing", order).into()),
+            [_, _, extra, ..] => {
+                return Err(Wrong::new(format!("{extra:?} is one word too many"), order).into());
+            }
         };
         let app = app
             .map(|name| AppName::new(name))
             .transpose()
-            .map_err(|problem| Wrong::new(problem, "the order is: ostler scale APP N"))?;
+            .map_err(|problem| Wrong::new(problem, order))?;
         Ok((app, values::scale(size)?))
     }
 }
@@ -194,7 +198,7 @@ pub struct EmitArgs {
     pub topic: String,
 
     /// Its payload
-    #[arg(value_name = "JSON", value_parser = values::json, default_value = "{}")]
+    #[arg(value_name = "JSON", value_parser = values::json, default_value = "{}", allow_negative_numbers = true)]
     pub payload: serde_json::Value,
 
     /// Then wait for an event that matches, and print it
@@ -213,7 +217,7 @@ pub struct RequestArgs {
     pub topic: String,
 
     /// Its payload
-    #[arg(value_name = "JSON", value_parser = values::json, default_value = "{}")]
+    #[arg(value_name = "JSON", value_parser = values::json, default_value = "{}", allow_negative_numbers = true)]
     pub payload: serde_json::Value,
 
     /// How long to wait for the reply
@@ -251,3 +255,6 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 0)]
     pub port: u16,
 }
+
+#[cfg(test)]
+mod tests;

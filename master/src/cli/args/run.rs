@@ -1,6 +1,6 @@
 //! `ostler run`: a process file, or one command with flags.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -9,6 +9,7 @@ use crate::config::{
     app::{AppName, Readiness},
     errors::Wrong,
     flags::AppFlags,
+    program,
     settings::Instances,
 };
 
@@ -41,7 +42,11 @@ pub struct RunArgs {
 
     /// A process file [default: ostler.toml]
     #[arg(value_name = "FILE")]
-    file: Vec<PathBuf>,
+    file: Option<PathBuf>,
+
+    // A command without its `--`: taken in so that the error can say so.
+    #[arg(hide = true)]
+    extra: Vec<String>,
 
     /// Program and arguments
     #[arg(last = true, value_name = "COMMAND")]
@@ -78,7 +83,7 @@ impl RunArgs {
                 .map(RunWhat::File)
                 .map_err(CliError::from);
         }
-        if let Some(file) = self.file.first() {
+        if let Some(file) = &self.file {
             return Err(Wrong::new(
                 format!("both a file ({}) and a command were given", file.display()),
                 "leave one out; options stand before `--`, and the command after it",
@@ -95,28 +100,28 @@ impl RunArgs {
         }))
     }
 
+    /// What was given instead of a process file is most likely a command.
+    fn no_process_file(&self, first: &Path) -> Wrong {
+        let words = [first.display().to_string()];
+        let given = words.iter().chain(&self.extra).map(String::as_str);
+        let given = given.collect::<Vec<_>>().join(" ");
+        let interpreter =
+            program::interpreter(first).map_or(String::new(), |name| format!("{name} "));
+        Wrong::new(
+            format!("{given:?} is not a process file (FILE.toml)"),
+            format!("to run a command, put `--` before it: ostler run -- {interpreter}{given}"),
+        )
+    }
+
     fn process_file(&self) -> Result<PathBuf, Wrong> {
-        let given: Vec<String> = self
-            .file
-            .iter()
-            .map(|word| word.display().to_string())
-            .collect();
         let is_toml = |path: &PathBuf| {
             path.extension()
                 .is_some_and(|extension| extension == "toml")
         };
-        let file = match self.file.as_slice() {
-            [] => PathBuf::from("ostler.toml"),
-            [file] if is_toml(file) => file.clone(),
-            _ => {
-                return Err(Wrong::new(
-                    format!("{:?} is not a process file (FILE.toml)", given.join(" ")),
-                    format!(
-                        "to run a command, put `--` before it: ostler run -- {}",
-                        given.join(" ")
-                    ),
-                ));
-            }
+        let file = match &self.file {
+            None => PathBuf::from("ostler.toml"),
+            Some(file) if is_toml(file) && self.extra.is_empty() => file.clone(),
+            Some(first) => return Err(self.no_process_file(first)),
         };
         let flag = [
             ("-n", self.name.is_some()),

@@ -16,6 +16,7 @@
 //! then the group's number can't belong to strangers.
 
 mod child;
+mod clip;
 mod environment;
 mod notify;
 mod output;

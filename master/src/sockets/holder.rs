@@ -78,7 +78,8 @@ fn unix_inode(table: &str, wanted: &str) -> Option<u64> {
         let mut fields = fields.split_ascii_whitespace();
         let listens = fields.nth(3)? == LISTENS;
         let inode = fields.nth(2)?.parse().ok()?;
-        (listens && path == wanted).then_some(inode)
+        // Anything more before it is the beginning of a longer path.
+        (listens && path == wanted && fields.next().is_none()).then_some(inode)
     })
 }
 
@@ -115,6 +116,7 @@ mod tests {
             std::process::id()
         );
         assert_eq!(holder_of_unix(&dir.path().join("another")), None);
+        assert_eq!(holder_of_unix(Path::new("/a socket")), None);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 
 use std::io;
 
+/// The size of the kernel's signal set.
+const SET_BYTES: usize = 8;
+
 /// The name of a signal: "SIGTERM"; real-time ones by number: "SIG34".
 #[must_use]
 pub fn signal_name(number: i32) -> String {
@@ -19,10 +22,22 @@ pub fn signal_name(number: i32) -> String {
 /// # Errors
 /// If the mask can't be set.
 pub fn reset_signals() -> io::Result<()> {
+    // All zeroes on every architecture: SIG_DFL, no flags, an empty mask. By system call, because the C library keeps
+    // numbers 32 and 33 to itself, and leaves them ignored in what it spawns.
+    let default = [0_u64; 8];
     for number in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is a valid disposition and no handler of ours is replaced that another thread relies on:
-        // the caller is about to exec. SIGKILL, SIGSTOP and the C library's own numbers refuse it, which is fine.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        let none = std::ptr::null::<u64>();
+        // SAFETY: the kernel reads a `sigaction`, at most 32 bytes, from `default` and writes nothing. No handler that
+        // anybody relies on is lost: the caller is about to exec. SIGKILL and SIGSTOP refuse, which is fine.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                none,
+                SET_BYTES,
+            )
+        };
     }
     nix::sys::signal::SigSet::empty()
         .thread_set_mask()

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::process::clip::clip;
+
 /// A status longer than this is cut: it is shown in tables.
 const STATUS_BYTES: usize = 256;
 
@@ -62,7 +64,7 @@ fn parse(line: &[u8]) -> Option<Notification> {
 
 fn status(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    text[..text.floor_char_boundary(STATUS_BYTES)].to_owned()
+    clip(&text, STATUS_BYTES).to_owned()
 }
 
 fn decimal(bytes: &[u8]) -> Option<u64> {

@@ -132,10 +132,16 @@ impl LineQueue {
         self.shared.wanted.load(Ordering::Relaxed)
     }
 
-    fn offer(&self, item: LogItem) -> bool {
-        let weight = item.weight();
+    /// Takes all of these or none: a note of loss without the line after it would only fill the queue with notes.
+    fn offer(&self, items: Vec<LogItem>) -> bool {
+        let weight = items.iter().map(LogItem::weight).sum();
         let before = self.shared.bytes.fetch_add(weight, Ordering::Relaxed);
-        if before + weight <= self.shared.max_bytes && self.sender.try_send(item).is_ok() {
+        if before + weight <= self.shared.max_bytes
+            && let Ok(permits) = self.sender.try_reserve_many(items.len())
+        {
+            permits
+                .zip(items)
+                .for_each(|(permit, item)| permit.send(item));
             return true;
         }
         self.shared.bytes.fetch_sub(weight, Ordering::Relaxed);
@@ -207,11 +213,11 @@ impl Feed {
             if !queue.wanted() {
                 continue;
             }
-            let told = *untold == 0 || queue.offer(lost(&self.worker, *untold));
-            if told {
+            let note = (*untold > 0).then(|| lost(&self.worker, *untold));
+            let line = LogItem::Line(line.clone());
+            if queue.offer(note.into_iter().chain([line]).collect()) {
                 *untold = 0;
-            }
-            if !told || !queue.offer(LogItem::Line(line.clone())) {
+            } else {
                 *untold += 1;
                 self.lost += 1;
                 queue.shared.lost.fetch_add(1, Ordering::Relaxed);

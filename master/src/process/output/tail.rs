@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::process::clip::clip;
+
 /// How many lines are kept.
 pub const TAIL_LINES: usize = 20;
 
@@ -19,7 +21,7 @@ pub(super) struct Tail {
 
 impl Tail {
     pub(super) fn push(&mut self, line: &str) {
-        let mut kept = line[..line.floor_char_boundary(LINE)].to_owned();
+        let mut kept = clip(line, LINE).to_owned();
         if kept.len() < line.len() {
             kept.push('…');
         }

@@ -1,0 +1,130 @@
+//! How a worker's end is told, and what is left of it: nothing.
+
+use std::{path::Path, process::Command};
+
+use ostler_bus::vocab::worker::ExitStatus;
+
+use super::support::{gone, run, sh, spawner, spec, start, within};
+
+#[tokio::test]
+async fn codes_and_signals_are_told_and_no_zombie_is_left() {
+    let ended = run(sh("exit 42"), vec![]).await;
+    assert_eq!(ended.status, ExitStatus::Code(42));
+    for (number, name) in [
+        (15, "SIGTERM"),
+        (9, "SIGKILL"),
+        (10, "SIGUSR1"),
+        (35, "SIG35"),
+    ] {
+        let worker = start(&spawner(), spec(&["sleep", "60"]), vec![]).await;
+        let pid = worker.child.pid();
+        worker.child.signal(number).expect("sent");
+        let ended = worker.ended().await;
+        assert_eq!(ended.status, ExitStatus::Signal(name.into()));
+        assert!(!Path::new(&format!("/proc/{pid}")).exists(), "a zombie");
+    }
+}
+
+#[tokio::test]
+async fn after_the_end_nobody_is_signalled_and_the_end_is_told_again() {
+    let worker = start(&spawner(), sh("exit 3"), vec![]).await;
+    assert_eq!(within(worker.child.exited()).await, ExitStatus::Code(3));
+    assert_eq!(within(worker.child.exited()).await, ExitStatus::Code(3));
+    let errors = [worker.child.signal(15), worker.child.signal_group(15)];
+    for error in errors {
+        let error = error.expect_err("nobody there");
+        assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+    }
+    let error = worker.child.signal(99).expect_err("no signal");
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn stragglers_of_the_group_are_killed() {
+    let script = "sleep 60 & echo $!; (trap '' TERM HUP; sleep 60) & echo $!";
+    let ended = run(sh(script), vec![]).await;
+    let pids: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(pids.len(), 2);
+    for pid in pids {
+        gone(pid).await;
+    }
+}
+
+#[tokio::test]
+async fn a_signal_to_the_group_reaches_all_of_it() {
+    let script = "sh -c 'trap \"echo child; exit\" USR1; echo up; while :; do sleep 0.02; done' & \
+                  trap 'echo parent; wait; exit 5' USR1; wait";
+    let mut worker = start(&spawner(), sh(script), vec![]).await;
+    assert_eq!(worker.line().await, "up");
+    worker.child.signal_group(10).expect("sent");
+    let ended = worker.ended().await;
+    let mut said: Vec<&str> = ended.stdout.lines().collect();
+    said.sort_unstable();
+    assert_eq!(said, ["child", "parent"], "{}", ended.stderr);
+    assert_eq!(ended.status, ExitStatus::Code(5));
+}
+
+#[tokio::test]
+async fn a_worker_reaped_by_another_has_an_unknown_end() {
+    let mut worker = start(&spawner(), sh("echo up; read wait; exit 7"), vec![]).await;
+    assert_eq!(worker.line().await, "up");
+    // The pidfd's task has not run yet when this thread takes the zombie from it.
+    let pid = i32::try_from(worker.child.pid()).expect("a pid");
+    let pid = rustix::process::Pid::from_raw(pid);
+    let taken = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty());
+    let (_, status) = taken.expect("reaped").expect("an end");
+    assert_eq!(status.exit_status(), Some(7));
+    assert_eq!(within(worker.child.exited()).await, ExitStatus::Unknown);
+    let error = worker.child.signal_group(9).expect_err("not ours any more");
+    assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+}
+
+/// In a process of its own, which may adopt orphans without disturbing the other tests.
+#[test]
+fn orphans_are_reaped_and_workers_are_left_to_their_watchers() {
+    let output = Command::new(std::env::current_exe().expect("this program"))
+        .args([
+            "--ignored",
+            "--exact",
+            "ends::adopting_orphans",
+            "--nocapture",
+        ])
+        .output()
+        .expect("run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "makes its process a subreaper: run by the test above in a process of its own"]
+async fn adopting_orphans() {
+    ostler::sys::adopt_orphans().expect("adopting");
+    let spawner = spawner();
+    // A grandchild in a session of its own outlives its group, is adopted here, and ends.
+    let script = "echo $(setsid sh -c 'echo $$; exec >&2; read x < $0' $FIFO &)";
+    let dir = tempfile::tempdir().expect("a directory");
+    let fifo = dir.path().join("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .expect("run")
+            .success()
+    );
+    let mut order = sh(script);
+    order.env.push(("FIFO".into(), fifo.clone().into()));
+    let mut worker = start(&spawner, order, vec![]).await;
+    let orphan = worker.line().await;
+    drop(worker.ended().await);
+    let ended_child = start(&spawner, sh("exit 9"), vec![]).await;
+    gone(&ended_child.child.pid().to_string()).await;
+    std::fs::write(&fifo, "go\n").expect("written");
+    gone(&orphan).await;
+    assert!(Path::new(&format!("/proc/{orphan}")).exists(), "a zombie");
+    assert_eq!(spawner.reap_orphans().expect("reaped"), 1);
+    assert!(!Path::new(&format!("/proc/{orphan}")).exists());
+    assert_eq!(ended_child.ended().await.status, ExitStatus::Code(9));
+}

@@ -1,0 +1,117 @@
+//! A declared socket served by real workers.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    path::Path,
+    time::Duration,
+};
+
+use ostler::{
+    config::app::{AppDefinition, AppName, Backoff, Readiness, Rung},
+    process::{Gifts, Notification, NotifySocket, spawn_spec},
+    sockets::{BoundSocket, ListenerWatch, Mended, bind_all, parse_declarations},
+    sys::FdTable,
+};
+
+use super::support::{identity, spawner, start, within};
+
+pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinition {
+    let listen: Vec<String> = listen
+        .iter()
+        .map(|text| text.replace("unix:", &format!("unix:{}/", dir.display())))
+        .collect();
+    AppDefinition {
+        name: AppName::new("web").expect("a name"),
+        command: command.iter().map(|&word| word.to_owned()).collect(),
+        cwd: None,
+        env: [("OWN".to_owned(), "app's".to_owned())].into(),
+        instances: 1,
+        listen: parse_declarations(&listen).expect("fine"),
+        ready: Readiness::Auto,
+        start_timeout: Duration::from_secs(30),
+        min_healthy: None,
+        canary_healthy: None,
+        min_uptime: Duration::from_secs(5),
+        max_draining: None,
+        kill_ladder: vec![Rung {
+            signal: 9,
+            wait: None,
+        }],
+        backoff: Backoff {
+            first: Duration::from_millis(100),
+            max: Duration::from_secs(30),
+            factor: 1.5,
+        },
+        max_restarts: 16,
+        restart_window: Duration::from_secs(600),
+        stop_exit_codes: vec![],
+        listen_pid: true,
+        auto_reload: None,
+    }
+}
+
+/// Says it is ready, serves one connection, then shuts the listener down and serves on.
+const SERVER: &str = "
+import os, socket
+server = socket.socket(fileno=int(os.environ['FD']))
+notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+notify.sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])
+def serve():
+    peer, _ = server.accept()
+    peer.sendall(b'served by %d\\n' % os.getpid())
+    peer.close()
+serve()
+server.shutdown(socket.SHUT_RDWR)
+notify.sendto(b'STATUS=shut', os.environ['NOTIFY_SOCKET'])
+while True:
+    try:
+        serve()
+        break
+    except OSError:
+        notify.sendto(b'WATCHDOG=1', os.environ['NOTIFY_SOCKET'])
+        import time
+        time.sleep(0.02)
+";
+
+fn ask(socket: &BoundSocket) -> String {
+    let port = socket.port().expect("a TCP socket");
+    let mut peer = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    peer.set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("set");
+    peer.write_all(b"hello\n").expect("written");
+    let mut line = String::new();
+    BufReader::new(peer).read_line(&mut line).expect("answered");
+    line
+}
+
+#[tokio::test]
+async fn a_worker_serves_says_ready_and_survives_its_own_shutdown_of_the_listener() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let notify = NotifySocket::bind(dir.path().join("n")).expect("bound");
+    let app = app(&["python3", "-c", SERVER], &["127.0.0.1:0"], dir.path());
+    let mut table = FdTable::new();
+    let mut sockets = bind_all(&app.name, &app.listen, &mut table).expect("bound");
+    let gifts = Gifts {
+        sockets: &sockets,
+        notify: Some(notify.path()),
+        ..Gifts::default()
+    };
+    let mut spec = spawn_spec(std::env::vars_os(), &app, &identity(), gifts, None);
+    spec.env.push(("FD".into(), "3".into()));
+    let fd = sockets[0].duplicate(&table).expect("a descriptor");
+    let watch = ListenerWatch::new(sockets[0].duplicate(&table).expect("a descriptor"));
+    let watch = watch.expect("watched");
+    let worker = start(&spawner(), spec, vec![fd]).await;
+    let heard = within(notify.recv()).await.expect("heard");
+    assert_eq!(heard, [Notification::Ready]);
+    let expected = format!("served by {}\n", worker.child.pid());
+    assert_eq!(ask(&sockets[0]), expected);
+    within(watch.died()).await.expect("told");
+    assert_eq!(
+        sockets[0].listen_again(&mut table).expect("mended"),
+        Mended::InPlace
+    );
+    // The same port, the same worker, the same descriptor of its.
+    assert_eq!(ask(&sockets[0]), expected);
+}

@@ -1,0 +1,8 @@
+//! Real processes, started through the real shim.
+
+mod ends;
+mod hosts;
+mod inherited;
+mod output;
+mod refusals;
+mod support;

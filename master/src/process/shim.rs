@@ -201,6 +201,7 @@ fn hint(path: &CString, errno: Errno) -> Option<String> {
         Errno::EACCES => Some(format!(
             "{name} may not be executed: is it a program, is it executable (chmod +x), may this user reach it?"
         )),
+        Errno::ETXTBSY => Some(format!("{name} is still being written")),
         Errno::ENOEXEC => Some(format!("{name} is no program: a script needs a #! line")),
         _ => None,
     }

@@ -64,3 +64,40 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nix::sys::signal::raise;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn blocked_signals_are_read_and_several_of_a_kind_are_one() {
+        let mut signals = Signals::block(&[libc::SIGTERM, libc::SIGHUP]).expect("blocked");
+        for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGHUP] {
+            raise(signal).expect("raised"); // for this thread alone
+        }
+        for number in [libc::SIGHUP, libc::SIGTERM] {
+            let next = tokio::time::timeout(Duration::from_secs(5), signals.next());
+            let arrived = next.await.expect("in time").expect("read");
+            let sender = std::process::id();
+            assert_eq!(
+                arrived,
+                Arrived {
+                    signal: number,
+                    sender
+                }
+            );
+        }
+        let none = tokio::time::timeout(Duration::from_millis(20), signals.next());
+        assert!(none.await.is_err(), "each was told once");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_signal_is_refused() {
+        assert!(Signals::block(&[0]).is_err());
+        assert!(Signals::block(&[99]).is_err());
+    }
+}

@@ -43,3 +43,14 @@ pub fn reset_signals() -> io::Result<()> {
         .thread_set_mask()
         .map_err(io::Error::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_named() {
+        assert_eq!(signal_name(libc::SIGTERM), "SIGTERM");
+        assert_eq!(signal_name(40), "SIG40");
+    }
+}

@@ -97,10 +97,14 @@ async fn descriptors_stand_at_3_and_on_and_no_other_is_open() {
             (ours, OwnedFd::from(theirs))
         })
         .unzip();
-    let script = "ls /proc/$$/fd | tr '\\n' ' '; for fd in 3 4 5 6 7 8; do echo -n $fd >&$fd; done";
-    let worker = start(&Spawner::new(&leaky), sh(script), theirs).await;
+    let script = "import os
+print(*sorted(map(int, os.listdir('/proc/self/fd'))))
+for fd in range(3, 9): os.write(fd, b'%d' % fd)";
+    let order = spec(&["python3", "-c", script]);
+    let worker = start(&Spawner::new(&leaky), order, theirs).await;
     let ended = worker.ended().await;
-    assert_eq!(ended.stdout.trim(), "0 1 2 3 4 5 6 7 8", "{}", ended.stderr);
+    // The last is the directory being listed.
+    assert_eq!(ended.stdout, "0 1 2 3 4 5 6 7 8 9\n", "{}", ended.stderr);
     for (number, mut end) in (3..).zip(ours) {
         let mut text = String::new();
         end.read_to_string(&mut text).expect("read");

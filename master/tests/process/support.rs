@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -152,11 +152,17 @@ impl Drop for Worker {
     }
 }
 
-/// An executable script in a directory of its own.
+/// An executable script. Another process writes it: while this one had it open, a child forked by another test would
+/// have it too, and what is open for writing can't be executed.
 pub(crate) fn script(dir: &Path, name: &str, text: &str) -> PathBuf {
     let path = dir.join(name);
-    std::fs::write(&path, text).expect("written");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+    let status = std::process::Command::new("sh")
+        .args(["-c", write])
+        .arg(&path)
+        .arg(text)
+        .status();
+    assert!(status.expect("run").success());
     path
 }
 

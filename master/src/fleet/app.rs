@@ -17,7 +17,7 @@ use super::{
     operations::pay,
     slot::{Slot, SlotState},
     turn::Turn,
-    update::{Pending, Update},
+    update::{self, GivenUp, Pending, Update},
     worker::{Bus, Occasion, Phase, Worker},
 };
 use crate::config::app::{AppDefinition, AppName};
@@ -117,6 +117,13 @@ impl App {
         if from == to {
             return;
         }
+        if from == 0 {
+            self.begin_anew();
+        }
+        if to == 0 {
+            update::give_up(self, GivenUp::Overtaken("scale"), turn);
+            update::drop_pending(self, "scale", turn);
+        }
         turn.publish(FleetEvent::AppResized(AppResized {
             app: self.name.to_string(),
             from,
@@ -153,6 +160,14 @@ impl App {
     pub(super) fn next_generation(&mut self) -> (Generation, Arc<AppDefinition>) {
         self.newest = Generation(self.newest.0 + 1);
         (self.newest, Arc::clone(&self.definition))
+    }
+
+    /// Starts from nothing: whatever slots there are are tried with the definition as it is now.
+    pub(super) fn begin_anew(&mut self) {
+        self.serving = self.next_generation();
+        for slot in self.slots.values_mut() {
+            slot.adopt(self.serving.0, &self.serving.1);
+        }
     }
 
     /// Orders a worker. It does not hold its slot yet.

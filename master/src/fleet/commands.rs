@@ -134,7 +134,7 @@ fn start(
         };
         app.overtake_waits("start", &[Errand::Stop], turn);
         if !std::mem::replace(&mut app.wanted, true) {
-            app.serving = app.next_generation();
+            app.begin_anew();
         }
         for slot in app.slots.values_mut() {
             slot.try_again();

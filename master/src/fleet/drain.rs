@@ -23,6 +23,12 @@ use crate::config::app::{AppName, Rung};
 
 const SIGKILL: i32 = 9;
 
+/// The last word.
+const KILL: Rung = Rung {
+    signal: SIGKILL,
+    wait: None,
+};
+
 /// How long a worker that goes of its own accord may take where the ladder's first rung doesn't say.
 const OWN_PACE: Duration = Duration::from_secs(30);
 
@@ -81,11 +87,20 @@ pub(super) struct Leaving {
     pub(super) cause: Cause,
     pub(super) was_ready: bool,
     began: Moment,
-    /// The next rung, and when its turn comes; `None` when there is none, or no process yet.
-    next: usize,
+    next: Next,
+    /// When its turn comes; `None` when nothing comes, or when there is no process yet.
     at: Option<Moment>,
-    /// Only KILL counts.
-    forced: bool,
+}
+
+/// What a worker on its way out is told next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// This rung of its ladder.
+    Rung(usize),
+    /// KILL, whatever the ladder says.
+    Kill,
+    /// KILL was the last word.
+    Nothing,
 }
 
 impl Leaving {
@@ -96,14 +111,12 @@ impl Leaving {
 
     /// Whether it is past asking: "stopping" rather than "draining".
     pub(super) fn insisting(&self) -> bool {
-        self.forced || self.next > 1 || !self.was_ready
+        !self.was_ready || !matches!(self.next, Next::Rung(0 | 1))
     }
 
     /// Puts off the next rung, within reason.
     pub(super) fn extend(&mut self, now: Moment, by: Duration) {
-        if !self.forced
-            && let Some(at) = self.at
-        {
+        if let Some(at) = self.at {
             self.at = Some(at.max((now + by).min(self.began + MAX_EXTENSION)));
         }
     }
@@ -138,8 +151,11 @@ pub(super) fn kill(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
     let Phase::Leaving(leaving) = &mut worker.phase else {
         return;
     };
-    let first_time = !std::mem::replace(&mut leaving.forced, true);
-    if first_time && worker.pid.is_some() {
+    if leaving.next == Next::Nothing {
+        return;
+    }
+    leaving.next = Next::Kill;
+    if worker.pid.is_some() {
         climb(worker, turn);
     }
 }
@@ -172,9 +188,8 @@ fn begin(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) -> b
         cause,
         was_ready,
         began: turn.now,
-        next: 0,
+        next: Next::Rung(0),
         at: None,
-        forced: false,
     });
     let reason = cause.in_words().to_owned();
     turn.publish(FleetEvent::WorkerDraining(WorkerDraining {
@@ -190,39 +205,38 @@ fn climb(worker: &mut Worker, turn: &mut Turn) {
     let Phase::Leaving(leaving) = &mut worker.phase else {
         return;
     };
-    let step = leaving.next;
     leaving.at = None;
-    if leaving.forced {
-        turn.act(Action::Signal {
-            id,
-            signal: SIGKILL,
-            target: SignalTarget::Group,
-        });
-        return;
-    }
-    let Some(rung) = rung(&worker.definition.kill_ladder, step) else {
+    let rung = match leaving.next {
+        Next::Rung(step) => rung(&worker.definition.kill_ladder, step),
+        Next::Kill => Some(KILL),
+        Next::Nothing => None,
+    };
+    let Some(Rung { signal, wait }) = rung else {
         return;
     };
-    leaving.next = step + 1;
-    leaving.at = rung.wait.map(|wait| turn.now + wait);
-    if step == 0 && on_bus && rung.signal != SIGKILL {
+    if signal == SIGKILL {
+        leaving.next = Next::Nothing;
+        let target = SignalTarget::Group;
+        turn.act(Action::Signal { id, signal, target });
+        return;
+    }
+    leaving.at = wait.map(|wait| turn.now + wait);
+    let Next::Rung(step) = leaving.next else {
+        return;
+    };
+    leaving.next = Next::Rung(step + 1);
+    if step == 0 && on_bus {
+        let reason = leaving.cause.in_words().to_owned();
+        let deadline = wait;
         turn.act(Action::Drain {
             id,
-            reason: leaving.cause.in_words().to_owned(),
-            deadline: rung.wait,
+            reason,
+            deadline,
         });
         return;
     }
-    let target = match (rung.signal, main) {
-        (SIGKILL, _) => SignalTarget::Group,
-        (_, Some(pid)) => SignalTarget::Main(pid),
-        (_, None) => SignalTarget::Leader,
-    };
-    turn.act(Action::Signal {
-        id,
-        signal: rung.signal,
-        target,
-    });
+    let target = main.map_or(SignalTarget::Leader, SignalTarget::Main);
+    turn.act(Action::Signal { id, signal, target });
 }
 
 /// The rung to take at this step, with KILL after a last one that is neither KILL nor patient for ever.
@@ -233,8 +247,5 @@ fn rung(ladder: &[Rung], step: usize) -> Option<Rung> {
     let open = ladder
         .last()
         .is_none_or(|last| last.wait.is_some() && last.signal != SIGKILL);
-    (open && step == ladder.len()).then_some(Rung {
-        signal: SIGKILL,
-        wait: None,
-    })
+    (open && step == ladder.len()).then_some(KILL)
 }

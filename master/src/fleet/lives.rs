@@ -283,9 +283,15 @@ fn consequence(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
 
 /// A slot has lost its holder.
 fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &mut Turn) {
-    let consequence = consequence(worker, exit, turn);
     let Some(slot) = app.slots.get_mut(&worker.slot) else {
         return;
+    };
+    // Stopped and started again meanwhile: how it ended says nothing about what the slot is wanted for now.
+    let outdated = slot.generation != worker.generation;
+    let consequence = if outdated {
+        Consequence::Vacant
+    } else {
+        consequence(worker, exit, turn)
     };
     slot.last_exit = Some(epitaph.clone());
     match consequence {

@@ -144,7 +144,8 @@ fn retry(app: &mut App, turn: &mut Turn) {
     }
 }
 
-/// Fills the lowest vacant slot, unless one filled before is still starting: each is ready before the next.
+/// Fills the lowest vacant slot, unless one filled before is still starting: each is ready before the next. A slot for which
+/// an update is bringing up a successor anyway gets that one.
 fn fill(app: &mut App, turn: &mut Turn) {
     if app
         .workers
@@ -153,11 +154,11 @@ fn fill(app: &mut App, turn: &mut Turn) {
     {
         return;
     }
-    let mut slots = app.slots.iter();
-    let Some(number) = slots
-        .find(|(_, slot)| slot.state == SlotState::Vacant)
-        .map(|(number, _)| *number)
-    else {
+    let on_trial = update::slot_on_trial(app);
+    let vacant = |(number, slot): &(&SlotNumber, &Slot)| {
+        slot.state == SlotState::Vacant && Some(**number) != on_trial
+    };
+    let Some(number) = app.slots.iter().find(vacant).map(|(number, _)| *number) else {
         return;
     };
     let generation = app.filling();

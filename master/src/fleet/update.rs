@@ -191,6 +191,12 @@ pub(super) fn is_successor(app: &App, id: WorkerId) -> bool {
     trial.is_some_and(|trial| trial.successor == id)
 }
 
+/// The slot that a successor is on trial for.
+pub(super) fn slot_on_trial(app: &App) -> Option<SlotNumber> {
+    let trial = app.update.as_ref()?.trial.as_ref()?;
+    Some(trial.slot)
+}
+
 /// The successor on trial is gone.
 pub(super) fn successor_exited(app: &mut App, why: &str, turn: &mut Turn) {
     give_up(app, GivenUp::Failed(why), turn);

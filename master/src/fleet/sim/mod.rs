@@ -1,0 +1,239 @@
+//! The whole fleet in virtual time, under random crashes, hangs, slow starts, commands and repeated change events.
+//!
+//! One seed decides a whole history: the apps, the character of every worker, every command and its moment. After a
+//! while of chaos the world calms down (new workers behave) and everything must come to rest; then the master is ended.
+//! [`checker`] knows nothing of how the fleet works: it watches inputs and actions, and after every step holds them to
+//! what is promised.
+//!
+//! A failure prints its seed. `OSTLER_SIM_SEED=<seed> cargo test -p ostler one_history -- --nocapture` tells that
+//! history step by step; `OSTLER_SIM_SEEDS=<n>` runs another number of histories.
+
+mod checker;
+mod model;
+mod script;
+mod world;
+
+use std::{fmt::Write as _, time::Duration};
+
+use super::{Fleet, Input, Moment, mutation::Mutation};
+use checker::Checker;
+use world::World;
+
+/// How long the chaos lasts.
+const CHAOS: Duration = Duration::from_secs(40);
+
+/// How long after that everything may take to come to rest: a slot that failed too often waits five minutes.
+const REST_WITHIN: Duration = Duration::from_secs(1200);
+
+/// How long the master may take to end: a kill ladder or two.
+const END_WITHIN: Duration = Duration::from_secs(60);
+
+/// More steps than any honest history takes.
+const MOST_STEPS: u64 = 20_000;
+
+/// One history.
+struct Sim {
+    fleet: Fleet,
+    world: World,
+    checker: Checker,
+    now: Moment,
+    steps: u64,
+    tell: bool,
+}
+
+/// Lives through the history of a seed; the error says what was broken, and when.
+fn live(seed: u64, mutation: Option<Mutation>, tell: bool) -> Result<u64, String> {
+    let mut fleet = Fleet::new(seed);
+    if let Some(mutation) = mutation {
+        fleet.supplies.mutate(mutation);
+    }
+    let (now, steps) = (Moment::default(), 0);
+    let mut sim = Sim {
+        fleet,
+        world: World::new(seed),
+        checker: Checker::default(),
+        now,
+        steps,
+        tell,
+    };
+    sim.run().map_err(|broken| {
+        format!(
+            "seed {seed}, step {}, {:?}: {broken}",
+            sim.steps,
+            sim.now.since_epoch()
+        )
+    })?;
+    Ok(sim.steps)
+}
+
+impl Sim {
+    fn run(&mut self) -> Result<(), String> {
+        let calm = Moment::after_epoch(CHAOS);
+        self.until(calm, false)?;
+        self.world.calm_down();
+        self.until(calm + REST_WITHIN, true)?;
+        if !self.checker.done() {
+            self.checker.at_rest(&self.fleet.snapshot(self.now))?;
+            let kill = self.world.kill();
+            self.step(kill)?;
+            self.until(self.now + END_WITHIN, true)?;
+        }
+        self.checker.at_end(self.fleet.next_deadline())
+    }
+
+    /// Lets time pass until then; if everything must have come to rest by then, it has.
+    fn until(&mut self, then: Moment, rest: bool) -> Result<(), String> {
+        loop {
+            let next = self
+                .world
+                .next()
+                .into_iter()
+                .chain(self.fleet.next_deadline())
+                .min();
+            let Some(next) = next.filter(|next| *next <= then) else {
+                if rest && let Some(next) = next {
+                    return Err(format!(
+                        "not at rest by {then:?}: something is due at {next:?}"
+                    ));
+                }
+                self.now = if rest { self.now } else { then };
+                return Ok(());
+            };
+            self.now = self.now.max(next);
+            match self.world.pop(self.now) {
+                Some(inputs) => {
+                    for input in inputs {
+                        self.step(input)?;
+                    }
+                }
+                None => self.step(Input::Tick)?,
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input) -> Result<(), String> {
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            return Err("no end in sight".into());
+        }
+        let actions = self.fleet.step(self.now, input.clone());
+        if self.tell {
+            self.tell_step(&input, &actions);
+        }
+        self.checker.check(self.now, &input, &actions)?;
+        match self.fleet.next_deadline() {
+            Some(at) if at <= self.now => {
+                return Err(format!("wants to be woken at {at:?}, which is past"));
+            }
+            Some(_) | None => {}
+        }
+        if self.steps.is_multiple_of(8) {
+            self.checker.compare(&self.fleet.snapshot(self.now))?;
+        }
+        for action in actions {
+            self.world.perform(self.now, action);
+        }
+        Ok(())
+    }
+
+    fn tell_step(&self, input: &Input, actions: &[super::Action]) {
+        let mut text = format!("{:>10.3?}  {input:?}", self.now.since_epoch());
+        for action in actions {
+            let _ = write!(text, "\n              -> {action:?}");
+        }
+        eprintln!("{text}");
+    }
+}
+
+fn live_all(seeds: std::ops::Range<u64>) {
+    let broken: Vec<String> = seeds
+        .filter_map(|seed| live(seed, None, false).err())
+        .take(3)
+        .collect();
+    let again =
+        "run again with OSTLER_SIM_SEED=<seed> cargo test -p ostler one_history -- --nocapture";
+    assert!(broken.is_empty(), "{}\n{again}", broken.join("\n"));
+}
+
+/// How many histories each of the four tests lives through: 10,000 in all.
+fn share() -> u64 {
+    std::env::var("OSTLER_SIM_SEEDS")
+        .ok()
+        .and_then(|all| all.parse::<u64>().ok())
+        .unwrap_or(10_000)
+        .div_ceil(4)
+}
+
+#[test]
+fn histories_hold_their_invariants_first_quarter() {
+    live_all(0..share());
+}
+
+#[test]
+fn histories_hold_their_invariants_second_quarter() {
+    live_all(share()..2 * share());
+}
+
+#[test]
+fn histories_hold_their_invariants_third_quarter() {
+    live_all(2 * share()..3 * share());
+}
+
+#[test]
+fn histories_hold_their_invariants_last_quarter() {
+    live_all(3 * share()..4 * share());
+}
+
+#[test]
+fn one_history_can_be_told_again() {
+    let seed = std::env::var("OSTLER_SIM_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let steps =
+        live(seed.unwrap_or(1), None, seed.is_some()).unwrap_or_else(|broken| panic!("{broken}"));
+    assert_eq!(
+        live(seed.unwrap_or(1), None, false),
+        Ok(steps),
+        "the same seed is the same history"
+    );
+}
+
+/// The simulation must notice this fault within so many histories.
+fn noticed(mutation: Mutation, within: u64, how: &[&str]) {
+    let broken = (0..within).find_map(|seed| live(seed, Some(mutation), false).err());
+    let broken =
+        broken.unwrap_or_else(|| panic!("{mutation:?} went unnoticed for {within} histories"));
+    assert!(
+        how.iter().any(|how| broken.contains(how)),
+        "{mutation:?} was noticed by something else: {broken}"
+    );
+}
+
+#[test]
+fn a_forgotten_reply_is_noticed() {
+    noticed(Mutation::ForgetReply, 100, &["was not answered"]);
+}
+
+#[test]
+fn a_worker_too_many_is_noticed() {
+    noticed(Mutation::OneTooMany, 20, &["beyond the size"]);
+}
+
+#[test]
+fn a_request_merged_into_the_running_update_is_noticed() {
+    noticed(Mutation::MergeIntoRunning, 200, &["the last version is"]);
+}
+
+#[test]
+fn a_stale_exit_taken_for_the_holders_is_noticed() {
+    noticed(
+        Mutation::TrustStaleExit,
+        200,
+        &["two current workers", "instances"],
+    );
+}
+
+#[test]
+fn a_back_off_never_left_is_noticed() {
+    noticed(Mutation::NeverLeaveBackoff, 100, &["wants to be woken"]);
+}

@@ -1,0 +1,168 @@
+//! What the checker believes the fleet to be, from what it saw go in and come out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ostler_bus::{
+    Generation, Slot, WorkerId,
+    vocab::control::{AppScale, ScaleTo},
+};
+
+use super::script;
+use crate::{
+    config::app::AppDefinition,
+    fleet::{Command, Moment},
+};
+
+/// An app as it should be.
+#[derive(Debug, Default)]
+pub(super) struct AppModel {
+    pub(super) size: u32,
+    pub(super) wanted: bool,
+    pub(super) instances: u32,
+    pub(super) stops_for_good: bool,
+    /// The last version there is.
+    pub(super) version: u64,
+    /// The update under way.
+    pub(super) updating: Option<Generation>,
+    /// How many slots it has replaced.
+    pub(super) replaced: u32,
+    /// The last update began after the last change.
+    covers: bool,
+    /// The last change was tried and found no good.
+    pub(super) excused: bool,
+    /// Nothing has happened to it yet but its first start.
+    pub(super) pristine: bool,
+}
+
+impl AppModel {
+    pub(super) fn define(&mut self, definition: &AppDefinition) {
+        if self.version == 0 {
+            (self.wanted, self.pristine) = (true, true);
+            self.size = definition.instances;
+        } else {
+            self.pristine = false;
+            if definition.instances != self.instances {
+                self.size = definition.instances;
+            }
+        }
+        self.instances = definition.instances;
+        self.stops_for_good = !definition.stop_exit_codes.is_empty();
+        self.version = script::version(definition);
+        (self.covers, self.excused) = (false, false);
+    }
+
+    pub(super) fn update_started(&mut self, generation: Generation) {
+        self.updating = Some(generation);
+        (self.covers, self.excused, self.pristine) = (true, false, false);
+        self.replaced = 0;
+    }
+
+    pub(super) fn update_aborted(&mut self) {
+        self.updating = None;
+        self.excused = self.covers;
+    }
+
+    pub(super) fn update_finished(&mut self) {
+        self.updating = None;
+        self.excused = false;
+    }
+}
+
+/// A worker as it should be.
+#[derive(Debug)]
+pub(super) struct WorkerModel {
+    pub(super) app: String,
+    pub(super) slot: Slot,
+    pub(super) generation: Generation,
+    pub(super) definition: Arc<AppDefinition>,
+    pub(super) spawned: bool,
+    pub(super) online: bool,
+    pub(super) disconnected: bool,
+    pub(super) life: Life,
+    /// Signals it got, and 0 for a drain message.
+    pub(super) told: Vec<i32>,
+}
+
+/// Where a worker is in its life.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Life {
+    Starting,
+    Ready { since: Moment, assumed: bool },
+    Leaving { since: Moment, reason: String },
+}
+
+impl WorkerModel {
+    pub(super) fn leaving(&self) -> bool {
+        matches!(self.life, Life::Leaving { .. })
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        script::version(&self.definition)
+    }
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    pub(super) apps: BTreeMap<String, AppModel>,
+    pub(super) workers: BTreeMap<WorkerId, WorkerModel>,
+    pub(super) ending: bool,
+    pub(super) forced: bool,
+}
+
+impl Model {
+    /// What an accepted command means.
+    pub(super) fn accept(&mut self, command: &Command) {
+        match command {
+            Command::Start(start) => {
+                for app in self.named(start.app.as_deref()).filter(|app| app.size > 0) {
+                    if !app.wanted {
+                        app.excused = false;
+                    }
+                    (app.wanted, app.pristine) = (true, false);
+                }
+            }
+            Command::Stop(stop) => self
+                .named(stop.app.as_deref())
+                .for_each(|app| app.wanted = false),
+            Command::Scale(AppScale { app, to }) => {
+                for app in self.named(Some(app)) {
+                    if app.size == 0 {
+                        app.excused = false;
+                    }
+                    app.pristine = false;
+                    app.size = match to {
+                        ScaleTo::Exactly(to) => *to,
+                        ScaleTo::More(more) => app.size.saturating_add(*more),
+                        ScaleTo::Fewer(fewer) => app.size.saturating_sub(*fewer),
+                    };
+                }
+            }
+            Command::Reload(_) => {}
+            Command::Kill(kill) => {
+                self.ending = true;
+                self.forced |= kill.force;
+                self.apps.values_mut().for_each(|app| app.wanted = false);
+            }
+        }
+    }
+
+    fn named(&mut self, name: Option<&str>) -> impl Iterator<Item = &mut AppModel> {
+        let wanted = move |app: &str| name.is_none_or(|name| name == app);
+        self.apps
+            .iter_mut()
+            .filter(move |(app, _)| wanted(app))
+            .map(|(_, app)| app)
+    }
+
+    /// The workers of an app.
+    pub(super) fn of<'a>(
+        &'a self,
+        app: &'a str,
+    ) -> impl Iterator<Item = (WorkerId, &'a WorkerModel)> {
+        self.workers
+            .iter()
+            .filter(move |(_, worker)| worker.app == app)
+            .map(|(id, worker)| (*id, worker))
+    }
+}

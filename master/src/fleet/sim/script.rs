@@ -1,0 +1,212 @@
+//! What a history brings from outside: the apps, the commands, the changes, and when.
+
+use std::time::Duration;
+
+use ostler_bus::vocab::{
+    control::{AppReload, AppScale, AppStart, AppStop, MasterKill, ScaleTo},
+    update::WorkerRestartNeeded,
+};
+
+use super::{CHAOS, world::Dice};
+use crate::{
+    config::app::{AppDefinition, Readiness, Rung},
+    fleet::{Command, Input, Moment, Requester, testing},
+};
+
+/// Which variable of an app's definition says what version it is.
+const VERSION: &str = "VERSION";
+
+/// What comes from outside.
+#[derive(Default)]
+pub(super) struct Script {
+    pub(super) told: Vec<(Moment, Vec<Input>)>,
+    pub(super) commands: Vec<(Moment, Command)>,
+    /// Kills from outside, each with the number that chooses the victim.
+    pub(super) strikes: Vec<(Moment, u64)>,
+}
+
+/// The version of the app that this definition starts.
+pub(super) fn version(definition: &AppDefinition) -> u64 {
+    definition
+        .env
+        .get(VERSION)
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Whether this version of the app is a bad deploy.
+pub(super) fn is_spoilt(app: &str, version: u64) -> bool {
+    (version.wrapping_mul(7) + app.len() as u64).is_multiple_of(5)
+}
+
+pub(super) fn write(dice: &mut Dice) -> Script {
+    let mut script = Script::default();
+    let mut apps: Vec<AppDefinition> = vec![draw_app(dice, "a")];
+    if dice.one_in(3) {
+        apps.push(draw_app(dice, "bb"));
+    }
+    for app in &apps {
+        script
+            .told
+            .push((Moment::default(), vec![Input::Define(app.clone())]));
+    }
+    // Half of what happens comes in bursts: that is where commands meet.
+    let burst = dice.millis(0, 30_000);
+    for _ in 0..3 + dice.below(9) {
+        let end = u64::try_from(CHAOS.as_millis()).unwrap_or(0) - 1;
+        let at = if dice.one_in(2) {
+            burst + dice.millis(0, 3000)
+        } else {
+            dice.millis(0, end)
+        };
+        draw_event(
+            dice,
+            Moment::after_epoch(at.min(CHAOS)),
+            &mut apps,
+            &mut script,
+        );
+    }
+    number_versions(&mut script);
+    script
+}
+
+fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
+    let mut app = testing::definition(name, u32::try_from(dice.below(5)).unwrap_or(0));
+    app.ready = match dice.below(6) {
+        0 => Readiness::Notify,
+        1 => Readiness::Sdk,
+        2 => Readiness::Delay(dice.millis(0, 800)),
+        _ => Readiness::Auto,
+    };
+    app.start_timeout = dice.millis(1200, 3000);
+    app.min_healthy = [None, Some(Duration::ZERO), Some(Duration::from_millis(300))][pick(dice, 3)];
+    app.canary_healthy = [None, Some(Duration::from_millis(500))][pick(dice, 2)];
+    app.min_uptime = [
+        Duration::ZERO,
+        Duration::from_secs(1),
+        Duration::from_secs(5),
+    ][pick(dice, 3)];
+    app.max_draining = [None, Some(0), Some(1)][pick(dice, 3)];
+    app.max_restarts = [0, 3, 16][pick(dice, 3)];
+    app.stop_exit_codes = if dice.one_in(8) { vec![0] } else { Vec::new() };
+    let term = Rung {
+        signal: 15,
+        wait: Some(Duration::from_millis(800)),
+    };
+    app.kill_ladder = match dice.below(4) {
+        0 => Vec::new(),
+        1 => vec![
+            Rung {
+                signal: 2,
+                wait: Some(Duration::from_millis(300)),
+            },
+            term,
+        ],
+        _ => vec![
+            term,
+            Rung {
+                signal: 9,
+                wait: None,
+            },
+        ],
+    };
+    app
+}
+
+fn pick(dice: &mut Dice, of: u64) -> usize {
+    usize::try_from(dice.below(of)).unwrap_or(0)
+}
+
+fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &mut Script) {
+    let one = pick(dice, apps.len() as u64);
+    let name = apps[one].name.to_string();
+    let named = if dice.one_in(3) {
+        None
+    } else {
+        Some(name.clone())
+    };
+    let app = if dice.one_in(25) {
+        Some("nobody".to_owned())
+    } else {
+        named
+    };
+    match dice.below(20) {
+        0..7 => change(dice, at, &mut apps[one], script),
+        7 | 8 => script
+            .told
+            .push((at, vec![needed(app, draw_requester(dice))])),
+        9 | 10 => {
+            let now = dice.one_in(3);
+            script.commands.push((
+                at,
+                Command::Reload(AppReload {
+                    app,
+                    reason: None,
+                    now,
+                }),
+            ));
+        }
+        11 | 12 => script.commands.push((at, Command::Start(AppStart { app }))),
+        13 | 14 => script.commands.push((at, Command::Stop(AppStop { app }))),
+        15 | 16 => {
+            let n = u32::try_from(dice.below(6)).unwrap_or(0);
+            let to = match dice.below(4) {
+                0 => ScaleTo::More(n),
+                1 => ScaleTo::Fewer(n),
+                2 if dice.one_in(8) => ScaleTo::More(u32::MAX),
+                _ => ScaleTo::Exactly(n),
+            };
+            script
+                .commands
+                .push((at, Command::Scale(AppScale { app: name, to })));
+        }
+        17 if dice.one_in(4) => {
+            let force = dice.one_in(3);
+            script
+                .commands
+                .push((at, Command::Kill(MasterKill { force })));
+        }
+        _ => script.strikes.push((at, dice.below(u64::MAX))),
+    }
+}
+
+/// A new version: its definition, and word of it in one of several ways.
+fn change(dice: &mut Dice, at: Moment, app: &mut AppDefinition, script: &mut Script) {
+    if dice.one_in(8) {
+        app.instances = u32::try_from(dice.below(5)).unwrap_or(0);
+    }
+    let name = app.name.to_string();
+    script.told.push((
+        at,
+        vec![
+            Input::Define(app.clone()),
+            needed(Some(name), draw_requester(dice)),
+        ],
+    ));
+}
+
+fn needed(app: Option<String>, by: Requester) -> Input {
+    Input::RestartNeeded {
+        wish: WorkerRestartNeeded { app, reason: None },
+        by,
+    }
+}
+
+fn draw_requester(dice: &mut Dice) -> Requester {
+    match dice.below(3) {
+        0 => Requester::Client("cli".into()),
+        1 => Requester::File("/srv/app.py".into()),
+        _ => Requester::Signal("SIGHUP"),
+    }
+}
+
+/// Versions grow in the order of time, whatever the order in which changes were drawn.
+fn number_versions(script: &mut Script) {
+    script.told.sort_by_key(|(at, _)| *at);
+    let inputs = script.told.iter_mut().flat_map(|(_, inputs)| inputs);
+    for (version, input) in (1_u64..).zip(inputs) {
+        if let Input::Define(definition) = input {
+            definition.env.insert(VERSION.into(), version.to_string());
+        }
+    }
+}

@@ -28,5 +28,7 @@ pub use topic::{Topic, TopicError};
 
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::schema::assert_fits;
     pub use postcard_schema_ng;
+    pub use serde;
 }

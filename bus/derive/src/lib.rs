@@ -1,102 +1,59 @@
 //! Derives for `ostler-bus`: `Event`, `Request` and `Schema`.
+//!
+//! A schema that disagrees with the bytes makes garbage of every event. So the schema is made here, beside the check that
+//! only those serde attributes are used that leave the bytes alone or whose effect the schema repeats; and a topic that
+//! could never be published on does not compile.
+//!
+//! The derives work on `proc_macro2` tokens, so that they can be tested without a compiler; nothing here panics: what is
+//! wrong comes out as a compile error at the place that is wrong.
+
+mod case;
+mod event;
+mod request;
+mod schema;
+mod serde_attrs;
+mod topic;
+
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
-use quote::quote;
-use syn::{Data, DeriveInput, Fields, LitStr, Type, parse_macro_input};
+use syn::{DeriveInput, parse_macro_input};
 
-fn schema_impl(input: &DeriveInput) -> proc_macro2::TokenStream {
-    let name = &input.ident;
-    let text = name.to_string();
-    let ps = quote!(::ostler_bus::__private::postcard_schema_ng);
-    let fields = |fields: &Fields| match fields {
-        Fields::Named(f) => {
-            let f = f.named.iter().map(|f| {
-                let n = f
-                    .ident
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                let ty = &f.ty;
-                quote!(&#ps::schema::NamedField { name: #n, ty: <#ty as #ps::Schema>::SCHEMA })
-            });
-            quote!(#ps::schema::Data::Struct(&[#(#f),*]))
-        }
-        Fields::Unnamed(f) if f.unnamed.len() == 1 => {
-            let ty = &f.unnamed[0].ty;
-            quote!(#ps::schema::Data::Newtype(<#ty as #ps::Schema>::SCHEMA))
-        }
-        Fields::Unnamed(f) => {
-            let f = f.unnamed.iter().map(|f| {
-                let ty = &f.ty;
-                quote!(<#ty as #ps::Schema>::SCHEMA)
-            });
-            quote!(#ps::schema::Data::Tuple(&[#(#f),*]))
-        }
-        Fields::Unit => quote!(#ps::schema::Data::Unit),
-    };
-    let body = match &input.data {
-        Data::Struct(s) => {
-            let d = fields(&s.fields);
-            quote!(&#ps::schema::DataModelType::Struct { name: #text, data: #d })
-        }
-        Data::Enum(e) => {
-            let v = e.variants.iter().map(|v| {
-                let n = v.ident.to_string();
-                let d = fields(&v.fields);
-                quote!(&#ps::schema::Variant { name: #n, data: #d })
-            });
-            quote!(&#ps::schema::DataModelType::Enum { name: #text, variants: &[#(#v),*] })
-        }
-        Data::Union(_) => panic!("unions cannot be events"),
-    };
-    quote!(impl #ps::Schema for #name { const SCHEMA: &'static #ps::schema::DataModelType = #body; })
-}
-
-/// Derives the schema of a nested type.
-#[proc_macro_derive(Schema)]
-pub fn schema(input: TokenStream) -> TokenStream {
-    schema_impl(&parse_macro_input!(input as DeriveInput)).into()
-}
-
-/// Derives `Event` (and its schema).
-#[proc_macro_derive(Event, attributes(event))]
+/// Derives `Event`, and the schema with it: `#[event(topic = "orders.created")]`.
+///
+/// The type also derives `Serialize` and `Deserialize`. Its topic is 1 to 255 bytes of tokens of `[A-Za-z0-9_-]`, separated
+/// by dots. Don't derive `Schema` as well: it is included.
+///
+/// Where `ostler-bus` goes by another name, `#[bus(crate = path::to::bus)]` says so.
+#[proc_macro_derive(Event, attributes(event, bus, serde))]
 pub fn event(input: TokenStream) -> TokenStream {
-    let input = parse_macro_input!(input as DeriveInput);
-    let mut topic: Option<LitStr> = None;
-    for a in input.attrs.iter().filter(|a| a.path().is_ident("event")) {
-        a.parse_nested_meta(|m| {
-            topic = Some(m.value()?.parse()?);
-            Ok(())
-        })
-        .unwrap();
-    }
-    let name = &input.ident;
-    let schema = schema_impl(&input);
-    quote!(#schema impl ::ostler_bus::Event for #name { const TOPIC: &'static str = #topic; })
-        .into()
+    run(event::expand, &parse_macro_input!(input as DeriveInput))
 }
 
-/// Derives `Request` (and its schema, unless `Event` is derived too).
-#[proc_macro_derive(Request, attributes(request))]
+/// Derives `Request`, and the schema with it: `#[request(topic = "orders.price", reply = Price)]`.
+///
+/// As [`macro@Event`], and both may be derived for one type.
+#[proc_macro_derive(Request, attributes(request, bus, serde))]
 pub fn request(input: TokenStream) -> TokenStream {
-    let input = parse_macro_input!(input as DeriveInput);
-    let (mut topic, mut reply): (Option<LitStr>, Option<Type>) = (None, None);
-    for a in input.attrs.iter().filter(|a| a.path().is_ident("request")) {
-        a.parse_nested_meta(|m| {
-            if m.path.is_ident("topic") {
-                topic = Some(m.value()?.parse()?);
-            } else {
-                reply = Some(m.value()?.parse()?);
-            }
-            Ok(())
-        })
-        .unwrap();
-    }
-    let name = &input.ident;
-    let schema = if input.attrs.iter().any(|a| a.path().is_ident("event")) {
-        quote!()
-    } else {
-        schema_impl(&input)
-    };
-    quote!(#schema impl ::ostler_bus::Request for #name { const TOPIC: &'static str = #topic; type Reply = #reply; }).into()
+    run(request::expand, &parse_macro_input!(input as DeriveInput))
+}
+
+/// Derives the schema of a type that events contain.
+///
+/// Of serde's attributes it takes `rename`, `rename_all`, `rename_all_fields` and `transparent`, which the schema repeats,
+/// and `default`, `bound`, `borrow`, `crate` and `expecting`, which don't touch what is written. Others are refused, with
+/// the reason. A type that contains itself has no schema: one that could be followed to its end.
+#[proc_macro_derive(Schema, attributes(bus, serde))]
+pub fn schema(input: TokenStream) -> TokenStream {
+    run(schema::expand, &parse_macro_input!(input as DeriveInput))
+}
+
+fn run(
+    expand: fn(&DeriveInput) -> syn::Result<proc_macro2::TokenStream>,
+    input: &DeriveInput,
+) -> TokenStream {
+    expand(input)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }

@@ -65,7 +65,7 @@ impl Failure {
         self
     }
 
-    pub(super) fn into_error(self: Box<Self>) -> ConvertError {
+    pub(super) fn into_error(self) -> ConvertError {
         ConvertError {
             path: path(&self.trail),
             reason: shortened(self.reason),
@@ -100,7 +100,8 @@ fn is_plain(key: &str) -> bool {
 
 fn shortened(mut reason: String) -> String {
     if reason.len() > REASON {
-        reason.truncate(reason.floor_char_boundary(REASON));
+        let end = (0..=REASON).rfind(|&at| reason.is_char_boundary(at));
+        reason.truncate(end.unwrap_or(0));
         reason.push('…');
     }
     reason

@@ -14,16 +14,17 @@ use super::bytes::Varint;
 use super::error::{ConvertError, Failure, Segment};
 use super::json_object::{Object, Tuple};
 use super::json_shapes::{ByteArray, Choice, Entries, Maybe, Sequence, Text};
+use super::keys::key_text;
 use super::owned::TypeSchema;
 use super::text::{PHRASE, spell};
 use super::tree::{Kind, NodeId, Shape, Tree};
-use super::walk::key_text;
 
 /// Encodes JSON as the postcard bytes of a value of this type.
 ///
 /// As `serde` derives it: a missing `Option` is `None`, unknown fields are ignored, a field given twice is an error, a
-/// number must be in its type's range. Also an error: elements without a size, a number too large for an `f32`, and
-/// `null` for a number, though that is how a NaN is shown.
+/// number must be in its type's range. Also an error: elements without a size, a number too large for an `f32`, a missing
+/// field that the type's author gave a `#[serde(default)]` (a schema can't carry it), and `null` for a number, though that
+/// is how a NaN is shown.
 ///
 /// ```
 /// use ostler_bus::schema::{Budget, TypeSchema, from_json};
@@ -67,6 +68,8 @@ pub(super) struct Encoder<'s> {
     pub(super) scratch: Vec<u8>,
     /// Where an error occurred, innermost first.
     trail: Vec<Segment>,
+    /// The scalar type that a value didn't fit.
+    unfit: Option<NodeId>,
     over_budget: bool,
 }
 
@@ -81,15 +84,22 @@ impl<'s> Encoder<'s> {
             spans: Vec::new(),
             scratch: Vec::new(),
             trail: Vec::new(),
+            unfit: None,
             over_budget: false,
         }
     }
 
     fn into_error(self, error: &serde_json::Error) -> ConvertError {
+        let mut reason = error.to_string();
+        // The parser itself doesn't always say what it was asked for.
+        let expected = self.unfit.map(|id| self.spelled(id));
+        if let Some(expected) = expected.filter(|expected| !reason.contains(expected)) {
+            reason.push_str(&format!(" (expected {expected})"));
+        }
         let failure = if self.over_budget {
-            Failure::over_budget(error.to_string())
+            Failure::over_budget(reason)
         } else {
-            Failure::misfit(error.to_string())
+            Failure::misfit(reason)
         };
         self.trail
             .into_iter()
@@ -282,7 +292,13 @@ impl<'de> DeserializeSeed<'de> for Fit<'_, '_> {
             | Kind::F32
             | Kind::F64
             | Kind::Char
-            | Kind::Unit => self.scalar(json),
+            | Kind::Unit => {
+                let fitted = self.below(id).scalar(json);
+                if fitted.is_err() && !self.encoder.over_budget {
+                    self.encoder.unfit = Some(id);
+                }
+                fitted
+            }
         }
     }
 }

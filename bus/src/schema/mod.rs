@@ -22,12 +22,17 @@ mod from_json;
 mod json_object;
 mod json_shapes;
 mod key;
+mod keys;
 mod owned;
 mod scan;
+mod scan_input;
 mod text;
 mod to_json;
 mod tree;
 mod walk;
+
+#[cfg(test)]
+mod tests;
 
 pub use budget::Budget;
 pub use check::{SchemaError, SchemaLimits, assert_fits};

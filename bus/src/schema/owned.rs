@@ -33,6 +33,15 @@ impl TypeSchema {
     /// The schema of a type of this program. A type that exceeds the default limits does not compile.
     ///
     /// Computed once per type; asking again is a lookup.
+    ///
+    /// ```
+    /// # use ostler_bus::TypeSchema;
+    /// assert_eq!(TypeSchema::of::<[u8; 1000]>().to_string(), "[u8; 1000]");
+    /// ```
+    /// ```compile_fail,E0080
+    /// # use ostler_bus::TypeSchema;
+    /// let too_large = TypeSchema::of::<[u8; 2000]>();
+    /// ```
     #[must_use]
     pub fn of<T: SchemaTrait + 'static>() -> Self {
         const { assert_fits(T::SCHEMA) };

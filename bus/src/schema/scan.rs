@@ -4,8 +4,8 @@
 //! pleases; here what is still to be read stands on an explicit stack, which the depth limit bounds, and a count is
 //! believed only as far as bytes and the node limit go.
 
-use super::bytes::{Flaw, Reader};
 use super::check::{SchemaError, SchemaLimits};
+use super::scan_input::Input;
 use super::tree::{Block, Field, Kind, Name, Node, NodeId, Shape, Tree, Variant};
 
 /// What is still to be read; the last one pushed comes first.
@@ -33,32 +33,22 @@ enum Step {
 
 /// Reads all of `encoded` as one schema.
 pub(super) fn scan(encoded: &[u8], limits: &SchemaLimits) -> Result<Tree, SchemaError> {
-    if encoded.len() > limits.bytes {
-        return Err(SchemaError::TooLong {
-            limit: limits.bytes,
-        });
-    }
     let mut scanner = Scanner {
-        input: Reader::new(encoded),
-        limits,
-        spent: 0,
+        input: Input::new(encoded, limits)?,
         stack: vec![Step::Types { left: 1, depth: 1 }],
         tree: Tree::default(),
     };
     while let Some(step) = scanner.stack.pop() {
         scanner.step(step)?;
     }
-    if scanner.input.left() > 0 {
-        return Err(scanner.malformed("bytes follow the schema"));
+    if !scanner.input.at_end() {
+        return Err(scanner.input.malformed("bytes follow the schema"));
     }
     Ok(scanner.tree)
 }
 
 struct Scanner<'a> {
-    input: Reader<'a>,
-    limits: &'a SchemaLimits,
-    /// Types and variants read or announced so far.
-    spent: usize,
+    input: Input<'a>,
     stack: Vec<Step>,
     tree: Tree,
 }
@@ -75,7 +65,7 @@ impl Scanner<'_> {
                 self.read_type(depth)
             }
             Step::Limit { node } => {
-                let limit = self.length_limit()?;
+                let limit = self.input.length_limit()?;
                 match &mut self.tree.nodes[node as usize].kind {
                     Kind::Seq { max } | Kind::Map { max } => *max = limit,
                     _ => {}
@@ -92,67 +82,39 @@ impl Scanner<'_> {
     }
 
     fn read_type(&mut self, depth: usize) -> Result<(), SchemaError> {
-        if depth > self.limits.depth {
-            return Err(SchemaError::TooDeep {
-                limit: self.limits.depth,
-            });
-        }
-        self.spend(1)?;
+        self.input.check_depth(depth)?;
+        self.input.spend(1)?;
         let start = self.input.position();
         let node = self.next_node();
-        let below = depth + 1;
-        let one = Step::Types {
-            left: 1,
-            depth: below,
+        let types = |left| Step::Types {
+            left,
+            depth: depth + 1,
         };
-        // The encoding's own numbering of the kinds of type.
-        let kind = match self.varint()? {
-            0 => Kind::Bool,
-            1 => Kind::I8,
-            2 => Kind::U8,
-            3 => Kind::I16,
-            4 => Kind::I32,
-            5 => Kind::I64,
-            6 => Kind::I128,
-            7 => Kind::U16,
-            8 => Kind::U32,
-            9 => Kind::U64,
-            10 => Kind::U128,
-            11 => Kind::Usize,
-            12 => Kind::Isize,
-            13 => Kind::F32,
-            14 => Kind::F64,
-            15 => Kind::Char,
+        let tag = self.input.varint()?;
+        let kind = match tag {
             16 => Kind::String {
-                max: self.length_limit()?,
+                max: self.input.length_limit()?,
             },
             17 => Kind::Bytes {
-                max: self.length_limit()?,
+                max: self.input.length_limit()?,
             },
-            18 => return self.open(start, Kind::Option, [one]),
-            19 => Kind::Unit,
+            18 => return self.open(start, Kind::Option, [types(1)]),
             20 => {
-                return self.open(start, Kind::Seq { max: None }, [Step::Limit { node }, one]);
+                let steps = [Step::Limit { node }, types(1)];
+                return self.open(start, Kind::Seq { max: None }, steps);
             }
             21 => {
-                let len = self.count()?;
-                let types = Step::Types {
-                    left: len,
-                    depth: below,
-                };
-                return self.open(start, Kind::Tuple { len }, [types]);
+                let len = self.input.count()?;
+                return self.open(start, Kind::Tuple { len }, [types(len)]);
             }
             22 => {
-                let two = Step::Types {
-                    left: 2,
-                    depth: below,
-                };
-                return self.open(start, Kind::Map { max: None }, [Step::Limit { node }, two]);
+                let steps = [Step::Limit { node }, types(2)];
+                return self.open(start, Kind::Map { max: None }, steps);
             }
-            23 => return self.read_struct(start, below),
-            24 => return self.read_enum(start, below),
+            23 => return self.read_struct(start, depth + 1),
+            24 => return self.read_enum(start, depth + 1),
             25 => return Err(SchemaError::SchemaOfSchemas),
-            _ => return Err(self.malformed("there is no such kind of type")),
+            _ => leaf(tag).ok_or_else(|| self.input.malformed("there is no such kind of type"))?,
         };
         self.open(start, kind, [])
     }
@@ -165,8 +127,8 @@ impl Scanner<'_> {
 
     fn read_enum(&mut self, start: usize, depth: usize) -> Result<(), SchemaError> {
         let name = self.name()?;
-        let len = self.count()?;
-        self.spend(len as usize)?;
+        let len = self.input.count()?;
+        self.input.spend(len as usize)?;
         let block = Block {
             first: self.tree.variants.len() as u32,
             len,
@@ -194,16 +156,16 @@ impl Scanner<'_> {
 
     /// What a struct or variant holds, its first type being `first`, and what is to be read for it.
     fn shape(&mut self, first: NodeId, depth: usize) -> Result<(Shape, Option<Step>), SchemaError> {
-        Ok(match self.varint()? {
+        Ok(match self.input.varint()? {
             0 => (Shape::Unit, None),
             1 => (Shape::Newtype(first), Some(Step::Types { left: 1, depth })),
             2 => {
-                let len = self.count()?;
+                let len = self.input.count()?;
                 let types = Step::Types { left: len, depth };
                 (Shape::Tuple { first, len }, Some(types))
             }
             3 => {
-                let len = self.count()?;
+                let len = self.input.count()?;
                 let block = Block {
                     first: self.tree.fields.len() as u32,
                     len,
@@ -218,7 +180,7 @@ impl Scanner<'_> {
                 };
                 (Shape::Struct(block), Some(fields))
             }
-            _ => return Err(self.malformed("there is no such kind of struct")),
+            _ => return Err(self.input.malformed("there is no such kind of struct")),
         })
     }
 
@@ -284,13 +246,8 @@ impl Scanner<'_> {
         let zero_sized = match self.tree.kind(id) {
             Kind::Unit => true,
             Kind::Tuple { .. } => self.all_zero_sized(id + 1, end),
-            // All that a struct's descendants include is its own: an enum below it has a size, its variants don't count.
-            Kind::Struct { shape, .. } => match shape {
-                Shape::Unit => true,
-                Shape::Newtype(_) | Shape::Tuple { .. } | Shape::Struct(_) => {
-                    self.all_zero_sized(id + 1, end)
-                }
-            },
+            // A unit struct has no children at all.
+            Kind::Struct { .. } => self.all_zero_sized(id + 1, end),
             _ => false,
         };
         let encoded_end = self.input.position() as u32;
@@ -317,70 +274,38 @@ impl Scanner<'_> {
     }
 
     fn name(&mut self) -> Result<u32, SchemaError> {
-        let len = self.varint()?;
-        let bytes = self.input.take(len).map_err(|flaw| self.flawed(flaw))?;
-        let text = std::str::from_utf8(bytes).map_err(|_| self.flawed(Flaw::Utf8))?;
-        let quoted = serde_json::to_string(text).map_err(|_| self.flawed(Flaw::Utf8))?;
+        let text = self.input.text()?;
+        // Writing text as JSON can't fail; were it ever to, the schema is what is refused.
+        let quoted = serde_json::to_string(text)
+            .map_err(|_| self.input.malformed("a name that can't be written"))?;
         self.tree.names.push(Name {
             text: text.into(),
             quoted: quoted.into(),
         });
         Ok((self.tree.names.len() - 1) as u32)
     }
+}
 
-    /// How many types, fields or variants follow. Each takes a byte at least and is itself a node.
-    fn count(&mut self) -> Result<u32, SchemaError> {
-        let count = self.varint()?;
-        if count > self.input.left() as u64 {
-            return Err(self.flawed(Flaw::Ended));
-        }
-        if count > (self.limits.nodes - self.spent) as u64 {
-            return Err(self.too_many());
-        }
-        u32::try_from(count).map_err(|_| self.too_many())
-    }
-
-    fn length_limit(&mut self) -> Result<Option<u64>, SchemaError> {
-        if self.input.some().map_err(|flaw| self.flawed(flaw))? {
-            self.varint().map(Some)
-        } else {
-            Ok(None)
-        }
-    }
-
-    /// A varint in its shortest form: a schema has one encoding, so that equal types have equal bytes.
-    fn varint(&mut self) -> Result<u64, SchemaError> {
-        let start = self.input.position();
-        let value = self.input.varint(64).map_err(|flaw| self.flawed(flaw))?;
-        let shortest = 1 + value.checked_ilog2().unwrap_or(0) as usize / 7;
-        if self.input.position() - start != shortest {
-            return Err(self.malformed("a number is not in its shortest form"));
-        }
-        Ok(value)
-    }
-
-    fn spend(&mut self, nodes: usize) -> Result<(), SchemaError> {
-        self.spent += nodes;
-        if self.spent > self.limits.nodes {
-            return Err(self.too_many());
-        }
-        Ok(())
-    }
-
-    const fn too_many(&self) -> SchemaError {
-        SchemaError::TooManyNodes {
-            limit: self.limits.nodes,
-        }
-    }
-
-    const fn flawed(&self, flaw: Flaw) -> SchemaError {
-        self.malformed(flaw.text())
-    }
-
-    const fn malformed(&self, what: &'static str) -> SchemaError {
-        SchemaError::Malformed {
-            at: self.input.position(),
-            what,
-        }
-    }
+/// The kinds of type that nothing follows, by the encoding's own numbering.
+const fn leaf(tag: u64) -> Option<Kind> {
+    Some(match tag {
+        0 => Kind::Bool,
+        1 => Kind::I8,
+        2 => Kind::U8,
+        3 => Kind::I16,
+        4 => Kind::I32,
+        5 => Kind::I64,
+        6 => Kind::I128,
+        7 => Kind::U16,
+        8 => Kind::U32,
+        9 => Kind::U64,
+        10 => Kind::U128,
+        11 => Kind::Usize,
+        12 => Kind::Isize,
+        13 => Kind::F32,
+        14 => Kind::F64,
+        15 => Kind::Char,
+        19 => Kind::Unit,
+        _ => return None,
+    })
 }

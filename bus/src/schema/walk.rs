@@ -9,7 +9,6 @@ use super::bytes::{Flaw, Reader};
 use super::error::{Failure, Segment};
 use super::owned::TypeSchema;
 use super::text::{PHRASE, spell};
-use super::to_json::JsonSink;
 use super::tree::{Block, Kind, NodeId, Shape, Tree};
 
 /// The output a walk may write is used up.
@@ -31,10 +30,10 @@ pub(super) type Walked<T = ()> = Result<T, Box<Failure>>;
 
 /// One walk: its input, its output, and what it may still spend.
 pub(super) struct Walk<'a, S> {
-    schema: &'a TypeSchema,
-    tree: &'a Tree,
-    input: Reader<'a>,
-    sink: S,
+    pub(super) schema: &'a TypeSchema,
+    pub(super) tree: &'a Tree,
+    pub(super) input: Reader<'a>,
+    pub(super) sink: S,
     budget: &'a Budget,
     nodes_left: usize,
 }
@@ -102,7 +101,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         }
     }
 
-    fn scalar(&mut self, id: NodeId) -> Walked {
+    pub(super) fn scalar(&mut self, id: NodeId) -> Walked {
         let input = &mut self.input;
         let sink = &mut self.sink;
         let written = match self.tree.kind(id) {
@@ -211,67 +210,6 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.raw("}")
     }
 
-    /// A map key as JSON has it: text, or a number or truth value in quotes.
-    fn key(&mut self, id: NodeId, depth: usize) -> Walked {
-        self.charge(depth)?;
-        match self.tree.kind(id) {
-            Kind::String { .. } | Kind::Char => self.scalar(id),
-            Kind::F32 | Kind::F64 => self.float_key(id),
-            Kind::Bool
-            | Kind::I8
-            | Kind::U8
-            | Kind::I16
-            | Kind::I32
-            | Kind::I64
-            | Kind::I128
-            | Kind::U16
-            | Kind::U32
-            | Kind::U64
-            | Kind::U128
-            | Kind::Usize
-            | Kind::Isize => self.quoted_scalar(id),
-            Kind::Struct {
-                shape: Shape::Newtype(inner),
-                ..
-            } => self.key(inner, depth + 1),
-            Kind::Option if self.input.some().map_err(|flaw| self.flawed(id, flaw))? => {
-                self.key(id + 1, depth + 1)
-            }
-            Kind::Enum { variants, .. } => match self.pick(id, variants)? {
-                (name, Shape::Unit) => self.raw(&self.tree.name(name).quoted),
-                _ => Err(self.no_key(id)),
-            },
-            Kind::Option
-            | Kind::Bytes { .. }
-            | Kind::Unit
-            | Kind::Seq { .. }
-            | Kind::Tuple { .. }
-            | Kind::Map { .. }
-            | Kind::Struct { .. } => Err(self.no_key(id)),
-        }
-    }
-
-    fn quoted_scalar(&mut self, id: NodeId) -> Walked {
-        self.raw("\"")?;
-        self.scalar(id)?;
-        self.raw("\"")
-    }
-
-    fn float_key(&mut self, id: NodeId) -> Walked {
-        let mut ahead = self.input;
-        let finite = match self.tree.kind(id) {
-            Kind::F32 => ahead.f32().map(f32::is_finite),
-            _ => ahead.f64().map(f64::is_finite),
-        };
-        if finite.map_err(|flaw| self.flawed(id, flaw))? {
-            self.quoted_scalar(id)
-        } else {
-            Err(Failure::misfit(
-                "a number that is not finite can't be a JSON key",
-            ))
-        }
-    }
-
     fn variant(&mut self, id: NodeId, variants: Block, depth: usize) -> Walked {
         let (name, shape) = self.pick(id, variants)?;
         let name = self.tree.name(name);
@@ -287,7 +225,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     /// Reads which variant it is: its name and what it holds.
-    fn pick(&mut self, id: NodeId, variants: Block) -> Walked<(u32, Shape)> {
+    pub(super) fn pick(&mut self, id: NodeId, variants: Block) -> Walked<(u32, Shape)> {
         let index = self
             .input
             .varint(32)
@@ -357,7 +295,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         }
     }
 
-    fn charge(&mut self, depth: usize) -> Walked {
+    pub(super) fn charge(&mut self, depth: usize) -> Walked {
         if depth > self.budget.depth {
             return Err(Failure::over_budget(format!(
                 "nested more than {} levels",
@@ -380,7 +318,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         }
     }
 
-    fn raw(&mut self, text: &str) -> Walked {
+    pub(super) fn raw(&mut self, text: &str) -> Walked {
         self.sink.raw(text).map_err(|full| self.full(full))
     }
 
@@ -388,7 +326,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         Failure::over_budget(format!("more than {} bytes", self.budget.output))
     }
 
-    fn flawed(&self, id: NodeId, flaw: Flaw) -> Box<Failure> {
+    pub(super) fn flawed(&self, id: NodeId, flaw: Flaw) -> Box<Failure> {
         Failure::misfit(format!(
             "expected {}, but {}",
             self.spelled(id),
@@ -396,28 +334,8 @@ impl<'a, S: Sink> Walk<'a, S> {
         ))
     }
 
-    fn no_key(&self, id: NodeId) -> Box<Failure> {
-        Failure::misfit(format!("a JSON key must be text, not {}", self.spelled(id)))
-    }
-
-    fn spelled(&self, id: NodeId) -> String {
+    pub(super) fn spelled(&self, id: NodeId) -> String {
         let spelled = spell(self.tree, self.schema.encoded(), id, PHRASE);
         format!("`{spelled}`")
     }
-
-    /// The key read at `input`, for a path; its position where it can't be text.
-    fn key_segment(&self, id: NodeId, input: Reader<'a>, at: usize) -> Segment {
-        key_text(self.schema, id, input.rest()).map_or(Segment::Index(at), Segment::Key)
-    }
-}
-
-/// The map key at the start of `bytes`, for a path. `None` if it can't be text, or is long.
-pub(super) fn key_text(schema: &TypeSchema, id: NodeId, bytes: &[u8]) -> Option<String> {
-    let budget = Budget {
-        output: 256,
-        ..Budget::default()
-    };
-    let mut walk = Walk::new(schema, bytes, JsonSink::new(budget.output), &budget);
-    walk.key(id, 1).ok()?;
-    serde_json::from_slice(&walk.sink.into_bytes()).ok()
 }

@@ -1,0 +1,127 @@
+//! `misbehave`: workers that don't know Ostler, each with one habit that a supervisor has to live with.
+//!
+//! Plain `std` (and thin wrappers over system calls), so that it starts in a millisecond and nothing it does is a
+//! framework's doing. Whatever happens to its supervisor, it ends by itself: after ten minutes at most.
+
+mod http;
+mod life;
+mod notify;
+mod print_env;
+mod spoil;
+
+use std::{process::ExitCode, time::Duration};
+
+const HELP: &str = "\
+usage: misbehave HABIT
+  trivial                    print `ready`, sleep until TERM or INT, exit 0
+  http VERSION_FILE          serve HTTP on the first inherited socket until TERM; finish what is under way
+  exit CODE [MS]             exit with CODE, after MS milliseconds
+  crash-after MS             panic after MS milliseconds
+  abort [MS]                 abort (SIGABRT), after MS milliseconds
+  readers                    print two lines on stderr, exit 3
+  never-ready                send STATUS= to NOTIFY_SOCKET, never READY=1
+  notify MS [HABIT]          send READY=1 to NOTIFY_SOCKET after MS milliseconds, then do HABIT (default: trivial)
+  say TEXT…                  send one datagram of TEXT lines to NOTIFY_SOCKET and exit
+  hang-in-start              print `starting`, then nothing
+  ignore-term                print `ready`, never act on TERM, INT, HUP, QUIT
+  spam lines COUNT [BYTES]   print COUNT numbered lines of BYTES (default 80), `done` on stderr, then as trivial
+  spam bytes COUNT           print COUNT bytes without a line end, `done` on stderr, then as trivial
+  fork-and-leave [own-group] leave a grandchild that holds stdout and stderr for 30 s, print its pid, exit 0
+  close-pipes                close stdout and stderr, then as trivial
+  print-env [FILE]           write environment, descriptors, ids and signal state as JSON, then as trivial";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match habit(&args) {
+        Ok(code) => code,
+        Err(why) => {
+            eprintln!("misbehave: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does what the arguments say, to its end.
+fn habit(args: &[&str]) -> Result<ExitCode, String> {
+    match *args {
+        ["trivial"] => trivial(),
+        ["http", file] => http::serve(file),
+        ["exit", code] => Ok(ExitCode::from(number::<u8>(code)?)),
+        ["exit", code, ms] => {
+            life::pause(millis(ms)?);
+            Ok(ExitCode::from(number::<u8>(code)?))
+        }
+        ["crash-after", ms] => {
+            life::pause(millis(ms)?);
+            panic!("crashing after {ms} ms, as asked");
+        }
+        ["abort"] => std::process::abort(),
+        ["abort", ms] => {
+            life::pause(millis(ms)?);
+            std::process::abort()
+        }
+        ["readers"] => {
+            eprintln!("can't open the book");
+            eprintln!("giving up");
+            Ok(ExitCode::from(3))
+        }
+        ["never-ready"] => {
+            notify::send("STATUS=loading for ever")?;
+            trivial()
+        }
+        ["notify", ms, ref rest @ ..] => {
+            life::pause(millis(ms)?);
+            notify::send("READY=1")?;
+            habit(if rest.is_empty() { &["trivial"] } else { rest })
+        }
+        ["say", ref lines @ ..] => notify::send(&lines.join("\n")).map(|()| ExitCode::SUCCESS),
+        ["hang-in-start"] => {
+            println!("starting");
+            life::pause(life::LONGEST);
+            Ok(ExitCode::FAILURE)
+        }
+        ["ignore-term"] => {
+            life::ignore_signals();
+            println!("ready");
+            life::pause(life::LONGEST);
+            Ok(ExitCode::FAILURE)
+        }
+        ["spam", "lines", count] => spoil::spam_lines(number(count)?, 80).and_then(|()| trivial()),
+        ["spam", "lines", count, bytes] => {
+            spoil::spam_lines(number(count)?, number(bytes)?)?;
+            trivial()
+        }
+        ["spam", "bytes", count] => spoil::spam_bytes(number(count)?).and_then(|()| trivial()),
+        ["fork-and-leave"] => spoil::leave_grandchild(spoil::Group::Same),
+        ["fork-and-leave", "own-group"] => spoil::leave_grandchild(spoil::Group::Own),
+        [spoil::GRANDCHILD] => {
+            life::pause(Duration::from_secs(30));
+            Ok(ExitCode::SUCCESS)
+        }
+        ["close-pipes"] => spoil::close_pipes().and_then(|()| trivial()),
+        ["print-env"] => print_env::print(None).and_then(|()| trivial()),
+        ["print-env", file] => print_env::print(Some(file)).and_then(|()| trivial()),
+        ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err(format!("no such habit: {args:?}\n{HELP}")),
+    }
+}
+
+fn trivial() -> Result<ExitCode, String> {
+    let asked = life::signals();
+    println!("ready");
+    life::until_asked(&asked);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is not a number that fits"))
+}
+
+fn millis(text: &str) -> Result<Duration, String> {
+    number(text).map(Duration::from_millis)
+}

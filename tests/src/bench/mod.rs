@@ -1,1 +1,11 @@
-//! x
+//! Benchmarks that compare: contenders take turns in one run, and what counts is the ratio of their medians.
+//!
+//! Absolute figures belong to the machine and the minute; two contenders measured in turns under the same conditions
+//! can be compared anywhere. [`Contest`] runs the rounds, [`Results`] has the medians, ratios and the table;
+//! [`relay`] is the ceiling for the hub, [`serial`] the peer for starting workers.
+
+mod contest;
+pub mod relay;
+pub mod serial;
+
+pub use contest::{Contender, Contest, Results, Samples};

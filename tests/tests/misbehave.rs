@@ -1,6 +1,6 @@
 //! The misbehaving workers do what they say: else tests against them prove nothing. This tries the harness too.
 
-use std::{os::fd::AsRawFd, path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 
 use ostler_tests::{
     harness::{Cli, Exit, PATIENCE, PrivateDir, Process, deadline, eventually},
@@ -186,16 +186,13 @@ async fn what_a_worker_was_given_is_shown() {
     assert_eq!(given["SigBlk"], "0000000000000000");
 }
 
-/// Starts `misbehave http` with `listener` as descriptor 3, as a supervisor would; the shell is replaced by it.
 fn http(listener: &std::net::TcpListener, version: &Path) -> Process {
-    let (own, version) = (env!("CARGO_BIN_EXE_misbehave"), version.display());
-    // A copy without close-on-exec; the shell moves it to 3.
-    let copy = rustix::io::dup(listener).unwrap();
-    let script = format!(
-        "exec 3<&{}; LISTEN_FDS=1 LISTEN_PID=$$ exec '{own}' http '{version}'",
-        copy.as_raw_fd(),
-    );
-    Process::spawn(Command::new("bash").args(["-c", &script]))
+    let words = [
+        env!("CARGO_BIN_EXE_misbehave").as_ref(),
+        "http".as_ref(),
+        version.as_os_str(),
+    ];
+    Process::spawn_listening(listener, &[], words)
 }
 
 #[tokio::test]

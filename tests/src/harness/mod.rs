@@ -4,6 +4,7 @@
 //! - [`deadline`] and [`eventually`]: no wait without an end.
 //! - [`Process`]: a child with its process group; its output as lines; killed and reaped on drop.
 //! - [`Cli`]: one command of a program, with what it must print and how it must exit.
+//! - [`Fixture`]: a program that knows nothing of Ostler, with a version to change.
 //! - [`Master`]: a running `ostler`, its commands and its events.
 //!
 //! `env!("CARGO_BIN_EXE_…")` exists in integration tests and benchmarks only, hence programs are given by path. What is
@@ -12,6 +13,7 @@
 
 mod cli;
 mod dir;
+mod fixture;
 mod lines;
 mod marked;
 mod master;
@@ -21,6 +23,7 @@ mod wait;
 
 pub use cli::{Cli, Output};
 pub use dir::PrivateDir;
+pub use fixture::{Fixture, Program};
 pub use lines::{LinePattern, Lines};
 pub use marked::Mark;
 pub use master::{Master, MasterBuilder};

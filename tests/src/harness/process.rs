@@ -1,8 +1,10 @@
 //! A child that can't outlive its test.
 
 use std::{
+    ffi::OsStr,
+    net::TcpListener,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::process::CommandExt,
     },
     process::{Child, Command, Stdio},
@@ -74,6 +76,35 @@ impl Process {
             stdout,
             stderr,
         }
+    }
+
+    /// Starts a program as a supervisor without any Ostler would: `listener` as descriptor 3, announced by `LISTEN_FDS`
+    /// and `LISTEN_PID`, with some variables more. For baselines, and to try fixtures alone.
+    ///
+    /// # Panics
+    /// If it can't be started.
+    #[must_use]
+    pub fn spawn_listening(
+        listener: &TcpListener,
+        env: &[(&str, &OsStr)],
+        words: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Self {
+        // A copy without close-on-exec. The shell moves it to 3 and is replaced by the program, so its pid is right.
+        let copy = rustix::io::dup(listener).expect("a descriptor");
+        let number = copy.as_raw_fd();
+        let close = if number == 3 {
+            String::new()
+        } else {
+            format!("exec {number}<&-; ")
+        };
+        let script =
+            format!("exec 3<&{number}; {close}export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"");
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", &script, "inherit"])
+            .args(words)
+            .envs(env.iter().copied());
+        Self::spawn(&mut command)
     }
 
     /// Its process id.

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Installs what the interoperability tests need besides Rust: Node (from the system), and gunicorn in a virtual
+# environment under target/interop. What is there already is left alone, and then nothing is asked of the network.
+set -euo pipefail
+
+GUNICORN=27.0.1
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+root=${CARGO_TARGET_DIR:-$top/target}/interop
+venv=$root/venv
+
+system() {
+    local sudo=
+    if [ "$(id -u)" -ne 0 ]; then sudo=sudo; fi
+    echo "installing $*" >&2
+    $sudo apt-get update -qq >&2
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >&2
+}
+
+has_gunicorn() {
+    [ -x "$venv/bin/gunicorn" ] && "$venv/bin/gunicorn" --version 2>/dev/null | grep -qF "(version $GUNICORN)"
+}
+
+if ! command -v node >/dev/null; then
+    system nodejs
+fi
+
+if ! has_gunicorn; then
+    mkdir -p "$root"
+    # A virtual environment that was begun and not finished, or whose Python is gone, is made again.
+    rm -rf "$venv"
+    if ! python3 -m venv "$venv" >&2; then
+        rm -rf "$venv"
+        system python3 python3-venv
+        python3 -m venv "$venv" >&2
+    fi
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "gunicorn==$GUNICORN" >&2
+    has_gunicorn
+fi
+
+echo "gunicorn $GUNICORN: $venv/bin/gunicorn"
+echo "node $(node --version): $(command -v node)"

@@ -63,7 +63,7 @@ fn reset(stream: TcpStream) {
 }
 
 async fn done(plan: Plan) -> Tally {
-    let handle = Load::start(plan.timeout(Duration::from_millis(500))).unwrap();
+    let handle = Load::start(plan).unwrap();
     tokio::time::timeout(Duration::from_secs(20), handle.finish())
         .await
         .expect("the run ends by itself")
@@ -99,7 +99,7 @@ async fn chunked_and_close_delimited_bodies_are_answers() {
     let server = server(|mut stream, number| async move {
         request(&mut stream).await;
         let answer: &[u8] = match number % 2 {
-            0 => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+            0 => b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
             _ => b"HTTP/1.0 200 OK\r\n\r\nhello",
         };
         stream.write_all(answer).await.unwrap();
@@ -178,7 +178,13 @@ async fn silence_and_half_an_answer_time_out() {
         request(&mut stream).await; // The client ends the connection when its time is out.
     })
     .await;
-    let tally = done(Plan::to(server.address).connections(6).requests(6)).await;
+    let tally = done(
+        Plan::to(server.address)
+            .connections(6)
+            .requests(6)
+            .timeout(Duration::from_millis(500)),
+    )
+    .await;
     assert_eq!(counts(&tally), [0, 0, 0, 6, 0], "{tally}");
     assert!(tally.elapsed >= Duration::from_millis(500));
 }
@@ -190,7 +196,7 @@ async fn a_late_answer_is_not_taken_for_the_next_one() {
         while request(&mut stream).await {
             told += 1;
             if number == 0 && told == 1 {
-                tokio::time::sleep(Duration::from_millis(700)).await;
+                tokio::time::sleep(Duration::from_millis(1500)).await;
             }
             if stream.write_all(OK).await.is_err() {
                 return;
@@ -199,7 +205,7 @@ async fn a_late_answer_is_not_taken_for_the_next_one() {
     })
     .await;
     let plan = Plan::to(server.address).connections(1).keep_alive();
-    let tally = done(plan.requests(5)).await;
+    let tally = done(plan.requests(5).timeout(Duration::from_secs(1))).await;
     assert_eq!(counts(&tally), [4, 0, 0, 1, 0], "{tally}");
     assert_eq!(
         tally.connections, 2,

@@ -23,3 +23,18 @@ pub mod process;
 pub mod shell;
 pub mod sockets;
 pub mod sys;
+
+use std::process::ExitCode;
+
+/// The program `ostler`, from its arguments to its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Before anything else, so that starting a worker costs no more than it must.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == process::SHIM_COMMAND)
+    {
+        process::exec_shim_main();
+    }
+    cli::main()
+}

@@ -26,7 +26,7 @@ use crate::{
     home::{Home, MasterName},
     lock::MasterLock,
     log,
-    process::{LogWriter, Spawner},
+    process::{LineQueue, LogWriter, Spawner},
     shell::{MasterSignal, Reread, Shell, ShellHandle, Workshop},
     sockets::Sockets,
     sys::{self, Signals},
@@ -92,7 +92,7 @@ where
         hub: hub.clone(),
         home: lock.home().clone(),
         sockets,
-        log: lines,
+        log: lines.clone(),
         environment,
         open_files: open_files.and_then(|files| files.before),
     };
@@ -108,7 +108,7 @@ where
     let code = shell.run().await;
     hub.shutdown().await;
     tracing::info!("master {} ended", options.name);
-    finish(writer).await;
+    finish(&lines, writer).await;
     drop(lock);
     Ok(code)
 }
@@ -311,8 +311,9 @@ fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
     }
 }
 
-async fn finish(writer: LogWriter) {
+async fn finish(lines: &LineQueue, writer: LogWriter) {
     // What can't be written by then is stuck behind a stopped terminal.
+    let _late = tokio::time::timeout(LAST_LINES, lines.end()).await;
     writer.finish(LAST_LINES).await;
 }
 

@@ -6,7 +6,28 @@ pub mod args;
 pub mod error;
 mod examples;
 pub mod render;
+mod run;
 pub mod select;
 pub mod style;
 mod table;
 mod values;
+
+use std::process::ExitCode;
+
+use self::args::{Cli, Verb};
+
+/// The command line, from its words to the exit code.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let done = match cli.verb {
+        Verb::Run(args) => run::run(&args, cli.master),
+        other => panic!("{other:?} is being wired"),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => error.report(),
+    }
+}

@@ -57,6 +57,8 @@ pub enum LogItem {
     },
     /// A line of the master's own, rendered already, with its newline.
     Own(Vec<u8>),
+    /// Nothing follows.
+    End,
 }
 
 impl LogItem {
@@ -65,6 +67,7 @@ impl LogItem {
             Self::Line(line) => line.text.len() + LINE_OVERHEAD,
             Self::Lost { .. } => LINE_OVERHEAD,
             Self::Own(line) => line.len() + LINE_OVERHEAD,
+            Self::End => LINE_OVERHEAD,
         }
     }
 }
@@ -123,9 +126,14 @@ impl LineQueue {
 
     /// Puts in a line of the master's own. Without room it is dropped and counted, like any other.
     pub fn own_line(&self, line: Vec<u8>) {
-        if !self.offer(LogItem::Own(line)) {
+        if !self.offer(vec![LogItem::Own(line)]) {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Ends the log, behind everything that waits in it.
+    pub async fn end(&self) {
+        self.send(LogItem::End).await;
     }
 
     fn wanted(&self) -> bool {

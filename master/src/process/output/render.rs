@@ -23,6 +23,7 @@ pub fn render_human(item: &LogItem, out: &mut Vec<u8>) {
             }
         }
         LogItem::Own(line) => return out.extend_from_slice(line),
+        LogItem::End => return,
         LogItem::Lost { worker, count } => {
             prefix(worker, '!', &mut text);
             // Writing to a string can't fail.
@@ -59,6 +60,7 @@ pub fn escape(text: &str, out: &mut String) {
 pub fn render_json(item: &LogItem, out: &mut Vec<u8>) {
     let record = match item {
         LogItem::Own(line) => return out.extend_from_slice(line),
+        LogItem::End => return,
         LogItem::Line(line) => Record::of(&line.worker).with(line),
         LogItem::Lost { worker, count } => Record {
             lost: Some(*count),

@@ -38,12 +38,13 @@ pub fn write_log(
     let work = move || {
         let mut out = Batch::new(out);
         let mut err = Batch::new(err);
-        while let Some(first) = queue.blocking_recv() {
+        'log: while let Some(first) = queue.blocking_recv() {
             let mut next = Some(first);
             while let Some(item) = next {
                 let batch = match &item {
                     LogItem::Line(line) if line.stream == Stream::Stdout => &mut out.bytes,
                     LogItem::Line(_) | LogItem::Lost { .. } | LogItem::Own(_) => &mut err.bytes,
+                    LogItem::End => break 'log,
                 };
                 render(&item, batch);
                 let full = out.bytes.len() + err.bytes.len() >= BATCH_BYTES;
@@ -52,6 +53,8 @@ pub fn write_log(
             out.flush();
             err.flush();
         }
+        out.flush();
+        err.flush();
         // Nobody may be waiting.
         let _ = say_done.send(());
     };
@@ -60,7 +63,7 @@ pub fn write_log(
 }
 
 impl LogWriter {
-    /// Waits until all is written, which takes until every [`super::LineQueue`] is dropped. False if that took longer
+    /// Waits until all is written, which takes until every [`super::LineQueue`] is dropped, or one is ended. False if that took longer
     /// than `at_most`: the destination is stuck, and the rest is lost.
     pub async fn finish(self, at_most: Duration) -> bool {
         matches!(tokio::time::timeout(at_most, self.done).await, Ok(Ok(())))

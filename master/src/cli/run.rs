@@ -1,0 +1,83 @@
+//! `ostler run`: a master in the foreground.
+
+use std::{path::Path, process::ExitCode};
+
+use super::{
+    args::{LogFormat, RunArgs, RunWhat},
+    error::{CliError, Exit},
+};
+use crate::{
+    config::{app::AppDefinition, file, flags, program},
+    home::MasterName,
+    log,
+    master::{self, MasterOptions},
+    sys,
+};
+
+/// Runs until told to stop.
+pub(super) fn run(args: &RunArgs, name: Option<MasterName>) -> Result<ExitCode, CliError> {
+    let options = options(args, name)?;
+    for app in &options.apps {
+        check_command(app)?;
+    }
+    master::run(options, |_bus| async {}).map(ExitCode::from)
+}
+
+fn options(args: &RunArgs, name: Option<MasterName>) -> Result<MasterOptions, CliError> {
+    let cores = sys::available_cores();
+    let log = match args.log_format {
+        LogFormat::Human => log::Format::Human,
+        LogFormat::Json => log::Format::Json,
+    };
+    match args.what()? {
+        RunWhat::File(path) => {
+            let process_file = file::read(&path, cores)?;
+            let name = name.unwrap_or(process_file.master);
+            Ok(MasterOptions {
+                name,
+                apps: process_file.apps,
+                file: Some(process_file.path),
+                log,
+            })
+        }
+        RunWhat::Command(given) => {
+            let app = flags::define(given, &working_directory()?, cores)?;
+            let name = name.unwrap_or_else(|| MasterName::from(&app.name));
+            Ok(MasterOptions {
+                name,
+                apps: vec![app],
+                file: None,
+                log,
+            })
+        }
+    }
+}
+
+/// A misspelt command is one sentence now, instead of sixteen failed starts.
+fn check_command(app: &AppDefinition) -> Result<(), CliError> {
+    let Some(word) = app.command.first() else {
+        return Ok(());
+    };
+    let cwd = match &app.cwd {
+        Some(cwd) => cwd.clone(),
+        None => working_directory()?,
+    };
+    let path = app
+        .env
+        .get("PATH")
+        .map(Into::into)
+        .or_else(|| std::env::var_os("PATH"));
+    program::resolve(word, Path::new(&cwd), path.as_deref())
+        .map(drop)
+        .map_err(|wrong| {
+            let mut error = CliError::from(wrong);
+            error.message = format!("{}: {}", app.name, error.message);
+            error
+        })
+}
+
+fn working_directory() -> Result<std::path::PathBuf, CliError> {
+    std::env::current_dir().map_err(|error| {
+        CliError::new(Exit::Failed, "the working directory can't be read").because(&error)
+    })
+}

@@ -1,6 +1,6 @@
 //! The programs that Ostler is tried with, tried without it: what they lose here is their own loss.
 //!
-//! Needs Node and gunicorn: run `tests/interop/setup.sh`, then `cargo test -p ostler-tests -- --ignored`.
+//! Needs Node and gunicorn: run `tests/interop/setup.sh`, then `cargo test -p ostler-tests --features interop --test interop_fixtures`.
 
 use std::{ffi::OsStr, net::TcpListener, time::Duration};
 
@@ -123,25 +123,21 @@ impl Alone {
 }
 
 #[tokio::test]
-#[ignore = "needs gunicorn: tests/interop/setup.sh"]
 async fn gunicorn_takes_over_and_loses_nothing() {
     Alone::new(Program::Gunicorn).takes_over().await;
 }
 
 #[tokio::test]
-#[ignore = "needs gunicorn: tests/interop/setup.sh"]
 async fn bad_versions_of_a_gunicorn_app_are_bad() {
     Alone::new(Program::Gunicorn).bad_versions_are_bad().await;
 }
 
 #[tokio::test]
-#[ignore = "needs Node: tests/interop/setup.sh"]
 async fn node_takes_over_and_loses_nothing() {
     Alone::new(Program::Node).takes_over().await;
 }
 
 #[tokio::test]
-#[ignore = "needs Node: tests/interop/setup.sh"]
 async fn bad_versions_of_a_node_server_are_bad() {
     Alone::new(Program::Node).bad_versions_are_bad().await;
 }

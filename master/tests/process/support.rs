@@ -107,6 +107,7 @@ impl Worker {
         match within(self.lines.recv()).await.expect("a line") {
             LogItem::Line(line) => line.text.to_string(),
             LogItem::Lost { count, .. } => panic!("{count} lines lost"),
+            other @ (LogItem::Own(_) | LogItem::End) => panic!("not a worker's: {other:?}"),
         }
     }
 

@@ -144,9 +144,18 @@ impl Unfinished {
         Self(Some(child))
     }
 
-    /// It has started, or ended: it is the caller's now.
+    /// It has started: it is the caller's now.
     pub(super) fn finish(mut self) -> Child {
         self.0.take().expect("taken here alone")
+    }
+
+    /// How it ended, if it ends before it has started.
+    pub(super) async fn exited(&self) -> ExitStatus {
+        self.0
+            .as_ref()
+            .expect("taken by `finish` alone")
+            .exited()
+            .await
     }
 }
 

@@ -13,14 +13,14 @@ use std::{
 
 use ostler_bus::vocab::worker::ExitStatus;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    io::{AsyncReadExt, Interest},
     net::UnixStream,
 };
 
 use super::{
     Child, Failure, SHIM_COMMAND, SpawnSpec,
     child::Unfinished,
-    spec::{self, ABOUT_TO_EXEC, FAILED},
+    spec::{ABOUT_TO_EXEC, FAILED, Order},
 };
 use crate::sys;
 
@@ -90,9 +90,9 @@ impl Spawner {
     ) -> impl Future<Output = Result<Spawned, SpawnError>> + Send + 'static {
         let this = self.clone();
         async move {
-            let (begun, channel, stdout, stderr) = this.begin().map_err(SpawnError::Shim)?;
-            let handshake = handshake(channel, &spec, fds);
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+            let order = Order::new(&spec, fds).map_err(SpawnError::Shim)?;
+            let (begun, handshake, stdout, stderr) = this.begin(order).map_err(SpawnError::Shim)?;
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake.run()).await {
                 Err(_elapsed) => Err(SpawnError::TimedOut),
                 Ok(Err(error)) => Err(SpawnError::Shim(error)),
                 Ok(Ok(Heard::Started)) => Ok(Spawned {
@@ -102,8 +102,10 @@ impl Spawner {
                 }),
                 Ok(Ok(Heard::Failure(failure))) => Err(SpawnError::Refused(failure)),
                 Ok(Ok(Heard::Nothing)) => {
-                    let child = begun.finish();
-                    Err(SpawnError::Ended(child.exited().await))
+                    match tokio::time::timeout(HANDSHAKE_TIMEOUT, begun.exited()).await {
+                        Ok(status) => Err(SpawnError::Ended(status)),
+                        Err(_elapsed) => Err(SpawnError::TimedOut),
+                    }
                 }
             }
         }
@@ -120,12 +122,20 @@ impl Spawner {
 
     /// Runs the shim. `Command` uses `posix_spawn` here, so nothing of ours runs between fork and exec: standard input
     /// is the channel, and every other descriptor of the master is closed on exec.
-    fn begin(&self) -> io::Result<(Unfinished, UnixStream, OwnedFd, OwnedFd)> {
+    fn begin(&self, mut order: Order) -> io::Result<(Unfinished, Handshake, OwnedFd, OwnedFd)> {
         let (ours, theirs) = StdUnixStream::pair()?;
         let (stdout, stdout_end) = io::pipe()?;
         let (stderr, stderr_end) = io::pipe()?;
         ours.set_nonblocking(true)?;
-        let channel = UnixStream::from_std(ours)?;
+        // Most orders fit the socket's buffer: then the shim finds its own and never waits for the master.
+        match order.send(ours.as_fd()) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let handshake = Handshake {
+            channel: UnixStream::from_std(ours)?,
+            order,
+        };
         let mut command = Command::new(&self.shim);
         command
             .arg0("ostler")
@@ -142,8 +152,14 @@ impl Spawner {
                 return Err(error);
             }
         };
-        Ok((child, channel, stdout.into(), stderr.into()))
+        Ok((child, handshake, stdout.into(), stderr.into()))
     }
+}
+
+/// What the master and the shim say to each other before the worker begins.
+struct Handshake {
+    channel: UnixStream,
+    order: Order,
 }
 
 enum Heard {
@@ -152,30 +168,20 @@ enum Heard {
     Nothing,
 }
 
-async fn handshake(
-    mut channel: UnixStream,
-    spec: &SpawnSpec,
-    fds: Vec<OwnedFd>,
-) -> io::Result<Heard> {
-    let order = spec::encode(spec, fds.len())?;
-    // A shim that is killed meanwhile breaks the pipe; what it said before, if anything, is in the answer.
-    let sent = send(&mut channel, &order, fds).await;
-    let mut answer = Vec::new();
-    let read = channel.take(ANSWER_BYTES).read_to_end(&mut answer).await;
-    let heard = hear(&answer)?;
-    match heard {
-        Heard::Nothing => gone(sent).and(gone(read.map(drop))).map(|()| heard),
-        Heard::Started | Heard::Failure(_) => Ok(heard),
+impl Handshake {
+    async fn run(self) -> io::Result<Heard> {
+        let Self { channel, mut order } = self;
+        // A shim that is killed meanwhile breaks the pipe; what it said before, if anything, is in the answer.
+        let send = || order.send(channel.as_fd());
+        let sent = channel.async_io(Interest::WRITABLE, send).await;
+        let mut answer = Vec::new();
+        let read = channel.take(ANSWER_BYTES).read_to_end(&mut answer).await;
+        let heard = hear(&answer)?;
+        match heard {
+            Heard::Nothing => gone(sent).and(gone(read.map(drop))).map(|()| heard),
+            Heard::Started | Heard::Failure(_) => Ok(heard),
+        }
     }
-}
-
-async fn send(channel: &mut UnixStream, order: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
-    channel.write_all(order).await?;
-    for batch in spec::batches(&fds) {
-        let send = || sys::send_fds(channel.as_fd(), &batch);
-        channel.async_io(Interest::WRITABLE, send).await?;
-    }
-    Ok(())
 }
 
 fn hear(answer: &[u8]) -> io::Result<Heard> {

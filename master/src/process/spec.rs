@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use rustix::net::SendFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::sys;
@@ -63,23 +64,45 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// An order as it travels: two little-endian `u32` (length, number of descriptors), the specification, then one byte
-/// for each batch of descriptors.
-pub(super) fn encode(spec: &SpawnSpec, fds: usize) -> io::Result<Vec<u8>> {
-    let body = postcard::to_stdvec(spec).map_err(io::Error::other)?;
-    let too_large = || io::Error::from(io::ErrorKind::ArgumentListTooLong);
-    if body.len() > ORDER_BYTES {
-        return Err(too_large());
+/// An order on its way: two little-endian `u32` (length, number of descriptors), the specification, then one byte for
+/// each batch of descriptors.
+#[derive(Debug)]
+pub(super) struct Order {
+    bytes: Vec<u8>,
+    fds: Vec<OwnedFd>,
+    bytes_sent: usize,
+    fds_sent: usize,
+}
+
+impl Order {
+    pub(super) fn new(spec: &SpawnSpec, fds: Vec<OwnedFd>) -> io::Result<Self> {
+        let body = postcard::to_stdvec(spec).map_err(io::Error::other)?;
+        let too_large = || io::Error::from(io::ErrorKind::ArgumentListTooLong);
+        if body.len() > ORDER_BYTES {
+            return Err(too_large());
+        }
+        let length = u32::try_from(body.len()).map_err(|_| too_large())?;
+        let count = u32::try_from(fds.len()).map_err(|_| too_large())?;
+        Ok(Self {
+            bytes: [&length.to_le_bytes(), &count.to_le_bytes(), body.as_slice()].concat(),
+            fds,
+            bytes_sent: 0,
+            fds_sent: 0,
+        })
     }
-    let mut order = Vec::with_capacity(body.len() + 8);
-    order.extend(
-        u32::try_from(body.len())
-            .map_err(|_| too_large())?
-            .to_le_bytes(),
-    );
-    order.extend(u32::try_from(fds).map_err(|_| too_large())?.to_le_bytes());
-    order.extend(body);
-    Ok(order)
+
+    /// Sends what has not been sent yet, on a non-blocking socket. To be called again after `WouldBlock`.
+    pub(super) fn send(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        while let rest @ [_, ..] = &self.bytes[self.bytes_sent..] {
+            self.bytes_sent += rustix::net::send(socket, rest, SendFlags::NOSIGNAL)?;
+        }
+        for batch in self.fds[self.fds_sent..].chunks(sys::FDS_PER_MESSAGE) {
+            let borrowed: Vec<BorrowedFd<'_>> = batch.iter().map(AsFd::as_fd).collect();
+            sys::send_fds(socket, &borrowed)?;
+            self.fds_sent += batch.len();
+        }
+        Ok(())
+    }
 }
 
 /// Receives an order, blocking.
@@ -104,12 +127,6 @@ pub(super) fn receive(channel: &UnixStream) -> io::Result<(SpawnSpec, Vec<OwnedF
     Ok((spec, fds))
 }
 
-/// The batches in which descriptors travel.
-pub(super) fn batches(fds: &[OwnedFd]) -> impl Iterator<Item = Vec<BorrowedFd<'_>>> {
-    fds.chunks(sys::FDS_PER_MESSAGE)
-        .map(|batch| batch.iter().map(AsFd::as_fd).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use std::{io::Write, os::unix::ffi::OsStringExt};
@@ -129,26 +146,32 @@ mod tests {
     }
 
     #[test]
-    fn an_order_arrives_as_it_was_sent_with_more_descriptors_than_fit_a_message() {
-        let (mut ours, theirs) = UnixStream::pair().expect("a socketpair");
-        let fds: Vec<OwnedFd> = (0..300)
-            .map(|_| std::fs::File::open("/dev/null").expect("/dev/null").into())
-            .collect();
-        ours.write_all(&encode(&spec(), fds.len()).expect("small"))
-            .expect("sent");
-        for batch in batches(&fds) {
-            sys::send_fds(ours.as_fd(), &batch).expect("sent");
-        }
-        let (got, received) = receive(&theirs).expect("received");
-        assert_eq!(got, spec());
+    fn an_order_arrives_as_it_was_sent_with_more_than_fits_a_message_and_a_buffer() {
+        let (ours, theirs) = UnixStream::pair().expect("a socketpair");
+        ours.set_nonblocking(true).expect("set");
+        let fds = (0..300).map(|_| std::fs::File::open("/dev/null").expect("/dev/null").into());
+        let mut sent = spec();
+        sent.args.push("x".repeat(1 << 20).into());
+        let mut order = Order::new(&sent, fds.collect()).expect("small enough");
+        let full = order.send(ours.as_fd()).expect_err("a full buffer");
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let receiver = std::thread::spawn(move || receive(&theirs).expect("received"));
+        ours.set_nonblocking(false).expect("set");
+        order.send(ours.as_fd()).expect("the rest");
+        let (got, received) = receiver.join().expect("joined");
+        assert_eq!(got, sent);
         assert_eq!(received.len(), 300);
     }
 
     #[test]
-    fn an_order_cut_short_is_an_error() {
+    fn an_order_too_large_is_refused_and_one_cut_short_is_an_error() {
+        let mut large = spec();
+        large.args.push("x".repeat(ORDER_BYTES).into());
+        assert!(Order::new(&large, vec![]).is_err());
         let (mut ours, theirs) = UnixStream::pair().expect("a socketpair");
-        let order = encode(&spec(), 0).expect("small");
-        ours.write_all(&order[..order.len() - 1]).expect("sent");
+        let order = Order::new(&spec(), vec![]).expect("small enough");
+        ours.write_all(&order.bytes[..order.bytes.len() - 1])
+            .expect("sent");
         drop(ours);
         let error = receive(&theirs).expect_err("cut short");
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);

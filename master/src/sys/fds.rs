@@ -11,7 +11,7 @@ use std::{
 ///
 /// # Errors
 /// If the limit on open files is reached.
-pub fn move_to(fd: OwnedFd, lowest: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn move_to(fd: OwnedFd, lowest: RawFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() >= lowest {
         return Ok(fd);
     }
@@ -23,7 +23,7 @@ pub fn move_to(fd: OwnedFd, lowest: RawFd) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// If the limit on open files is reached.
-pub fn place_at(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+pub(crate) fn place_at(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     if fd.as_raw_fd() == number {
         return Ok(rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?);
     }
@@ -40,7 +40,7 @@ pub fn place_at(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
 ///
 /// # Errors
 /// If the kernel refuses `close_range`.
-pub fn close_others(first: RawFd, keep: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn close_others(first: RawFd, keep: BorrowedFd<'_>) -> io::Result<()> {
     let keep = keep.as_raw_fd();
     if keep > first {
         close_range(first, keep - 1)?;
@@ -61,7 +61,7 @@ fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
 ///
 /// # Errors
 /// If `/dev/null` can't be opened.
-pub fn null_stdin() -> io::Result<()> {
+pub(crate) fn null_stdin() -> io::Result<()> {
     let null = std::fs::File::open("/dev/null")?;
     place_at(null.as_fd(), 0)
 }

@@ -21,7 +21,7 @@ pub fn signal_name(number: i32) -> String {
 ///
 /// # Errors
 /// If the mask can't be set.
-pub fn reset_signals() -> io::Result<()> {
+pub(crate) fn reset_signals() -> io::Result<()> {
     // All zeroes on every architecture: SIG_DFL, no flags, an empty mask. By system call, because the C library keeps
     // numbers 32 and 33 to itself, and leaves them ignored in what it spawns.
     let default = [0_u64; 8];

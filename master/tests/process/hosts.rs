@@ -2,7 +2,8 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+    os::{fd::AsFd, unix::net::UnixDatagram},
     path::Path,
     time::Duration,
 };
@@ -51,28 +52,26 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
     }
 }
 
-/// Says it is ready, serves one connection, then shuts the listener down and serves on.
-const SERVER: &str = "
-import os, socket
-server = socket.socket(fileno=int(os.environ['FD']))
-notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-notify.sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])
-def serve():
-    peer, _ = server.accept()
-    peer.sendall(b'served by %d\\n' % os.getpid())
-    peer.close()
-serve()
-server.shutdown(socket.SHUT_RDWR)
-notify.sendto(b'STATUS=shut', os.environ['NOTIFY_SOCKET'])
-while True:
-    try:
-        serve()
-        break
-    except OSError:
-        notify.sendto(b'WATCHDOG=1', os.environ['NOTIFY_SOCKET'])
-        import time
-        time.sleep(0.02)
-";
+/// The worker of the test below, in a process of its own: says that it is ready, serves one connection, shuts its
+/// listener down, as careless programs do, and accepts until it has served another.
+#[test]
+#[ignore = "a worker: run by the test below"]
+fn careless_worker() {
+    let listener = std::io::stdin().as_fd().try_clone_to_owned();
+    let listener = TcpListener::from(listener.expect("a listener"));
+    let notify = UnixDatagram::unbound().expect("a socket");
+    let to = std::env::var_os("NOTIFY_SOCKET").expect("set");
+    notify.send_to(b"READY=1", &to).expect("sent");
+    let serve = || -> std::io::Result<()> {
+        let (mut peer, _) = listener.accept()?;
+        writeln!(peer, "served by {}", std::process::id())
+    };
+    serve().expect("served");
+    rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).expect("shut down");
+    while serve().is_err() {
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
 
 fn ask(socket: &BoundSocket) -> String {
     let port = socket.port().expect("a TCP socket");
@@ -89,7 +88,10 @@ fn ask(socket: &BoundSocket) -> String {
 async fn a_worker_serves_says_ready_and_survives_its_own_shutdown_of_the_listener() {
     let dir = tempfile::tempdir().expect("a directory");
     let notify = NotifySocket::bind(dir.path().join("n")).expect("bound");
-    let app = app(&["python3", "-c", SERVER], &["127.0.0.1:0"], dir.path());
+    let me = std::env::current_exe().expect("this program");
+    let me = me.to_str().expect("text");
+    let run = "exec \"$0\" --ignored --exact hosts::careless_worker <&3";
+    let app = app(&["sh", "-c", run, me], &["127.0.0.1:0"], dir.path());
     let mut table = FdTable::new();
     let mut sockets = bind_all(&app.name, &app.listen, &mut table).expect("bound");
     let gifts = Gifts {
@@ -97,8 +99,7 @@ async fn a_worker_serves_says_ready_and_survives_its_own_shutdown_of_the_listene
         notify: Some(notify.path()),
         ..Gifts::default()
     };
-    let mut spec = spawn_spec(std::env::vars_os(), &app, &identity(), gifts, None);
-    spec.env.push(("FD".into(), "3".into()));
+    let spec = spawn_spec(std::env::vars_os(), &app, &identity(), gifts, None);
     let fd = sockets[0].duplicate(&table).expect("a descriptor");
     let watch = ListenerWatch::new(sockets[0].duplicate(&table).expect("a descriptor"));
     let watch = watch.expect("watched");

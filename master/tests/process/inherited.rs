@@ -8,8 +8,8 @@ use std::{
 };
 
 use ostler::{
-    process::{Gifts, NotifySocket, Spawner, spawn_spec},
-    sockets::{bind_all, parse_declarations},
+    process::{Gifts, NotifySocket, Spawner, environment, spawn_spec},
+    sockets::{BoundSocket, bind_all},
     sys::FdTable,
 };
 use ostler_bus::vocab::worker::ExitStatus;
@@ -97,14 +97,13 @@ async fn descriptors_stand_at_3_and_on_and_no_other_is_open() {
             (ours, OwnedFd::from(theirs))
         })
         .unzip();
-    let script = "import os
-print(*sorted(map(int, os.listdir('/proc/self/fd'))))
-for fd in range(3, 9): os.write(fd, b'%d' % fd)";
-    let order = spec(&["python3", "-c", script]);
-    let worker = start(&Spawner::new(&leaky), order, theirs).await;
+    let script = "for fd in 3 4 5 6 7 8; do printf $fd >&$fd; done; exec ls /proc/self/fd";
+    let worker = start(&Spawner::new(&leaky), sh(script), theirs).await;
     let ended = worker.ended().await;
+    let listed: Vec<&str> = ended.stdout.lines().collect();
     // The last is the directory being listed.
-    assert_eq!(ended.stdout, "0 1 2 3 4 5 6 7 8 9\n", "{}", ended.stderr);
+    let expected = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    assert_eq!(listed, expected, "{}", ended.stderr);
     for (number, mut end) in (3..).zip(ours) {
         let mut text = String::new();
         end.read_to_string(&mut text).expect("read");
@@ -117,10 +116,10 @@ async fn hundreds_of_descriptors_travel() {
     let mut fds: Vec<OwnedFd> = (0..299).map(|_| null()).collect();
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
     fds.push(writer.into());
-    let count = "import os; print(len(os.listdir('/proc/self/fd'))); os.write(302, b'last')";
-    let ended = run(spec(&["python3", "-c", count]), fds).await;
-    // 0, 1, 2, the 300, and the one that lists.
-    assert_eq!(ended.stdout, "304\n", "{}", ended.stderr);
+    let script = "printf last > /proc/self/fd/302; exec ls /proc/self/fd";
+    let ended = run(sh(script), fds).await;
+    // 0, 1, 2, the 300, and the directory being listed.
+    assert_eq!(ended.stdout.lines().count(), 304, "{}", ended.stderr);
     let mut text = String::new();
     reader.read_to_string(&mut text).expect("read");
     assert_eq!(text, "last");
@@ -201,31 +200,22 @@ async fn a_program_is_looked_up_where_the_worker_will_look() {
 
 #[tokio::test]
 async fn an_environment_larger_than_a_socket_buffer_arrives() {
-    let mut order = spec(&[
-        "python3",
-        "-c",
-        "import os; print(sum(map(len, os.environ.values())))",
-    ]);
+    let mut order = spec(&["wc", "-c", "/proc/self/environ"]);
     let value = "x".repeat(100_000);
     for number in 0..8 {
-        order
-            .env
-            .push((format!("BIG{number}").into(), value.clone().into()));
+        let name = format!("BIG{number}");
+        order.env.push((name.into(), value.clone().into()));
     }
-    let path = order.env[0].1.len();
-    let ended = run(order, vec![]).await;
-    let locale: usize = ended.stdout.trim().parse().expect("a number");
-    // Python may add a word on its locale.
-    assert!(
-        (800_000 + path..800_100 + path).contains(&locale),
-        "{locale}"
-    );
+    let sizes = order
+        .env
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 2);
+    let expected = format!("{} /proc/self/environ\n", sizes.sum::<usize>());
+    assert_eq!(run(order, vec![]).await.stdout, expected);
 }
 
 #[tokio::test]
 async fn sockets_with_declarations_reach_arguments() {
-    let declarations = parse_declarations(&["http=127.0.0.1:0"]).expect("fine");
-    assert_eq!(declarations[0].name, "http");
     let dir = tempfile::tempdir().expect("a directory");
     let app = super::hosts::app(
         &[
@@ -253,5 +243,36 @@ async fn sockets_with_declarations_reach_arguments() {
     assert_eq!(
         run(spec, fds).await.stdout,
         format!("1 --fd=3 --port={port} {{fd:other}} {{}} {{1}} {{\n")
+    );
+}
+
+#[tokio::test]
+async fn port_is_set_for_one_tcp_socket_alone_and_the_apps_own_wins() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let port_of = |listen: &[&str], own: Option<&str>| {
+        let mut app = super::hosts::app(&["true"], listen, dir.path());
+        app.env
+            .extend(own.map(|port| ("PORT".to_owned(), port.to_owned())));
+        let mut table = FdTable::new();
+        let sockets = bind_all(&app.name, &app.listen, &mut table).expect("bound");
+        let gifts = Gifts {
+            sockets: &sockets,
+            ..Gifts::default()
+        };
+        let env = environment([], &app, &identity(), gifts);
+        let value = |name: &str| {
+            let pair = env.iter().find(|(key, _)| key == name);
+            pair.map(|(_, value)| value.to_str().expect("text").to_owned())
+        };
+        assert_eq!(value("LISTEN_FDS").is_some(), !listen.is_empty());
+        (value("PORT"), sockets.iter().find_map(BoundSocket::port))
+    };
+    let (told, bound) = port_of(&["127.0.0.1:0", "b=unix:p.sock"], None);
+    assert_eq!(told, bound.map(|port| port.to_string()));
+    assert_eq!(port_of(&["a=127.0.0.1:0", "b=127.0.0.1:0"], None).0, None);
+    assert_eq!(port_of(&[], None).0, None);
+    assert_eq!(
+        port_of(&["127.0.0.1:0"], Some("99")).0.as_deref(),
+        Some("99")
     );
 }

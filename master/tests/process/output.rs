@@ -5,18 +5,14 @@ use std::time::{Duration, Instant};
 use ostler::process::{LINE_BYTES, LogItem, TAIL_LINES, line_queue, render_human, write_log};
 use ostler_bus::vocab::worker::ExitStatus;
 
-use super::support::{alive, run, sh, spawner, spec, start, start_into, within};
+use super::support::{alive, run, sh, spawner, start, start_into, within};
 
-const TEN_THOUSAND: &str = "
-import sys
-for number in range(10000):
-    print('out', number)
-    print('err', number, file=sys.stderr)
-";
+const TEN_THOUSAND: &str =
+    "n=0; while [ $n -lt 10000 ]; do echo out $n; echo err $n >&2; n=$((n+1)); done";
 
 #[tokio::test]
 async fn ten_thousand_lines_on_both_streams_are_all_there() {
-    let ended = run(spec(&["python3", "-c", TEN_THOUSAND]), vec![]).await;
+    let ended = run(sh(TEN_THOUSAND), vec![]).await;
     for (text, name) in [(&ended.stdout, "out"), (&ended.stderr, "err")] {
         let expected: String = (0..10_000).map(|n| format!("{name} {n}\n")).collect();
         assert!(*text == expected, "{name}: {} bytes", text.len());
@@ -29,9 +25,8 @@ async fn ten_thousand_lines_on_both_streams_are_all_there() {
 
 #[tokio::test]
 async fn last_words_without_a_line_ending_and_lines_too_long() {
-    let script =
-        "import sys; sys.stdout.write('x' * 40000 + '\\nend'); sys.stderr.write('Killed: 9')";
-    let ended = run(spec(&["python3", "-c", script]), vec![]).await;
+    let script = "head -c 40000 /dev/zero | tr '\\0' x; printf '\\nend'; printf 'Killed: 9' >&2";
+    let ended = run(sh(script), vec![]).await;
     let parts: Vec<usize> = ended.stdout.lines().map(str::len).collect();
     assert_eq!(parts, [LINE_BYTES, LINE_BYTES, 40_000 - 2 * LINE_BYTES, 3]);
     assert_eq!(ended.end.stderr_tail, ["Killed: 9"]);
@@ -58,9 +53,7 @@ async fn a_grandchild_that_holds_the_pipes_is_not_waited_for() {
 #[tokio::test]
 async fn a_flood_is_bounded_counted_and_said_and_stops_nobody() {
     let (queue, lines) = line_queue(100, 1 << 20);
-    let script =
-        "import sys\nfor n in range(50000): print('line', n)\nprint('the end', file=sys.stderr)";
-    let order = spec(&["python3", "-c", script]);
+    let order = sh("seq -f 'line %g' 50000; echo the end >&2");
     let mut worker = start_into(&spawner(), order, vec![], queue.clone(), lines).await;
     // Nobody takes a line, yet the worker ends: it was read all the time.
     assert_eq!(within(worker.child.exited()).await, ExitStatus::Code(0));
@@ -88,7 +81,9 @@ async fn a_flood_is_bounded_counted_and_said_and_stops_nobody() {
 
 #[tokio::test]
 async fn bytes_are_bounded_too_and_a_queue_nobody_wants_counts_nothing() {
-    let order = || spec(&["python3", "-c", "for n in range(100): print('x' * 1000)"]);
+    let script = "line=$(head -c 1000 /dev/zero | tr '\\0' x); \
+                  n=0; while [ $n -lt 100 ]; do echo $line; n=$((n+1)); done";
+    let order = || sh(script);
     let (queue, lines) = line_queue(1000, 20_000);
     let mut worker = start_into(&spawner(), order(), vec![], queue, lines).await;
     within(worker.child.exited()).await;
@@ -113,7 +108,7 @@ async fn the_log_has_every_line_with_its_worker() {
     let (mut read_err, err) = std::io::pipe().expect("a pipe");
     let log = write_log(lines, out, err, render_human).expect("a thread");
     let (_, unused) = line_queue(1, 1);
-    let order = spec(&["python3", "-c", TEN_THOUSAND]);
+    let order = sh(TEN_THOUSAND);
     let mut worker = start_into(&spawner(), order, vec![], queue, unused).await;
     // Nobody has read the log so far: its pipes are full and its thread is stuck, and the worker ends all the same.
     within(worker.child.exited()).await;

@@ -16,6 +16,7 @@ pub mod transport;
 pub mod vocab;
 pub mod wire;
 
+pub use client::{Bus, ConnectOptions, Delivery};
 pub use event::{Event, Request, SchemaTrait};
 pub use ids::{Generation, OpId, Slot, WorkerId};
 pub use limits::Limits;

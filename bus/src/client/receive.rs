@@ -122,7 +122,7 @@ impl Receiver {
                 }
             }
             Some(Sink::Events(_)) | None => {
-                incoming.decline("this program no longer answers these requests")
+                incoming.decline("this program no longer answers these requests");
             }
         }
         Ok(())

@@ -171,7 +171,7 @@ impl<T> Subscription<T> {
                         run,
                         at: 0,
                         read: 0,
-                    })
+                    });
                 }
                 Some(Item::Lagged(missed)) => return Poll::Ready(Delivery::Lagged { missed }),
                 Some(Item::Misfit {

@@ -17,10 +17,12 @@ use std::{
 };
 
 use ostler::{
-    config::app::{AppName, SocketAddress, SocketDeclaration},
+    config::{
+        app::{AppName, SocketAddress, SocketDeclaration},
+        flags,
+    },
     sockets::{
         BindError, BoundSocket, ListenerWatch, Mended, Problem, bind, bind_all, listener_is_dead,
-        parse_declaration, parse_declarations,
     },
     sys::FdTable,
 };
@@ -29,8 +31,12 @@ fn app() -> AppName {
     AppName::new("web").expect("a name")
 }
 
+fn declared<S: AsRef<str>>(texts: &[S]) -> Vec<SocketDeclaration> {
+    flags::listen(texts, std::path::Path::new("/")).expect("declarations")
+}
+
 fn declare(text: &str) -> SocketDeclaration {
-    parse_declaration(text, 0).expect("a declaration")
+    declared(&[text]).remove(0)
 }
 
 fn bound(text: &str, table: &mut FdTable) -> BoundSocket {
@@ -93,7 +99,7 @@ fn nonblocking_is_a_property_of_the_socket() {
     let mut declaration = declare("127.0.0.1:0");
     declaration.nonblocking = true;
     bind(&app(), &declaration, &mut table).expect("bound");
-    let fd = table.get("listen.web.listen").expect("there");
+    let fd = table.get("listen.web.http").expect("there");
     let status = rustix::fs::fcntl_getfl(fd).expect("flags");
     assert!(status.contains(rustix::fs::OFlags::NONBLOCK));
 }
@@ -103,7 +109,7 @@ fn an_address_in_use_names_who_uses_it_and_closes_what_was_bound_before() {
     let other = TcpListener::bind("127.0.0.1:0").expect("bound");
     let port = other.local_addr().expect("an address").port();
     let texts = ["a=127.0.0.1:0".to_owned(), format!("b=127.0.0.1:{port}")];
-    let declarations = parse_declarations(&texts).expect("fine");
+    let declarations = declared(&texts);
     let mut table = FdTable::new();
     let error = bind_all(&app(), &declarations, &mut table).expect_err("in use");
     let Problem::InUse(Some(holder)) = &error.problem else {

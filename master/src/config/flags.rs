@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     address,
-    app::{AppDefinition, AppName, Readiness, Watch},
+    app::{AppDefinition, AppName, Readiness, SocketDeclaration, Watch},
     errors::Wrong,
     naming,
     settings::{Instances, Reload, Settings},
@@ -44,18 +44,7 @@ pub fn define(flags: AppFlags, cwd: &Path, cores: u32) -> Result<AppDefinition, 
     let name = flags
         .name
         .unwrap_or_else(|| naming::app_name_of(&flags.command));
-    let mut names = BTreeSet::new();
-    let mut sockets = Vec::new();
-    for (index, text) in flags.listen.iter().enumerate() {
-        let socket = socket(text, index, cwd)?;
-        if !names.insert(socket.name.clone()) {
-            return Err(Wrong::new(
-                format!("two sockets are named {:?}", socket.name),
-                "give each a name of its own: -l admin=127.0.0.1:9000",
-            ));
-        }
-        sockets.push(socket);
-    }
+    let sockets = listen(&flags.listen, cwd)?;
     let auto_reload = flags.auto_reload.map(|paths| {
         let paths = paths.into_iter().map(|path| cwd.join(path)).collect();
         let ignore = Vec::new();
@@ -72,8 +61,28 @@ pub fn define(flags: AppFlags, cwd: &Path, cores: u32) -> Result<AppDefinition, 
     Ok(settings.define(name, flags.command, cores))
 }
 
+/// Sockets as flags declare them: each `[NAME=]ADDRESS`, see [`address::address`].
+///
+/// # Errors
+/// For the first that is none, or whose name another one has.
+pub fn listen<S: AsRef<str>>(texts: &[S], cwd: &Path) -> Result<Vec<SocketDeclaration>, Wrong> {
+    let mut names = BTreeSet::new();
+    let mut sockets = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        let socket = socket(text.as_ref(), index, cwd)?;
+        if !names.insert(socket.name.clone()) {
+            return Err(Wrong::new(
+                format!("two sockets are named {:?}", socket.name),
+                "give each a name of its own: -l admin=127.0.0.1:9000",
+            ));
+        }
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
 /// One `[NAME=]ADDRESS`.
-fn socket(text: &str, index: usize, cwd: &Path) -> Result<super::app::SocketDeclaration, Wrong> {
+fn socket(text: &str, index: usize, cwd: &Path) -> Result<SocketDeclaration, Wrong> {
     let (name, address) = match text.split_once('=') {
         // A path may hold a "=": what stands before it is then no name.
         Some((name, address)) if !name.contains(['/', ':']) => {

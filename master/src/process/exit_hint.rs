@@ -28,18 +28,22 @@ pub fn exit_hint(stderr_tail: &[String], sockets: &[BoundSocket]) -> Option<Stri
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::{
-        config::app::AppName,
-        sockets::{bind, parse_declaration},
+        config::{app::AppName, flags::listen},
+        sockets::bind,
         sys::FdTable,
     };
 
     #[test]
     fn whoever_binds_what_it_was_given_is_told() {
         let app = AppName::new("web").expect("a name");
-        let declaration = parse_declaration("http=127.0.0.1:0", 0).expect("fine");
-        let socket = bind(&app, &declaration, &mut FdTable::new()).expect("bound");
+        let [declaration] = &listen(&["127.0.0.1:0"], Path::new("/")).expect("fine")[..] else {
+            panic!("one socket");
+        };
+        let socket = bind(&app, declaration, &mut FdTable::new()).expect("bound");
         let sockets = [socket];
         for words in [
             "Error: listen EADDRINUSE: address already in use :::3000",

@@ -141,9 +141,11 @@ impl Shell {
                     news: WorkerNews::Spawned { pid },
                 }]
             }
-            Message::News { id, news } => {
-                if matches!(news, WorkerNews::Exited(_)) {
-                    self.processes.remove(&id);
+            Message::News { id, mut news } => {
+                if let WorkerNews::Exited(exit) = &mut news
+                    && let Some(process) = self.processes.remove(&id)
+                {
+                    exit.hint = self.workshop.hint(&process.app, exit);
                 }
                 vec![Input::Worker { id, news }]
             }

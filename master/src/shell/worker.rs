@@ -49,18 +49,22 @@ pub struct Workshop {
 
 /// A running worker's process, as the shell holds it.
 #[derive(Clone, Debug)]
-pub(super) struct Process(Arc<Child>);
+pub(super) struct Process {
+    child: Arc<Child>,
+    /// Its app.
+    pub(super) app: AppName,
+}
 
 impl Process {
     pub(super) fn pid(&self) -> u32 {
-        self.0.pid()
+        self.child.pid()
     }
 
     pub(super) fn signal(&self, signal: i32, target: SignalTarget) -> io::Result<()> {
         match target {
-            SignalTarget::Leader => self.0.signal(signal),
-            SignalTarget::Main(pid) => self.0.signal_member(pid, signal),
-            SignalTarget::Group => self.0.signal_group(signal),
+            SignalTarget::Leader => self.child.signal(signal),
+            SignalTarget::Main(pid) => self.child.signal_member(pid, signal),
+            SignalTarget::Group => self.child.signal_group(signal),
         }
     }
 }
@@ -134,6 +138,12 @@ impl Workshop {
             ),
             None => {}
         }
+    }
+
+    /// What to do about an exit, where its last words tell.
+    pub(super) fn hint(&self, app: &AppName, exit: &fleet::Exit) -> Option<String> {
+        let asked = exit.status == ExitStatus::Code(0);
+        (!asked).then(|| process::exit_hint(&exit.stderr_tail, self.sockets.of(app)))?
     }
 
     /// Adds to a snapshot what only the shell knows.
@@ -244,7 +254,10 @@ impl Begun {
         shell
             .send(Message::Started {
                 id,
-                process: Process(Arc::clone(&child)),
+                process: Process {
+                    child: Arc::clone(&child),
+                    app: order.app.clone(),
+                },
             })
             .await;
         if let Err(error) = hub.attach(self.bus, principal(&self.who, child.pid())) {
@@ -255,14 +268,13 @@ impl Begun {
             Ok(output) => output.finish(PIPE_GRACE).await.stderr_tail,
             Err(error) => vec![format!("(its output could not be read: {error})")],
         };
-        let hint = hint(&status, &stderr_tail, order);
         shell
             .news(
                 id,
                 WorkerNews::Exited(fleet::Exit {
                     status,
                     stderr_tail,
-                    hint,
+                    hint: None,
                 }),
             )
             .await;
@@ -315,21 +327,4 @@ fn principal(who: &Identity, pid: u32) -> Principal {
         generation: who.generation,
         pid,
     }
-}
-
-/// The commonest mistake of a program that is new here: it binds the address that the master already holds for it.
-fn hint(status: &ExitStatus, stderr: &[String], order: &SpawnOrder) -> Option<String> {
-    let in_use = |line: &String| {
-        let line = line.to_ascii_lowercase();
-        line.contains("eaddrinuse")
-            || line.contains("address already in use")
-            || line.contains("address in use")
-    };
-    let declared = order.definition.listen.first()?;
-    (*status != ExitStatus::Code(0) && stderr.iter().any(in_use)).then(|| {
-        format!(
-            "the master already listens for this app: use the inherited socket {:?} (descriptor 3, see LISTEN_FDS) instead of binding the address, or leave `listen` out",
-            declared.name
-        )
-    })
 }

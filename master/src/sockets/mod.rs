@@ -1,7 +1,7 @@
 //! Listening sockets. The master binds each declared one once, before the first worker, and holds it for as long as the
 //! app is known: workers inherit it and come and go, and whoever connects meanwhile waits in the kernel's queue.
 //!
-//! [`parse_declarations`] reads what users write; [`bind`] puts the listener into the master's [`FdTable`] and says
+//! [`bind`] puts the listener into the master's [`FdTable`] and says
 //! where it listens ([`BoundSocket`]); [`ListenerWatch`] tells when a worker has called `shutdown` on it, which closes it
 //! for all, and [`BoundSocket::listen_again`] mends that.
 //!
@@ -9,7 +9,6 @@
 
 mod bind;
 mod bound;
-mod declare;
 mod error;
 mod holder;
 mod registry;
@@ -18,7 +17,6 @@ mod watch;
 
 pub use bind::{bind, bind_all};
 pub use bound::{BoundSocket, Mended};
-pub use declare::{BACKLOG, DeclarationError, parse_declaration, parse_declarations};
 pub use error::{BindError, Problem};
 pub use holder::Holder;
 pub use registry::Sockets;

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
 use ostler_bus::vocab::status::SocketStatus;
 
-use super::{BindError, BoundSocket, ListenerWatch, Mended, Problem, bind};
+use super::{BindError, BoundSocket, ListenerWatch, Mended, Problem, bind_all};
 use crate::{
-    config::app::{AppDefinition, AppName, SocketAddress},
+    config::app::{AppDefinition, AppName},
     sys::FdTable,
 };
 
@@ -25,30 +25,24 @@ impl Sockets {
     /// For the first that can't be bound.
     pub fn bind(&mut self, app: &AppDefinition) -> Result<(), BindError> {
         let there = self.bound.entry(app.name.clone()).or_default();
-        let before = there.len();
+        let mut new = Vec::new();
         for declaration in &app.listen {
-            let known = there
+            match there
                 .iter()
-                .find(|socket| socket.name() == declaration.name);
-            let bound = match known {
-                Some(socket) if socket.declaration() == declaration => continue,
-                Some(_) => Err(BindError {
-                    name: declaration.name.clone(),
-                    address: declaration.address.clone(),
-                    problem: Problem::Changed,
-                }),
-                None => bind(&app.name, declaration, &mut self.table),
-            };
-            match bound {
-                Ok(socket) => there.push(socket),
-                Err(error) => {
-                    there
-                        .drain(before..)
-                        .for_each(|socket| socket.close(&mut self.table));
-                    return Err(error);
+                .find(|socket| socket.name() == declaration.name)
+            {
+                Some(socket) if socket.declaration() == declaration => {}
+                Some(_) => {
+                    return Err(BindError {
+                        name: declaration.name.clone(),
+                        address: declaration.address.clone(),
+                        problem: Problem::Changed,
+                    });
                 }
+                None => new.push(declaration.clone()),
             }
         }
+        there.extend(bind_all(&app.name, &new, &mut self.table)?);
         Ok(())
     }
 
@@ -100,16 +94,9 @@ impl Sockets {
             .map(|(_, sockets)| sockets);
         let status = |socket: &BoundSocket| SocketStatus {
             name: socket.name().into(),
-            address: text(socket.address()),
+            address: socket.address().to_string(),
             mode: "shared".into(),
         };
         sockets.into_iter().flatten().map(status).collect()
-    }
-}
-
-fn text(address: &SocketAddress) -> String {
-    match address {
-        SocketAddress::Tcp(address) => address.to_string(),
-        SocketAddress::Unix(path) => format!("unix:{}", path.display()),
     }
 }

@@ -9,9 +9,12 @@ use std::{
 };
 
 use ostler::{
-    config::app::{AppDefinition, AppName, Backoff, Readiness, Rung},
+    config::{
+        app::{AppDefinition, AppName, Backoff, Readiness, Rung},
+        flags,
+    },
     process::{Gifts, Notification, NotifySocket, spawn_spec},
-    sockets::{BoundSocket, ListenerWatch, Mended, bind_all, parse_declarations},
+    sockets::{BoundSocket, ListenerWatch, Mended, bind_all},
     sys::FdTable,
 };
 
@@ -28,7 +31,7 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         cwd: None,
         env: [("OWN".to_owned(), "app's".to_owned())].into(),
         instances: 1,
-        listen: parse_declarations(&listen).expect("fine"),
+        listen: flags::listen(&listen, dir).expect("fine"),
         ready: Readiness::Auto,
         start_timeout: Duration::from_secs(30),
         min_healthy: None,

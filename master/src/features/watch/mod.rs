@@ -182,6 +182,7 @@ mod tests {
     use std::{fs, time::Duration};
 
     use super::*;
+    use crate::config::flags::{self, AppFlags};
 
     async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         tokio::time::timeout(Duration::from_secs(20), future)
@@ -212,7 +213,11 @@ mod tests {
     #[tokio::test]
     async fn new_directories_are_watched_and_what_came_with_them_counts() {
         let dir = tempfile::tempdir().unwrap();
-        let app = crate::config::app::AppDefinition::for_tests("web", dir.path());
+        let given = AppFlags {
+            command: vec!["node".into()],
+            ..AppFlags::default()
+        };
+        let app = flags::define(given, dir.path(), 1).unwrap();
         let mut watch = AppWatch::start(&app, None).unwrap();
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
         fs::write(dir.path().join("a/b/c.js"), "x").unwrap();

@@ -11,7 +11,7 @@ mod writer;
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 pub use queue::{LineQueue, LogItem, LogReceiver, OutputLine, Stream, line_queue};
-pub use render::{escape, render_human, render_json};
+pub use render::{render_human, render_json};
 pub use split::LINE_BYTES;
 pub use tail::TAIL_LINES;
 use tokio::{net::unix::pipe, sync::oneshot, task::JoinHandle, time::Instant};

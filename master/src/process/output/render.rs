@@ -42,16 +42,13 @@ fn prefix(worker: &Identity, mark: char, text: &mut String) {
     let _ = write!(text, "{}.{} {mark} ", worker.app, worker.slot);
 }
 
-/// Appends text with everything that would move a cursor, change a colour, end a line or turn the writing direction
-/// spelled out, such as `\u{1b}`. Tabs stay.
-pub fn escape(text: &str, out: &mut String) {
-    for character in text.chars() {
-        let turns = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if (character.is_control() && character != '\t') || turns {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
+/// Appends text with everything that would act on a terminal spelled out. Tabs stay: they indent traces.
+fn escape(text: &str, out: &mut String) {
+    for (index, part) in text.split('\t').enumerate() {
+        if index > 0 {
+            out.push('\t');
         }
+        out.push_str(&crate::escape::line(part));
     }
 }
 

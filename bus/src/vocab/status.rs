@@ -121,7 +121,7 @@ pub struct WorkerStatus {
     pub state: String,
     /// Ready because it lives, not because it said so.
     pub assumed_ready: bool,
-    /// False while it drains beside its successor.
+    /// False while it drains beside its successor, and for a successor that has not taken over yet.
     pub current: bool,
     /// Not ready yet.
     pub starting: bool,

@@ -35,7 +35,7 @@ pub struct WorkerOnline {
     pub worker: WorkerRef,
 }
 
-/// A worker is ready to serve.
+/// A worker is ready to serve. Told again when one that was assumed to be says so itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
 #[event(topic = "worker.ready")]
 pub struct WorkerReady {

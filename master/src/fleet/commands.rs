@@ -5,20 +5,16 @@
 
 use ostler_bus::{
     OpId,
-    vocab::{
-        control::{
-            Answer, AppReload, AppScale, AppStart, AppStop, MasterKill, Outcome, RefusalKind,
-            ScaleTo,
-        },
-        update::{UpdateSuspended, WorkerRestartNeeded},
+    vocab::control::{
+        Answer, AppReload, AppScale, AppStart, AppStop, MasterKill, Outcome, RefusalKind, ScaleTo,
     },
 };
 
 use super::{
-    Action, Command, Ending, Fleet, FleetEvent, MAX_INSTANCES, RequestToken, Requester,
+    Action, Command, Ending, Fleet, MAX_INSTANCES, RequestToken,
     app::{App, Errand, Goal, Wait},
     drain,
-    guard::{self, Asker, Ruling},
+    guard::Asker,
     mutation::Mutation,
     operations::pay,
     turn::Turn,
@@ -289,73 +285,4 @@ fn kill(
         }
     }
     Ok(())
-}
-
-/// Someone says that workers should be replaced.
-pub(super) fn restart_needed(
-    fleet: &mut Fleet,
-    wish: WorkerRestartNeeded,
-    by: &Requester,
-    turn: &mut Turn,
-) {
-    if fleet.ending.is_some() {
-        return;
-    }
-    let reason = wish.reason.unwrap_or_else(|| in_words(by));
-    let wanted = match (&wish.app, by) {
-        (Some(name), _) => AppName::new(name).ok(),
-        (None, Requester::Worker { app, .. }) => Some(app.clone()),
-        (None, Requester::Client(_) | Requester::File(_) | Requester::Signal(_)) => None,
-    };
-    let all = wish.app.is_none() && wanted.is_none();
-    for app in fleet
-        .apps
-        .values_mut()
-        .filter(|app| all || wanted.as_ref() == Some(&app.name))
-    {
-        if app.wanted && app.size > 0 {
-            ask_unless_suspended(app, by, &reason, turn);
-        }
-    }
-}
-
-fn ask_unless_suspended(app: &mut App, by: &Requester, reason: &str, turn: &mut Turn) {
-    let asker = match by {
-        Requester::Worker {
-            app: own,
-            generation,
-            ..
-        } if *own == app.name => Asker::Own(*generation),
-        Requester::Worker { .. }
-        | Requester::Client(_)
-        | Requester::File(_)
-        | Requester::Signal(_) => Asker::Outside,
-    };
-    let ruling = match asker {
-        Asker::Own(generation) => app.guard.rule(turn.now, generation),
-        Asker::Outside => Ruling::Admit,
-    };
-    match ruling {
-        Ruling::Admit => update::ask(app, None, reason, asker, turn),
-        Ruling::Suspend => {
-            let minutes = guard::WINDOW.as_secs() / 60;
-            let reason = format!(
-                "each new generation asked for the next; what this app's workers ask for is ignored for {minutes} min"
-            );
-            turn.publish(FleetEvent::UpdateSuspended(UpdateSuspended {
-                app: app.name.to_string(),
-                reason,
-            }));
-        }
-        Ruling::Ignore => {}
-    }
-}
-
-fn in_words(by: &Requester) -> String {
-    match by {
-        Requester::Worker { id, .. } => format!("asked for by worker {id}"),
-        Requester::Client(name) => format!("asked for by {name}"),
-        Requester::File(path) => format!("file changed: {path}"),
-        Requester::Signal(name) => (*name).to_owned(),
-    }
 }

@@ -18,6 +18,10 @@ use crate::config::app::{AppDefinition, AppName};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is taken in at a time and none is stored: a box would only add an allocation"
+)]
 pub enum Input {
     /// An app was defined. A new one is started; for a known one this is the definition of its next generation, which
     /// comes with the next update or start (a changed number of instances takes effect at once).
@@ -50,7 +54,7 @@ pub enum Input {
 /// What the shell learns of one worker.
 ///
 /// After [`Action::Spawn`](super::Action::Spawn) comes exactly one of [`Spawned`](Self::Spawned) and
-/// [`SpawnFailed`](Self::SpawnFailed), in bounded time; after `Spawned` exactly one [`Exited`](Self::Exited).
+/// [`SpawnFailed`](Self::SpawnFailed), in bounded time, before any other news of that worker; after `Spawned` exactly one [`Exited`](Self::Exited).
 #[derive(Clone, Debug, PartialEq)]
 pub enum WorkerNews {
     /// Its program runs.

@@ -1,28 +1,22 @@
-//! What the news of a worker means: for itself, and, when it has exited, for its slot.
+//! What the news of a worker means for itself. What its exit means for its slot is decided in [`exits`](super::exits).
+
+use std::time::Duration;
 
 use ostler_bus::{
-    Slot as SlotNumber, WorkerId,
-    vocab::{
-        update::AppFailed,
-        worker::{
-            ExitStatus, WorkerDisconnected, WorkerExited, WorkerOnline, WorkerReady, WorkerSpawned,
-        },
-    },
+    WorkerId,
+    vocab::worker::{ExitStatus, WorkerDisconnected, WorkerOnline, WorkerReady, WorkerSpawned},
 };
 
 use super::{
     Action, Exit, FleetEvent, Notification, WorkerNews,
     app::App,
-    backoff::{RETRY_FAILED, Verdict},
-    drain::{self, Cause, MAX_EXTENSION},
-    mutation::Mutation,
+    drain::{self, MAX_EXTENSION},
+    exits,
     readiness::{self, Word},
-    slot::SlotState,
     turn::Turn,
-    update,
     worker::{Bus, Phase, Worker, millis},
 };
-use crate::config::app::AppName;
+use crate::config::app::{AppName, Readiness};
 
 /// Takes in news of one of the app's workers.
 pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Turn) {
@@ -37,9 +31,9 @@ pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Tur
                 stderr_tail: Vec::new(),
                 hint: None,
             };
-            exited(app, id, exit, turn);
+            exits::exited(app, id, exit, turn);
         }
-        WorkerNews::Exited(exit) => exited(app, id, exit, turn),
+        WorkerNews::Exited(exit) => exits::exited(app, id, exit, turn),
         WorkerNews::BusConnected => {
             worker.bus = Bus::Connected;
             takes_part(worker, &app.name, turn);
@@ -114,7 +108,7 @@ fn takes_part(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
         },
         Some(spawned),
     ) = (&worker.phase, worker.spawned_at)
-        && worker.definition.ready == crate::config::app::Readiness::Auto
+        && worker.definition.ready == Readiness::Auto
         && turn.now - *since < readiness::min_healthy(&worker.definition, true)
     {
         worker.phase = Phase::Starting {
@@ -129,7 +123,7 @@ fn said_ready(worker: &mut Worker, app: &AppName, word: Word, turn: &mut Turn) {
     }
     match worker.phase {
         Phase::Starting { .. } | Phase::Ready { assumed: true, .. } => {
-            ready(worker, app, false, turn)
+            ready(worker, app, false, turn);
         }
         Phase::Ready { assumed: false, .. } | Phase::Leaving(_) => {}
     }
@@ -150,7 +144,7 @@ pub(super) fn ready(worker: &mut Worker, app: &AppName, assumed: bool, turn: &mu
     }));
 }
 
-fn extend(worker: &mut Worker, by: std::time::Duration, turn: &Turn) {
+fn extend(worker: &mut Worker, by: Duration, turn: &Turn) {
     match &mut worker.phase {
         Phase::Starting {
             deadline: Some(deadline),
@@ -163,7 +157,8 @@ fn extend(worker: &mut Worker, by: std::time::Duration, turn: &Turn) {
     }
 }
 
-fn disconnected(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
+/// Its bus connection is gone, if it had one.
+pub(super) fn disconnected(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
     if worker.bus == Bus::Connected {
         worker.bus = Bus::Closed;
         let worker = worker.reference(app);
@@ -171,170 +166,4 @@ fn disconnected(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
             worker,
         }));
     }
-}
-
-/// A worker is gone: says so, and lets the update or its slot know.
-fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
-    let Some(mut worker) = app.workers.remove(&id) else {
-        return;
-    };
-    disconnected(&mut worker, &app.name, turn);
-    let leaving = worker.leaving();
-    let was_ready = leaving.map_or(worker.is_ready(), |leaving| leaving.was_ready);
-    turn.publish(FleetEvent::WorkerExited(WorkerExited {
-        worker: worker.reference(&app.name),
-        status: exit.status.clone(),
-        voluntary: leaving.is_some_and(|leaving| leaving.cause.voluntary()),
-        was_ready,
-        uptime_ms: millis(worker.uptime(turn.now)),
-        stderr_tail: exit.stderr_tail.clone(),
-        hint: exit.hint.clone(),
-    }));
-    let epitaph = epitaph(&worker, &exit, was_ready, turn);
-    if update::is_successor(app, id) {
-        update::successor_exited(app, &with_last_words(&epitaph, &exit), turn);
-        return;
-    }
-    let holds = app
-        .slots
-        .get(&worker.slot)
-        .is_some_and(|slot| slot.holder() == Some(id));
-    if holds || turn.mutated(Mutation::TrustStaleExit) {
-        vacate(app, &worker, &exit, epitaph, turn);
-    }
-    update::predecessor_exited(app, &worker, turn);
-}
-
-/// "worker 7 (slot 2, generation 3) exited with code 1 after 20ms, before it was ready".
-fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String {
-    let (who, how) = (worker.describe(), end_in_words(&exit.status));
-    if worker.spawned_at.is_none() {
-        return format!("{who} {how}");
-    }
-    let before = if was_ready {
-        ""
-    } else {
-        ", before it was ready"
-    };
-    format!(
-        "{who} {how} after {}ms{before}",
-        millis(worker.uptime(turn.now))
-    )
-}
-
-fn end_in_words(status: &ExitStatus) -> String {
-    match status {
-        ExitStatus::Code(code) => format!("exited with code {code}"),
-        ExitStatus::Signal(name) => format!("was ended by {name}"),
-        ExitStatus::Unknown => "is gone, nobody knows how,".into(),
-        ExitStatus::NotStarted(error) => format!("could not be started: {error}"),
-    }
-}
-
-fn with_last_words(epitaph: &str, exit: &Exit) -> String {
-    let mut text = epitaph.to_owned();
-    if !exit.stderr_tail.is_empty() {
-        text.push_str("; its last lines:\n");
-        text.push_str(&exit.stderr_tail.join("\n"));
-    }
-    if let Some(hint) = &exit.hint {
-        text.push_str("\nhint: ");
-        text.push_str(hint);
-    }
-    text
-}
-
-/// What the exit of its holder means for a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Consequence {
-    /// It was sent away: whether there shall be another is decided by what is wanted now.
-    Vacant,
-    /// That was for good.
-    Ended,
-    /// Replace it at once.
-    Replace,
-    /// It left of its own accord so soon that another might too.
-    ReplaceLater,
-    /// A failed start or an early crash.
-    Failure,
-}
-
-fn consequence(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
-    let definition = &worker.definition;
-    // A minimum of zero would make a worker that dies at birth a busy loop.
-    let lived = worker.uptime(turn.now) >= definition.min_uptime.max(definition.backoff.first);
-    let for_good =
-        matches!(exit.status, ExitStatus::Code(code) if definition.stop_exit_codes.contains(&code));
-    match &worker.phase {
-        Phase::Leaving(leaving) => match leaving.cause {
-            Cause::Own if for_good => Consequence::Ended,
-            Cause::Own if leaving.was_ready && lived => Consequence::Replace,
-            Cause::Own => Consequence::ReplaceLater,
-            Cause::StartTimeout => Consequence::Failure,
-            Cause::Update | Cause::UpdateGivenUp | Cause::Stop | Cause::Scale | Cause::Kill => {
-                Consequence::Vacant
-            }
-        },
-        Phase::Starting { .. } | Phase::Ready { .. } if for_good => Consequence::Ended,
-        Phase::Ready { .. } if lived => Consequence::Replace,
-        Phase::Starting { .. } | Phase::Ready { .. } => Consequence::Failure,
-    }
-}
-
-/// A slot has lost its holder.
-fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &mut Turn) {
-    let Some(slot) = app.slots.get_mut(&worker.slot) else {
-        return;
-    };
-    // Stopped and started again meanwhile: how it ended says nothing about what the slot is wanted for now.
-    let outdated = slot.generation != worker.generation;
-    let consequence = if outdated {
-        Consequence::Vacant
-    } else {
-        consequence(worker, exit, turn)
-    };
-    slot.last_exit = Some(epitaph.clone());
-    match consequence {
-        Consequence::Vacant => slot.state = SlotState::Vacant,
-        Consequence::Ended => slot.state = SlotState::Ended,
-        Consequence::Replace => {
-            slot.failures.stable();
-            slot.restarts += u32::from(worker.leaving().is_none());
-            slot.state = SlotState::Backoff { until: turn.now };
-        }
-        Consequence::ReplaceLater => {
-            let until = turn.now + slot.failures.next_delay(&worker.definition, turn.rng());
-            slot.state = SlotState::Backoff { until };
-        }
-        Consequence::Failure => {
-            slot.restarts += 1;
-            fail(app, worker.slot, &epitaph, turn);
-            update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
-        }
-    }
-}
-
-/// Counts a failure of a slot and decides when it is tried again.
-fn fail(app: &mut App, number: SlotNumber, epitaph: &str, turn: &mut Turn) {
-    let step = turn.number();
-    let Some(slot) = app.slots.get_mut(&number) else {
-        return;
-    };
-    slot.last_failure = Some((step, epitaph.to_owned()));
-    slot.state = match slot.failures.count(turn.now, &slot.definition, turn.rng()) {
-        Verdict::RetryAt(until) => SlotState::Backoff { until },
-        Verdict::GiveUpUntil(until) => {
-            let reason = format!(
-                "failed too often; tried again in {}s or by `start`: {epitaph}",
-                RETRY_FAILED.as_secs()
-            );
-            let app = app.name.to_string();
-            turn.publish(FleetEvent::AppFailed(AppFailed {
-                app,
-                slot: number,
-                reason,
-            }));
-            SlotState::Failed { until }
-        }
-    };
 }

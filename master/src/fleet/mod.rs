@@ -26,6 +26,7 @@ mod app;
 mod backoff;
 mod commands;
 mod drain;
+mod exits;
 mod guard;
 mod input;
 mod lives;
@@ -37,6 +38,8 @@ mod rng;
 mod settle;
 mod slot;
 mod snapshot;
+mod trial;
+mod triggers;
 mod turn;
 mod update;
 mod worker;
@@ -125,7 +128,7 @@ impl Fleet {
             Input::Define(definition) => self.define(definition, turn),
             Input::Worker { id, news } => self.hear(id, news, turn),
             Input::Command { request, command } => commands::obey(self, request, command, turn),
-            Input::RestartNeeded { wish, by } => commands::restart_needed(self, wish, &by, turn),
+            Input::RestartNeeded { wish, by } => triggers::restart_needed(self, wish, &by, turn),
             Input::Tick => {}
         }
     }

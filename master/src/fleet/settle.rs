@@ -14,6 +14,7 @@ use super::{
     operations::pay,
     readiness,
     slot::{Slot, SlotState},
+    trial,
     turn::Turn,
     update,
     worker::{Occasion, Phase, Worker},
@@ -36,7 +37,7 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
 pub(super) fn deadline(app: &App) -> Option<Moment> {
     let workers = app.workers.values().filter_map(worker_deadline);
     let slots = app.slots.values().filter_map(Slot::retry_at);
-    workers.chain(slots).chain(update::deadline(app)).min()
+    workers.chain(slots).chain(trial::deadline(app)).min()
 }
 
 fn worker_deadline(worker: &Worker) -> Option<Moment> {
@@ -154,7 +155,7 @@ fn fill(app: &mut App, turn: &mut Turn) {
     {
         return;
     }
-    let on_trial = update::slot_on_trial(app);
+    let on_trial = trial::slot_on_trial(app);
     let vacant = |(number, slot): &(&SlotNumber, &Slot)| {
         slot.state == SlotState::Vacant && Some(**number) != on_trial
     };

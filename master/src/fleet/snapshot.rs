@@ -11,7 +11,7 @@ use super::{
     app::App,
     readiness,
     slot::{Slot, SlotState},
-    worker::{Bus, Phase, Worker, millis},
+    worker::{Bus, Occasion, Phase, Worker, millis},
 };
 
 /// The state of all apps and workers.
@@ -67,6 +67,8 @@ fn app_state(app: &App) -> &'static str {
         .slots
         .values()
         .all(|slot| slot.state == SlotState::Ended);
+    let fills = |worker: &Worker| worker.occasion == Occasion::Fill && worker.is_starting();
+    let filling = app.workers.values().any(fills);
     if !app.wanted || app.size == 0 {
         return if none_left { "stopped" } else { "stopping" };
     }
@@ -77,7 +79,7 @@ fn app_state(app: &App) -> &'static str {
         0 if all_ended && none_left && !app.slots.is_empty() => "stopped",
         0 if any(|state| matches!(state, SlotState::Failed { .. })) => "failed",
         0 => "starting",
-        _ if any(|state| *state == SlotState::Vacant) => "starting",
+        _ if any(|state| *state == SlotState::Vacant) || filling => "starting",
         _ => "running",
     }
 }

@@ -14,7 +14,7 @@
 //! * A new worker that fails a start or crashes early gives the update up, whether it has taken over yet or not, as long
 //!   as there are old ones left to keep.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use ostler_bus::{
     Generation, OpId, Slot as SlotNumber, WorkerId,
@@ -31,15 +31,12 @@ use super::{
     guard::Asker,
     mutation::Mutation,
     operations::pay,
-    readiness,
     slot::SlotState,
+    trial::{self, Trial},
     turn::Turn,
-    worker::{Occasion, Phase, Worker, millis},
+    worker::{Worker, millis},
 };
 use crate::config::app::AppDefinition;
-
-/// How long the abort of an update waits for the last words of a successor that was not ready in time.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// An update under way.
 #[derive(Debug)]
@@ -51,25 +48,6 @@ pub(super) struct Update {
     pub(super) trial: Option<Trial>,
     ops: Vec<OpId>,
     began: Moment,
-}
-
-/// A successor on trial.
-#[derive(Debug)]
-pub(super) struct Trial {
-    pub(super) slot: SlotNumber,
-    pub(super) successor: WorkerId,
-    stage: Stage,
-}
-
-/// How far a trial is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Not ready yet.
-    Starting,
-    /// Ready, and being watched.
-    Watched,
-    /// Not ready in time: the update is given up when it has exited, or then.
-    Late(Moment),
 }
 
 /// The update that comes next.
@@ -107,7 +85,7 @@ pub(super) fn ask(app: &mut App, op: Option<OpId>, reason: &str, asker: Asker, t
                 ops: op.into_iter().collect(),
                 reason: reason.to_owned(),
                 asker,
-            })
+            });
         }
     }
 }
@@ -122,21 +100,6 @@ pub(super) fn advance(app: &mut App, turn: &mut Turn) {
         if app.update.is_some() {
             return;
         }
-    }
-}
-
-/// When [`advance`] wants to be called.
-pub(super) fn deadline(app: &App) -> Option<Moment> {
-    let update = app.update.as_ref()?;
-    let trial = update.trial.as_ref()?;
-    match trial.stage {
-        Stage::Late(until) => Some(until),
-        Stage::Starting => None,
-        Stage::Watched if drains_full(app) => None,
-        Stage::Watched => app
-            .workers
-            .get(&trial.successor)
-            .and_then(|worker| proven_at(update, worker)),
     }
 }
 
@@ -183,18 +146,6 @@ pub(super) fn drop_pending(app: &mut App, by: &str, turn: &mut Turn) {
     {
         pay(op, Outcome::Superseded(by.to_owned()), turn);
     }
-}
-
-/// Whether this worker is the successor on trial.
-pub(super) fn is_successor(app: &App, id: WorkerId) -> bool {
-    let trial = app.update.as_ref().and_then(|update| update.trial.as_ref());
-    trial.is_some_and(|trial| trial.successor == id)
-}
-
-/// The slot that a successor is on trial for.
-pub(super) fn slot_on_trial(app: &App) -> Option<SlotNumber> {
-    let trial = app.update.as_ref()?.trial.as_ref()?;
-    Some(trial.slot)
 }
 
 /// The successor on trial is gone.
@@ -254,115 +205,11 @@ fn step(app: &mut App, turn: &mut Turn) -> bool {
         return false;
     };
     match &update.trial {
-        Some(_) => judge(app, turn),
+        Some(_) => trial::judge(app, turn),
         None => match next_slot(app) {
-            Some(slot) => !drains_full(app) && try_next(app, slot, turn),
+            Some(slot) => !drains_full(app) && trial::begin(app, slot, turn),
             None => finish(app, turn),
         },
-    }
-}
-
-/// Brings up the successor for a slot.
-fn try_next(app: &mut App, slot: SlotNumber, turn: &mut Turn) -> bool {
-    let Some(update) = &app.update else {
-        return false;
-    };
-    let generation = (update.generation, Arc::clone(&update.definition));
-    let successor = app.spawn(slot, generation, Occasion::Successor, turn);
-    if let Some(update) = &mut app.update {
-        update.trial = Some(Trial {
-            slot,
-            successor,
-            stage: Stage::Starting,
-        });
-    }
-    progress(app, slot, successor, UpdateStep::Starting, turn);
-    true
-}
-
-/// Looks at the successor on trial; true if that changed anything.
-fn judge(app: &mut App, turn: &mut Turn) -> bool {
-    let full = drains_full(app);
-    let Some(update) = &mut app.update else {
-        return false;
-    };
-    let Some(mut trial) = update.trial.take() else {
-        return false;
-    };
-    let (slot, successor) = (trial.slot, trial.successor);
-    let Some(worker) = app.workers.get(&successor) else {
-        return false;
-    };
-    let proven = proven_at(update, worker).is_some_and(|at| at <= turn.now);
-    let next = match (&worker.phase, &trial.stage) {
-        (Phase::Starting { .. }, _) => Stage::Starting,
-        (Phase::Ready { .. }, _) => Stage::Watched,
-        (Phase::Leaving(leaving), Stage::Starting | Stage::Watched)
-            if leaving.cause == Cause::StartTimeout =>
-        {
-            Stage::Late(turn.now + LAST_WORDS)
-        }
-        (Phase::Leaving(_), stage) => stage.clone(),
-    };
-    let changed = next != trial.stage;
-    trial.stage = next;
-    let stage = trial.stage.clone();
-    update.trial = Some(trial);
-    match stage {
-        Stage::Late(until) if until <= turn.now => {
-            let why = format!("{} was not ready in time", describe(app, successor));
-            give_up(app, GivenUp::Failed(&why), turn);
-            true
-        }
-        Stage::Watched if changed => {
-            progress(app, slot, successor, UpdateStep::Watching, turn);
-            true
-        }
-        Stage::Watched if proven && !full => {
-            take_over(app, turn);
-            true
-        }
-        Stage::Starting | Stage::Watched | Stage::Late(_) => changed,
-    }
-}
-
-fn describe(app: &App, id: WorkerId) -> String {
-    app.workers
-        .get(&id)
-        .map_or_else(|| format!("worker {id}"), Worker::describe)
-}
-
-/// When this successor will have been ready long enough.
-fn proven_at(update: &Update, worker: &Worker) -> Option<Moment> {
-    match worker.phase {
-        Phase::Ready { since, assumed } if update.done == 0 => {
-            Some(since + readiness::canary_healthy(&worker.definition, assumed))
-        }
-        Phase::Ready { since, assumed } => {
-            Some(since + readiness::min_healthy(&worker.definition, assumed))
-        }
-        Phase::Starting { .. } | Phase::Leaving(_) => None,
-    }
-}
-
-/// The successor becomes its slot's holder; whoever held it drains.
-fn take_over(app: &mut App, turn: &mut Turn) {
-    let Some(update) = &mut app.update else {
-        return;
-    };
-    let Some(trial) = update.trial.take() else {
-        return;
-    };
-    update.done += 1;
-    let Some(slot) = app.slots.get_mut(&trial.slot) else {
-        return;
-    };
-    slot.adopt(update.generation, &update.definition);
-    let predecessor = slot.holder();
-    slot.state = SlotState::Held(trial.successor);
-    progress(app, trial.slot, trial.successor, UpdateStep::Replaced, turn);
-    if let Some(worker) = predecessor.and_then(|id| app.workers.get_mut(&id)) {
-        drain::send_away(worker, &app.name, Cause::Update, turn);
     }
 }
 
@@ -395,7 +242,14 @@ fn finish(app: &mut App, turn: &mut Turn) -> bool {
     true
 }
 
-fn progress(app: &App, slot: SlotNumber, worker: WorkerId, step: UpdateStep, turn: &mut Turn) {
+/// Tells everyone about a step of the running update.
+pub(super) fn progress(
+    app: &App,
+    slot: SlotNumber,
+    worker: WorkerId,
+    step: UpdateStep,
+    turn: &mut Turn,
+) {
     let Some(update) = &app.update else { return };
     turn.publish(FleetEvent::UpdateProgress(UpdateProgress {
         app: app.name.to_string(),
@@ -431,7 +285,7 @@ fn old_slots(app: &App) -> impl Iterator<Item = SlotNumber> {
 }
 
 /// Whether as many replaced workers drain as may at once.
-fn drains_full(app: &App) -> bool {
+pub(super) fn drains_full(app: &App) -> bool {
     let most = app
         .definition
         .max_draining

@@ -9,11 +9,15 @@
 //! history step by step; `OSTLER_SIM_SEEDS=<n>` runs another number of histories.
 
 mod checker;
+mod dice;
+mod events;
 mod model;
+mod process;
 mod script;
+mod verdict;
 mod world;
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use super::{Fleet, Input, Moment, mutation::Mutation};
 use checker::Checker;
@@ -41,8 +45,16 @@ struct Sim {
     tell: bool,
 }
 
+/// What happened in a history.
+#[derive(Debug, PartialEq, Eq)]
+struct Tale {
+    steps: u64,
+    /// How often which events were told.
+    seen: BTreeMap<&'static str, u64>,
+}
+
 /// Lives through the history of a seed; the error says what was broken, and when.
-fn live(seed: u64, mutation: Option<Mutation>, tell: bool) -> Result<u64, String> {
+fn live(seed: u64, mutation: Option<Mutation>, tell: bool) -> Result<Tale, String> {
     let mut fleet = Fleet::new(seed);
     if let Some(mutation) = mutation {
         fleet.supplies.mutate(mutation);
@@ -63,7 +75,10 @@ fn live(seed: u64, mutation: Option<Mutation>, tell: bool) -> Result<u64, String
             sim.now.since_epoch()
         )
     })?;
-    Ok(sim.steps)
+    Ok(Tale {
+        steps: sim.steps,
+        seen: sim.checker.seen,
+    })
 }
 
 impl Sim {
@@ -72,7 +87,7 @@ impl Sim {
         self.until(calm, false)?;
         self.world.calm_down();
         self.until(calm + REST_WITHIN, true)?;
-        if !self.checker.done() {
+        if !self.checker.done {
             self.checker.at_rest(&self.fleet.snapshot(self.now))?;
             let kill = self.world.kill();
             self.step(kill)?;
@@ -189,13 +204,40 @@ fn one_history_can_be_told_again() {
     let seed = std::env::var("OSTLER_SIM_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok());
-    let steps =
-        live(seed.unwrap_or(1), None, seed.is_some()).unwrap_or_else(|broken| panic!("{broken}"));
+    let again =
+        |tell| live(seed.unwrap_or(1), None, tell).unwrap_or_else(|broken| panic!("{broken}"));
     assert_eq!(
-        live(seed.unwrap_or(1), None, false),
-        Ok(steps),
+        again(seed.is_some()),
+        again(false),
         "the same seed is the same history"
     );
+}
+
+#[test]
+fn histories_are_eventful() {
+    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
+    for tale in (0..300).filter_map(|seed| live(seed, None, false).ok()) {
+        for (event, times) in tale.seen {
+            *seen.entry(event).or_default() += times;
+        }
+    }
+    let least = [
+        ("ready", 2000),
+        ("exited", 2000),
+        ("update finished", 200),
+        ("update aborted", 300),
+        ("update suspended", 3),
+        ("resized", 100),
+        ("failed", 30),
+        ("operation finished", 500),
+    ];
+    for (event, times) in least {
+        let told = seen.get(event).copied().unwrap_or(0);
+        assert!(
+            told >= times,
+            "{event} was told {told} times only: {seen:?}"
+        );
+    }
 }
 
 /// The simulation must notice this fault within so many histories.

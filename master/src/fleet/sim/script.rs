@@ -7,7 +7,7 @@ use ostler_bus::vocab::{
     update::WorkerRestartNeeded,
 };
 
-use super::{CHAOS, world::Dice};
+use super::{CHAOS, dice::Dice};
 use crate::{
     config::app::{AppDefinition, Readiness, Rung},
     fleet::{Command, Input, Moment, Requester, testing},

@@ -1,0 +1,267 @@
+//! What the fleet may tell everyone, and when.
+
+use std::time::Duration;
+
+use ostler_bus::{
+    WorkerId,
+    vocab::{
+        update::{
+            AppResized, UpdateAborted, UpdateFinished, UpdateProgress, UpdateStarted, UpdateStep,
+        },
+        worker::{WorkerExited, WorkerOnline, WorkerReady, WorkerRef},
+    },
+};
+
+use super::{
+    checker::{Checked, Checker, promise},
+    model::{AppModel, Life, WorkerModel},
+};
+use crate::{
+    config::app::Readiness,
+    fleet::{FleetEvent, Moment},
+};
+
+impl Checker {
+    /// Checks an event against what is known, and learns from it.
+    pub(super) fn publish(&mut self, now: Moment, event: &FleetEvent) -> Checked {
+        *self.seen.entry(name(event)).or_default() += 1;
+        match event {
+            FleetEvent::WorkerSpawned(event) => {
+                let worker = self.worker(&event.worker)?;
+                promise!(
+                    !std::mem::replace(&mut worker.spawned, true),
+                    "spawned twice"
+                );
+                Ok(())
+            }
+            FleetEvent::WorkerOnline(event) => self.online(now, event),
+            FleetEvent::WorkerReady(event) => self.ready(now, event),
+            FleetEvent::WorkerDraining(event) => self.draining(now, &event.worker, &event.reason),
+            FleetEvent::WorkerDisconnected(event) => {
+                let worker = self.worker(&event.worker)?;
+                promise!(
+                    !std::mem::replace(&mut worker.disconnected, true),
+                    "disconnected twice"
+                );
+                Ok(())
+            }
+            FleetEvent::WorkerExited(event) => self.exited(event),
+            FleetEvent::UpdateStarted(event) => self.update_started(event),
+            FleetEvent::UpdateProgress(event) => self.update_progress(now, event),
+            FleetEvent::UpdateFinished(event) => self.update_finished(event),
+            FleetEvent::UpdateAborted(event) => self.update_aborted(event),
+            FleetEvent::AppResized(event) => self.resized(event),
+            FleetEvent::UpdateSuspended(_) | FleetEvent::AppFailed(_) => Ok(()),
+            FleetEvent::OperationFinished(event) => {
+                promise!(
+                    self.open.remove(&event.op),
+                    "{:?} ended twice, or never began",
+                    event.op
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn app(&mut self, name: &str) -> Result<&mut AppModel, String> {
+        self.model
+            .apps
+            .get_mut(name)
+            .ok_or_else(|| "an unknown app".to_owned())
+    }
+
+    fn online(&mut self, now: Moment, event: &WorkerOnline) -> Checked {
+        let worker = self.worker(&event.worker)?;
+        promise!(!std::mem::replace(&mut worker.online, true), "online twice");
+        withdraw_assumption(worker, now);
+        Ok(())
+    }
+
+    fn ready(&mut self, now: Moment, event: &WorkerReady) -> Checked {
+        let worker = self.worker(&event.worker)?;
+        promise!(worker.spawned && !worker.leaving(), "ready out of turn");
+        worker.life = Life::Ready {
+            since: now,
+            assumed: event.assumed,
+        };
+        Ok(())
+    }
+
+    fn exited(&mut self, event: &WorkerExited) -> Checked {
+        let worker = self.worker(&event.worker)?;
+        let asked =
+            matches!(&worker.life, Life::Leaving { reason, .. } if reason != "not ready in time");
+        promise!(event.voluntary == asked, "voluntary: {}", event.voluntary);
+        self.model.workers.remove(&event.worker.id);
+        self.app(&event.worker.app)?.pristine = false;
+        Ok(())
+    }
+
+    fn update_started(&mut self, event: &UpdateStarted) -> Checked {
+        let app = self.app(&event.app)?;
+        promise!(
+            app.updating.is_none() && app.wanted,
+            "an update begins out of turn"
+        );
+        app.update_started(event.generation);
+        Ok(())
+    }
+
+    fn update_progress(&mut self, now: Moment, event: &UpdateProgress) -> Checked {
+        match event.step {
+            UpdateStep::Replaced => self.replaced(now, &event.app, event.worker),
+            UpdateStep::Starting | UpdateStep::Watching | UpdateStep::Drained => Ok(()),
+        }
+    }
+
+    fn update_finished(&mut self, event: &UpdateFinished) -> Checked {
+        let old = self
+            .model
+            .of(&event.app)
+            .any(|(_, worker)| worker.generation < event.generation);
+        promise!(!old, "an update finished with old workers left");
+        let app = self.app(&event.app)?;
+        promise!(
+            app.updating == Some(event.generation),
+            "an update finished that wasn't under way"
+        );
+        app.update_finished();
+        Ok(())
+    }
+
+    fn update_aborted(&mut self, event: &UpdateAborted) -> Checked {
+        let app = self.app(&event.app)?;
+        promise!(
+            app.updating == Some(event.generation),
+            "an update aborted that wasn't under way"
+        );
+        promise!(!event.reason.is_empty(), "no reason given");
+        app.update_aborted();
+        Ok(())
+    }
+
+    fn resized(&mut self, event: &AppResized) -> Checked {
+        let app = self.app(&event.app)?;
+        promise!(
+            app.size == event.to && event.from != event.to,
+            "resized to {}",
+            event.to
+        );
+        Ok(())
+    }
+
+    fn worker(&mut self, reference: &WorkerRef) -> Result<&mut WorkerModel, String> {
+        let worker = self
+            .model
+            .workers
+            .get_mut(&reference.id)
+            .ok_or("news of nobody")?;
+        promise!(
+            worker.slot == reference.slot && worker.app == reference.app,
+            "somebody else: {reference:?}"
+        );
+        Ok(worker)
+    }
+
+    /// A successor takes over: it must have proved itself.
+    fn replaced(&mut self, now: Moment, app: &str, successor: WorkerId) -> Checked {
+        let app = self.model.apps.get_mut(app).ok_or("an unknown app")?;
+        let worker = self
+            .model
+            .workers
+            .get(&successor)
+            .ok_or("replaced by nobody")?;
+        let Life::Ready { since, assumed } = worker.life else {
+            return Err("replaced by one not ready".into());
+        };
+        let least = worker
+            .definition
+            .min_healthy
+            .unwrap_or(Duration::from_secs(if assumed { 5 } else { 1 }));
+        let canary = worker.definition.canary_healthy.unwrap_or(2 * least);
+        let least = if app.replaced == 0 { canary } else { least };
+        promise!(
+            now - since >= least,
+            "replaced after {:?} of {least:?}",
+            now - since
+        );
+        app.replaced += 1;
+        Ok(())
+    }
+
+    fn draining(&mut self, now: Moment, reference: &WorkerRef, reason: &str) -> Checked {
+        let worker = self.worker(reference)?;
+        promise!(!worker.leaving(), "told to go twice");
+        let ready = matches!(worker.life, Life::Ready { .. });
+        worker.life = Life::Leaving {
+            since: now,
+            reason: reason.to_owned(),
+        };
+        if reason != "update" {
+            return Ok(());
+        }
+        let takes_over = |worker: &WorkerModel| {
+            worker.slot == reference.slot
+                && worker.generation > reference.generation
+                && matches!(worker.life, Life::Ready { .. })
+        };
+        let succeeded = self
+            .model
+            .of(&reference.app)
+            .any(|(_, worker)| takes_over(worker));
+        promise!(
+            !ready || succeeded,
+            "a ready worker was sent away without a ready successor"
+        );
+        let by_update =
+            |w: &WorkerModel| matches!(&w.life, Life::Leaving { reason, .. } if reason == "update");
+        let draining = self
+            .model
+            .of(&reference.app)
+            .filter(|(_, worker)| by_update(worker))
+            .count();
+        let most = self
+            .model
+            .apps
+            .get(&reference.app)
+            .map_or(0, |app| app.size.div_ceil(4).max(2));
+        promise!(draining <= most as usize, "{draining} drain at once");
+        Ok(())
+    }
+}
+
+fn name(event: &FleetEvent) -> &'static str {
+    match event {
+        FleetEvent::WorkerSpawned(_) => "spawned",
+        FleetEvent::WorkerOnline(_) => "online",
+        FleetEvent::WorkerReady(_) => "ready",
+        FleetEvent::WorkerDraining(_) => "draining",
+        FleetEvent::WorkerDisconnected(_) => "disconnected",
+        FleetEvent::WorkerExited(_) => "exited",
+        FleetEvent::UpdateStarted(_) => "update started",
+        FleetEvent::UpdateProgress(_) => "update progress",
+        FleetEvent::UpdateFinished(_) => "update finished",
+        FleetEvent::UpdateAborted(_) => "update aborted",
+        FleetEvent::UpdateSuspended(_) => "update suspended",
+        FleetEvent::AppResized(_) => "resized",
+        FleetEvent::AppFailed(_) => "failed",
+        FleetEvent::OperationFinished(_) => "operation finished",
+    }
+}
+
+/// A worker that was assumed ready turns out to take part: soon enough, and it is starting still.
+fn withdraw_assumption(worker: &mut WorkerModel, now: Moment) {
+    let least = worker
+        .definition
+        .min_healthy
+        .unwrap_or(Duration::from_secs(5));
+    if let Life::Ready {
+        since,
+        assumed: true,
+    } = worker.life
+        && worker.definition.ready == Readiness::Auto
+        && now - since < least
+    {
+        worker.life = Life::Starting;
+    }
+}

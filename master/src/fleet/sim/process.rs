@@ -1,0 +1,185 @@
+//! The processes of the fake world: how they are born, what they do, and what is heard of their end.
+
+use std::time::Duration;
+
+use ostler_bus::{WorkerId, vocab::worker::ExitStatus};
+
+use super::{
+    script,
+    world::{Deed, Event, Process, World},
+};
+use crate::{
+    config::app::Readiness,
+    fleet::{Exit, Input, Moment, Notification, SpawnOrder, WorkerNews},
+};
+
+impl World {
+    pub(super) fn spawn(&mut self, now: Moment, order: &SpawnOrder) {
+        let id = order.id;
+        let latency = if self.rng.chance(10) { 400 } else { 5 };
+        let at = now + self.rng.millis(0, latency);
+        let good = self.calm;
+        if !good && self.rng.chance(4) {
+            let news = WorkerNews::SpawnFailed {
+                error: "exec: no such file".into(),
+            };
+            return self.plan(at, Event::Told(vec![Input::Worker { id, news }]));
+        }
+        let heeds = if self.rng.chance(85) {
+            Some(self.rng.millis(0, 1500))
+        } else {
+            None
+        };
+        let (app, generation) = (order.app.clone(), order.generation);
+        self.processes.insert(
+            id,
+            Process {
+                app,
+                generation,
+                alive: true,
+                connected: false,
+                heeds,
+            },
+        );
+        let pid = u32::try_from(id.0).unwrap_or(u32::MAX);
+        self.plan(
+            at,
+            Event::Does(id, Deed::Tells(WorkerNews::Spawned { pid })),
+        );
+        let version = script::version(&order.definition);
+        let spoilt = !good && script::is_spoilt(order.app.as_str(), version);
+        self.give_a_life(at, id, &order.definition.ready, good, spoilt);
+    }
+
+    /// Draws what a process will do, if it is let.
+    fn give_a_life(
+        &mut self,
+        born: Moment,
+        id: WorkerId,
+        ready: &Readiness,
+        good: bool,
+        spoilt: bool,
+    ) {
+        let tells = |news| Event::Does(id, Deed::Tells(news));
+        let slow = if good {
+            0
+        } else {
+            u64::from(self.rng.chance(10)) * 2500
+        };
+        let up = born + self.rng.millis(1, 300 + slow);
+        let says = good && !matches!(ready, Readiness::Delay(_)) || !spoilt && self.rng.chance(90);
+        let by_sdk = match ready {
+            Readiness::Sdk => true,
+            Readiness::Notify => false,
+            Readiness::Auto | Readiness::Delay(_) => self.rng.one_in(2),
+        };
+        let silent = matches!(ready, Readiness::Auto) && !spoilt && self.rng.one_in(3);
+        if by_sdk && !silent {
+            self.plan(up, tells(WorkerNews::BusConnected));
+        }
+        if self.rng.one_in(4) && !silent {
+            let news = [
+                Notification::Status("warming up".into()),
+                Notification::ExtendTimeout(Duration::from_secs(2)),
+                Notification::MainPid(77),
+                Notification::Other,
+            ];
+            let pick = self.rng.below(news.len() as u64);
+            let news = news
+                .into_iter()
+                .nth(usize::try_from(pick).unwrap_or(0))
+                .unwrap_or(Notification::Other);
+            self.plan(up, tells(WorkerNews::Notified(news)));
+        }
+        if says && !silent {
+            let news = if by_sdk {
+                WorkerNews::SdkReady
+            } else {
+                WorkerNews::Notified(Notification::Ready)
+            };
+            let then = up + self.rng.millis(0, 100);
+            self.plan(then, tells(news.clone()));
+            if self.rng.one_in(10) {
+                let again = then + self.rng.millis(0, 900);
+                self.plan(again, tells(news));
+            }
+        }
+        self.give_a_fate(up, id, good, spoilt);
+    }
+
+    /// Draws how a process ends by itself, if it does, and what it asks for before.
+    fn give_a_fate(&mut self, up: Moment, id: WorkerId, good: bool, spoilt: bool) {
+        if good {
+            return;
+        }
+        if self.askers && self.rng.one_in(2) {
+            let at = up + self.rng.millis(0, 500);
+            self.plan(at, Event::Does(id, Deed::AsksForRestart));
+        }
+        let fate = self.rng.below(100);
+        let soon = self.rng.millis(0, 600);
+        let late = self.rng.millis(0, 30_000);
+        let status = match self.rng.below(4) {
+            0 => ExitStatus::Code(0),
+            1 => ExitStatus::Signal("SIGSEGV".into()),
+            2 => ExitStatus::Unknown,
+            _ => ExitStatus::Code(1),
+        };
+        match fate {
+            0..40 if spoilt => self.plan(up, Event::Does(id, Deed::Dies(ExitStatus::Code(1)))),
+            40..55 => self.plan(up + soon, Event::Does(id, Deed::Dies(status))),
+            55..70 => self.plan(up + late, Event::Does(id, Deed::Dies(status))),
+            70..75 => {
+                let politely = self.rng.one_in(2);
+                self.plan(up + late, Event::Does(id, Deed::Leaves { politely }));
+            }
+            _ => {}
+        }
+    }
+
+    /// A process ends; the news of it, and of its connection, comes in either order, and some of it twice.
+    pub(super) fn bury(&mut self, now: Moment, id: WorkerId, status: ExitStatus) -> Vec<Input> {
+        let mut news = Vec::new();
+        let Some(process) = self.processes.get_mut(&id) else {
+            return news;
+        };
+        process.alive = false;
+        let connected = process.connected;
+        let exited = Input::Worker {
+            id,
+            news: WorkerNews::Exited(Exit {
+                status,
+                stderr_tail: vec!["last words".into()],
+                hint: None,
+            }),
+        };
+        let closed = Input::Worker {
+            id,
+            news: WorkerNews::BusClosed,
+        };
+        if connected && self.rng.one_in(2) {
+            news.push(closed.clone());
+        }
+        news.push(exited.clone());
+        if connected {
+            news.push(closed);
+        }
+        if self.rng.one_in(6) {
+            let request = self.token();
+            let late = [
+                exited,
+                Input::Worker {
+                    id,
+                    news: WorkerNews::SdkReady,
+                },
+                Input::Worker {
+                    id,
+                    news: WorkerNews::SdkDisconnect { request },
+                },
+            ];
+            let at = now + self.rng.millis(0, 2000);
+            self.plan(at, Event::Told(late.into()));
+        }
+        news
+    }
+}

@@ -1,0 +1,120 @@
+//! What must be so when all has come to rest, and at the end; and that status tells the truth meanwhile.
+
+use std::collections::BTreeSet;
+
+use super::{
+    checker::{Checked, Checker, promise},
+    model::{AppModel, Life, WorkerModel},
+};
+use crate::fleet::{Moment, Snapshot};
+
+impl Checker {
+    /// What the snapshot says must be what happened.
+    pub(super) fn compare(&self, snapshot: &Snapshot) -> Checked {
+        let mut current = BTreeSet::new();
+        for status in &snapshot.workers {
+            let Some(id) = status.id else { continue };
+            let worker = self
+                .model
+                .workers
+                .get(&id)
+                .ok_or("status shows one that is gone")?;
+            let ready = matches!(worker.life, Life::Ready { .. });
+            promise!(
+                status.closing == worker.leaving(),
+                "worker {id} closing: {}",
+                status.closing
+            );
+            promise!(
+                (status.state == "ready") == ready,
+                "worker {id} is {}",
+                status.state
+            );
+            let second = status.current && !current.insert((&status.app, status.slot));
+            promise!(!second, "slot {} has two current workers", status.slot);
+        }
+        let shown = snapshot
+            .workers
+            .iter()
+            .filter(|status| status.id.is_some())
+            .count();
+        promise!(
+            shown == self.model.workers.len(),
+            "status shows {shown} of {}",
+            self.model.workers.len()
+        );
+        Ok(())
+    }
+
+    /// When nothing is going to happen any more, all must be as it was asked for.
+    pub(super) fn at_rest(&self, snapshot: &Snapshot) -> Checked {
+        promise!(
+            self.open.is_empty(),
+            "at rest, but these have not ended: {:?}",
+            self.open
+        );
+        for (name, app) in &self.model.apps {
+            promise!(app.updating.is_none(), "at rest, but {name} is updating");
+            self.has_its_workers(name, app, snapshot)?;
+            let stale = self
+                .model
+                .of(name)
+                .find(|(_, worker)| worker.version() != app.version);
+            if let (Some((id, worker)), false) = (stale, app.excused) {
+                let runs = worker.version();
+                return Err(format!(
+                    "worker {id} runs {runs}, the last version is {}",
+                    app.version
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn has_its_workers(&self, name: &str, app: &AppModel, snapshot: &Snapshot) -> Checked {
+        let size = if app.wanted { app.size as usize } else { 0 };
+        let ready = |worker: &WorkerModel| matches!(worker.life, Life::Ready { .. });
+        let serving = self
+            .model
+            .of(name)
+            .filter(|(_, worker)| ready(worker))
+            .count();
+        let empty = snapshot
+            .workers
+            .iter()
+            .filter(|status| status.app == name && status.id.is_none());
+        let ended = empty.filter(|status| status.state == "stopped").count();
+        let ended = if app.stops_for_good {
+            ended.min(size)
+        } else {
+            0
+        };
+        promise!(
+            serving + ended == size,
+            "at rest, but {name} has {serving} of {size} workers"
+        );
+        let all = self.model.of(name).count();
+        promise!(
+            all == serving,
+            "at rest, but {name} has others than ready workers"
+        );
+        Ok(())
+    }
+
+    /// When the master may end, nothing must be left.
+    pub(super) fn at_end(&self, deadline: Option<Moment>) -> Checked {
+        promise!(self.done, "told to end, and doesn't");
+        promise!(
+            self.model.workers.is_empty(),
+            "workers are left: {:?}",
+            self.model.workers.keys()
+        );
+        promise!(
+            self.open.is_empty(),
+            "these have not ended: {:?}",
+            self.open
+        );
+        promise!(deadline.is_none(), "wants to be woken after the end");
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! The fleet's behaviours one by one. The simulation shows that they hold together.
+
+mod commands;
+mod crashes;
+mod drains;
+mod starts;
+mod updates;

@@ -54,7 +54,8 @@ pub enum Input {
 /// What the shell learns of one worker.
 ///
 /// After [`Action::Spawn`](super::Action::Spawn) comes exactly one of [`Spawned`](Self::Spawned) and
-/// [`SpawnFailed`](Self::SpawnFailed), in bounded time, before any other news of that worker; after `Spawned` exactly one [`Exited`](Self::Exited).
+/// [`SpawnFailed`](Self::SpawnFailed), in bounded time and before any other news of that worker; after `Spawned`
+/// exactly one [`Exited`](Self::Exited). Whatever comes twice or afterwards is ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WorkerNews {
     /// Its program runs.

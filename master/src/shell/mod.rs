@@ -29,6 +29,9 @@ use crate::{
     sys::Signals,
 };
 
+/// A deadline further away than this is looked at again then: a definition may say "after 10,000 years".
+const A_DAY: Duration = Duration::from_secs(86_400);
+
 /// Owns the fleet and everything that its actions need.
 #[derive(Debug)]
 pub struct Shell {
@@ -110,7 +113,7 @@ impl Shell {
         let deadline = self
             .fleet
             .next_deadline()
-            .map(|moment| self.epoch + moment.since_epoch());
+            .map(|moment| self.epoch + moment.since_epoch().min(self.epoch.elapsed() + A_DAY));
         let due = async {
             match deadline {
                 Some(at) => tokio::time::sleep_until(at).await,

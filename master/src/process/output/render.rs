@@ -162,7 +162,7 @@ mod tests {
         );
         assert_eq!(
             text,
-            "web.2 ! \\u{1b}[2Jred\\ra\\u{202e}b\tc\\u{7}\\nfake.0 | x\n"
+            "web.2 ! \\x1b[2Jred\\ra\\u{202e}b\tc\\x07\\nfake.0 | x\n"
         );
     }
 

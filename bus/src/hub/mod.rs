@@ -1,6 +1,6 @@
 //! The hub: takes events, requests and answers from its connections and brings them to whoever wants them.
 //!
-//! A pure core decides: `core` has the routes, queues, types, retained values and requests, and does no I/O. A thin
+//! A pure core decides: [`core`] has the routes, queues, types, retained values and requests, and does no I/O. A thin
 //! shell acts: it runs on a thread of its own with a current-thread runtime, so that a flooded bus never delays
 //! whatever else the process does. Each connection has a reader, which feeds what came to the core and tries to write at
 //! once what the core made of it, and a writer, which waits for whoever reads slowly.
@@ -15,11 +15,21 @@
 //!
 //! The hub names no topic: [`Rules`] and built-in types are given to it.
 
+mod acceptor;
+mod connection;
+mod core;
 mod handle;
 mod notice;
 mod principal;
+mod reader;
 mod rules;
+mod shell;
+mod stream;
 mod thread;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use handle::{Hub, HubOptions};
 pub use notice::{HubNotice, Notices};

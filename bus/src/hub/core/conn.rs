@@ -1,0 +1,110 @@
+//! What the core knows of one connection.
+
+use std::{
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    time::Instant,
+};
+
+use super::{
+    emit::PathCache,
+    item::{Announced, Card},
+    memory::Tally,
+    queue::Outbox,
+    types::SharedType,
+};
+use crate::{
+    Pattern,
+    hub::{Admission, Principal},
+    wire::{control::RefusalKind, hello::Codec},
+};
+
+/// How a peer came in, and so what it may be.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    /// Its principal is known.
+    Known(Principal),
+    /// It may choose at HELLO, within bounds.
+    Path(Admission),
+}
+
+/// How far a connection is.
+///
+/// ```text
+/// Greeting ──HELLO──▶ Open ──fault, limit, stop──▶ Closing ──written, or gone──▶ (removed)
+///     └───────────────no agreement, late──────────────▲
+/// ```
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// HELLO has not come.
+    Greeting { door: Door, until: Instant },
+    /// It takes part.
+    Open(Peer),
+    /// It was told why, and nothing more is taken from it.
+    Closing,
+}
+
+/// Who takes part.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) principal: Rc<Principal>,
+    pub(super) card: Rc<Card>,
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub(super) struct Sub {
+    pub(super) pattern: Pattern,
+    /// The reader's type; `None` takes everything as it comes.
+    pub(super) reader: Option<Rc<SharedType>>,
+    /// Calls that wait for its reply.
+    pub(super) outstanding: u32,
+    /// The last call it got.
+    pub(super) last_call: u64,
+    /// Events lost since the last notice, and when that was.
+    pub(super) unnoticed: u64,
+    pub(super) noticed_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) phase: Phase,
+    pub(super) codec: Codec,
+    pub(super) outbox: Outbox,
+    pub(super) types: HashMap<u32, Rc<Announced>>,
+    pub(super) subs: HashMap<u32, Sub>,
+    pub(super) paths: PathCache,
+    /// Its calls that wait for a reply.
+    pub(super) asks: HashSet<u64>,
+    /// Calls that wait for its reply.
+    pub(super) serves: HashSet<u64>,
+    /// Refusals without a reference that it was told: each kind once per topic.
+    pub(super) told: HashSet<(String, RefusalKind)>,
+    /// It is among those with something new to write.
+    pub(super) dirty: bool,
+}
+
+impl Conn {
+    pub(super) fn new(id: u64, door: Door, until: Instant, tally: &Tally) -> Self {
+        Self {
+            phase: Phase::Greeting { door, until },
+            codec: Codec::Json,
+            outbox: Outbox::new(id, tally),
+            types: HashMap::new(),
+            subs: HashMap::new(),
+            paths: PathCache::default(),
+            asks: HashSet::new(),
+            serves: HashSet::new(),
+            told: HashSet::new(),
+            dirty: false,
+        }
+    }
+
+    /// Who it is, if it takes part.
+    pub(super) fn peer(&self) -> Option<&Peer> {
+        match &self.phase {
+            Phase::Open(peer) => Some(peer),
+            Phase::Greeting { .. } | Phase::Closing => None,
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Control messages: announcements, subscriptions and the rest of what a connection asks of the hub itself.
+
+use std::rc::Rc;
+
+use super::{
+    Core,
+    conn::{Peer, Sub},
+    item::{Announced, Whole},
+    output::control_frame,
+    routes::Route,
+    types::SharedType,
+};
+use crate::{
+    Pattern, Topic,
+    hub::{Action, Subject, authorize},
+    wire::{
+        codec,
+        control::{
+            ClientControl, ClientOp, HubOp, OverflowPolicy, Refusal, RefusalKind, SubscribeOptions,
+        },
+        data::READERS_TYPE,
+    },
+};
+
+/// What an announcement takes, beside its schema.
+const ANNOUNCED_BYTES: usize = 128;
+
+type Done = Result<(), Refusal>;
+
+fn refuse(kind: RefusalKind, reason: impl Into<String>) -> Done {
+    Err(refusal(kind, reason))
+}
+
+fn refusal(kind: RefusalKind, reason: impl Into<String>) -> Refusal {
+    Refusal {
+        kind,
+        reason: reason.into(),
+    }
+}
+
+impl Core {
+    /// Takes a control frame.
+    pub(super) fn control(&mut self, id: u64, peer: &Peer, body: &[u8]) {
+        let Some(codec) = self.conn(id).map(|c| c.codec) else {
+            return;
+        };
+        let message: ClientControl = match codec::decode(codec, body) {
+            Ok(message) => message,
+            Err(e) => {
+                let reason = format!("a control message that can't be read: {e}");
+                return self.refuse_unasked(id, "", RefusalKind::Malformed, reason);
+            }
+        };
+        let r#ref = message.r#ref;
+        let done = match message.op {
+            ClientOp::Announce {
+                index,
+                topic,
+                schema,
+            } => self.announce(id, index, &topic, &schema),
+            ClientOp::Subscribe {
+                sub,
+                pattern,
+                reader,
+                options,
+            } => {
+                let done = self.subscribe(id, peer, sub, &pattern, reader, &options);
+                if done.is_ok() {
+                    // Acknowledged first, then the retained values.
+                    self.answer(id, r#ref, HubOp::Done { count: 0 });
+                    if !options.serve {
+                        self.replay(id, sub);
+                    }
+                    return;
+                }
+                done
+            }
+            ClientOp::Unsubscribe { sub } => self.unsubscribe(id, sub),
+            ClientOp::Decline { call, reason } => match self.decline(id, call, &reason) {
+                true => Ok(()),
+                false => refuse(
+                    RefusalKind::TimedOut,
+                    format!("call {call} waits for no reply of yours"),
+                ),
+            },
+            ClientOp::Drain => {
+                // In order with the data: it is written when all before it is.
+                if let Some(conn) = self.conns.get_mut(&id) {
+                    let done = control_frame(codec, r#ref, HubOp::Done { count: 0 });
+                    conn.outbox.push_unowned(Whole::plain(done));
+                }
+                return self.mark(id);
+            }
+        };
+        self.answer(
+            id,
+            r#ref,
+            match done {
+                Ok(()) => HubOp::Done { count: 0 },
+                Err(refusal) => HubOp::Refused(refusal),
+            },
+        );
+    }
+
+    fn announce(&mut self, id: u64, index: u32, topic: &str, schema: &[u8]) -> Done {
+        let topic = match topic {
+            "" => None,
+            text => match Topic::new(text) {
+                Ok(topic) => Some(topic),
+                Err(e) => return refuse(RefusalKind::BadTopic, e.to_string()),
+            },
+        };
+        let limit = self.limits.types;
+        let Some(conn) = self.conn(id) else {
+            return Ok(());
+        };
+        if index == READERS_TYPE || conn.types.contains_key(&index) {
+            let reason = format!("type {index} can't be announced: it is taken");
+            return refuse(RefusalKind::Malformed, reason);
+        }
+        if conn.types.len() >= limit {
+            let reason = format!("this connection has announced {limit} types, and no more may");
+            return refuse(RefusalKind::Limit, reason);
+        }
+        let shared = self.take_type(schema)?;
+        if let Some(topic) = &topic
+            && let Some(builtin) = self.types.builtin(topic.as_str())
+            && *builtin != shared.schema
+        {
+            let reason = format!(
+                "{topic} is built in: its type is {builtin}, and this is {}",
+                shared.schema
+            );
+            return refuse(RefusalKind::BadType, reason);
+        }
+        let announced = Announced {
+            index,
+            topic,
+            schema: shared.schema.clone(),
+            shared,
+            _charge: self.tally.charge(ANNOUNCED_BYTES),
+        };
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.types.insert(index, Rc::new(announced));
+        }
+        Ok(())
+    }
+
+    fn take_type(&mut self, encoded: &[u8]) -> Result<Rc<SharedType>, Refusal> {
+        if self.tally.total() > self.limits.memory_bytes {
+            let reason = "the hub's memory is used up, and it takes no more types for now";
+            return Err(refusal(RefusalKind::Limit, reason));
+        }
+        self.types
+            .take(encoded, &self.tally)
+            .map_err(|e| refusal(RefusalKind::BadType, e.to_string()))
+    }
+
+    fn subscribe(
+        &mut self,
+        id: u64,
+        peer: &Peer,
+        sub: u32,
+        pattern: &str,
+        reader: Option<Vec<u8>>,
+        options: &SubscribeOptions,
+    ) -> Done {
+        let pattern = match Pattern::new(pattern) {
+            Ok(pattern) => pattern,
+            Err(e) => return refuse(RefusalKind::BadTopic, e.to_string()),
+        };
+        let limit = self.limits.subscriptions;
+        let Some(conn) = self.conn(id) else {
+            return Ok(());
+        };
+        if conn.subs.contains_key(&sub) {
+            let reason = format!("this connection has a subscription {sub} already");
+            return refuse(RefusalKind::Malformed, reason);
+        }
+        if conn.subs.len() >= limit {
+            let reason = format!("this connection has {limit} subscriptions, and no more may");
+            return refuse(RefusalKind::Limit, reason);
+        }
+        let action = match options.serve {
+            true => Action::Serve,
+            false => Action::Subscribe,
+        };
+        let subject = match pattern.exact() {
+            Some(topic) => Subject::Topic(topic),
+            None => Subject::Pattern(&pattern),
+        };
+        if let Err(reason) = authorize(&self.rules, &peer.principal, action, subject) {
+            return refuse(RefusalKind::Denied, reason);
+        }
+        let reader = match reader {
+            Some(encoded) => Some(self.take_type(&encoded)?),
+            None => None,
+        };
+        let (messages, bytes) = self.bounds(options);
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return Ok(());
+        };
+        match options.policy {
+            OverflowPolicy::DropOldest => conn.outbox.open_sub(sub, messages, bytes),
+        }
+        let route = Route {
+            conn: id,
+            sub,
+            serve: options.serve,
+        };
+        self.routes.add(&pattern, route);
+        let state = Sub {
+            pattern,
+            reader,
+            outstanding: 0,
+            last_call: 0,
+            unnoticed: 0,
+            noticed_at: None,
+        };
+        conn.subs.insert(sub, state);
+        Ok(())
+    }
+
+    /// The bounds asked for, within the hub's own; at least one message.
+    fn bounds(&self, options: &SubscribeOptions) -> (usize, usize) {
+        let within = |asked: Option<u32>, most: usize| match asked {
+            Some(n) => usize::try_from(n).unwrap_or(most).clamp(1, most.max(1)),
+            None => most,
+        };
+        (
+            within(options.max_messages, self.limits.queue_messages),
+            within(options.max_bytes, self.limits.queue_bytes),
+        )
+    }
+
+    fn unsubscribe(&mut self, id: u64, sub: u32) -> Done {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some(state) = conn.subs.remove(&sub) else {
+            let reason = format!("this connection has no subscription {sub}");
+            return refuse(RefusalKind::Malformed, reason);
+        };
+        self.routes.remove(&state.pattern, id, sub);
+        for call in conn.outbox.close_sub(sub) {
+            self.fail_call(call, RefusalKind::Declined, |topic| {
+                format!("whoever answered {topic:?} does so no more")
+            });
+        }
+        Ok(())
+    }
+}

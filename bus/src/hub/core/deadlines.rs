@@ -1,0 +1,36 @@
+//! What happens if nothing else does: a table of times, looked at by the shell.
+
+use std::{collections::BTreeSet, time::Instant};
+
+/// What is due at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Deadline {
+    /// This connection must have said HELLO.
+    Hello(u64),
+    /// This call must have been answered.
+    Call(u64),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Deadlines(BTreeSet<(Instant, Deadline)>);
+
+impl Deadlines {
+    pub(super) fn set(&mut self, at: Instant, what: Deadline) {
+        self.0.insert((at, what));
+    }
+
+    pub(super) fn clear(&mut self, at: Instant, what: Deadline) {
+        self.0.remove(&(at, what));
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out one that is due.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Deadline> {
+        let first = self.0.first().filter(|(at, _)| *at <= now).copied()?;
+        self.0.remove(&first);
+        Some(first.1)
+    }
+}

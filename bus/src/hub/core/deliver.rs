@@ -1,0 +1,372 @@
+//! Bringing a batch to its subscriptions.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::{
+    Core,
+    conn::Peer,
+    edge::{Forms, How, Text, json_frame, typed_frame},
+    emit::{Batch, Path, Target},
+    item::{Card, Item, Run, RunTypes, Whole},
+    queue::{Urgent, copied},
+};
+use crate::{
+    Topic,
+    hub::HubNotice,
+    wire::{
+        control::CloseKind,
+        data::{self, Payload},
+        flags, frame, json,
+    },
+};
+
+/// Events of one publisher on their way, with what was made of them so far.
+pub(super) struct Parcel {
+    pub(super) run: Run,
+    pub(super) topic: Topic,
+    /// The only type there is, where a payload changes its form.
+    pub(super) ty: Option<Rc<super::item::Announced>>,
+    pub(super) urgent: bool,
+    /// What an event of the control lane stands for.
+    stands_for: Option<(Topic, Vec<u8>)>,
+    /// For each event.
+    forms: Vec<Forms>,
+    /// The frames in memory of their own, once a subscription needs them so.
+    copy: Option<Bytes>,
+}
+
+impl Parcel {
+    pub(super) fn new(run: Run, path: &Path) -> Self {
+        Self::of(run, path.topic.clone(), path.ty.clone(), path.urgent)
+    }
+
+    pub(super) fn of(
+        run: Run,
+        topic: Topic,
+        ty: Option<Rc<super::item::Announced>>,
+        urgent: bool,
+    ) -> Self {
+        Self {
+            run,
+            topic,
+            ty,
+            urgent,
+            stands_for: None,
+            forms: Vec::new(),
+            copy: None,
+        }
+    }
+
+    /// What can be made of each event; made when first asked for.
+    fn forms(&mut self) -> &mut [Forms] {
+        if self.forms.is_empty() {
+            self.forms = data::frames(self.run.frames.clone())
+                .filter_map(|(flags, body)| {
+                    let head = data::emit(&body, flags).ok()?;
+                    let (kind, at) = (head.kind, head.payload_at);
+                    Some(Forms::new(kind, body.slice(at..), self.ty.clone()))
+                })
+                .collect();
+        }
+        &mut self.forms
+    }
+
+    /// The run itself, for a queue that may or may not keep the read buffer alive.
+    fn run(&mut self, copy: bool) -> Run {
+        let mut run = self.run.clone();
+        if copy {
+            let frames = &self.run.frames;
+            run.frames = self.copy.get_or_insert_with(|| copied(frames)).clone();
+            run.pins = None;
+        }
+        run
+    }
+
+    /// The items for one subscription.
+    fn items(&mut self, target: &Target, copy: bool) -> Vec<Item> {
+        match &target.how {
+            How::AsIs => vec![Item::Run(self.run(copy))],
+            How::Misfit(reason) => vec![Item::Misfit {
+                missed: u64::from(self.run.count),
+                topic: self.topic.clone(),
+                reason: Rc::clone(reason),
+            }],
+            How::Typed(reader) => {
+                let (base, topic) = (self.run.clone(), self.topic.clone());
+                let convert = |(i, forms): (usize, &mut Forms)| match forms.typed(reader) {
+                    Ok(payload) => Item::Run(Run {
+                        first_seq: base.first_seq + i as u64,
+                        count: 1,
+                        frames: typed_frame(topic.as_str(), &payload),
+                        types: RunTypes::default(),
+                        pins: None,
+                        ..base.clone()
+                    }),
+                    Err(reason) => misfit(&topic, reason),
+                };
+                self.forms().iter_mut().enumerate().map(convert).collect()
+            }
+            How::Text(reader) => {
+                let (base, topic) = (self.run.clone(), self.topic.clone());
+                let convert = |(i, forms): (usize, &mut Forms)| match forms.text(reader.as_ref()) {
+                    Ok(text) => {
+                        let seq = base.first_seq + i as u64;
+                        Item::Whole(event_object(
+                            target.sub, seq, &base.card, base.flags, &topic, &text,
+                        ))
+                    }
+                    Err(reason) => misfit(&topic, reason),
+                };
+                self.forms().iter_mut().enumerate().map(convert).collect()
+            }
+        }
+    }
+}
+
+fn misfit(topic: &Topic, reason: Rc<str>) -> Item {
+    Item::Misfit {
+        missed: 1,
+        topic: topic.clone(),
+        reason,
+    }
+}
+
+/// An event for a connection that speaks JSON.
+fn event_object(
+    sub: u32,
+    seq: u64,
+    card: &Rc<Card>,
+    flags: u8,
+    topic: &Topic,
+    text: &Text,
+) -> Whole {
+    let body = json::Event {
+        sub,
+        seq,
+        origin: card.origin.clone(),
+        topic: topic.to_string(),
+        payload: text.json(),
+        bytes: text.base64(),
+    };
+    Whole::plain(json_frame(frame::FrameType::Run, flags, &body))
+}
+
+impl Core {
+    /// Brings what `batch` holds to its subscriptions, and empties it; it still knows its path.
+    pub(super) fn bring(&mut self, id: u64, peer: &Peer, batch: &mut Batch<'_>) {
+        let count = std::mem::take(&mut batch.count);
+        let Some(path) = batch
+            .path
+            .clone()
+            .filter(|p| count > 0 && !p.targets.is_empty())
+        else {
+            return;
+        };
+        let frames = batch.input.slice(batch.start..batch.end);
+        let run = Run {
+            card: Rc::clone(&peer.card),
+            first_seq: batch.first_seq,
+            count,
+            flags: if path.urgent { flags::CONTROL_LANE } else { 0 },
+            // Events of the control lane are few and small.
+            frames: if path.urgent { copied(&frames) } else { frames },
+            types: batch.types.clone(),
+            pins: (!path.urgent).then_some(self.input),
+        };
+        let mut parcel = Parcel::new(run, &path);
+        if path.urgent {
+            parcel.stands_for = self.stands_for(peer, &mut parcel);
+        }
+        for target in &path.targets {
+            self.hand_over(id, target, &mut parcel);
+        }
+        self.relieve();
+    }
+
+    fn stands_for(&self, peer: &Peer, parcel: &mut Parcel) -> Option<(Topic, Vec<u8>)> {
+        let conflate = self.rules.conflate?;
+        let (flags, body) = data::frames(parcel.run.frames.clone()).next()?;
+        let head = data::emit(&body, flags).ok()?;
+        let payload = &body[head.payload_at..];
+        let name = conflate(&parcel.topic, &peer.card.origin, head.kind, payload)?;
+        Some((parcel.topic.clone(), name))
+    }
+
+    /// Queues a parcel's events for one subscription.
+    pub(super) fn hand_over(&mut self, from: u64, target: &Target, parcel: &mut Parcel) {
+        let Some(conn) = self
+            .conns
+            .get_mut(&target.conn)
+            .filter(|c| c.peer().is_some())
+        else {
+            return;
+        };
+        let outbox = &mut conn.outbox;
+        let copy = parcel
+            .run
+            .pins
+            .is_some_and(|input| outbox.wants_copy(input, parcel.run.frames.len()));
+        if !parcel.urgent {
+            // The common case first, without a list of items.
+            let lost = match &target.how {
+                How::AsIs => outbox.push(target.sub, Item::Run(parcel.run(copy))),
+                How::Typed(_) | How::Text(_) | How::Misfit(_) => parcel
+                    .items(target, copy)
+                    .into_iter()
+                    .map(|item| outbox.push(target.sub, item))
+                    .sum(),
+            };
+            if lost > 0 {
+                self.lagged(target.conn, target.sub, lost);
+            }
+            return self.mark(target.conn);
+        }
+        for item in parcel.items(target, copy) {
+            outbox.push_urgent(Urgent {
+                item,
+                sub: Some(target.sub),
+                from: Some(from),
+                stands_for: parcel.stands_for.clone(),
+            });
+        }
+        self.mark(target.conn);
+        self.blame(from, target.conn);
+    }
+
+    /// If the control lane of `to` overflows, whoever is to blame goes: who fills most of it; the reader, if it is
+    /// nobody in particular. The master never goes for being flooded or for flooding.
+    pub(super) fn blame(&mut self, from: u64, to: u64) {
+        let bound = self.limits.control_frames;
+        let Some(conn) = self.conn(to).filter(|c| c.outbox.foreign_urgent() > bound) else {
+            return;
+        };
+        let (most, n) = conn.outbox.largest_sender().unwrap_or((from, 1));
+        let is_flood = n * 2 > bound;
+        let reader = (to, self.is_master(to));
+        let sender = (most, self.is_master(most));
+        let guilty = match (is_flood, sender.1, reader.1) {
+            (true, false, _) | (_, false, true) => sender.0,
+            (_, _, false) => reader.0,
+            // The master floods itself: its own oldest is dropped.
+            (_, true, true) => {
+                if let Some(conn) = self.conns.get_mut(&to) {
+                    conn.outbox.drop_oldest_urgent();
+                }
+                return;
+            }
+        };
+        let reason = if guilty == reader.0 {
+            format!("{bound} control frames were waiting for it to read")
+        } else {
+            format!(
+                "{n} control frames of its own were waiting for a reader, of {bound} that may: it sends faster than they can be taken"
+            )
+        };
+        self.close(guilty, CloseKind::Limit, reason);
+    }
+
+    /// Counts a loss, and gives notice of it now and then.
+    pub(super) fn lagged(&mut self, id: u64, sub: u32, lost: u64) {
+        let now = self.now;
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        let principal = match conn.peer() {
+            Some(peer) => (*peer.principal).clone(),
+            None => return,
+        };
+        let Some(state) = conn.subs.get_mut(&sub) else {
+            return;
+        };
+        state.unnoticed += lost;
+        let due = state
+            .noticed_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= super::LAG_NOTICE_EVERY);
+        if due {
+            state.noticed_at = Some(now);
+            let missed = std::mem::take(&mut state.unnoticed);
+            let pattern = state.pattern.clone();
+            self.notices.push(HubNotice::Lagged {
+                conn: id,
+                principal,
+                pattern,
+                missed,
+            });
+        }
+    }
+
+    /// Keeps all queues together within their bound: whoever holds most loses its oldest.
+    pub(super) fn relieve(&mut self) {
+        while self.tally.total() > self.limits.memory_bytes {
+            let largest = self
+                .conns
+                .iter()
+                .filter(|(_, c)| c.peer().is_some())
+                .max_by_key(|(id, c)| (c.outbox.held(), **id))
+                .map(|(id, c)| (*id, c.outbox.held()));
+            let Some((id, held)) = largest.filter(|(_, held)| *held > 0) else {
+                return;
+            };
+            let over = self.tally.total() - self.limits.memory_bytes;
+            // A little more than needed, or each next event would look for the largest again.
+            let goal = over.max(held / 16);
+            let Some(conn) = self.conns.get_mut(&id) else {
+                return;
+            };
+            let lost = conn.outbox.lose(goal);
+            if lost.is_empty() && self.is_master(id) {
+                return;
+            }
+            if lost.is_empty() {
+                let reason = format!(
+                    "the hub's {} bytes are used up, and this connection holds most of them in answers and calls it doesn't read",
+                    self.limits.memory_bytes
+                );
+                self.close(id, CloseKind::Limit, reason);
+                continue;
+            }
+            for (sub, n) in lost {
+                self.lagged(id, sub, n);
+            }
+        }
+    }
+
+    /// The retained values that a new subscription gets, after its acknowledgement.
+    pub(super) fn replay(&mut self, id: u64, sub: u32) {
+        let Some(conn) = self.conn(id) else { return };
+        let (Some(state), Some(peer)) = (conn.subs.get(&sub), conn.peer()) else {
+            return;
+        };
+        let (codec, peer) = (conn.codec, peer.clone());
+        let reader = state.reader.as_ref().map(|r| r.schema.clone());
+        for value in self.retained.matching(&state.pattern.clone()) {
+            if !self.may_have(&peer, false, &value.topic) {
+                continue;
+            }
+            let kind = data::frames(value.frame.clone())
+                .next()
+                .and_then(|(flags, body)| data::emit(&body, flags).ok().map(|h| h.kind))
+                .unwrap_or(Payload::Bytes);
+            let run = Run {
+                card: value.card,
+                first_seq: value.seq,
+                count: 1,
+                flags: flags::RETAINED | if value.urgent { flags::CONTROL_LANE } else { 0 },
+                frames: value.frame,
+                types: RunTypes::from(value.ty.clone()),
+                pins: None,
+            };
+            let target = Target {
+                conn: id,
+                sub,
+                how: super::edge::how(kind, value.ty.as_deref(), codec, reader.as_ref()),
+            };
+            // In the data lane whatever its topic: it is an answer to the subscription, not news.
+            let mut parcel = Parcel::of(run, value.topic, value.ty, false);
+            self.hand_over(id, &target, &mut parcel);
+        }
+        self.relieve();
+    }
+}

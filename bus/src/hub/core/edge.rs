@@ -1,0 +1,186 @@
+//! Where payloads change their form: JSON for a typed reader, anything for a connection that speaks JSON.
+
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use serde_json::value::RawValue;
+
+use super::{base64, item::Announced};
+use crate::{
+    Budget, TypeKey, TypeSchema,
+    schema::{from_json, to_json},
+    wire::{
+        data::{self, Payload, READERS_TYPE},
+        frame::{self, FrameType},
+        hello::Codec,
+    },
+};
+
+/// How a payload gets to a reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// As it came.
+    AsIs,
+    /// From JSON to postcard of this type.
+    Typed(TypeSchema),
+    /// As JSON, which must fit this type if there is one.
+    Text(Option<TypeSchema>),
+    /// Not at all, and why.
+    Misfit(Rc<str>),
+}
+
+/// How a payload of this kind and type gets to a reader of that codec and type.
+pub(super) fn how(
+    kind: Payload,
+    written: Option<&Announced>,
+    codec: Codec,
+    reader: Option<&TypeSchema>,
+) -> How {
+    let plain = match codec {
+        Codec::Postcard => How::AsIs,
+        Codec::Json => How::Text(None),
+    };
+    let Some(reader) = reader else { return plain };
+    match (kind, written) {
+        (Payload::Postcard(_), Some(written)) if written.schema == *reader => plain,
+        (Payload::Postcard(_), Some(written)) => How::Misfit(
+            format!(
+                "it was written as {}, and is read as {reader}",
+                written.schema
+            )
+            .into(),
+        ),
+        (Payload::Postcard(_), None) => How::Misfit(
+            format!("it was written as an unknown type, and is read as {reader}").into(),
+        ),
+        (Payload::Json, _) => match codec {
+            Codec::Postcard => How::Typed(reader.clone()),
+            Codec::Json => How::Text(Some(reader.clone())),
+        },
+        (Payload::Bytes, _) => {
+            How::Misfit(format!("it was written as plain bytes, and is read as {reader}").into())
+        }
+    }
+}
+
+/// What a payload became.
+pub(super) type Converted<T> = Result<T, Rc<str>>;
+
+/// One payload, with what was made of it so far: once per form, however many want it.
+#[derive(Debug)]
+pub(super) struct Forms {
+    kind: Payload,
+    payload: Bytes,
+    written: Option<Rc<Announced>>,
+    text: Option<Converted<Rc<Text>>>,
+    typed: Vec<(TypeKey, Converted<Bytes>)>,
+}
+
+/// A payload as it stands in a JSON object.
+#[derive(Debug)]
+pub(super) enum Text {
+    Json(Box<RawValue>),
+    Base64(String),
+}
+
+impl Text {
+    pub(super) fn json(&self) -> Option<&RawValue> {
+        match self {
+            Self::Json(json) => Some(json),
+            Self::Base64(_) => None,
+        }
+    }
+
+    pub(super) fn base64(&self) -> Option<String> {
+        match self {
+            Self::Json(_) => None,
+            Self::Base64(text) => Some(text.clone()),
+        }
+    }
+}
+
+impl Forms {
+    pub(super) fn new(kind: Payload, payload: Bytes, written: Option<Rc<Announced>>) -> Self {
+        Self {
+            kind,
+            payload,
+            written,
+            text: None,
+            typed: Vec::new(),
+        }
+    }
+
+    /// Postcard of `reader`'s type, from JSON.
+    pub(super) fn typed(&mut self, reader: &TypeSchema) -> Converted<Bytes> {
+        let key = reader.key();
+        if let Some((_, done)) = self.typed.iter().find(|(k, _)| *k == key) {
+            return done.clone();
+        }
+        let done = match std::str::from_utf8(&self.payload) {
+            Ok(json) => from_json(reader, json, &Budget::default())
+                .map(Bytes::from)
+                .map_err(|e| format!("as {reader}: {e}").into()),
+            Err(_) => Err("the JSON is not UTF-8".into()),
+        };
+        self.typed.push((key, done.clone()));
+        done
+    }
+
+    /// What stands in a JSON object; `reader`, if there is one, must be able to read it.
+    pub(super) fn text(&mut self, reader: Option<&TypeSchema>) -> Converted<Rc<Text>> {
+        if let Some(reader) = reader {
+            self.typed(reader)?;
+        }
+        if let Some(done) = &self.text {
+            return done.clone();
+        }
+        let done = self.make_text().map(Rc::new);
+        self.text.insert(done).clone()
+    }
+
+    fn make_text(&self) -> Converted<Text> {
+        let json = match (self.kind, &self.written) {
+            (Payload::Bytes, _) => return Ok(Text::Base64(base64::encode(&self.payload))),
+            (Payload::Postcard(_), None) => return Err("its type is unknown".into()),
+            (Payload::Postcard(_), Some(written)) => {
+                to_json(&written.schema, &self.payload, &Budget::default())
+                    .map_err(|e| format!("its bytes are not {}: {e}", written.schema))?
+            }
+            (Payload::Json, _) => std::str::from_utf8(&self.payload)
+                .map_err(|_| "the JSON is not UTF-8")?
+                .to_owned(),
+        };
+        RawValue::from_string(json)
+            .map(Text::Json)
+            .map_err(|e| format!("it is not JSON: {e}").into())
+    }
+}
+
+/// An EMIT frame for a reader of the type that `payload` was converted to.
+pub(super) fn typed_frame(topic: &str, payload: &[u8]) -> Bytes {
+    emit_frame(Payload::Postcard(READERS_TYPE), 0, topic, None, payload)
+}
+
+/// A whole EMIT frame.
+pub(super) fn emit_frame(
+    kind: Payload,
+    flags: u8,
+    topic: &str,
+    ack: Option<u64>,
+    payload: &[u8],
+) -> Bytes {
+    let mut out = BytesMut::with_capacity(payload.len() + topic.len() + 32);
+    let at = frame::begin(&mut out, FrameType::Emit, flags);
+    data::put_emit(&mut out, kind, topic, ack);
+    out.extend_from_slice(payload);
+    frame::end(&mut out, at);
+    out.freeze()
+}
+
+/// A frame whose body is one JSON object.
+pub(super) fn json_frame<T: serde::Serialize>(kind: FrameType, flags: u8, body: &T) -> Bytes {
+    let body = serde_json::to_vec(body).expect("objects of the protocol have text keys");
+    let mut out = BytesMut::with_capacity(body.len() + frame::HEADER_BYTES);
+    frame::put(&mut out, kind, flags, &body);
+    out.freeze()
+}

@@ -1,0 +1,55 @@
+//! Waits for a connection that takes its output slowly, and writes it as it does.
+
+use std::io;
+
+use super::{
+    core::Output,
+    shell::{Link, Shell},
+};
+
+/// Writes whatever could not be written at once, until writing fails.
+pub(super) async fn write(shell: &Shell, link: &Link) -> String {
+    loop {
+        link.wake_writer.notified().await;
+        if let Err(e) = drain(shell, link).await {
+            return format!("writing failed: {e}");
+        }
+    }
+}
+
+/// Writes all that waits for the connection.
+pub(super) async fn drain(shell: &Shell, link: &Link) -> io::Result<()> {
+    link.writer_busy.set(true);
+    loop {
+        if let Some(e) = link.broken.take() {
+            return Err(e);
+        }
+        // In hand while waiting, and put back at once: whoever looks sees nothing of a frame half written.
+        let mut rest = link.rest.take();
+        let written = write_all(link, &mut rest).await;
+        rest.reset();
+        link.rest.replace(rest);
+        written?;
+        link.wake_reader.notify_one();
+        if !shell.refill(link) {
+            break;
+        }
+    }
+    // An idle connection holds no buffer.
+    link.rest.replace(Output::default());
+    link.writer_busy.set(false);
+    link.wake_reader.notify_one();
+    Ok(())
+}
+
+async fn write_all(link: &Link, rest: &mut Output) -> io::Result<()> {
+    while !rest.is_empty() {
+        match link.stream.write(&rest.slices()).await {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => rest.advance(n),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}

@@ -37,7 +37,10 @@ pub(crate) enum Door {
 #[derive(Debug)]
 pub(super) enum Phase {
     /// HELLO has not come.
-    Greeting { door: Door, until: Instant },
+    ///
+    /// A peer that came by path has until then to say it. One that inherited its socket has all the time it wants: its
+    /// program may load for a minute before it looks at the bus, or may not know that there is one.
+    Greeting { door: Door, until: Option<Instant> },
     /// It takes part.
     Open(Peer),
     /// It was told why, and nothing more is taken from it.
@@ -85,7 +88,7 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(id: u64, door: Door, until: Instant, tally: &Tally) -> Self {
+    pub(super) fn new(id: u64, door: Door, until: Option<Instant>, tally: &Tally) -> Self {
         Self {
             phase: Phase::Greeting { door, until },
             codec: Codec::Json,

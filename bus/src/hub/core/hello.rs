@@ -33,8 +33,10 @@ impl Core {
             return;
         };
         let (door, until) = (door.clone(), *until);
-        self.deadlines
-            .clear(until, super::deadlines::Deadline::Hello(id));
+        if let Some(until) = until {
+            self.deadlines
+                .clear(until, super::deadlines::Deadline::Hello(id));
+        }
         match agree(kind, body, door) {
             Ok(agreed) => self.welcome(id, agreed),
             Err((kind, reason)) => self.close(id, kind, reason),

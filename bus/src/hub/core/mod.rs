@@ -112,10 +112,15 @@ impl Core {
     /// A peer has come in through `door`; `id` was never used before.
     pub(super) fn connect(&mut self, now: Instant, id: u64, door: Door) {
         self.now = now;
-        let until = now + self.limits.hello_timeout;
+        let until = match door {
+            Door::Known(_) => None,
+            Door::Path(_) => Some(now + self.limits.hello_timeout),
+        };
         let conn = Conn::new(id, door, until, &self.tally);
         self.conns.insert(id, conn);
-        self.deadlines.set(until, Deadline::Hello(id));
+        if let Some(until) = until {
+            self.deadlines.set(until, Deadline::Hello(id));
+        }
         if self.conns.len() > self.limits.connections {
             let reason = format!(
                 "{} connections are open, and no more may",
@@ -304,7 +309,10 @@ impl Core {
             });
         }
         match phase {
-            Phase::Greeting { until, .. } => {
+            Phase::Greeting { until: None, .. } => {}
+            Phase::Greeting {
+                until: Some(until), ..
+            } => {
                 self.deadlines.clear(until, Deadline::Hello(id));
                 self.notices.push(HubNotice::TurnedAway {
                     reason: reason.to_owned(),

@@ -4,12 +4,12 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, LitStr};
 
-use crate::{schema, topic};
+use crate::{bus_path::bus_path, schema, topic};
 
 pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let topic = topic_of(input)?;
     let schema = schema::expand(input)?;
-    let bus = schema::bus_path(input)?;
+    let bus = bus_path(input)?;
     let generics = schema::owned_generics(input, &bus, "an event")?;
     let fits = schema::assert_fits(input, &bus);
     let (impl_generics, _, where_clause) = generics.split_for_impl();

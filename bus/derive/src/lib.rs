@@ -7,6 +7,7 @@
 //! The derives work on `proc_macro2` tokens, so that they can be tested without a compiler; nothing here panics: what is
 //! wrong comes out as a compile error at the place that is wrong.
 
+mod bus_path;
 mod case;
 mod event;
 mod request;
@@ -25,7 +26,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// The type also derives `Serialize` and `Deserialize`. Its topic is 1 to 255 bytes of tokens of `[A-Za-z0-9_-]`, separated
 /// by dots. Don't derive `Schema` as well: it is included.
 ///
-/// Where `ostler-bus` goes by another name, `#[bus(crate = path::to::bus)]` says so.
+/// `ostler-bus`, or the SDK that brings it along, is found among the dependencies, under whatever name. Where it comes in
+/// another way, `#[bus(crate = path::to::bus)]` says so.
 #[proc_macro_derive(Event, attributes(event, bus, serde))]
 pub fn event(input: TokenStream) -> TokenStream {
     run(event::expand, &parse_macro_input!(input as DeriveInput))

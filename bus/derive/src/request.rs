@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, LitStr, Type};
 
-use crate::{schema, topic};
+use crate::{bus_path::bus_path, schema, topic};
 
 pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let (topic, reply) = attributes_of(input)?;
@@ -12,7 +12,7 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     // `Event`, derived for the same type, brings the schema already.
     let is_event = input.attrs.iter().any(|a| a.path().is_ident("event"));
     let schema = if is_event { quote!() } else { schema };
-    let bus = schema::bus_path(input)?;
+    let bus = bus_path(input)?;
     let generics = schema::owned_generics(input, &bus, "a request")?;
     let fits = schema::assert_fits(input, &bus);
     let (impl_generics, _, where_clause) = generics.split_for_impl();

@@ -11,6 +11,7 @@ use syn::{
     parse_quote,
 };
 
+use crate::bus_path::bus_path;
 use crate::case::Case;
 use crate::serde_attrs::{Place, SerdeAttrs};
 
@@ -33,21 +34,6 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
             const SCHEMA: &'static #schema::schema::DataModelType = #body;
         }
     })
-}
-
-/// Where the bus crate is found: `#[bus(crate = …)]`, by default `::ostler_bus`.
-pub(crate) fn bus_path(input: &DeriveInput) -> syn::Result<Path> {
-    let mut path: Path = parse_quote!(::ostler_bus);
-    for attr in input.attrs.iter().filter(|a| a.path().is_ident("bus")) {
-        attr.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("crate") {
-                return Err(meta.error("only `crate = path::to::bus` is known here"));
-            }
-            path = meta.value()?.parse()?;
-            Ok(())
-        })?;
-    }
-    Ok(path)
 }
 
 /// The generics of an `impl` of `Event` or `Request`: what those demand of the type, demanded where it is generic.

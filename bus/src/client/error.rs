@@ -85,11 +85,11 @@ pub enum ConnectError {
         /// Why.
         reason: String,
     },
-    /// The two speak no common version or codec.
-    Version {
+    /// The handshake came to nothing: no common version or codec, or something in HELLO that the hub doesn't take.
+    NoAgreement {
         /// Where.
         target: String,
-        /// What each speaks.
+        /// What stood in the way.
         reason: String,
     },
     /// The hub refused for another reason, which it gave.
@@ -133,10 +133,9 @@ impl fmt::Display for ConnectError {
                 f,
                 "the hub at {target} doesn't let this program in: {reason}"
             ),
-            Self::Version { target, reason } => write!(
-                f,
-                "the hub at {target} speaks another protocol: {reason}; upgrade the older side"
-            ),
+            Self::NoAgreement { target, reason } => {
+                write!(f, "no agreement with the hub at {target}: {reason}")
+            }
             Self::Refused {
                 target,
                 kind,
@@ -164,7 +163,7 @@ impl std::error::Error for ConnectError {
         match self {
             Self::NotRunning { source, .. } | Self::Io { source, .. } => Some(source),
             Self::Denied { .. }
-            | Self::Version { .. }
+            | Self::NoAgreement { .. }
             | Self::Refused { .. }
             | Self::NotAHub { .. }
             | Self::TimedOut { .. } => None,

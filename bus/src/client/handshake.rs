@@ -111,10 +111,10 @@ fn welcome(target: &str, first: &Frame) -> Result<Welcome, ConnectError> {
         .map_err(|e| not_a_hub(target, &format!("a malformed WELCOME: {e}")))?;
     let [oldest, newest] = VERSIONS;
     if !(oldest..=newest).contains(&welcome.proto) || welcome.codec != Codec::Postcard {
-        return Err(ConnectError::Version {
+        return Err(ConnectError::NoAgreement {
             target: target.into(),
             reason: format!(
-                "it chose version {} with {:?}, this program speaks {oldest} to {newest} with Postcard",
+                "it chose version {} with {:?}, this program speaks {oldest} to {newest} with Postcard: upgrade the older side",
                 welcome.proto, welcome.codec
             ),
         });
@@ -128,7 +128,7 @@ fn refused(target: &str, first: &Frame) -> ConnectError {
     match codec::decode::<HubControl>(Codec::Json, &first.body).map(|c| c.op) {
         Ok(HubOp::Closing { kind, reason }) => match kind {
             CloseKind::Denied => ConnectError::Denied { target, reason },
-            CloseKind::Hello => ConnectError::Version { target, reason },
+            CloseKind::Hello => ConnectError::NoAgreement { target, reason },
             CloseKind::Framing | CloseKind::Limit | CloseKind::Stopping | CloseKind::Fault => {
                 ConnectError::Refused {
                     target,

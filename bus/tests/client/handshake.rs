@@ -50,7 +50,7 @@ async fn a_denial_carries_the_hubs_reason() {
     let closing = br#"{"ref":0,"op":{"Closing":{"kind":"Hello","reason":"no common version"}}}"#;
     let error = Hub::meet(FrameType::Control, closing).await;
     assert!(
-        matches!(&error, ConnectError::Version { reason, .. } if reason == "no common version")
+        matches!(&error, ConnectError::NoAgreement { reason, .. } if reason == "no common version")
     );
     let closing = br#"{"ref":0,"op":{"Closing":{"kind":"Limit","reason":"full"}}}"#;
     let error = Hub::meet(FrameType::Control, closing).await;
@@ -67,10 +67,10 @@ async fn a_denial_carries_the_hubs_reason() {
 async fn another_version_or_codec_is_told_apart() {
     let newer = WELCOME.replace(r#""proto":1"#, r#""proto":2"#);
     let error = Hub::meet(FrameType::Welcome, newer.as_bytes()).await;
-    assert!(matches!(error, ConnectError::Version { .. }), "{error}");
+    assert!(matches!(error, ConnectError::NoAgreement { .. }), "{error}");
     let json = WELCOME.replace("postcard", "json");
     let error = Hub::meet(FrameType::Welcome, json.as_bytes()).await;
-    assert!(matches!(error, ConnectError::Version { .. }), "{error}");
+    assert!(matches!(error, ConnectError::NoAgreement { .. }), "{error}");
 }
 
 #[tokio::test]

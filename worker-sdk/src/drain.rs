@@ -9,15 +9,23 @@ use tokio::{sync::watch, time::Instant};
 pub struct Draining {
     /// Why: "update", "stop", "SIGTERM", …
     pub reason: String,
-    /// When the next, less polite rung of the kill ladder comes.
+    /// When to be done: a little before the kill ladder's next, less polite rung.
     pub deadline: Instant,
 }
 
+/// What is left of the time to drain for ending in order, if that much can be spared.
+const SPARE: Duration = Duration::from_millis(250);
+
+/// The longest time to drain: further than any ladder reaches, and near enough to reckon with.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 impl Draining {
+    /// `time` is how long it takes until the next rung.
     pub(crate) fn within(reason: impl Into<String>, time: Duration) -> Self {
+        let time = time.min(LONGEST);
         Self {
             reason: reason.into(),
-            deadline: Instant::now() + time,
+            deadline: Instant::now() + time - SPARE.min(time / 10),
         }
     }
 }
@@ -75,8 +83,8 @@ impl DrainSignal {
         }
     }
 
-    /// Waits until the time to drain is over.
-    pub(crate) async fn cut(&mut self) {
+    /// Waits until the time to drain is over: at its deadline, or when a second signal cuts it short.
+    pub async fn over(&mut self) {
         let mut deadline = self.begun().await.deadline;
         while let Ok(changed) = tokio::time::timeout_at(deadline, self.0.changed()).await {
             match changed {
@@ -112,11 +120,11 @@ mod tests {
     async fn time_is_over_at_the_deadline_or_when_cut_short() {
         let (trigger, mut signal) = signal();
         trigger.begin(Draining::within("update", Duration::from_millis(20)));
-        signal.cut().await;
+        signal.over().await;
         let (trigger, mut signal) = super::signal();
         trigger.begin(Draining::within("update", Duration::from_secs(3600)));
         trigger.cut();
-        tokio::time::timeout(Duration::from_secs(10), signal.cut())
+        tokio::time::timeout(Duration::from_secs(10), signal.over())
             .await
             .expect("cut short");
     }

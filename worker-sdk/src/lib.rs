@@ -22,6 +22,7 @@
 //!     let app = Router::new().route("/", get(greet));
 //!     worker.ready().await?;                                        // from here on the master counts on it
 //!     worker.serve(listener, app).await?;                           // until told to drain, and done with that
+//!     worker.finish().await?;                                       // the last events are at the hub
 //!     Ok(())
 //! }
 //! ```
@@ -33,12 +34,15 @@
 //!
 //! [`Worker::start`] returns when the hub knows the worker; nothing sent to it from then on is missed. A worker says
 //! [`Worker::ready`] once; the master starts the next only then. [`Worker::draining`] goes off once: by the master's word, by
-//! TERM or by INT; a second signal cuts what is left.
+//! TERM or by INT; a second signal cuts what is left. A worker whose master is gone serves on.
 
+mod alone;
 mod drain;
 mod error;
+mod hear;
 pub mod http;
 mod identity;
+mod inherited;
 mod listener;
 mod sys;
 mod worker;

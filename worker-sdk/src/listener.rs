@@ -63,6 +63,14 @@ impl Listener {
             .map_err(fault)
     }
 
+    /// The same socket, with what the runtime remembers of it forgotten.
+    pub(crate) fn register_anew(self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(listener) => TcpListener::from_std(listener.into_std()?).map(Self::Tcp),
+            Self::Unix(listener) => UnixListener::from_std(listener.into_std()?).map(Self::Unix),
+        }
+    }
+
     /// Where it listens, for people: `127.0.0.1:8080` or `unix:/run/app.sock`.
     #[must_use]
     pub fn address(&self) -> String {

@@ -18,8 +18,8 @@ static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 
 /// Takes over an inherited descriptor and marks it close-on-exec, so that helpers this process starts don't get it.
 ///
-/// `None` if it was taken before.
-pub(crate) fn take_inherited(number: RawFd) -> io::Result<Option<OwnedFd>> {
+/// Only the first call for a number can do so: what goes by that number later is something else.
+pub(crate) fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
     if number < 3 {
         return Err(io::Error::other(format!(
             "descriptor {number} is a standard stream"
@@ -27,7 +27,9 @@ pub(crate) fn take_inherited(number: RawFd) -> io::Result<Option<OwnedFd>> {
     }
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     if taken.contains(&number) {
-        return Ok(None);
+        return Err(io::Error::other(format!(
+            "descriptor {number} was taken over before: a process is one worker"
+        )));
     }
     // SAFETY: only borrowed for two fcntl calls, which fail cleanly if the number isn't open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
@@ -36,5 +38,5 @@ pub(crate) fn take_inherited(number: RawFd) -> io::Result<Option<OwnedFd>> {
     taken.insert(number);
     // SAFETY: it is open (fcntl just worked), it was handed to this process to own (the environment names it), and
     // `TAKEN` makes sure that it is owned once.
-    Ok(Some(unsafe { OwnedFd::from_raw_fd(number) }))
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -1,43 +1,32 @@
 //! The worker: its bus, its sockets, its word that it is ready, and the word that it should go.
 
 use std::{
-    collections::BTreeMap,
-    os::{fd::RawFd, unix::net::UnixStream},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use axum::Router;
-use futures::StreamExt;
 use ostler_bus::{
-    Generation, Limits, Slot, WorkerId,
-    client::{Bus, ConnectOptions, Delivery, Subscription},
-    hub::{Hub, HubOptions, Principal},
-    transport::InheritedTransport,
-    vocab::{
-        rules::{builtins, fleet_rules},
-        worker::{Disconnect, Drain, Ready},
-    },
+    client::{Bus, DrainError},
+    hub::Hub,
+    vocab::worker::{Disconnect, Drain, Ready},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
-    DrainSignal, Draining, Identity, Listener, StartError,
-    drain::{self, DrainTrigger},
-    http,
-    identity::{FIRST_FD, Inheritance, Managed},
-    sys,
+    DrainSignal, Identity, Listener, StartError, alone, drain, hear, http,
+    identity::Inheritance,
+    inherited::{self, Sockets},
 };
 
-/// How long a worker that is sent TERM, without a word from the master, takes to drain. Ostler's own default ladder
-/// allows as much.
-const DRAIN_TIME: Duration = Duration::from_secs(30);
+/// How long [`Worker::finish`] waits for the hub.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// A worker of Ostler; or, if it was started by itself, a stand-in whose bus reaches no further than this process.
 #[derive(Debug)]
 pub struct Worker {
     bus: Bus,
     identity: Identity,
-    sockets: BTreeMap<String, RawFd>,
+    sockets: Mutex<Sockets>,
     draining: DrainSignal,
     /// The hub of a worker that was started by itself; `None` under Ostler.
     alone: Option<Hub>,
@@ -45,31 +34,29 @@ pub struct Worker {
 
 impl Worker {
     /// Takes over what the master handed to this process, and connects to the bus. Outside Ostler a hub in this process
-    /// stands in for the master's: the app's own events still work. Listens for TERM and INT from here on: both drain.
+    /// stands in for the master's: the app's own events still work. TERM and INT are caught from here on: both drain.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn start() -> Result<Self, StartError> {
+        // First: a signal that comes while this goes on waits to be heard.
+        let signals = hear::Signals::catch()?;
         let inheritance = Inheritance::from_env()?;
-        let sockets = (FIRST_FD..)
-            .zip(inheritance.sockets)
-            .map(|(fd, name)| (name, fd))
-            .collect();
+        let sockets = Mutex::new(inherited::sockets(inheritance.sockets)?);
         let (bus, identity, alone) = match inheritance.managed {
-            Some(managed) => (connect(&managed).await?, managed.identity, None),
-            None => stand_in().await?,
+            Some(managed) => (inherited::bus(&managed).await?, managed.identity, None),
+            None => {
+                let (bus, identity, hub) = alone::stand_in().await?;
+                (bus, identity, Some(hub))
+            }
         };
         let (trigger, draining) = drain::signal();
         let words = bus
             .subscribe_to::<Drain>(&Drain::topic(identity.id))
             .await
             .map_err(StartError::Subscribe)?;
-        let signals = (
-            signals(SignalKind::terminate())?,
-            signals(SignalKind::interrupt())?,
-        );
-        tokio::spawn(hear_the_master(words, trigger.clone()));
-        tokio::spawn(hear_signals(signals, trigger));
+        tokio::spawn(hear::the_master(words, trigger.clone()));
+        tokio::spawn(hear::signals(signals, trigger));
         Ok(Self {
             bus,
             identity,
@@ -97,22 +84,21 @@ impl Worker {
         self.alone.is_none()
     }
 
-    /// The socket that the master bound under this name; outside Ostler, `fallback` (`127.0.0.1:8080`, `unix:PATH`) is bound.
+    /// The socket that the master bound under this name; outside Ostler, where none was inherited, `fallback`
+    /// (`127.0.0.1:8080`, `unix:PATH`) is bound.
     ///
     /// # Errors
     /// Under Ostler if no such socket was declared, or it was taken before; else if the fallback can't be bound.
     pub fn listen(&self, name: &str, fallback: &str) -> Result<Listener, StartError> {
-        match self.sockets.get(name) {
-            Some(fd) => {
-                let socket = sys::take_inherited(*fd).map_err(|error| StartError::Socket {
-                    name: name.into(),
-                    error,
-                })?;
-                Listener::inherited(name, socket.ok_or_else(|| StartError::Taken(name.into()))?)
-            }
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        match sockets.get_mut(name) {
+            Some(socket) => match socket.take() {
+                Some(socket) => Listener::inherited(name, socket),
+                None => Err(StartError::Taken(name.into())),
+            },
             None if self.is_managed() => Err(StartError::Undeclared {
                 name: name.into(),
-                declared: self.sockets.keys().cloned().collect(),
+                declared: sockets.keys().cloned().collect(),
             }),
             None => Listener::bind(name, fallback),
         }
@@ -124,13 +110,10 @@ impl Worker {
     /// If the master did not take it.
     pub async fn ready(&self) -> Result<(), StartError> {
         match self.is_managed() {
-            true => self
-                .bus
-                .request(&Ready {})
-                .await
-                .map_err(StartError::Announce),
+            true => self.bus.request(&Ready {}).await,
             false => Ok(()),
         }
+        .map_err(StartError::Announce)
     }
 
     /// Says that this worker is going of its own accord, so that its exit is not taken for a crash. Returns when the master
@@ -140,13 +123,10 @@ impl Worker {
     /// If the master did not take it.
     pub async fn disconnect(&self) -> Result<(), StartError> {
         match self.is_managed() {
-            true => self
-                .bus
-                .request(&Disconnect {})
-                .await
-                .map_err(StartError::Announce),
+            true => self.bus.request(&Disconnect {}).await,
             false => Ok(()),
         }
+        .map_err(StartError::Announce)
     }
 
     /// Tells when to drain.
@@ -162,91 +142,13 @@ impl Worker {
     pub async fn serve(&self, listener: Listener, router: Router) -> std::io::Result<()> {
         http::serve(listener, router, self.draining.clone()).await
     }
-}
 
-async fn connect(managed: &Managed) -> Result<Bus, StartError> {
-    let name = "the bus";
-    let socket = sys::take_inherited(managed.bus_fd).map_err(|error| StartError::Socket {
-        name: name.into(),
-        error,
-    })?;
-    let socket = socket.ok_or_else(|| StartError::Taken(name.into()))?;
-    let transport = InheritedTransport::new(UnixStream::from(socket));
-    let options = ConnectOptions::worker(format!(
-        "{}.{}",
-        managed.identity.app, managed.identity.slot
-    ));
-    Bus::connect(transport, options)
-        .await
-        .map_err(StartError::Connect)
-}
-
-/// Outside Ostler: a hub of this process's own, with the same rules.
-async fn stand_in() -> Result<(Bus, Identity, Option<Hub>), StartError> {
-    let program = std::env::current_exe()
-        .ok()
-        .and_then(|path| Some(path.file_stem()?.to_str()?.to_owned()));
-    let app = program
-        .unwrap_or_else(|| "alone".into())
-        .replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
-    let identity = Identity {
-        app,
-        id: WorkerId(0),
-        slot: Slot(0),
-        generation: Generation(0),
-    };
-    let options = HubOptions {
-        name: identity.app.clone(),
-        limits: Limits::default(),
-        rules: fleet_rules(),
-        builtins: builtins(),
-    };
-    let (hub, _nobody_reads) = Hub::start(options).map_err(StartError::System)?;
-    let principal = Principal::Worker {
-        app: identity.app.clone(),
-        id: identity.id,
-        slot: identity.slot,
-        generation: identity.generation,
-        pid: std::process::id(),
-    };
-    let transport = hub.attach_memory(principal).map_err(StartError::System)?;
-    let bus = Bus::connect(transport, ConnectOptions::worker(identity.app.clone()))
-        .await
-        .map_err(StartError::Connect)?;
-    tracing::info!("not started by Ostler: events stay within this process");
-    Ok((bus, identity, Some(hub)))
-}
-
-fn signals(kind: SignalKind) -> Result<Signal, StartError> {
-    signal(kind).map_err(StartError::System)
-}
-
-/// If the master is gone this worker serves on: a signal can still drain it.
-async fn hear_the_master(mut words: Subscription<Drain>, trigger: DrainTrigger) {
-    while let Some(delivery) = words.next().await {
-        match delivery {
-            Delivery::Event(word) => {
-                let time =
-                    Duration::from_millis(word.event.deadline_ms).min(Duration::from_secs(86_400));
-                trigger.begin(Draining::within(word.event.reason, time));
-            }
-            Delivery::Lagged { .. } | Delivery::Misfit { .. } => {}
-            Delivery::Disconnected(why) => tracing::warn!("the bus is gone ({why}); serving on"),
-        }
-    }
-}
-
-/// The first signal begins to drain, a later one ends it.
-async fn hear_signals((mut term, mut int): (Signal, Signal), trigger: DrainTrigger) {
-    loop {
-        let reason = tokio::select! {
-            Some(()) = term.recv() => "SIGTERM",
-            Some(()) = int.recv() => "SIGINT",
-            else => return,
-        };
-        if trigger.has_begun() {
-            trigger.cut();
-        }
-        trigger.begin(Draining::within(reason, DRAIN_TIME));
+    /// Leaves the bus in good order: returns when everything emitted so far is at the hub, or after 2 s. A program that
+    /// ends without it may take its very last events with it.
+    ///
+    /// # Errors
+    /// If the hub had not taken everything.
+    pub async fn finish(self) -> Result<(), DrainError> {
+        self.bus.drain(LAST_EVENTS).await
     }
 }

@@ -1,0 +1,73 @@
+//! Taking over what the environment names: every descriptor at once, so that none reaches a helper this process starts.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd, RawFd},
+        unix::net::UnixStream,
+    },
+};
+
+use ostler_bus::{
+    client::{Bus, ConnectOptions},
+    transport::InheritedTransport,
+};
+use rustix::net::{AddressFamily, SocketType, sockopt};
+
+use crate::{
+    StartError,
+    identity::{FIRST_FD, Identity, Managed},
+    sys,
+};
+
+/// The most bytes a connection's name may have.
+const LONGEST_NAME: usize = 64;
+
+/// Sockets by name; `None` where one was given away.
+pub(crate) type Sockets = BTreeMap<String, Option<OwnedFd>>;
+
+/// The listening sockets, which begin at descriptor 3. Of two with one name the first counts.
+pub(crate) fn sockets(names: Vec<String>) -> Result<Sockets, StartError> {
+    let mut sockets = Sockets::new();
+    for (fd, name) in (FIRST_FD..).zip(names) {
+        let socket = sys::take_inherited(fd).map_err(|error| StartError::Socket {
+            name: name.clone(),
+            error,
+        })?;
+        sockets.entry(name).or_insert(Some(socket));
+    }
+    Ok(sockets)
+}
+
+/// Connects to the master's hub.
+pub(crate) async fn bus(managed: &Managed) -> Result<Bus, StartError> {
+    let socket = bus_socket(managed.bus_fd)?;
+    Bus::connect(InheritedTransport::new(socket), options(&managed.identity))
+        .await
+        .map_err(StartError::Connect)
+}
+
+/// What a worker says of itself.
+pub(crate) fn options(identity: &Identity) -> ConnectOptions {
+    let mut name = identity.app.clone();
+    name.truncate(name.floor_char_boundary(LONGEST_NAME));
+    ConnectOptions::worker(name)
+}
+
+/// A helper of a worker inherits the variable but not the descriptor: it must not take another one for the bus.
+fn bus_socket(fd: RawFd) -> Result<UnixStream, StartError> {
+    let fault = |error| {
+        let name = "of the bus (OSTLER_BUS_FD)".into();
+        StartError::Socket { name, error }
+    };
+    let socket = sys::take_inherited(fd).map_err(fault)?;
+    let is_unix_stream = sockopt::socket_domain(socket.as_fd()) == Ok(AddressFamily::UNIX)
+        && sockopt::socket_type(socket.as_fd()) == Ok(SocketType::STREAM);
+    if !is_unix_stream {
+        return Err(fault(io::Error::other(
+            "it is none: a process that a worker starts is no worker, and should be started without OSTLER_BUS_FD",
+        )));
+    }
+    Ok(UnixStream::from(socket))
+}

@@ -1,13 +1,27 @@
 //! The command line: what was asked ([`args`]), how failures are told ([`error`]) and how state is shown ([`render`]).
 //!
-//! Nothing here talks to a master; the verbs that do are handed a parsed [`args::Verb`] and return a [`error::CliError`].
+//! A verb is handed its parsed arguments and returns how to end, or a [`error::CliError`]. Those that talk to a master
+//! ([`state_verbs`], [`fleet_verbs`], [`bus_verbs`]) are clients of its bus like any other: `connect` finds the way, `operation`
+//! follows what was accepted to its end, `progress` and `live` show it.
 
 pub mod args;
+mod base64;
+mod bus_errors;
+mod bus_verbs;
+mod connect;
 pub mod error;
+mod event_line;
 mod examples;
+mod fleet_verbs;
+mod interrupt;
+mod live;
+mod operation;
+mod output;
+mod progress;
 pub mod render;
 mod run;
 pub mod select;
+mod state_verbs;
 pub mod style;
 mod table;
 mod values;
@@ -22,9 +36,21 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
+    let master = cli.master.as_ref();
     let done = match cli.verb {
         Verb::Run(args) => run::run(&args, cli.master),
-        other => panic!("{other:?} is being wired"),
+        Verb::Ls(args) => state_verbs::ls(args, master),
+        Verb::Reload(args) => fleet_verbs::reload(&args, master),
+        Verb::Scale(args) => fleet_verbs::scale(&args, master),
+        Verb::Stop(args) => fleet_verbs::stop(&args, master),
+        Verb::Start(args) => fleet_verbs::start(&args, master),
+        Verb::Kill(args) => fleet_verbs::kill(args, master),
+        Verb::Ping(args) => state_verbs::ping(args, master),
+        Verb::Emit(args) => bus_verbs::emit(&args, master),
+        Verb::Request(args) => bus_verbs::request(&args, master),
+        Verb::Tail(args) => bus_verbs::tail(&args, master),
+        Verb::Wait(args) => bus_verbs::wait(&args, master),
+        Verb::Demo(args) => panic!("{args:?} is being wired"),
     };
     match done {
         Ok(code) => code,

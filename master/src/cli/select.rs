@@ -1,15 +1,15 @@
 //! Which master a command means.
 
 use super::error::{CliError, Exit};
-use crate::home::{Home, LiveMaster, MasterHome, MasterName};
+use crate::home::{Home, LiveMaster, MasterName};
 
 /// The master that `-M` names, or the only live one.
 ///
 /// # Errors
 /// With exit code 3 if there is none (or none of that name), 2 if there are several to choose from.
-pub fn master(home: &Home, wanted: Option<&MasterName>) -> Result<MasterHome, CliError> {
+pub fn master(home: &Home, wanted: Option<&MasterName>) -> Result<LiveMaster, CliError> {
     let live = home.live_masters()?;
-    choose(home, wanted, &live).map(|master| home.master(&master.name))
+    choose(home, wanted, &live).cloned()
 }
 
 fn choose<'l>(

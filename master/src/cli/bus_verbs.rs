@@ -1,0 +1,148 @@
+//! `emit`, `request`, `tail`, `wait`: the bus from a shell.
+//!
+//! Topics and patterns are checked before a master is looked for: what can't be meant is told as that.
+
+use std::{pin::pin, process::ExitCode, time::Duration};
+
+use futures::StreamExt as _;
+use ostler_bus::{
+    Origin, Pattern, Topic,
+    client::{Bus, Delivery, Disconnected, Payload, Received, Subscription},
+};
+use tokio::time::Instant;
+
+use super::{
+    args::{EmitArgs, RequestArgs, TailArgs, WaitArgs},
+    bus_errors::gone,
+    connect,
+    error::{CliError, Exit},
+    event_line, interrupt,
+    output::{self, Reader},
+};
+use crate::{config::units, escape, home::MasterName};
+
+/// Events written at once, when many are there: one write each would be most of the work.
+const AT_ONCE: usize = 256;
+
+/// `ostler emit`
+pub(super) fn emit(args: &EmitArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+    let topic = Topic::new(&args.topic)?;
+    let pattern = args.wait.as_deref().map(Pattern::new).transpose()?;
+    connect::talk(wanted, async |session| {
+        let bus = session.bus;
+        // Before the event is emitted, so that its answer can't be missed.
+        let mut answers = match &pattern {
+            Some(pattern) => Some(bus.subscribe_raw(pattern.as_str()).await?),
+            None => None,
+        };
+        let heard = bus.json(topic.as_str(), &args.payload).acked().await?;
+        let ours = pattern.is_some_and(|pattern| pattern.matches(topic.as_str()));
+        if heard == u64::from(ours) {
+            eprintln!("note: nobody listens to {topic}");
+        }
+        match &mut answers {
+            None => Ok(ExitCode::SUCCESS),
+            Some(answers) => {
+                let is_answer = |event: &Received<Payload>| !event.retained && !is_own(&bus, event);
+                print_first(answers, args.timeout, is_answer).await
+            }
+        }
+    })
+}
+
+/// Whether this connection sent the event itself.
+fn is_own(bus: &Bus, event: &Received<Payload>) -> bool {
+    match *event.origin {
+        Origin::Client { conn, .. } => conn == bus.conn(),
+        Origin::Master | Origin::Worker { .. } => false,
+    }
+}
+
+/// `ostler wait`
+pub(super) fn wait(args: &WaitArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+    let pattern = Pattern::new(&args.pattern)?;
+    connect::talk(wanted, async |session| {
+        let mut events = session.bus.subscribe_raw(pattern.as_str()).await?;
+        print_first(&mut events, args.timeout, |_| true).await
+    })
+}
+
+/// Prints the first event that `is` meant.
+async fn print_first(
+    events: &mut Subscription<Payload>,
+    within: Duration,
+    is: impl Fn(&Received<Payload>) -> bool,
+) -> Result<ExitCode, CliError> {
+    let pattern = events.pattern().to_owned();
+    let until = Instant::now().checked_add(within);
+    loop {
+        let next = events.next();
+        let delivery = match until {
+            Some(until) => tokio::time::timeout_at(until, next).await.ok(),
+            None => Some(next.await),
+        };
+        match delivery {
+            None => {
+                return Err(CliError::new(
+                    Exit::Failed,
+                    format!("no event on {pattern} within {}", units::exact(within)),
+                )
+                .hint("`ostler tail` shows what is published; --timeout allows more time"));
+            }
+            Some(Some(Delivery::Event(event))) if is(&event) => {
+                output::print(&event_line::event(&event))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(Some(Delivery::Event(_) | Delivery::Lagged { .. } | Delivery::Misfit { .. })) => {}
+            Some(Some(Delivery::Disconnected(why))) => return Err(gone(&why)),
+            Some(None) => return Err(gone(&Disconnected::HungUp)),
+        }
+    }
+}
+
+/// `ostler request`
+pub(super) fn request(
+    args: &RequestArgs,
+    wanted: Option<&MasterName>,
+) -> Result<ExitCode, CliError> {
+    let topic = Topic::new(&args.topic)?;
+    connect::talk(wanted, async |session| {
+        let question = args.payload.to_string();
+        let reply = session
+            .bus
+            .request_json(topic.as_str(), &question, args.timeout)
+            .await?;
+        output::print(&format!("{}\n", escape::json(&reply)))?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// `ostler tail`
+pub(super) fn tail(args: &TailArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+    let pattern = Pattern::new(&args.pattern)?;
+    connect::talk(wanted, async |session| {
+        let mut interrupt = interrupt::listen()?;
+        let events = session.bus.subscribe_raw(pattern.as_str()).await?;
+        tokio::select! {
+            biased;
+            () = interrupt.heard() => Ok(ExitCode::SUCCESS),
+            () = output::reader_gone() => Ok(ExitCode::SUCCESS),
+            ended = print_all(events) => ended,
+        }
+    })
+}
+
+/// Prints until the reader goes, or the master.
+async fn print_all(events: Subscription<Payload>) -> Result<ExitCode, CliError> {
+    let mut batches = pin!(events.ready_chunks(AT_ONCE));
+    while let Some(batch) = batches.next().await {
+        let lines: String = batch.iter().filter_map(event_line::delivery).collect();
+        if output::print_later(lines).await? == Reader::Gone {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if let Some(Delivery::Disconnected(why)) = batch.last() {
+            return Err(gone(why));
+        }
+    }
+    Err(gone(&Disconnected::HungUp))
+}

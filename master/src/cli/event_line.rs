@@ -1,0 +1,196 @@
+//! Events as lines of JSON: what `tail`, `wait` and `emit --wait` print.
+//!
+//! ```json
+//! {"seq":7,"topic":"orders.created","origin":{"Client":{"name":"shop","conn":3}},"payload":{"id":1}}
+//! {"lagged":12}
+//! ```
+//!
+//! The names are those of the bus's own JSON codec. Plain bytes stand as `"bytes"`, in base64; a payload that is not what
+//! its publisher says it is has a `"misfit"` with the reason instead. Every line is safe for a terminal and stays the same JSON.
+
+use ostler_bus::{
+    Origin,
+    client::{Delivery, Payload, Received},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::base64;
+use crate::escape;
+
+#[derive(Serialize)]
+struct EventLine<'a> {
+    seq: u64,
+    topic: &'a str,
+    origin: &'a Origin,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    retained: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    misfit: Option<String>,
+}
+
+#[derive(Serialize)]
+struct LaggedLine {
+    lagged: u64,
+}
+
+#[derive(Serialize)]
+struct MisfitLine<'a> {
+    topic: &'a str,
+    misfit: &'a str,
+    missed: u64,
+}
+
+/// An event as one line, newline included.
+pub(super) fn event(received: &Received<Payload>) -> String {
+    let mut line = EventLine {
+        seq: received.seq,
+        topic: received.topic.as_str(),
+        origin: &received.origin,
+        retained: received.retained,
+        payload: None,
+        bytes: None,
+        misfit: None,
+    };
+    match &received.event {
+        Payload::Bytes(bytes) => line.bytes = Some(base64::encode(bytes)),
+        typed @ (Payload::Postcard { .. } | Payload::Json(_)) => {
+            let json = typed.to_json().map_err(|error| error.to_string());
+            match json.and_then(|json| RawValue::from_string(json).map_err(|e| e.to_string())) {
+                Ok(json) => line.payload = Some(json),
+                Err(reason) => line.misfit = Some(reason),
+            }
+        }
+    }
+    as_line(&line)
+}
+
+/// Whatever a subscription yields as one line; `None` for its end.
+pub(super) fn delivery(delivery: &Delivery<Payload>) -> Option<String> {
+    match delivery {
+        Delivery::Event(received) => Some(event(received)),
+        Delivery::Lagged { missed } => Some(as_line(&LaggedLine { lagged: *missed })),
+        Delivery::Misfit {
+            missed,
+            topic,
+            reason,
+        } => Some(as_line(&MisfitLine {
+            topic,
+            misfit: reason,
+            missed: *missed,
+        })),
+        Delivery::Disconnected(_) => None,
+    }
+}
+
+fn as_line(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).expect("text and numbers always have a JSON form");
+    let mut line = escape::json(&json).into_owned();
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use ostler_bus::{Topic, TypeSchema, vocab::update::WorkerRestartNeeded};
+
+    use super::*;
+
+    fn received(payload: Payload) -> Received<Payload> {
+        Received {
+            event: payload,
+            origin: Arc::new(Origin::Client {
+                name: "cli".into(),
+                conn: 3,
+            }),
+            topic: Topic::new("a.b").unwrap(),
+            seq: 7,
+            retained: false,
+        }
+    }
+
+    const HEAD: &str = r#"{"seq":7,"topic":"a.b","origin":{"Client":{"name":"cli","conn":3}},"#;
+
+    #[test]
+    fn every_kind_of_payload_has_a_form() {
+        let wish = WorkerRestartNeeded {
+            app: Some("web".into()),
+            reason: None,
+        };
+        let typed = Payload::Postcard {
+            schema: TypeSchema::of::<WorkerRestartNeeded>(),
+            bytes: postcard::to_stdvec(&wish).unwrap().into(),
+        };
+        let cases = [
+            (typed, r#""payload":{"app":"web","reason":null}}"#),
+            (
+                Payload::Json(Bytes::from_static(b"{\"n\":\n 1.10}")),
+                r#""payload":{"n":  1.10}}"#,
+            ),
+            (
+                Payload::Bytes(Bytes::from_static(b"foob")),
+                r#""bytes":"Zm9vYg=="}"#,
+            ),
+        ];
+        for (payload, rest) in cases {
+            assert_eq!(event(&received(payload)), format!("{HEAD}{rest}\n"));
+        }
+    }
+
+    #[test]
+    fn a_payload_that_lies_about_its_type_is_told_in_place() {
+        for payload in [
+            Payload::Json(Bytes::from_static(b"{\"n\":")),
+            Payload::Postcard {
+                schema: TypeSchema::of::<WorkerRestartNeeded>(),
+                bytes: Bytes::from_static(&[9]),
+            },
+        ] {
+            let line = event(&received(payload));
+            assert!(
+                line.starts_with(&format!("{HEAD}\"misfit\":\"not what")),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn strings_of_others_stay_one_harmless_line() {
+        let evil = "{\"\u{202e}\":\"\u{9b}2J\u{7f}\"}";
+        let line = event(&received(Payload::Json(Bytes::from_static(
+            evil.as_bytes(),
+        ))));
+        assert!(
+            line.trim_end_matches('\n')
+                .chars()
+                .all(|c| (' '..'\x7f').contains(&c)),
+            "{line:?}"
+        );
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["payload"]["\u{202e}"], "\u{9b}2J\u{7f}");
+    }
+
+    #[test]
+    fn losses_stand_in_their_place_and_the_end_is_no_line() {
+        let lagged = Delivery::Lagged { missed: 12 };
+        assert_eq!(delivery(&lagged).unwrap(), "{\"lagged\":12}\n");
+        let misfit = Delivery::Misfit {
+            missed: 2,
+            topic: "a.b".into(),
+            reason: "u64 is not String".into(),
+        };
+        assert_eq!(
+            delivery(&misfit).unwrap(),
+            "{\"topic\":\"a.b\",\"misfit\":\"u64 is not String\",\"missed\":2}\n"
+        );
+        let end = Delivery::Disconnected(ostler_bus::client::Disconnected::Drained);
+        assert_eq!(delivery(&end), None);
+    }
+}

@@ -1,0 +1,287 @@
+//! `reload`, `scale`, `stop`, `start`, `kill`: one request each; then, unless told otherwise, waiting for its end.
+
+use std::{process::ExitCode, time::Duration};
+
+use ostler_bus::{
+    OpId, Request,
+    vocab::{
+        control::{Answer, AppReload, AppScale, AppStart, AppStop, MasterKill, Outcome},
+        status::StatusReport,
+    },
+};
+
+use super::{
+    args::{AppArgs, KillArgs, ReloadArgs, ScaleArgs, Waiting},
+    bus_errors::gone,
+    connect::{self, Session},
+    error::{CliError, Exit},
+    interrupt,
+    live::Live,
+    operation::{End, Waited, Watch},
+    progress::{Doing, Line, Progress},
+    state_verbs,
+};
+use crate::{
+    config::{app::AppName, units},
+    home::MasterName,
+};
+
+/// How long `kill` waits for workers that may finish what they have: four times the default kill ladder.
+const GRACEFUL: Duration = Duration::from_secs(120);
+
+/// How long `kill --force` waits: killed processes are gone within milliseconds.
+const FORCED: Duration = Duration::from_secs(15);
+
+/// Between two looks at the lock of a master that has closed its bus: what is left takes it milliseconds.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// `ostler reload`
+pub(super) fn reload(args: &ReloadArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+    let app = named(args.app.as_ref());
+    let request = AppReload {
+        app: app.clone(),
+        reason: args.reason.clone(),
+        now: args.now,
+    };
+    connect::talk(wanted, async |session| {
+        carry_out(&session, Doing::Reload, app, &request, args.waiting).await
+    })
+}
+
+/// `ostler stop`
+pub(super) fn stop(args: &AppArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+    let app = named(args.app.as_ref());
+    let request = AppStop { app: app.clone() };
+    connect::talk(wanted, async |session| {
+        carry_out(&session, Doing::Stop, app, &request, args.waiting).await
+    })
+}
+
+/// `ostler start`
+pub(super) fn start(args: &AppArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+    let app = named(args.app.as_ref());
+    let request = AppStart { app: app.clone() };
+    connect::talk(wanted, async |session| {
+        carry_out(&session, Doing::Start, app, &request, args.waiting).await
+    })
+}
+
+/// `ostler scale`
+pub(super) fn scale(args: &ScaleArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+    let (app, to) = args.what()?;
+    connect::talk(wanted, async |session| {
+        let app = match named(app.as_ref()) {
+            Some(app) => app,
+            None => only_app(&state_verbs::ask(&session.bus).await?)?,
+        };
+        let request = AppScale {
+            app: app.clone(),
+            to,
+        };
+        carry_out(&session, Doing::Scale, Some(app), &request, args.waiting).await
+    })
+}
+
+/// `ostler kill`
+pub(super) fn kill(args: KillArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+    let request = MasterKill { force: args.force };
+    connect::talk(wanted, async |session| {
+        let patience = match args.force {
+            true => FORCED,
+            false => GRACEFUL,
+        };
+        let ending = async {
+            let code = carry_out(&session, Doing::Kill, None, &request, args.waiting).await?;
+            if args.waiting.wanted() {
+                lock_released(&session).await?;
+            }
+            Ok(code)
+        };
+        let ended = tokio::time::timeout(patience, ending).await;
+        ended.unwrap_or_else(|_| Err(still_there(&session, args.force, patience)))
+    })
+}
+
+fn named(app: Option<&AppName>) -> Option<String> {
+    app.map(ToString::to_string)
+}
+
+/// The app that needs no name.
+fn only_app(report: &StatusReport) -> Result<String, CliError> {
+    match report.apps.as_slice() {
+        [only] => Ok(only.name.clone()),
+        [] => Err(CliError::new(Exit::UnknownName, "the master has no apps")),
+        [first, ..] => Err(CliError::new(
+            Exit::Usage,
+            format!("the master has {} apps: say which one", report.apps.len()),
+        )
+        .details(report.apps.iter().map(|app| app.name.clone()))
+        .hint(format!("for example: ostler scale {} N", first.name))),
+    }
+}
+
+/// Sends the request, and waits for the end of what it asked for.
+async fn carry_out<R: Request<Reply = Answer>>(
+    session: &Session,
+    doing: Doing,
+    app: Option<String>,
+    request: &R,
+    waiting: Waiting,
+) -> Result<ExitCode, CliError> {
+    let bus = &session.bus;
+    let mut interrupt = interrupt::listen()?;
+    let watch = match waiting.wanted() {
+        true => Some(Watch::begin(bus).await?),
+        false => None,
+    };
+    let op = match bus.request(request).await? {
+        Answer::Accepted { op } => op,
+        Answer::Refused { kind, reason } => return Err(CliError::new(kind.into(), reason)),
+    };
+    let Some(watch) = watch else {
+        eprintln!("accepted: operation {op}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut live = Live::on_stderr();
+    live.show(&Line::Step(format!("{} accepted", doing.word())));
+    let progress = Progress::new(doing, op, app);
+    let end = watch
+        .follow(bus, (op, progress), &mut live, &mut interrupt)
+        .await;
+    let took = live.elapsed();
+    drop(live);
+    let end = end.map_err(|why| not_awaited(doing, op, why))?;
+    ended(doing, op, end)?;
+    eprintln!("{} done in {}", doing.word(), units::rough(took));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether what was asked for was done.
+fn ended(doing: Doing, op: OpId, end: End) -> Result<(), CliError> {
+    let word = doing.word();
+    match (end, doing) {
+        // The master that ends closes its connections, in whatever order.
+        (End::Outcome(Outcome::Done), _) | (End::Gone(_), Doing::Kill) => Ok(()),
+        (End::Outcome(Outcome::Failed(why)), _) => {
+            let mut lines = why.lines();
+            let first = lines.next().unwrap_or("the master doesn't say why");
+            Err(
+                CliError::new(Exit::Failed, format!("{word} failed: {first}"))
+                    .details(lines.map(ToOwned::to_owned)),
+            )
+        }
+        (End::Outcome(Outcome::Superseded(by)), _) => Err(CliError::new(
+            Exit::Failed,
+            format!("{word} was overtaken by a later command: {by}"),
+        )),
+        (End::Gone(why), Doing::Reload | Doing::Scale | Doing::Stop | Doing::Start) => {
+            let told = format!("before it said how the {word} (operation {op}) ended");
+            Err(gone(&why).details([told]))
+        }
+    }
+}
+
+/// The operation goes on without being watched.
+fn not_awaited(doing: Doing, op: OpId, why: Waited) -> CliError {
+    let goes_on = format!(
+        "the {} goes on in the master (operation {op})",
+        doing.word()
+    );
+    match why {
+        Waited::Interrupted => CliError::new(Exit::Failed, format!("no longer waiting: {goes_on}"))
+            .hint("`ostler ls` shows how far it is"),
+        Waited::Silent(error) => {
+            let mut failure = CliError::new(
+                Exit::Failed,
+                "the master doesn't answer any more; it may be hung, or stopped (SIGSTOP)",
+            );
+            failure.causes.push(error.message);
+            failure.details([goes_on])
+        }
+        Waited::Misfit(reason) => {
+            let mut failure = CliError::new(
+                Exit::Failed,
+                "the master's events are of another release than this program",
+            );
+            failure.causes.push(reason);
+            failure.details([goes_on])
+        }
+    }
+}
+
+/// Waits until the master no longer holds its lock: another one of its name could start.
+async fn lock_released(session: &Session) -> Result<(), CliError> {
+    while session.home.live_masters()?.contains(&session.master) {
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+fn still_there(session: &Session, force: bool, patience: Duration) -> CliError {
+    let master = &session.master;
+    let error = CliError::new(
+        Exit::Failed,
+        format!(
+            "master {} (pid {}) is still there after {}",
+            master.name,
+            master.pid,
+            units::exact(patience)
+        ),
+    );
+    match force {
+        true => error.hint(format!("it is hung: end it with `kill -KILL {}`", master.pid)),
+        false => error.hint(
+            "its workers are still finishing what they have: `ostler ls` shows which; `ostler kill --force` doesn't wait for them",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::style::Style;
+    use ostler_bus::client::Disconnected;
+
+    const OP: OpId = OpId(9);
+
+    fn outcome(outcome: Outcome) -> Result<(), CliError> {
+        ended(Doing::Reload, OP, End::Outcome(outcome))
+    }
+
+    #[test]
+    fn the_masters_word_decides() {
+        assert_eq!(outcome(Outcome::Done), Ok(()));
+        let failed = outcome(Outcome::Failed(
+            "worker 5 exited with code 1; its last lines:\nboom\x1b[2J\nat line 7".into(),
+        ));
+        let failed = failed.unwrap_err();
+        assert_eq!(failed.exit, Exit::Failed);
+        assert_eq!(
+            failed.render(Style::plain()),
+            "error: reload failed: worker 5 exited with code 1; its last lines:\n  boom\\x1b[2J\n  at line 7\n"
+        );
+        let overtaken = outcome(Outcome::Superseded("stop".into())).unwrap_err();
+        assert_eq!(overtaken.exit, Exit::Failed);
+        assert!(overtaken.message.ends_with("a later command: stop"));
+    }
+
+    #[test]
+    fn a_master_that_goes_is_the_end_of_a_kill_and_a_failure_of_all_else() {
+        let gone = || End::Gone(Disconnected::HungUp);
+        assert_eq!(ended(Doing::Kill, OP, gone()), Ok(()));
+        for doing in [Doing::Reload, Doing::Scale, Doing::Stop, Doing::Start] {
+            let error = ended(doing, OP, gone()).unwrap_err();
+            assert_eq!(error.exit, Exit::Failed);
+            assert!(error.details[0].contains("operation 9"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_interrupted_wait_says_that_it_goes_on() {
+        let error = not_awaited(Doing::Reload, OP, Waited::Interrupted);
+        assert_eq!(
+            error.message,
+            "no longer waiting: the reload goes on in the master (operation 9)"
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! What the master tells while it carries out an operation, as lines for people. Pure: events in, lines out.
+//!
+//! A reload is told by its update's steps, everything else by what happens to workers. Crashes, and where an update stands,
+//! are worth keeping on a terminal ([`Line::Milestone`]); the rest replaces one another ([`Line::Step`]).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ostler_bus::{
+    Generation, OpId,
+    vocab::{
+        control::OperationFinished,
+        update::{
+            AppFailed, UpdateAborted, UpdateFinished, UpdateProgress, UpdateStarted, UpdateStep,
+        },
+        worker::{ExitStatus, WorkerDraining, WorkerExited, WorkerReady, WorkerRef, WorkerSpawned},
+    },
+};
+
+use crate::{config::units::rough, escape};
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    Reload,
+    Scale,
+    Stop,
+    Start,
+    Kill,
+}
+
+impl Doing {
+    /// The verb, as typed.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Reload => "reload",
+            Self::Scale => "scale",
+            Self::Stop => "stop",
+            Self::Start => "start",
+            Self::Kill => "kill",
+        }
+    }
+}
+
+/// An event that tells how an operation goes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum News {
+    Spawned(WorkerSpawned),
+    Ready(WorkerReady),
+    Draining(WorkerDraining),
+    Exited(WorkerExited),
+    Started(UpdateStarted),
+    Progress(UpdateProgress),
+    Finished(UpdateFinished),
+    Aborted(UpdateAborted),
+    Failed(AppFailed),
+    /// The end of an operation, perhaps of this one.
+    Ended(OperationFinished),
+}
+
+/// A line for people, escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Where it is now.
+    Step(String),
+    /// Worth keeping.
+    Milestone(String),
+}
+
+/// What is known of an operation so far.
+#[derive(Debug)]
+pub(super) struct Progress {
+    doing: Doing,
+    op: OpId,
+    /// The app it concerns; `None` is all.
+    app: Option<String>,
+    /// The updates that carry it out, by app.
+    ours: BTreeMap<String, Generation>,
+    /// The updates that go before ours, by app, once told.
+    before: BTreeMap<String, Generation>,
+}
+
+impl Progress {
+    pub(super) fn new(doing: Doing, op: OpId, app: Option<String>) -> Self {
+        Self {
+            doing,
+            op,
+            app,
+            ours: BTreeMap::new(),
+            before: BTreeMap::new(),
+        }
+    }
+
+    /// What to show for an event; nothing if it concerns others.
+    pub(super) fn see(&mut self, news: &News) -> Option<Line> {
+        match self.doing {
+            Doing::Reload => self.see_update(news),
+            Doing::Scale | Doing::Stop | Doing::Start | Doing::Kill => self.see_workers(news),
+        }
+    }
+
+    fn concerns(&self, app: &str) -> bool {
+        self.app.as_deref().is_none_or(|ours| ours == app)
+    }
+
+    fn see_workers(&self, news: &News) -> Option<Line> {
+        let worker = |worker: &WorkerRef, what: &str| {
+            self.concerns(&worker.app)
+                .then(|| Line::Step(format!("{} {what}", name(worker))))
+        };
+        match news {
+            News::Spawned(e) => worker(&e.worker, "started"),
+            News::Ready(e) => worker(&e.worker, &readily(e)),
+            News::Draining(e) => worker(&e.worker, "finishes what it has"),
+            News::Exited(e) if e.voluntary => worker(&e.worker, "has gone"),
+            News::Exited(e) => self.crash(e),
+            News::Failed(e) => self.gave_up(e),
+            News::Aborted(e) => self.concerns(&e.app).then(|| Line::Milestone(aborted(e))),
+            News::Started(_) | News::Progress(_) | News::Finished(_) | News::Ended(_) => None,
+        }
+    }
+
+    fn see_update(&mut self, news: &News) -> Option<Line> {
+        match news {
+            News::Started(e) => self.started(e),
+            News::Progress(e) if self.is_ours(&e.app, e.generation) => Some(step(e)),
+            News::Progress(e) => self.goes_before(&e.app, e.generation),
+            News::Finished(e) => self.is_ours(&e.app, e.generation).then(|| {
+                Line::Milestone(format!(
+                    "{}: generation {} serves after {}",
+                    escape::line(&e.app),
+                    e.generation,
+                    rough(Duration::from_millis(e.took_ms))
+                ))
+            }),
+            News::Aborted(e) => self
+                .is_ours(&e.app, e.generation)
+                .then(|| Line::Milestone(aborted(e))),
+            News::Exited(e) if !e.voluntary => self.crash(e),
+            News::Failed(e) => self.gave_up(e),
+            News::Spawned(_)
+            | News::Ready(_)
+            | News::Draining(_)
+            | News::Exited(_)
+            | News::Ended(_) => None,
+        }
+    }
+
+    fn is_ours(&self, app: &str, generation: Generation) -> bool {
+        self.ours.get(app) == Some(&generation)
+    }
+
+    fn started(&mut self, update: &UpdateStarted) -> Option<Line> {
+        if !update.ops.contains(&self.op) {
+            return self.goes_before(&update.app, update.generation);
+        }
+        self.ours.insert(update.app.clone(), update.generation);
+        Some(Line::Milestone(format!(
+            "{}: generation {} replaces {}: {}",
+            escape::line(&update.app),
+            update.generation,
+            workers(update.total),
+            escape::line(&update.reason)
+        )))
+    }
+
+    /// Another update of an app whose turn hasn't come: told once.
+    fn goes_before(&mut self, app: &str, generation: Generation) -> Option<Line> {
+        let waits = self.concerns(app) && !self.ours.contains_key(app);
+        if !waits || self.before.insert(app.to_owned(), generation) == Some(generation) {
+            return None;
+        }
+        Some(Line::Milestone(format!(
+            "{}: the update to generation {generation} goes first",
+            escape::line(app)
+        )))
+    }
+
+    fn crash(&self, exit: &WorkerExited) -> Option<Line> {
+        let how = match &exit.status {
+            ExitStatus::Code(code) => format!("exited with code {code}"),
+            ExitStatus::Signal(signal) => format!("was ended by {signal}"),
+            ExitStatus::Unknown => "is gone, how is not known".to_owned(),
+            ExitStatus::NotStarted(error) => format!("could not be started: {error}"),
+        };
+        let when = match exit.was_ready {
+            true => "",
+            false => ", before it was ready",
+        };
+        self.concerns(&exit.worker.app).then(|| {
+            Line::Milestone(format!(
+                "{} {} after {}{when}",
+                name(&exit.worker),
+                escape::line(&how),
+                rough(Duration::from_millis(exit.uptime_ms))
+            ))
+        })
+    }
+
+    fn gave_up(&self, failed: &AppFailed) -> Option<Line> {
+        self.concerns(&failed.app).then(|| {
+            Line::Milestone(format!(
+                "{}.{} {}",
+                escape::line(&failed.app),
+                failed.slot,
+                escape::line(&failed.reason)
+            ))
+        })
+    }
+}
+
+/// "web.0: worker 5".
+fn name(worker: &WorkerRef) -> String {
+    format!(
+        "{}.{}: worker {}",
+        escape::line(&worker.app),
+        worker.slot,
+        worker.id
+    )
+}
+
+fn workers(count: u32) -> String {
+    match count {
+        1 => "1 worker".to_owned(),
+        count => format!("{count} workers"),
+    }
+}
+
+fn readily(ready: &WorkerReady) -> String {
+    let after = rough(Duration::from_millis(ready.after_ms));
+    match ready.assumed {
+        true => format!("lives, and is taken to be ready after {after}"),
+        false => format!("is ready after {after}"),
+    }
+}
+
+fn step(progress: &UpdateProgress) -> Line {
+    let what = match progress.step {
+        UpdateStep::Starting => "starts",
+        UpdateStep::Watching => "is ready, and watched for a while",
+        UpdateStep::Replaced => "has taken over",
+        UpdateStep::Drained => "has gone",
+    };
+    Line::Step(format!(
+        "{}.{}: worker {} {what} ({} of {} replaced)",
+        escape::line(&progress.app),
+        progress.slot,
+        progress.worker,
+        progress.done,
+        progress.total
+    ))
+}
+
+fn aborted(update: &UpdateAborted) -> String {
+    format!(
+        "{}: the update to generation {} was given up; {} replaced",
+        escape::line(&update.app),
+        update.generation,
+        workers(update.replaced)
+    )
+}
+
+#[cfg(test)]
+mod tests;

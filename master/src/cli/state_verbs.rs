@@ -1,0 +1,79 @@
+//! `ls` and `ping`: asking the master how it is.
+
+use std::process::ExitCode;
+
+use ostler_bus::{
+    client::Bus,
+    vocab::status::{MasterStatus, StatusReport},
+};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{
+    args::JsonArgs,
+    connect,
+    error::{CliError, Exit},
+    output, render,
+    style::Style,
+};
+use crate::home::MasterName;
+
+/// The state of everything.
+pub(super) async fn ask(bus: &Bus) -> Result<StatusReport, CliError> {
+    Ok(bus.request(&MasterStatus::default()).await?)
+}
+
+/// `ostler ls`
+pub(super) fn ls(args: JsonArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+    connect::talk(wanted, async |session| {
+        let report = ask(&session.bus).await?;
+        let text = match args.json {
+            true => as_json(&report)?,
+            false => render::status(&report, Style::of_stdout()),
+        };
+        output::print(&text)?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// What `ping` found.
+#[derive(Debug, Serialize)]
+struct Pong {
+    master: String,
+    pid: u32,
+    version: String,
+    ms: f64,
+}
+
+/// `ostler ping`
+pub(super) fn ping(args: JsonArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+    connect::talk(wanted, async |session| {
+        let asked = Instant::now();
+        let report = ask(&session.bus).await?;
+        let took = asked.elapsed();
+        let pong = Pong {
+            master: report.master.title,
+            pid: report.master.pid,
+            version: report.master.version,
+            // Whole microseconds: what is beyond them is noise.
+            ms: took.as_micros() as f64 / 1_000.0,
+        };
+        output::print(&match args.json {
+            true => as_json(&pong)?,
+            false => format!(
+                "{} (pid {}) answered in {:.2} ms\n",
+                crate::escape::line(&pong.master),
+                pong.pid,
+                pong.ms
+            ),
+        })?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn as_json(value: &impl Serialize) -> Result<String, CliError> {
+    let json = render::json(value).map_err(|error| {
+        CliError::new(Exit::Failed, "the state has no JSON form").because(&error)
+    })?;
+    Ok(format!("{json}\n"))
+}

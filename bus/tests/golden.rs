@@ -641,10 +641,12 @@ fn the_conversation_on_the_page() {
         let frame = one_frame(&hex(text));
         match (way, frame.kind) {
             ('>', 0x03) => {
-                drop(codec::decode::<ClientControl>(Codec::Postcard, &frame.body).expect("decodes"))
+                drop(
+                    codec::decode::<ClientControl>(Codec::Postcard, &frame.body).expect("decodes"),
+                );
             }
             (_, 0x03) => {
-                drop(codec::decode::<HubControl>(Codec::Postcard, &frame.body).expect("decodes"))
+                drop(codec::decode::<HubControl>(Codec::Postcard, &frame.body).expect("decodes"));
             }
             (_, 0x10) => drop(data::emit(&frame.body, frame.flags).expect("decodes")),
             (_, _) => {

@@ -10,8 +10,9 @@ use super::{
     error::EmitError,
     handle::Bus,
     ledger::{Addressee, Pending},
-    link::{Link, Purpose, PutError, State},
+    link::Link,
     scratch::Scratch,
+    state::{Purpose, PutError, State},
 };
 use crate::{
     Event, topic,

@@ -12,9 +12,10 @@ use super::{
     error::{ConnectError, Disconnected, DrainError},
     handshake,
     ledger::Pending,
-    link::{Ending, Link},
+    link::Link,
     options::ConnectOptions,
     problems::Problems,
+    state::Ending,
 };
 use crate::{
     transport::Transport,

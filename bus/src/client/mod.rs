@@ -63,6 +63,7 @@ mod request;
 mod scratch;
 mod serve;
 mod standing;
+mod state;
 mod subscribe;
 mod subscription;
 

@@ -1,7 +1,7 @@
 //! What waits in this process for one subscription's reader.
 //!
 //! Whole runs are queued as they came. The queue is bounded in messages and bytes; when its reader falls behind, the
-//! *oldest* waiting runs are dropped, counted, and told as lagging at the place where they would have been. The owning task never
+//! *oldest* waiting events are dropped, counted, and told as lagging at the place where they would have been. The owning task never
 //! waits here. (The hub has a queue of its own per subscription, under the policy that was asked for; but it drops only
 //! what this process doesn't take, and this process always takes.)
 //!
@@ -14,10 +14,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
 use super::{error::Disconnected, publishers::Publisher, serve::Incoming};
+use crate::wire::frame;
 
 /// Runs below this size are copied when they wait: an eighth of the receive buffer.
 const COPIED_BYTES: usize = 8 << 10;
@@ -50,11 +51,32 @@ pub(super) enum Item {
     },
 }
 
+impl RunItem {
+    /// Takes off the oldest `n` events; there must be more.
+    fn shorten(&mut self, n: u32) {
+        for _ in 0..n {
+            let rest = self.frames.len();
+            let size = frame::peek(&self.frames, rest).ok().flatten();
+            self.frames.advance(size.unwrap_or(rest).min(rest));
+        }
+        self.first_seq = self.first_seq.wrapping_add(n.into());
+        self.count -= n;
+    }
+}
+
 impl Item {
-    /// How many events it stands for, as far as they would be missed if it were dropped.
+    /// What it counts as toward the bound.
     fn messages(&self) -> u64 {
         match self {
-            Self::Run(run) => u64::from(run.count),
+            Self::Run(run) => run.count.into(),
+            Self::Lagged(_) | Self::Misfit { .. } => 1,
+        }
+    }
+
+    /// How many events are missed if it is dropped.
+    fn events(&self) -> u64 {
+        match self {
+            Self::Run(run) => run.count.into(),
             Self::Lagged(missed) | Self::Misfit { missed, .. } => *missed,
         }
     }
@@ -120,7 +142,7 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an item, at the cost of the oldest if need be. One item alone is always kept.
+    /// Adds an item, at the cost of the oldest events if need be. One item alone is kept, however many bytes it has.
     pub(super) fn push(&self, mut item: Item) {
         let mut waiting = self.lock();
         if let Item::Run(run) = &mut item
@@ -132,13 +154,12 @@ impl Queue {
         waiting.messages = waiting.messages.saturating_add(item.messages());
         waiting.bytes += item.bytes();
         waiting.items.push_back(item);
-        while (waiting.messages > self.max_messages || waiting.bytes > self.max_bytes)
-            && waiting.items.len() > 1
-        {
-            let dropped = waiting.pop();
-            waiting.missed = waiting
-                .missed
-                .saturating_add(dropped.map_or(0, |i| i.messages()));
+        while waiting.messages > self.max_messages {
+            let excess = waiting.messages - self.max_messages;
+            waiting.lose(excess);
+        }
+        while waiting.bytes > self.max_bytes && waiting.items.len() > 1 {
+            waiting.lose(u64::MAX);
         }
         wake(waiting);
     }
@@ -182,6 +203,21 @@ impl Queue {
 }
 
 impl Waiting {
+    /// Drops the oldest item; of a run no more than `excess` events.
+    fn lose(&mut self, excess: u64) {
+        let lost = match self.items.front_mut() {
+            Some(Item::Run(run)) if u64::from(run.count) > excess => {
+                let before = run.frames.len();
+                run.shorten(u32::try_from(excess).unwrap_or(u32::MAX));
+                self.bytes -= before - run.frames.len();
+                self.messages -= excess;
+                excess
+            }
+            Some(_) | None => self.pop().map_or(0, |item| item.events()),
+        };
+        self.missed = self.missed.saturating_add(lost);
+    }
+
     fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
         self.messages = self.messages.saturating_sub(item.messages());

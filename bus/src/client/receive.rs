@@ -15,11 +15,14 @@ use super::{
     serve::Incoming,
     standing::is_lasting,
 };
-use crate::wire::{
-    Frame, FrameType,
-    codec::ControlCodec,
-    control::{ClientControl, ClientOp, HubControl, HubOp, Refusal, RefusalKind},
-    data, flags,
+use crate::{
+    Topic,
+    wire::{
+        Frame, FrameType,
+        codec::ControlCodec,
+        control::{ClientControl, ClientOp, HubControl, HubOp, Refusal, RefusalKind},
+        data, flags,
+    },
 };
 
 /// What is known of the hub's side of a connection; owned by the owning task.
@@ -110,7 +113,7 @@ impl Receiver {
         let publisher = self.publisher(call.conn)?;
         let topic = std::str::from_utf8(call.topic)
             .ok()
-            .and_then(super::error::topic_of)
+            .and_then(|text| Topic::new(text).ok())
             .ok_or_else(|| self.broken(&"a call on what is no topic"))?;
         let incoming = Incoming::new(Arc::clone(&self.link), &call, topic, publisher, &body);
         match self.sink(call.sub) {
@@ -292,7 +295,8 @@ impl Receiver {
     fn problem(&self, topic: Option<String>, refusal: Refusal) {
         let problem = Problem::Refused { topic, refusal };
         if let Err(unheard) = self.link.problems.send(problem) {
-            tracing::debug!(problem = ?unheard.0, "the hub refused something, and nobody reads `problems`");
+            // The hub tells each kind of refusal once per topic: this can't flood a log.
+            tracing::warn!(problem = ?unheard.0, "the hub refused something, and nobody reads `problems`");
         }
     }
 }

@@ -10,9 +10,10 @@ use super::{
     error::RequestError,
     handle::Bus,
     ledger::{Answer, Pending},
-    link::{Link, Purpose},
+    link::Link,
     payload::Encoded,
     scratch::Scratch,
+    state::Purpose,
 };
 use crate::{
     Request,

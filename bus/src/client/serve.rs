@@ -17,11 +17,12 @@ use super::{
     error::EmitError,
     handle::Handle,
     lease::Lease,
-    link::{Link, Purpose},
+    link::Link,
     payload::Encoded,
     publishers::Publisher,
     receive,
     scratch::Scratch,
+    state::Purpose,
 };
 use crate::{
     Origin, Request, Topic,

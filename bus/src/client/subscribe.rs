@@ -10,10 +10,10 @@ use super::{
     handle::{Bus, Handle},
     lease::Lease,
     ledger::Pending,
-    link::Purpose,
     payload::{Encoded, Payload},
     queue::{Queue, Sink},
     serve::{Calls, WAITING_CALLS},
+    state::Purpose,
     subscription::{Decode, Fits, Subscription},
 };
 use crate::{

@@ -96,10 +96,11 @@ fn unreachable(master: &LiveMaster, error: &ConnectError) -> CliError {
             .hint("try again; its log may tell why"),
         ConnectError::Denied { reason, .. } => because(failed("doesn't let you in"), reason)
             .hint("run the command as the user whose master it is, or as root"),
-        ConnectError::Version { reason, .. } => because(failed("speaks another protocol"), reason)
-            .hint(
+        ConnectError::NoAgreement { reason, .. } => {
+            because(failed("speaks another protocol"), reason).hint(
                 "use the ostler that the master was started with, or start it again with this one",
-            ),
+            )
+        }
         ConnectError::Refused { kind, reason, .. } => {
             let exit = match kind {
                 CloseKind::Stopping | CloseKind::Limit => Exit::Busy,

@@ -52,7 +52,7 @@ fn header(report: &StatusReport, style: Style) -> String {
     );
     let [one, five, fifteen] = machine.load_average;
     let machine = format!(
-        "{}  {}  load {one:.2} {five:.2} {fifteen:.2}  cpu {:.0}%  memory {} of {}",
+        "{}  {}  load {one:.2} {five:.2} {fifteen:.2}  cpu {:.0}%  mem {} of {}",
         escape::line(&report.hostname),
         escape::line(&report.os),
         machine.cpu_percent,

@@ -1,5 +1,10 @@
 //! How the rest of the master speaks to the one task that owns the fleet.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use ostler_bus::{
     WorkerId,
     vocab::control::{Answer, RefusalKind},
@@ -14,7 +19,7 @@ use crate::{
 };
 
 /// Messages that may wait for the shell; senders wait for room. The shell never waits for any of them.
-pub(super) const WAITING: usize = 1024;
+const WAITING: usize = 1024;
 
 /// What reaches the shell from its own process.
 #[derive(Debug)]
@@ -48,9 +53,30 @@ pub(super) enum Message {
 
 /// Speaks to the shell. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ShellHandle(pub(super) mpsc::Sender<Message>);
+pub struct ShellHandle {
+    sender: mpsc::Sender<Message>,
+    changes: Arc<AtomicU64>,
+}
 
 impl ShellHandle {
+    /// A handle, and the end that the shell reads.
+    pub(super) fn new() -> (Self, mpsc::Receiver<Message>) {
+        let (sender, messages) = mpsc::channel(WAITING);
+        let changes = Arc::default();
+        (Self { sender, changes }, messages)
+    }
+
+    /// Notes that the fleet has changed.
+    pub(super) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// Grows with every change of the fleet: a snapshot is still true while this is what it was before it was taken.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// Has a command carried out; gives the master's one answer.
     pub async fn command(&self, command: Command) -> Answer {
         let (answer, answered) = oneshot::channel();
@@ -93,6 +119,6 @@ impl ShellHandle {
 
     pub(super) async fn send(&self, message: Message) {
         // After the shell has ended nobody is left to tell; whoever waits for an answer sees its channel close.
-        let _ended = self.0.send(message).await;
+        let _ended = self.sender.send(message).await;
     }
 }

@@ -69,12 +69,12 @@ impl Shell {
     /// A shell with an empty fleet. `reread` reads the process file again, if there is one.
     #[must_use]
     pub fn new(workshop: Workshop, bus: Bus, signals: Signals, reread: Option<Reread>) -> Self {
-        let (sender, messages) = mpsc::channel(handle::WAITING);
+        let (handle, messages) = ShellHandle::new();
         Self {
             fleet: Fleet::new(seed()),
             epoch: Instant::now(),
             messages,
-            handle: ShellHandle(sender),
+            handle,
             signals,
             reread,
             asked_to_stop: false,
@@ -186,6 +186,7 @@ impl Shell {
     /// One step of the core and all it decided; the exit code if it is done.
     fn step(&mut self, input: Input) -> Option<u8> {
         let actions = self.fleet.step(self.now(), input);
+        self.handle.changed();
         let mut done = None;
         for action in actions {
             done = self.perform(action).or(done);

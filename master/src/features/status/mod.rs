@@ -19,8 +19,8 @@ use self::machine::Machine;
 use super::system_restart::RestartMark;
 use crate::{escape, fleet::Snapshot, shell::ShellHandle};
 
-/// A report is made anew if the last is older than this; questions in between are answered from it.
-const FRESH: Duration = Duration::from_millis(100);
+/// While the fleet stays as it is, questions are answered from a report at most this old: ages, memory and load move on.
+const FRESH: Duration = Duration::from_millis(250);
 
 /// Broadcasts are at least this far apart: ten a second.
 const BROADCAST_EVERY: Duration = Duration::from_millis(100);
@@ -36,7 +36,15 @@ pub struct Keeper {
     machine: Machine,
     hostname: String,
     os: String,
-    last: Option<(Instant, StatusReport)>,
+    last: Option<Made>,
+}
+
+/// A report, and when it was made.
+#[derive(Debug)]
+struct Made {
+    at: Instant,
+    changes: u64,
+    report: StatusReport,
 }
 
 impl Keeper {
@@ -124,14 +132,21 @@ impl Keeper {
     }
 
     async fn report(&mut self) -> Option<StatusReport> {
-        if let Some((made, report)) = &self.last
-            && made.elapsed() < FRESH
+        // Looked at first: a change while the snapshot is under way makes it a snapshot of before.
+        let changes = self.shell.changes();
+        if let Some(made) = &self.last
+            && made.changes == changes
+            && made.at.elapsed() < FRESH
         {
-            return Some(report.clone());
+            return Some(made.report.clone());
         }
         let snapshot = self.shell.snapshot().await?;
         let report = self.describe(snapshot);
-        self.last = Some((Instant::now(), report.clone()));
+        self.last = Some(Made {
+            at: Instant::now(),
+            changes,
+            report: report.clone(),
+        });
         Some(report)
     }
 

@@ -93,3 +93,92 @@ impl fmt::Debug for Pattern {
         fmt::Debug::fmt(&self.0, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    use super::*;
+
+    /// Matching as one would say it: by recursion over tokens.
+    fn naive(pattern: &[&str], topic: &[&str]) -> bool {
+        match (pattern, topic) {
+            ([], []) => true,
+            ([">"], [_, ..]) => true,
+            (["*", pattern @ ..], [_, topic @ ..]) => naive(pattern, topic),
+            ([p, pattern @ ..], [t, topic @ ..]) => p == t && naive(pattern, topic),
+            ([], [_, ..]) | ([_, ..], []) => false,
+        }
+    }
+
+    fn naive_matches(pattern: &str, topic: &str) -> bool {
+        let pattern = if pattern == "*" { ">" } else { pattern };
+        let pattern: Vec<&str> = pattern.split('.').collect();
+        let topic: Vec<&str> = topic.split('.').collect();
+        let reserved = topic[0].starts_with('_') && ["*", ">"].contains(&pattern[0]);
+        !reserved && naive(&pattern, &topic)
+    }
+
+    fn topic() -> impl Strategy<Value = String> {
+        vec(select(vec!["a", "b", "_a", "a-b"]), 1..5).prop_map(|tokens| tokens.join("."))
+    }
+
+    fn pattern() -> impl Strategy<Value = String> {
+        let tokens = vec(select(vec!["a", "b", "_a", "*", "*"]), 1..5);
+        (tokens, any::<bool>()).prop_map(|(mut tokens, tail)| {
+            if tail {
+                tokens.push(">");
+            }
+            tokens.join(".")
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn matches_as_the_naive_matcher_does(pattern in pattern(), topic in topic()) {
+            let is = Pattern::new(&pattern).unwrap().matches(&topic);
+            prop_assert_eq!(is, naive_matches(&pattern, &topic));
+        }
+
+        #[test]
+        fn what_a_pattern_covers_it_matches(
+            large in pattern(), small in pattern(), topics in vec(topic(), 20),
+        ) {
+            let (large, small) = (Pattern::new(&large).unwrap(), Pattern::new(&small).unwrap());
+            if large.covers(&small) {
+                for topic in topics {
+                    prop_assert!(!small.matches(&topic) || large.matches(&topic), "{}", topic);
+                }
+            }
+            prop_assert!(small.covers(&small));
+        }
+
+        #[test]
+        fn an_exact_pattern_covers_what_it_matches(large in pattern(), topic in topic()) {
+            let large = Pattern::new(&large).unwrap();
+            let exact = Pattern::new(&topic).unwrap();
+            prop_assert_eq!(exact.exact(), Some(&*topic));
+            prop_assert_eq!(large.covers(&exact), large.matches(&topic));
+        }
+
+        #[test]
+        fn any_text_is_a_pattern_or_says_why_not(text in "[a_*>.é ]{0,8}") {
+            let tokens: Vec<&str> = text.split('.').collect();
+            let plain = |t: &&str| !t.is_empty() && t.chars().all(|c| c == 'a' || c == '_');
+            let (last, front) = tokens.split_last().unwrap();
+            let is = front.iter().all(|t| *t == "*" || plain(t))
+                && (["*", ">"].contains(last) || plain(last));
+            prop_assert_eq!(Pattern::new(&text).is_ok(), is);
+        }
+    }
+
+    #[test]
+    fn the_bare_star_is_everything_but_what_is_reserved() {
+        let all = Pattern::new("*").unwrap();
+        assert_eq!(all, Pattern::new(">").unwrap());
+        assert!(all.matches("a") && all.matches("a.b.c"));
+        assert!(!all.matches("_log.web.0"));
+        assert!(Pattern::new("_log.>").unwrap().matches("_log.web.0"));
+        assert!(all.matches("a._b"), "only the first token is reserved");
+    }
+}

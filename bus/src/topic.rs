@@ -108,3 +108,39 @@ impl fmt::Debug for Topic {
         fmt::Debug::fmt(&self.0, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn naive(text: &str) -> bool {
+        let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        !text.is_empty()
+            && text.len() <= 255
+            && text
+                .split('.')
+                .all(|token| !token.is_empty() && token.chars().all(good))
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_topic_or_says_why_not(text in "[a-c_.*> é-]{0,12}") {
+            prop_assert_eq!(Topic::new(&text).is_ok(), naive(&text));
+        }
+
+        #[test]
+        fn plain_tokens_are_a_topic(text in "[A-Za-z0-9_-]{1,20}([.][A-Za-z0-9_-]{1,20}){0,9}") {
+            let topic = Topic::new(&text).unwrap();
+            prop_assert_eq!(topic.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn the_longest_topic_has_255_bytes() {
+        assert!(Topic::new(&"x".repeat(255)).is_ok());
+        assert_eq!(Topic::new(&"x".repeat(256)), Err(TopicError::TooLong(256)));
+        assert_eq!(Topic::new(""), Err(TopicError::Empty));
+    }
+}

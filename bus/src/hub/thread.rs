@@ -99,7 +99,7 @@ impl Thread {
                 End::Panicked(panic) => {
                     tracing::error!(panic, "the hub panicked and begins anew");
                     self.notices.send(HubNotice::Restarted { panic });
-                    runtime.block_on(sleep(AFTER_PANIC));
+                    runtime.block_on(async { sleep(AFTER_PANIC).await });
                 }
             }
         }

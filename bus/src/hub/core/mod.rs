@@ -27,7 +27,7 @@ mod routes;
 mod types;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::hub) mod tests;
 
 use std::{
     collections::HashMap,

@@ -184,7 +184,7 @@ impl Outbox {
         calls
     }
 
-    /// Drops all that waits.
+    /// Drops all that waits but the answers to the connection itself: it may need them to understand its end.
     pub(super) fn clear(&mut self) {
         let subs: Vec<u32> = self.subs.keys().copied().collect();
         for sub in subs {
@@ -194,11 +194,7 @@ impl Outbox {
             let waiting = self.data.remove(key);
             self.release(&waiting.item);
         }
-        while let Some(urgent) = self.urgent.pop_front() {
-            self.release(&urgent.item);
-        }
         self.unowned = (0, 0);
-        self.own = 0;
         self.goners.clear();
     }
 

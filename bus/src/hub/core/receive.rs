@@ -61,7 +61,12 @@ impl Core {
                 }
                 (false, _) => most,
             };
-            let size = frame::peek(rest, limit)?.unwrap_or(0);
+            let size = match frame::peek(rest, limit) {
+                Ok(size) => size.unwrap_or(0),
+                // What came before it is good, and is taken first.
+                Err(_) if whole > 0 => return Ok(Scan { whole, next: 0 }),
+                Err(error) => return Err(error),
+            };
             if size == 0 || size > rest.len() {
                 return Ok(Scan { whole, next: size });
             }

@@ -1,0 +1,187 @@
+//! Connections that speak JSON, beside those that speak postcard.
+
+use serde_json::{Value, json};
+
+use super::support::*;
+use crate::{
+    Schema,
+    wire::{
+        FrameType,
+        control::{HubOp, RefusalKind},
+        data::{Payload, READERS_TYPE},
+        flags,
+        hello::Codec,
+    },
+};
+
+#[derive(serde::Serialize, serde::Deserialize, Schema)]
+struct Price {
+    cents: u32,
+}
+
+fn object(kind: FrameType, flags: u8, body: &Value) -> Vec<u8> {
+    raw(kind as u8, flags, body.to_string().as_bytes())
+}
+
+fn objects(got: Vec<Got>) -> Vec<(FrameType, Value)> {
+    got.into_iter()
+        .filter_map(|g| match g {
+            Got::Object(kind, _, value) => Some((kind, value)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_json_peer_sees_typed_events_as_json() {
+    let mut w = World::new();
+    let a = w.join(client("a"));
+    let j = w.join_as(client("j"), Codec::Json);
+    w.subscribe(j, 1, "*");
+    w.announce::<Price>(a, 0, "price");
+    let typed = |cents| {
+        let payload = postcard::to_stdvec(&Price { cents }).unwrap();
+        emit_with(0, Payload::Postcard(0), "", None, &payload)
+    };
+    w.send(a, &[typed(1), typed(300)].concat());
+    w.send(
+        a,
+        &emit_with(0, Payload::Json, "price", None, b"{\"cents\": 3}"),
+    );
+    w.send(a, &emit("price", &[0xff, 0]));
+    let got = objects(w.take(j));
+    let origin = json!({"Client": {"name": "a", "conn": a}});
+    let event = |seq: u64, key: &str, value: Value| {
+        let event = json!({"sub": 1, "seq": seq, "origin": origin, "topic": "price", key: value});
+        (FrameType::Run, event)
+    };
+    let want = [
+        event(1, "payload", json!({"cents": 1})),
+        event(2, "payload", json!({"cents": 300})),
+        event(3, "payload", json!({"cents": 3})),
+        event(4, "bytes", json!("/wA=")),
+    ];
+    assert_eq!(got, want);
+}
+
+#[test]
+fn what_is_no_json_or_not_of_its_type_is_a_misfit_for_a_json_peer() {
+    let mut w = World::new();
+    let a = w.join(client("a"));
+    let j = w.join_as(client("j"), Codec::Json);
+    w.subscribe(j, 1, "*");
+    w.announce::<Price>(a, 0, "price");
+    w.send(a, &emit_with(0, Payload::Postcard(0), "", None, &[0xff; 9]));
+    w.send(a, &emit_with(0, Payload::Json, "price", None, b"{"));
+    let misfits = w.take(j);
+    let is_misfit = |g: &Got| matches!(g, Got::Control(0, HubOp::Misfit { missed: 1, .. }));
+    assert!(
+        misfits.len() == 2 && misfits.iter().all(is_misfit),
+        "{misfits:?}"
+    );
+}
+
+#[test]
+fn a_json_peer_publishes_to_typed_readers() {
+    let mut w = World::new();
+    let a = w.join(client("a"));
+    let j = w.join_as(client("j"), Codec::Json);
+    w.must(a, subscribe_typed::<Price>(1, "price"));
+    w.subscribe(a, 2, "raw");
+    let body = json!({"topic": "price", "payload": {"cents": 7}, "ref": 3});
+    w.send(j, &object(FrameType::Emit, 0, &body));
+    w.send(
+        j,
+        &object(
+            FrameType::Emit,
+            0,
+            &json!({"topic": "raw", "bytes": "/wA="}),
+        ),
+    );
+    w.send(j, &object(FrameType::Emit, 0, &json!({"topic": "raw"})));
+    let got: Vec<_> = w
+        .events(a)
+        .into_iter()
+        .map(|e| (e.kind, e.payload.to_vec()))
+        .collect();
+    let want = [
+        (Payload::Postcard(READERS_TYPE), vec![7]),
+        (Payload::Bytes, vec![0xff, 0]),
+        (Payload::Json, b"null".to_vec()),
+    ];
+    assert_eq!(got, want);
+    assert_eq!(w.take(j), [Got::Control(3, HubOp::Done { count: 1 })]);
+}
+
+#[test]
+fn requests_cross_codecs_both_ways() {
+    let mut w = World::new();
+    let a = w.join(client("a"));
+    let j = w.join_as(client("j"), Codec::Json);
+    w.announce::<Price>(a, 0, "");
+    w.serve(j, 1, "from.rust");
+    w.serve(a, 1, "from.json");
+
+    let cents = postcard::to_stdvec(&Price { cents: 5 }).unwrap();
+    w.send(a, &request(8, Payload::Postcard(0), "from.rust", 0, &cents));
+    let (kind, call) = objects(w.take(j)).remove(0);
+    assert_eq!(
+        (kind, &call["payload"]),
+        (FrameType::Call, &json!({"cents": 5}))
+    );
+    let body = json!({"call": call["call"], "payload": {"cents": 6}});
+    w.send(j, &object(FrameType::Reply, 0, &body));
+    let got = w.take(a);
+    let is_it = |g: &Got| matches!(g, Got::Answer { r#ref: 8, kind: Payload::Postcard(READERS_TYPE), payload } if payload[..] == [6]);
+    assert!(got.iter().any(is_it), "{got:?}");
+
+    let body = json!({"ref": 9, "topic": "from.json", "payload": [1, 2]});
+    w.send(j, &object(FrameType::Request, 0, &body));
+    let got = w.take(a);
+    let call = got.iter().find_map(|g| match g {
+        Got::Call { call, payload, .. } => Some((*call, payload.clone())),
+        _ => None,
+    });
+    let (call, payload) = call.unwrap();
+    assert_eq!(&payload[..], b"[1,2]");
+    w.send(a, &reply(call, Payload::Postcard(0), &cents));
+    let (kind, answer) = objects(w.take(j)).remove(0);
+    assert_eq!(kind, FrameType::Answer);
+    assert_eq!(
+        (&answer["ref"], &answer["payload"]),
+        (&json!(9), &json!({"cents": 5}))
+    );
+}
+
+#[test]
+fn objects_that_make_no_sense_are_refused_and_the_connection_lives() {
+    let mut w = World::new();
+    let j = w.join_as(client("j"), Codec::Json);
+    for kind in [
+        FrameType::Emit,
+        FrameType::Request,
+        FrameType::Reply,
+        FrameType::Control,
+    ] {
+        w.send(j, &raw(kind as u8, 0, b"{\"topic\": "));
+    }
+    let long = "x".repeat(300);
+    w.send(
+        j,
+        &object(FrameType::Emit, 0, &json!({"topic": long, "payload": 1})),
+    );
+    let got = w.take(j);
+    refused(&refusal_of(&got, 0), RefusalKind::Malformed, &[]);
+    assert_eq!(w.emit_acked_json(j), 1);
+}
+
+impl World {
+    fn emit_acked_json(&mut self, id: u64) -> usize {
+        let body = json!({"topic": "t", "payload": 1, "ref": 4});
+        self.send(id, &object(FrameType::Emit, flags::RETAIN, &body));
+        self.take(id)
+            .iter()
+            .filter(|g| matches!(g, Got::Control(4, HubOp::Done { .. })))
+            .count()
+    }
+}

@@ -97,7 +97,7 @@ fn unreachable(master: &LiveMaster, error: &ConnectError) -> CliError {
         ConnectError::Denied { reason, .. } => because(failed("doesn't let you in"), reason)
             .hint("run the command as the user whose master it is, or as root"),
         ConnectError::NoAgreement { reason, .. } => {
-            because(failed("speaks another protocol"), reason).hint(
+            because(failed("and this program agree on no protocol"), reason).hint(
                 "use the ostler that the master was started with, or start it again with this one",
             )
         }

@@ -151,10 +151,8 @@ mod tests {
     #[test]
     fn the_live_line_never_wraps() {
         let mut out = Vec::new();
-        let style = Style {
-            width: 20,
-            ..Style::plain()
-        };
+        let mut style = Style::plain();
+        style.width = 20;
         Live::terminal(&mut out, style).show(&Line::Step("x".repeat(100)));
         let text = String::from_utf8(out).unwrap();
         let drawn = text.trim_start_matches(CLEAR).trim_end_matches(CLEAR);

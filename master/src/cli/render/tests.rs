@@ -98,7 +98,7 @@ fn the_state_fits_80_columns() {
     let shown = status(&report(), Style::plain());
     let expected = "\
 shop  pid 4194304  up 2d 4h  6.1 MB  3 of 8 cores  ostler 0.1.0
-box1  Linux 6.18.1  load 0.31 1.50 12.00  cpu 12%  memory 3.1 GB of 15.6 GB
+box1  Linux 6.18.1  load 0.31 1.50 12.00  cpu 12%  mem 3.1 GB of 15.6 GB
 system restart needed: kernel\\nupdate
 
 web  updating  3 of 4 ready  generation 2  ready: auto

@@ -7,6 +7,7 @@ use ostler_bus::{
 };
 
 use super::error::{CliError, Exit};
+use crate::config::units;
 
 /// The connection to the master ended in the middle of something.
 pub(super) fn gone(why: &Disconnected) -> CliError {
@@ -53,12 +54,23 @@ impl From<TopicError> for CliError {
     }
 }
 
+/// What the hub, or whoever should have answered, said no to.
+fn refused(exit: Exit, what: String, reason: String) -> CliError {
+    let mut error = CliError::new(exit, what);
+    error.causes.push(reason);
+    error
+}
+
 impl From<EmitError> for CliError {
     fn from(error: EmitError) -> Self {
         match error {
             EmitError::Disconnected(why) => gone(&why),
             EmitError::BadTopic(why) => why.into(),
-            EmitError::Refused { ref refusal, .. } => Self::new(exit(refusal), error.to_string()),
+            EmitError::Refused { topic, refusal } => refused(
+                exit(&refusal),
+                format!("the event on {topic} was refused"),
+                refusal.reason,
+            ),
             EmitError::Draining
             | EmitError::Full { .. }
             | EmitError::TooLarge { .. }
@@ -74,9 +86,11 @@ impl From<SubscribeError> for CliError {
             SubscribeError::Disconnected(why) => gone(&why),
             SubscribeError::BadPattern(why) => why.into(),
             SubscribeError::NotSent(why) => why.into(),
-            SubscribeError::Refused { ref refusal, .. } => {
-                Self::new(exit(refusal), error.to_string())
-            }
+            SubscribeError::Refused { pattern, refusal } => refused(
+                exit(&refusal),
+                format!("the subscription to {pattern} was refused"),
+                refusal.reason,
+            ),
             SubscribeError::Unanswered { .. } => Self::new(Exit::Failed, error.to_string()),
         }
     }
@@ -89,17 +103,47 @@ impl From<RequestError> for CliError {
             RequestError::NotSent(why) => why.into(),
             RequestError::NoResponders { topic, .. } => Self::new(
                 Exit::UnknownName,
-                format!("nobody answers requests on {topic:?}"),
+                format!("nobody answers requests on {topic}"),
             )
             .hint("check the topic, and that whoever serves it is running (`ostler ls`)"),
-            RequestError::Refused { ref refusal, .. } => {
-                Self::new(exit(refusal), error.to_string())
-            }
-            RequestError::TimedOut { .. }
-            | RequestError::Denied { .. }
-            | RequestError::Declined { .. }
-            | RequestError::Misfit { .. } => Self::new(Exit::Failed, error.to_string()),
+            RequestError::TimedOut { topic, after } => Self::new(
+                Exit::Failed,
+                format!("no answer on {topic} within {}", units::exact(after)),
+            )
+            .hint("whoever answers there is busy or hung; --timeout allows more time"),
+            RequestError::Denied { topic, reason } => refused(
+                Exit::Failed,
+                format!("the request on {topic} was refused"),
+                reason,
+            ),
+            RequestError::Refused { topic, refusal } => refused(
+                exit(&refusal),
+                format!("the request on {topic} was refused"),
+                refusal.reason,
+            ),
+            RequestError::Declined { topic, reason } => refused(
+                Exit::Failed,
+                format!("the request on {topic} was declined"),
+                reason,
+            ),
+            RequestError::Misfit { topic, reason } => refused(
+                Exit::Failed,
+                format!("the request on {topic}, or its reply, doesn't fit its type"),
+                reason,
+            ),
         }
+    }
+}
+
+/// The same for a request that the master itself answers.
+pub(super) fn of_master(error: RequestError) -> CliError {
+    match error {
+        RequestError::TimedOut { after, .. } => CliError::new(
+            Exit::Failed,
+            format!("the master did not answer within {}", units::exact(after)),
+        )
+        .hint("it is stopped (SIGSTOP), hung, or the machine is overloaded: look at its log"),
+        error => error.into(),
     }
 }
 
@@ -124,7 +168,8 @@ mod tests {
     fn refusals_end_with_their_exit_code_and_reason() {
         let denied = emit(RefusalKind::Denied);
         assert_eq!(denied.exit, Exit::Failed);
-        assert!(denied.message.contains("only the master"), "{denied}");
+        assert_eq!(denied.message, "the event on a.b was refused");
+        assert_eq!(denied.causes, ["the rule \"only the master\""]);
         assert_eq!(emit(RefusalKind::BadTopic).exit, Exit::Usage);
         let nobody = RequestError::NoResponders {
             topic: "a.b".into(),

@@ -12,13 +12,13 @@ use ostler_bus::{
 
 use super::{
     args::{AppArgs, KillArgs, ReloadArgs, ScaleArgs, Waiting},
-    bus_errors::gone,
+    bus_errors::{gone, of_master},
     connect::{self, Session},
     error::{CliError, Exit},
     interrupt,
     live::Live,
     operation::{End, Waited, Watch},
-    progress::{Doing, Line, Progress},
+    progress::{self, Doing, Line, Progress},
     state_verbs,
 };
 use crate::{
@@ -134,7 +134,7 @@ async fn carry_out<R: Request<Reply = Answer>>(
         true => Some(Watch::begin(bus).await?),
         false => None,
     };
-    let op = match bus.request(request).await? {
+    let op = match bus.request(request).await.map_err(of_master)? {
         Answer::Accepted { op } => op,
         Answer::Refused { kind, reason } => return Err(CliError::new(kind.into(), reason)),
     };
@@ -152,7 +152,7 @@ async fn carry_out<R: Request<Reply = Answer>>(
     drop(live);
     let end = end.map_err(|why| not_awaited(doing, op, why))?;
     ended(doing, op, end)?;
-    eprintln!("{} done in {}", doing.word(), units::rough(took));
+    eprintln!("{} done in {}", doing.word(), progress::time(took));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,16 +11,19 @@ use tokio::time::Instant;
 
 use super::{
     args::JsonArgs,
+    bus_errors::of_master,
     connect,
     error::{CliError, Exit},
     output, render,
     style::Style,
 };
-use crate::home::MasterName;
+use crate::{escape, home::MasterName};
 
 /// The state of everything.
 pub(super) async fn ask(bus: &Bus) -> Result<StatusReport, CliError> {
-    Ok(bus.request(&MasterStatus::default()).await?)
+    bus.request(&MasterStatus::default())
+        .await
+        .map_err(of_master)
 }
 
 /// `ostler ls`
@@ -62,7 +65,7 @@ pub(super) fn ping(args: JsonArgs, wanted: Option<&MasterName>) -> Result<ExitCo
             true => as_json(&pong)?,
             false => format!(
                 "{} (pid {}) answered in {:.2} ms\n",
-                crate::escape::line(&pong.master),
+                escape::line(&pong.master),
                 pong.pid,
                 pong.ms
             ),

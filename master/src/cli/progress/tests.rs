@@ -148,7 +148,7 @@ fn an_aborted_reload_shows_the_crash_and_the_end() {
     assert_eq!(
         shown(Doing::Reload, None, &history)[1..],
         [
-            "! web.1: worker 6 exited with code 3 after 0.0s, before it was ready",
+            "! web.1: worker 6 exited with code 3 after 40ms, before it was ready",
             "! web: the update to generation 2 was given up; 1 worker replaced",
         ]
     );

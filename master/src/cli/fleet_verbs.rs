@@ -4,11 +4,14 @@ use std::{process::ExitCode, time::Duration};
 
 use ostler_bus::{
     OpId, Request,
+    client::RequestError,
     vocab::{
         control::{Answer, AppReload, AppScale, AppStart, AppStop, MasterKill, Outcome},
         status::StatusReport,
     },
 };
+
+use tokio::time::Instant;
 
 use super::{
     args::{AppArgs, KillArgs, ReloadArgs, ScaleArgs, Waiting},
@@ -90,10 +93,13 @@ pub(super) fn kill(args: KillArgs, wanted: Option<&MasterName>) -> Result<ExitCo
             true => FORCED,
             false => GRACEFUL,
         };
+        let begun = Instant::now();
         let ending = async {
             let code = carry_out(&session, Doing::Kill, None, &request, args.waiting).await?;
             if args.waiting.wanted() {
                 lock_released(&session).await?;
+                let (name, took) = (&session.master.name, progress::time(begun.elapsed()));
+                eprintln!("master {name} has ended, after {took}");
             }
             Ok(code)
         };
@@ -129,19 +135,27 @@ async fn carry_out<R: Request<Reply = Answer>>(
     waiting: Waiting,
 ) -> Result<ExitCode, CliError> {
     let bus = &session.bus;
-    let mut interrupt = interrupt::listen()?;
     let watch = match waiting.wanted() {
         true => Some(Watch::begin(bus).await?),
         false => None,
     };
-    let op = match bus.request(request).await.map_err(of_master)? {
-        Answer::Accepted { op } => op,
-        Answer::Refused { kind, reason } => return Err(CliError::new(kind.into(), reason)),
+    let op = match (bus.request(request).await, doing) {
+        (Ok(Answer::Accepted { op }), _) => op,
+        (Ok(Answer::Refused { kind, reason }), _) => {
+            return Err(CliError::new(kind.into(), reason));
+        }
+        // A master without workers may be gone before its answer is.
+        (Err(RequestError::Disconnected(_) | RequestError::Declined { .. }), Doing::Kill) => {
+            return Ok(ExitCode::SUCCESS);
+        }
+        (Err(error), _) => return Err(of_master(error)),
     };
     let Some(watch) = watch else {
         eprintln!("accepted: operation {op}");
         return Ok(ExitCode::SUCCESS);
     };
+    // Only from here on has Ctrl-C something to say.
+    let mut interrupt = interrupt::listen()?;
     let mut live = Live::on_stderr();
     live.show(&Line::Step(format!("{} accepted", doing.word())));
     let progress = Progress::new(doing, op, app);
@@ -150,9 +164,14 @@ async fn carry_out<R: Request<Reply = Answer>>(
         .await;
     let took = live.elapsed();
     drop(live);
-    let end = end.map_err(|why| not_awaited(doing, op, why))?;
-    ended(doing, op, end)?;
-    eprintln!("{} done in {}", doing.word(), progress::time(took));
+    ended(doing, op, end.map_err(|why| not_awaited(doing, op, why))?)?;
+    match doing {
+        // It has not ended before its lock is released.
+        Doing::Kill => {}
+        Doing::Reload | Doing::Scale | Doing::Stop | Doing::Start => {
+            eprintln!("{} done in {}", doing.word(), progress::time(took));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -32,7 +32,7 @@ use crate::{
     sys::{self, Signals},
 };
 
-/// How long the end of a master may wait for its log to be written.
+/// How long the end of a master may wait for its last events to be published, and again for its log to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// What a master is started with.
@@ -96,21 +96,34 @@ where
         environment,
         open_files: open_files.and_then(|files| files.before),
     };
+    let voice = feature(&hub, "shell").await?;
+    let control = feature(&hub, "control").await?;
     let shell = Shell::new(
         workshop,
-        feature(&hub, "shell").await?,
+        voice.clone(),
         signals,
         options.file.clone().map(reread),
     );
+    ended("control", control::run(control.clone(), shell.handle()));
     start_features(&hub, notices, shell.handle(), &options).await?;
     tokio::spawn(beside(feature(&hub, "guide").await?));
     shell.handle().define(options.apps).await;
     let code = shell.run().await;
+    last_words(&[voice, control]).await;
     hub.shutdown().await;
     tracing::info!("master {} ended", options.name);
     finish(&lines, writer).await;
     drop(lock);
     Ok(code)
+}
+
+/// Whoever asked for the end is answered, and hears of it: what was said last is at the hub before that ends.
+async fn last_words(voices: &[Bus]) {
+    for voice in voices {
+        if let Err(error) = voice.drain(LAST_LINES).await {
+            tracing::debug!("the last events were not published: {error}");
+        }
+    }
 }
 
 /// Directories and sockets of all apps, before the first worker.
@@ -178,10 +191,6 @@ async fn start_features(
         sys::available_cores(),
     );
     tokio::spawn(pass_on(notices, shell.clone()));
-    ended(
-        "control",
-        control::run(feature(hub, "control").await?, shell.clone()),
-    );
     ended("status", keeper.run(feature(hub, "status").await?));
     ended(
         "updates by event",

@@ -16,12 +16,13 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Runs a connection to its end.
 pub(super) async fn run(shell: Rc<Shell>, link: Rc<Link>) {
     let mut writer = pin!(writer::write(&shell, &link));
-    let reason = tokio::select! {
-        reason = reader::read(&shell, &link) => reason,
-        reason = &mut writer => reason,
-        () = closed(&shell, &link) => "closed by the hub".into(),
+    let (reason, writable) = tokio::select! {
+        reason = reader::read(&shell, &link) => (reason, link.broken.borrow().is_none()),
+        // The writer is done with: it took what broke the link, and must not be polled again.
+        reason = &mut writer => (reason, false),
+        () = closed(&shell, &link) => ("closed by the hub".into(), link.broken.borrow().is_none()),
     };
-    if shell.ask(|core| core.is_closing(link.id)) && link.broken.borrow().is_none() {
+    if writable && shell.ask(|core| core.is_closing(link.id)) {
         let written = async {
             tokio::select! {
                 _ = &mut writer => {}

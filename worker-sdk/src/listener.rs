@@ -63,11 +63,11 @@ impl Listener {
             .map_err(fault)
     }
 
-    /// The same socket, with what the runtime remembers of it forgotten.
-    pub(crate) fn register_anew(self) -> io::Result<Self> {
+    /// The socket itself, no longer known to the runtime.
+    pub(crate) fn into_socket(self) -> io::Result<OwnedFd> {
         match self {
-            Self::Tcp(listener) => TcpListener::from_std(listener.into_std()?).map(Self::Tcp),
-            Self::Unix(listener) => UnixListener::from_std(listener.into_std()?).map(Self::Unix),
+            Self::Tcp(listener) => listener.into_std().map(OwnedFd::from),
+            Self::Unix(listener) => listener.into_std().map(OwnedFd::from),
         }
     }
 

@@ -1,9 +1,20 @@
 //! Taking connections from a listener that others may break.
+//!
+//! The runtime's own `accept` can't be used: it remembers a hang-up for ever, and on a socket that was shut down by one
+//! process and opened again by another would try again without pause, and without letting any other task run.
 
-use std::{io, time::Duration};
+use std::{io, os::fd::OwnedFd, time::Duration};
 
-use rustix::io::Errno;
-use tokio::time::Instant;
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketFlags, accept_with, sockopt},
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    net::{TcpStream, UnixStream},
+    task::coop,
+    time::Instant,
+};
 
 use super::connection::Stream;
 use crate::Listener;
@@ -19,16 +30,16 @@ const SHUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Acceptor {
     /// `None` only while it is registered anew.
-    listener: Option<Listener>,
+    socket: Option<AsyncFd<OwnedFd>>,
     shut_since: Option<Instant>,
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: Listener) -> Self {
-        Self {
-            listener: Some(listener),
+    pub(super) fn new(listener: Listener) -> io::Result<Self> {
+        Ok(Self {
+            socket: Some(register(listener.into_socket()?)?),
             shut_since: None,
-        }
+        })
     }
 
     /// The next connection. May be dropped while it waits.
@@ -37,57 +48,75 @@ impl Acceptor {
     /// If the listener can't be used any more.
     pub(super) async fn next(&mut self) -> io::Result<Stream> {
         loop {
-            let Some(listener) = &self.listener else {
+            // So that a flood of connections lets those that are open go on.
+            coop::consume_budget().await;
+            let Some(socket) = &self.socket else {
                 return Err(io::Error::other("the listener was lost"));
             };
-            match accept(listener).await {
-                Ok(stream) => {
+            let mut ready = socket.readable().await?;
+            match accept_with(
+                socket.get_ref(),
+                SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            ) {
+                Ok(connection) => {
                     self.shut_since = None;
-                    return Ok(stream);
+                    match stream(connection) {
+                        Ok(stream) => return Ok(stream),
+                        Err(error) => tracing::debug!("a connection was lost: {error}"),
+                    }
                 }
+                Err(Errno::WOULDBLOCK) if ready.ready().is_read_closed() => {
+                    self.shut_since = None;
+                    self.register_anew()?;
+                }
+                Err(Errno::WOULDBLOCK) => ready.clear_ready(),
                 Err(error) => self.wait_out(error).await?,
             }
         }
     }
 
     /// Errors of one connection are passed over, those that pass are waited out, all others are the listener's.
-    async fn wait_out(&mut self, error: io::Error) -> io::Result<()> {
-        match Errno::from_io_error(&error) {
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+    async fn wait_out(&mut self, error: Errno) -> io::Result<()> {
+        match error {
+            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => {
                 tracing::warn!("can't take a connection: {error}; trying again");
                 tokio::time::sleep(AGAIN).await;
                 Ok(())
             }
-            Some(Errno::INVAL) if self.shut_since.is_none_or(|since| since.elapsed() < SHUT) => {
+            Errno::INVAL if self.shut_since.is_none_or(|since| since.elapsed() < SHUT) => {
                 self.shut_since.get_or_insert_with(Instant::now);
                 tokio::time::sleep(AGAIN).await;
                 self.register_anew()
             }
-            Some(Errno::BADF | Errno::NOTSOCK | Errno::INVAL | Errno::OPNOTSUPP) => Err(error),
-            Some(_) | None => Ok(()),
+            Errno::INVAL => Err(io::Error::other(
+                "another process has called shutdown on the listening socket, and nobody opened it again",
+            )),
+            Errno::BADF | Errno::NOTSOCK | Errno::OPNOTSUPP => Err(error.into()),
+            _ => Ok(()),
         }
     }
 
-    /// The runtime remembers a hang-up for ever, and would try again without pause even when the socket listens again.
+    /// Forgets the hang-up.
     fn register_anew(&mut self) -> io::Result<()> {
-        self.listener = self
-            .listener
-            .take()
-            .map(Listener::register_anew)
-            .transpose()?;
+        if let Some(registered) = self.socket.take() {
+            self.socket = Some(register(registered.into_inner())?);
+        }
         Ok(())
     }
 }
 
-async fn accept(listener: &Listener) -> io::Result<Stream> {
-    match listener {
-        Listener::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
-            // Answers are written whole; waiting to fill a packet only delays them. It can fail only for a connection that
-            // has ended already, and then that is found out soon enough.
-            let _ended = stream.set_nodelay(true);
+fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(socket, Interest::READABLE)
+}
+
+fn stream(connection: OwnedFd) -> io::Result<Stream> {
+    match sockopt::socket_domain(&connection)? {
+        AddressFamily::UNIX => UnixStream::from_std(connection.into()).map(Stream::Unix),
+        _ => {
+            let stream = TcpStream::from_std(connection.into())?;
+            // Answers are written whole; waiting to fill a packet only delays them.
+            stream.set_nodelay(true)?;
             Ok(Stream::Tcp(stream))
         }
-        Listener::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
     }
 }

@@ -38,7 +38,7 @@ pub const FRESH: Duration = Duration::from_secs(5);
 /// If the listener itself fails; a failing connection ends by itself.
 pub async fn serve(listener: Listener, router: Router, mut drain: DrainSignal) -> io::Result<()> {
     let mut connections = JoinSet::new();
-    let mut acceptor = Acceptor::new(listener);
+    let mut acceptor = Acceptor::new(listener)?;
     let signal = drain.clone();
     loop {
         tokio::select! {
@@ -64,3 +64,6 @@ pub async fn serve(listener: Listener, router: Router, mut drain: DrainSignal) -
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::{Cli, Exit, LinePattern, Mark, PATIENCE, PrivateDir, Process, Tail};
+use super::{App, Cli, Exit, LinePattern, Mark, PATIENCE, PrivateDir, Process, Tail};
 
 /// What a master is to be started with.
 #[derive(Debug)]
@@ -66,6 +66,17 @@ impl MasterBuilder {
     /// Runs a process file with this content, `ostler.toml` in the test's directory, instead of a command.
     pub fn file(mut self, toml: &str) -> Self {
         self.what = vec![self.dir.write("ostler.toml", toml).into()];
+        self
+    }
+
+    /// Runs a process file with these apps.
+    pub fn apps(self, apps: &[App]) -> Self {
+        self.file(&App::file(apps))
+    }
+
+    /// Puts a file into the test's directory.
+    pub fn with(self, name: &str, content: &str) -> Self {
+        self.dir.write(name, content);
         self
     }
 
@@ -189,6 +200,11 @@ impl Master {
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.dir.at("home")
+    }
+
+    /// Writes its process file anew. It hears of that by HUP.
+    pub fn rewrite(&self, apps: &[App]) {
+        self.dir.write("ostler.toml", &App::file(apps));
     }
 
     /// Waits for a line of its log (standard error).

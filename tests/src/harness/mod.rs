@@ -5,12 +5,14 @@
 //! - [`Process`]: a child with its process group; its output as lines; killed and reaped on drop.
 //! - [`Cli`]: one command of a program, with what it must print and how it must exit.
 //! - [`Fixture`]: a program that knows nothing of Ostler, with a version to change.
-//! - [`Master`]: a running `ostler`, its commands and its events.
+//! - [`App`]: an app's table of a process file.
+//! - [`Master`]: a running `ostler`, its commands, its events, and what it shows.
 //!
 //! `env!("CARGO_BIN_EXE_…")` exists in integration tests and benchmarks only, hence programs are given by path. What is
 //! awaited here runs on tokio but needs no particular runtime; output is read by threads, so that a child never blocks
 //! on a test that is busy elsewhere.
 
+mod app;
 mod cli;
 mod dir;
 mod fixture;
@@ -19,8 +21,10 @@ mod marked;
 mod master;
 mod process;
 mod tail;
+mod view;
 mod wait;
 
+pub use app::App;
 pub use cli::{Cli, Output};
 pub use dir::PrivateDir;
 pub use fixture::{Fixture, Program};
@@ -30,3 +34,22 @@ pub use master::{Master, MasterBuilder};
 pub use process::{Exit, Process};
 pub use tail::Tail;
 pub use wait::{PATIENCE, deadline, eventually, free_port};
+
+/// A [`Master`] to be, of the real `ostler` that this package builds.
+#[macro_export]
+macro_rules! ostler {
+    () => {
+        $crate::harness::Master::builder(env!("CARGO_BIN_EXE_ostler-under-test"))
+    };
+}
+
+/// An [`App`] whose workers have a habit of `misbehave`: `habit!("web", "notify 0 http version")`.
+#[macro_export]
+macro_rules! habit {
+    ($name:expr, $habit:expr) => {
+        $crate::harness::App::new(
+            $name,
+            ::std::iter::once(env!("CARGO_BIN_EXE_misbehave")).chain($habit.split(' ')),
+        )
+    };
+}

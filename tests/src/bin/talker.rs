@@ -10,7 +10,7 @@ usage: talker HABIT
   serve                      say ready, serve JSON on the socket `http` until told to drain
   wait                       say ready, wait until told to drain
   mute                       connect, say nothing
-  ask-once [APP]             say ready; a worker of generation 1 says that workers (of APP) need a restart
+  ask-once [APP]             say ready; unless there is a file `asked`, make it and say that workers (of APP) need a restart
   ask-always                 say ready, and that workers need a restart
   leave CODE                 say ready, then that it leaves, exit with CODE
   hang-up                    say ready, leave the bus, live on";
@@ -77,7 +77,7 @@ async fn ask(worker: &Worker, app: Option<&str>) -> Result<(), Failure> {
 
 async fn ask_once(app: Option<&str>) -> Result<u8, Failure> {
     let worker = ready().await?;
-    if worker.identity().generation.0 == 1 {
+    if std::fs::File::create_new("asked").is_ok() {
         ask(&worker, app).await?;
     }
     until_drained(worker).await

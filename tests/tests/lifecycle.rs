@@ -249,6 +249,7 @@ async fn port_zero_stays_the_same_over_crash_and_update() {
     let master = ostler!().with("version", "1").apps(&[app]).start().await;
     let mut tail = master.tail().await;
     master.settled("web", "running").await;
+    tail.settle(&master).await;
     let address = master.address("web").await;
     master.signal(master.pid("web", 0).await, Signal::KILL);
     tail.next("worker.exited").await;
@@ -308,6 +309,7 @@ async fn connections_wait_while_every_worker_is_down() {
         (master, tail)
     };
     master.settled("web", "running").await;
+    tail.settle(&master).await;
     let address = master.address("web").await;
     for pid in master.pids("web").await.values() {
         master.signal(*pid, Signal::KILL);
@@ -507,6 +509,7 @@ async fn events_of_a_life_come_in_order() {
 async fn killed_worker_is_replaced_in_its_slot_with_a_new_id() {
     let (master, mut tail) = started(&[habit!("web", "notify 0").instances(3)]).await;
     master.settled("web", "running").await;
+    tail.settle(&master).await;
     let (before, entry) = (
         master.pids("web").await,
         master.workers("web").await[1].clone(),
@@ -582,6 +585,7 @@ async fn crash_after_min_uptime_respawns_at_once() {
         .set("backoff", json!({"first": "2s", "max": "20s"}));
     let (master, mut tail) = started(&[app]).await;
     master.settled("web", "running").await;
+    tail.settle(&master).await;
     master.signal(master.pid("web", 0).await, Signal::KILL);
     tail.next("worker.exited").await;
     let exited = Instant::now();

@@ -58,8 +58,11 @@ pub(super) struct Target {
 /// Paths of one connection, for events and for requests.
 #[derive(Debug, Default)]
 pub(super) struct PathCache {
-    paths: HashMap<(Action, u64, Box<[u8]>), Rc<Path>>,
+    paths: HashMap<PathKey, Rc<Path>>,
 }
+
+/// What a path follows from: the action, the payload's kind, and the topic as sent.
+type PathKey = (Action, u64, Box<[u8]>);
 
 /// A number for each payload kind and type.
 fn kind_number(kind: Payload) -> u64 {

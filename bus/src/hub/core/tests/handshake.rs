@@ -145,6 +145,11 @@ fn hello_must_come_first_and_in_time() {
     assert!(reason.contains("10s"), "{reason}");
     assert!(!w.core.is_closing(punctual));
     assert_eq!(w.core.next_deadline(), None);
+    // Whoever inherited its socket may load for as long as it likes.
+    let loading = w.connect(Door::Known(client("loading")));
+    w.pass(Duration::from_secs(600));
+    w.send(loading, &hello(Codec::Postcard));
+    assert!(matches!(w.take(loading)[..], [Got::Welcome(_)]));
 
     w.send(punctual, &hello(Codec::Postcard));
     refused(

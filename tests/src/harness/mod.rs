@@ -7,6 +7,7 @@
 //! - [`Fixture`]: a program that knows nothing of Ostler, with a version to change.
 //! - [`App`]: an app's table of a process file.
 //! - [`Master`]: a running `ostler`, its commands, its events, and what it shows.
+//! - [`Fleet`]: the same with a bus connection of the test's own.
 //!
 //! `env!("CARGO_BIN_EXE_…")` exists in integration tests and benchmarks only, hence programs are given by path. What is
 //! awaited here runs on tokio but needs no particular runtime; output is read by threads, so that a child never blocks
@@ -16,6 +17,7 @@ mod app;
 mod cli;
 mod dir;
 mod fixture;
+mod fleet;
 mod lines;
 mod marked;
 mod master;
@@ -28,6 +30,7 @@ pub use app::App;
 pub use cli::{Cli, Output};
 pub use dir::PrivateDir;
 pub use fixture::{Fixture, Program};
+pub use fleet::Fleet;
 pub use lines::{LinePattern, Lines};
 pub use marked::Mark;
 pub use master::{Master, MasterBuilder};

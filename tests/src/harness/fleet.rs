@@ -13,7 +13,9 @@ use ostler_bus::{
     vocab::status::{MasterStatus, StatusReport, WorkerStatus},
 };
 
-use super::{Master, MasterBuilder, PATIENCE};
+use serde_json::Value;
+
+use super::{LinePattern, Master, MasterBuilder, PATIENCE, Web};
 
 /// A [`Master`] whose hub this process is connected to, as an operator: its state is asked for without starting a
 /// command, and events are awaited as types.
@@ -144,6 +146,47 @@ impl Fleet {
         let socket = status.apps.iter().flat_map(|app| &app.sockets).next();
         let address = &socket.expect("a declared socket").address;
         address.parse().expect("an address of TCP")
+    }
+
+    /// Asks a worker of `app` by HTTP, on a connection of its own; gives the JSON that is answered.
+    ///
+    /// # Panics
+    /// If the app has no socket, or the answer is not JSON with status 200.
+    pub async fn get(&self, app: &str, path: &str) -> Value {
+        let status = self.status().await;
+        let app = status.apps.iter().find(|known| known.name == app);
+        let socket = app.and_then(|app| app.sockets.first());
+        let address = &socket.expect("a declared socket").address;
+        Web::get(address.parse().expect("an address of TCP"), path).await
+    }
+
+    /// The current worker in a slot of an app.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub async fn worker(&self, app: &str, slot: u32) -> WorkerStatus {
+        let status = self.status().await;
+        let mut workers = status.workers.into_iter();
+        let found = workers.find(|w| w.app == app && w.slot.0 == slot && w.current);
+        found.expect("a current worker")
+    }
+
+    /// Waits for a line that a worker printed, from the first line on: workers' standard output is the master's.
+    ///
+    /// # Panics
+    /// If it doesn't come in time.
+    pub async fn said(&self, pattern: impl LinePattern) -> String {
+        let mut lines = self.master.process.stdout.clone();
+        lines.wait_for_line(pattern, PATIENCE).await
+    }
+
+    /// Waits for a line of the master's log, from the first line on.
+    ///
+    /// # Panics
+    /// If it doesn't come in time.
+    pub async fn logged(&self, pattern: impl LinePattern) -> String {
+        let mut lines = self.master.process.stderr.clone();
+        lines.wait_for_line(pattern, PATIENCE).await
     }
 }
 

@@ -7,6 +7,8 @@
 //! - [`Fixture`]: a program that knows nothing of Ostler, with a version to change.
 //! - [`App`]: an app's table of a process file.
 //! - [`Master`]: a running `ostler`, its commands, its events, and what it shows.
+//! - [`Programs`]: the programs of this package, as masters to be.
+//! - [`Web`]: one HTTP request at a time.
 //! - [`Fleet`]: the same with a bus connection of the test's own.
 //!
 //! `env!("CARGO_BIN_EXE_…")` exists in integration tests and benchmarks only, hence programs are given by path. What is
@@ -22,9 +24,11 @@ mod lines;
 mod marked;
 mod master;
 mod process;
+mod programs;
 mod tail;
 mod view;
 mod wait;
+mod web;
 
 pub use app::App;
 pub use cli::{Cli, Output};
@@ -35,8 +39,10 @@ pub use lines::{LinePattern, Lines};
 pub use marked::Mark;
 pub use master::{Master, MasterBuilder};
 pub use process::{Exit, Process};
+pub use programs::Programs;
 pub use tail::Tail;
 pub use wait::{PATIENCE, deadline, eventually, free_port};
+pub use web::{Page, Web};
 
 /// A [`Master`] to be, of the real `ostler` that this package builds.
 #[macro_export]

@@ -48,6 +48,7 @@ pub(super) fn router(worker: &Worker, version: String) -> Router {
         .route("/system/{reason}", get(system))
         .route("/status", get(status))
         .route("/helper", get(helper))
+        .route("/helper-of-the-same-kind", get(same_kind))
         .route("/leave", get(leave))
         .route("/crash", get(crash))
         .with_state(known)
@@ -142,6 +143,28 @@ async fn helper() -> Json<Value> {
             let read = tokio::io::AsyncReadExt::read_to_string(&mut stdout, &mut text).await;
             // It goes on by itself; what it holds is what the test looks at.
             read.map(|_| text)
+        }
+        Err(error) => Err(error),
+    })
+}
+
+/// Starts its own program as a helper, with the environment it has itself, and shows its first line. It lives on in the
+/// worker's process group.
+async fn same_kind() -> Json<Value> {
+    let helper = tokio::process::Command::new("/proc/self/exe")
+        .args(std::env::args_os().skip(1))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn();
+    told(match helper {
+        Ok(mut helper) => {
+            let stdout = helper.stdout.take().expect("piped");
+            let mut lines = tokio::io::BufReader::new(stdout);
+            let mut line = String::new();
+            let read = tokio::io::AsyncBufReadExt::read_line(&mut lines, &mut line).await;
+            // Its further lines are nobody's, but it must not die of printing them.
+            tokio::spawn(async move { tokio::io::copy(&mut lines, &mut tokio::io::sink()).await });
+            read.map(|_| line)
         }
         Err(error) => Err(error),
     })

@@ -186,6 +186,15 @@ impl Cli {
         output
     }
 
+    /// Starts it, to be watched while it runs.
+    ///
+    /// # Panics
+    /// If it can't be started.
+    #[must_use]
+    pub fn start(mut self) -> Process {
+        Process::spawn(&mut self.command)
+    }
+
     /// The command, for a caller that starts it in the background.
     pub(super) fn into_command(self) -> Command {
         self.command

@@ -8,14 +8,15 @@ use std::{
 };
 
 use ostler_bus::{
-    client::{Bus, ConnectOptions},
+    Event,
+    client::{Bus, ConnectOptions, Payload},
     transport::UnixTransport,
     vocab::status::{MasterStatus, StatusReport, WorkerStatus},
 };
 
 use serde_json::Value;
 
-use super::{LinePattern, Master, MasterBuilder, PATIENCE, Web};
+use super::{Heard, LinePattern, Master, MasterBuilder, PATIENCE, Web};
 
 /// A [`Master`] whose hub this process is connected to, as an operator: its state is asked for without starting a
 /// command, and events are awaited as types.
@@ -75,6 +76,16 @@ impl Fleet {
     /// If the hub doesn't let it in.
     pub async fn connect(&self, options: ConnectOptions) -> Bus {
         connect(self.socket(), options).await
+    }
+
+    /// Subscribes to a type's topic.
+    pub async fn hear<E: Event>(&self) -> Heard<E> {
+        Heard::on(&self.bus).await
+    }
+
+    /// Subscribes to a pattern.
+    pub async fn hear_raw(&self, pattern: &str) -> Heard<Payload> {
+        Heard::raw(&self.bus, pattern).await
     }
 
     /// The path of the hub's socket.

@@ -8,6 +8,8 @@
 //! - [`App`]: an app's table of a process file.
 //! - [`Master`]: a running `ostler`, its commands, its events, and what it shows.
 //! - [`Programs`]: the programs of this package, as masters to be.
+//! - [`peer`]: a peer of the hub that can break the protocol.
+//! - [`Heard`]: a subscription of the test's own.
 //! - [`Web`]: one HTTP request at a time.
 //! - [`Fleet`]: the same with a bus connection of the test's own.
 //!
@@ -20,9 +22,11 @@ mod cli;
 mod dir;
 mod fixture;
 mod fleet;
+mod heard;
 mod lines;
 mod marked;
 mod master;
+pub mod peer;
 mod process;
 mod programs;
 mod tail;
@@ -35,6 +39,7 @@ pub use cli::{Cli, Output};
 pub use dir::PrivateDir;
 pub use fixture::{Fixture, Program};
 pub use fleet::Fleet;
+pub use heard::Heard;
 pub use lines::{LinePattern, Lines};
 pub use marked::Mark;
 pub use master::{Master, MasterBuilder};

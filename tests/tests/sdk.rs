@@ -3,13 +3,9 @@
 
 use std::{process::Command, time::Duration};
 
-use futures::StreamExt;
-use ostler_bus::{
-    client::Delivery,
-    vocab::{
-        update::{UpdateAborted, UpdateFinished},
-        worker::{ExitStatus, WorkerDisconnected, WorkerDraining, WorkerExited},
-    },
+use ostler_bus::vocab::{
+    update::{UpdateAborted, UpdateFinished},
+    worker::{ExitStatus, WorkerDisconnected, WorkerDraining, WorkerExited},
 };
 use ostler_tests::{
     harness::{Exit, Fleet, PATIENCE, PrivateDir, Process, Programs, Web, deadline},
@@ -75,14 +71,14 @@ async fn bad_version_aborts(how: &str, reason: &str) {
     let master = PROGRAMS.master();
     let file = PROGRAMS.sdk_app("web", 4, master.dir().path()) + "start_timeout = \"2s\"\n";
     let fleet = Fleet::ready(master.file(&file), 4).await;
-    let mut aborted = fleet.bus.subscribe::<UpdateAborted>().await.unwrap();
+    let mut aborted = fleet.hear::<UpdateAborted>().await;
     let loads = BothLoads::on(&fleet).await;
     let old = fleet.until_ready(4).await;
     fleet.dir().write("fail", how);
     let reload = fleet.ostler(["reload"]).stderr_contains(reason);
     reload.fails_with(1).await;
-    let told = deadline("update.aborted", PATIENCE, aborted.next_event()).await;
-    assert_eq!(told.unwrap().event.replaced, 0);
+    let told = aborted.next().await;
+    assert_eq!(told.event.replaced, 0);
     for tally in loads.stop().await {
         assert_eq!(tally.lost(), 0, "{tally}");
     }
@@ -108,10 +104,10 @@ async fn killed_worker_loses_at_most_what_it_served() {
     let fleet = Fleet::ready(PROGRAMS.sdk(4), 4).await;
     let loads = BothLoads::on(&fleet).await;
     let old = fleet.worker("web", 2).await;
-    let mut exits = fleet.bus.subscribe::<WorkerExited>().await.unwrap();
+    let mut exits = fleet.hear::<WorkerExited>().await;
     kill(old.pid.unwrap());
-    let exit = deadline("worker.exited", PATIENCE, exits.next_event()).await;
-    assert_eq!(exit.unwrap().event.worker.id, old.id.unwrap());
+    let exit = exits.next().await;
+    assert_eq!(exit.event.worker.id, old.id.unwrap());
     fleet.until_ready(4).await;
     for tally in loads.stop().await {
         assert!(tally.lost() == tally.reset && tally.reset <= 3, "{tally}");
@@ -191,11 +187,11 @@ async fn worker_hears_every_topic_with_star() {
 #[tokio::test]
 async fn worker_asks_for_its_own_restart() {
     let fleet = Fleet::ready(PROGRAMS.sdk_pair(), 2).await;
-    let mut finished = fleet.bus.subscribe::<UpdateFinished>().await.unwrap();
+    let mut finished = fleet.hear::<UpdateFinished>().await;
     let right = fleet.worker("right", 0).await;
     assert!(fleet.get("left", "/restart").await["ok"].is_u64());
-    let done = deadline("update.finished", PATIENCE, finished.next_event()).await;
-    let done = done.unwrap().event;
+    let done = finished.next().await;
+    let done = done.event;
     assert_eq!((done.app.as_str(), done.generation.0), ("left", 2));
     assert_eq!(fleet.worker("left", 0).await.generation.0, 2);
     assert_eq!(fleet.worker("right", 0).await.id, right.id);
@@ -211,11 +207,11 @@ async fn drain_is_told_to_the_worker_with_its_deadline() {
     let file = PROGRAMS.sdk_app("web", 2, master.dir().path())
         + "kill_ladder = [\"TERM:47s\", \"KILL\"]\n";
     let fleet = Fleet::ready(master.file(&file), 2).await;
-    let mut draining = fleet.bus.subscribe::<WorkerDraining>().await.unwrap();
-    let mut exits = fleet.bus.subscribe::<WorkerExited>().await.unwrap();
+    let mut draining = fleet.hear::<WorkerDraining>().await;
+    let mut exits = fleet.hear::<WorkerExited>().await;
     fleet.ostler(["scale", "-1"]).success().await;
-    let told = deadline("worker.draining", PATIENCE, draining.next_event()).await;
-    let told = told.unwrap().event;
+    let told = draining.next().await;
+    let told = told.event;
     assert_eq!(told.worker.slot.0, 1);
     let line = fleet.said("web.1 | draining: ").await;
     assert!(line.contains(&told.reason), "{line} {told:?}");
@@ -223,18 +219,18 @@ async fn drain_is_told_to_the_worker_with_its_deadline() {
         line.contains("46 s left") || line.contains("47 s left"),
         "{line}"
     );
-    let exit = deadline("worker.exited", PATIENCE, exits.next_event()).await;
-    let exit = exit.unwrap().event;
+    let exit = exits.next().await;
+    let exit = exit.event;
     assert_eq!((exit.status, exit.voluntary), (ExitStatus::Code(0), true));
 }
 
 #[tokio::test]
 async fn worker_that_says_that_it_goes_has_not_crashed() {
     let fleet = Fleet::ready(PROGRAMS.sdk(1), 1).await;
-    let mut exits = fleet.bus.subscribe::<WorkerExited>().await.unwrap();
+    let mut exits = fleet.hear::<WorkerExited>().await;
     let mut web = Web::connect(fleet.address().await).await;
-    let (_, exit) = tokio::join!(web.closed_after("/leave"), exits.next_event());
-    let exit = exit.unwrap().event;
+    let (_, exit) = tokio::join!(web.closed_after("/leave"), exits.next());
+    let exit = exit.event;
     assert_eq!((exit.status, exit.voluntary), (ExitStatus::Code(7), true));
     fleet.said("leaving: Ok(())").await;
     fleet.until_ready(1).await;
@@ -311,15 +307,15 @@ fn sockets(listing: &str) -> Vec<&str> {
 #[tokio::test]
 async fn grandchild_does_not_inherit_the_bus() {
     let fleet = Fleet::ready(PROGRAMS.sdk(1), 1).await;
-    let mut gone = fleet.bus.subscribe::<WorkerDisconnected>().await.unwrap();
+    let mut gone = fleet.hear::<WorkerDisconnected>().await;
     let told = fleet.get("web", "/helper").await;
     let text = told["ok"].as_str().unwrap();
     assert_eq!(sockets(text), Vec::<&str>::new());
     // The bus and the listener are end-of-file's business the moment the worker dies, though its helper lives on.
     let worker = fleet.worker("web", 0).await;
     kill(worker.pid.unwrap());
-    let event = deadline("worker.disconnected", PATIENCE, gone.next_event()).await;
-    assert_eq!(event.unwrap().event.worker.id, worker.id.unwrap());
+    let event = gone.next().await;
+    assert_eq!(event.event.worker.id, worker.id.unwrap());
 }
 
 #[tokio::test]
@@ -346,15 +342,9 @@ async fn helper_of_a_worker_is_not_taken_for_a_worker() {
 #[tokio::test]
 async fn cloned_handles_share_one_connection() {
     let fleet = Fleet::ready(PROGRAMS.sdk(1), 1).await;
-    let mut notes = fleet.bus.subscribe::<Note>().await.unwrap();
+    let mut notes = fleet.hear::<Note>().await;
     assert!(fleet.get("web", "/clones").await["ok"].is_u64());
-    let mut heard = Vec::new();
-    while heard.len() < 2 {
-        match deadline("two notes", PATIENCE, notes.next()).await.unwrap() {
-            Delivery::Event(note) => heard.push(note),
-            other => panic!("{other:?}"),
-        }
-    }
+    let heard = [notes.next().await, notes.next().await];
     assert_eq!(
         (heard[0].event.text.as_str(), heard[1].event.text.as_str()),
         ("one", "other")

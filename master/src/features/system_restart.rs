@@ -7,7 +7,9 @@ use ostler_bus::{
 };
 use tokio::sync::watch;
 
-/// Whether the whole server needs a restart: the reason of the first who said so.
+use crate::escape;
+
+/// Whether the whole server needs a restart: the reason of whoever said so last.
 pub type RestartMark = watch::Sender<Option<SystemRestartNeeded>>;
 
 /// Runs until the bus goes.
@@ -23,12 +25,11 @@ pub async fn run(bus: Bus, mark: RestartMark) -> Result<(), SubscribeError> {
                 .reason
                 .as_deref()
                 .unwrap_or("no reason given");
-            tracing::warn!("the whole server needs a restart: {reason}");
-            mark.send_if_modified(|state| {
-                let first = state.is_none();
-                state.get_or_insert(received.event);
-                first
-            });
+            tracing::warn!(
+                "the whole server needs a restart: {}",
+                escape::line(reason)
+            );
+            mark.send_replace(Some(received.event));
         }
     }
     Ok(())

@@ -84,7 +84,6 @@ pub(super) const TAIL: &str = "\
 Examples:
   ostler tail                        everything
   ostler tail 'worker.*'             workers coming and going
-  ostler tail '_log.web.*'           the app's output
   ostler tail 'orders.>' | jq .payload
 
 One JSON object per line. '*' stands for one token, '>' at the end for one or more; '*' alone is everything.";

@@ -160,7 +160,7 @@ async fn carry_out<R: Request<Reply = Answer>>(
     live.show(&Line::Step(format!("{} accepted", doing.word())));
     let progress = Progress::new(doing, op, app);
     let end = watch
-        .follow(bus, (op, progress), &mut live, &mut interrupt)
+        .follow(bus, (op, progress), &mut live, interrupt.heard())
         .await;
     let took = live.elapsed();
     drop(live);

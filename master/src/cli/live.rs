@@ -51,7 +51,8 @@ impl<W: Write> Live<W> {
         }
     }
 
-    fn lines(out: W) -> Self {
+    /// Progress where nothing can be drawn anew.
+    pub(super) fn lines(out: W) -> Self {
         Self {
             out,
             shows: Shows::Lines,

@@ -4,7 +4,7 @@
 //! subscription of its own, and those are independent: what arrives together is put in the hub's order by its sequence
 //! number, and at the end the connection is drained, so that no step is told after the end or not at all.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use futures::{
     StreamExt as _,
@@ -18,7 +18,6 @@ use ostler_bus::{
 
 use super::{
     error::CliError,
-    interrupt::Interrupt,
     live::Live,
     progress::{Line, News, Progress},
     state_verbs,
@@ -89,14 +88,15 @@ impl Watch {
         bus: &Bus,
         (op, mut progress): (OpId, Progress),
         live: &mut Live<impl std::io::Write>,
-        interrupt: &mut Interrupt,
+        interrupted: impl Future<Output = ()>,
     ) -> Result<End, Waited> {
+        let mut interrupted = pin!(interrupted);
         let mut tick = tokio::time::interval(TICK);
         let mut silent_since = tokio::time::Instant::now();
         loop {
             let heard = tokio::select! {
                 biased;
-                () = interrupt.heard() => return Err(Waited::Interrupted),
+                () = &mut interrupted => return Err(Waited::Interrupted),
                 heard = self.heard.next() => heard,
                 _ = tick.tick() => {
                     live.redraw();
@@ -191,3 +191,6 @@ async fn listen<E: Event>(
     });
     Ok(heard.boxed())
 }
+
+#[cfg(test)]
+mod tests;

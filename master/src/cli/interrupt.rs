@@ -20,7 +20,7 @@ impl Interrupt {
     pub(super) async fn heard(&mut self) {
         if self.0.recv().await.is_none() {
             // The runtime ends: nobody waits any more.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

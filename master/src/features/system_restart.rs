@@ -25,10 +25,7 @@ pub async fn run(bus: Bus, mark: RestartMark) -> Result<(), SubscribeError> {
                 .reason
                 .as_deref()
                 .unwrap_or("no reason given");
-            tracing::warn!(
-                "the whole server needs a restart: {}",
-                escape::line(reason)
-            );
+            tracing::warn!("the whole server needs a restart: {}", escape::line(reason));
             mark.send_replace(Some(received.event));
         }
     }

@@ -44,7 +44,24 @@ pub fn from_json(
     json: &str,
     budget: &Budget,
 ) -> Result<Vec<u8>, ConvertError> {
+    encode(Encoder::new(schema, budget), json)
+}
+
+/// The same, but a field that the type doesn't have is an error: for commands, where a slip must not become "all".
+///
+/// # Errors
+/// As [`from_json`].
+pub fn from_json_strict(
+    schema: &TypeSchema,
+    json: &str,
+    budget: &Budget,
+) -> Result<Vec<u8>, ConvertError> {
     let mut encoder = Encoder::new(schema, budget);
+    encoder.strict = true;
+    encode(encoder, json)
+}
+
+fn encode(mut encoder: Encoder<'_>, json: &str) -> Result<Vec<u8>, ConvertError> {
     let mut parser = serde_json::Deserializer::from_str(json);
     let fitted = Fit::root(&mut encoder)
         .deserialize(&mut parser)
@@ -61,6 +78,8 @@ pub(super) struct Encoder<'s> {
     pub(super) tree: &'s Tree,
     budget: &'s Budget,
     nodes_left: usize,
+    /// Unknown fields are errors.
+    pub(super) strict: bool,
     pub(super) out: Vec<u8>,
     /// Where the fields of the structs being read lie in `out`; a struct's own are at the end.
     pub(super) spans: Vec<Option<(usize, usize)>>,
@@ -80,6 +99,7 @@ impl<'s> Encoder<'s> {
             tree: schema.tree(),
             budget,
             nodes_left: budget.nodes,
+            strict: false,
             out: Vec::new(),
             spans: Vec::new(),
             scratch: Vec::new(),

@@ -111,6 +111,7 @@ impl<'s> Object<'_, 's> {
             tree: self.fit.encoder.tree,
             fields: self.fields,
             likely,
+            strict: self.fit.encoder.strict,
         }
     }
 
@@ -170,6 +171,8 @@ struct FieldName<'s> {
     fields: Block,
     /// Which field comes next if the object is in the struct's order.
     likely: u32,
+    /// A name the struct doesn't have is an error.
+    strict: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for FieldName<'_> {
@@ -194,7 +197,19 @@ impl<'de> Visitor<'de> for FieldName<'_> {
         {
             return Ok(Some(self.likely));
         }
-        Ok(self.tree.field_named(self.fields, name))
+        let found = self.tree.field_named(self.fields, name);
+        if found.is_none() && self.strict {
+            let known: Vec<&str> = fields
+                .iter()
+                .map(|f| &*self.tree.name(f.name).text)
+                .collect();
+            let name: String = name.chars().take(64).collect();
+            return Err(Error::custom(format!(
+                "there is no field {name:?}, only: {}",
+                known.join(", ")
+            )));
+        }
+        Ok(found)
     }
 }
 

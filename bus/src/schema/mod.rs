@@ -37,7 +37,7 @@ mod tests;
 pub use budget::Budget;
 pub use check::{SchemaError, SchemaLimits, assert_fits};
 pub use error::ConvertError;
-pub use from_json::from_json;
+pub use from_json::{from_json, from_json_strict};
 pub use key::TypeKey;
 pub use owned::TypeSchema;
 pub use to_json::{to_json, validate};

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{base64, item::Announced};
 use crate::{
     Budget, TypeKey, TypeSchema,
-    schema::{from_json, to_json},
+    schema::{ConvertError, from_json, from_json_strict, to_json},
     wire::{
         data::{self, Payload, READERS_TYPE},
         frame::{self, FrameType},
@@ -66,6 +66,9 @@ pub(super) fn how(
 /// What a payload became.
 pub(super) type Converted<T> = Result<T, Rc<str>>;
 
+/// Encodes JSON by schema.
+type FromJson = fn(&TypeSchema, &str, &Budget) -> Result<Vec<u8>, ConvertError>;
+
 /// One payload, with what was made of it so far: once per form, however many want it.
 #[derive(Debug)]
 pub(super) struct Forms {
@@ -110,20 +113,31 @@ impl Forms {
         }
     }
 
+    /// Whether JSON fits the type of a built-in topic. Unknown fields don't: `{"ap": "web"}` must not mean all apps.
+    pub(super) fn fits(&mut self, builtin: &TypeSchema) -> Converted<()> {
+        let done = self.convert(builtin, from_json_strict);
+        self.typed.push((builtin.key(), done.clone()));
+        done.map(drop)
+    }
+
     /// Postcard of `reader`'s type, from JSON.
     pub(super) fn typed(&mut self, reader: &TypeSchema) -> Converted<Bytes> {
         let key = reader.key();
         if let Some((_, done)) = self.typed.iter().find(|(k, _)| *k == key) {
             return done.clone();
         }
-        let done = match std::str::from_utf8(&self.payload) {
+        let done = self.convert(reader, from_json);
+        self.typed.push((key, done.clone()));
+        done
+    }
+
+    fn convert(&self, reader: &TypeSchema, from_json: FromJson) -> Converted<Bytes> {
+        match std::str::from_utf8(&self.payload) {
             Ok(json) => from_json(reader, json, &Budget::default())
                 .map(Bytes::from)
                 .map_err(|e| format!("as {reader}: {e}").into()),
             Err(_) => Err("the JSON is not UTF-8".into()),
-        };
-        self.typed.push((key, done.clone()));
-        done
+        }
     }
 
     /// What stands in a JSON object; `reader`, if there is one, must be able to read it.

@@ -165,7 +165,7 @@ impl Core {
         let payload = || input.slice(frame.end - payload_bytes..frame.end);
         if let Some(builtin) = &path.builtin
             && head.kind == Payload::Json
-            && let Err(reason) = Forms::new(head.kind, payload(), None).typed(builtin)
+            && let Err(reason) = Forms::new(head.kind, payload(), None).fits(builtin)
         {
             let refusal = Refusal {
                 kind: RefusalKind::Misfit,

@@ -90,7 +90,7 @@ impl Core {
             && asked.kind == Payload::Json
         {
             forms
-                .typed(builtin)
+                .fits(builtin)
                 .map_err(|e| refusal(RefusalKind::Misfit, format!("{}: {e}", path.topic)))?;
         }
         let waiting = self.conn(id).map_or(0, |c| c.asks.len());

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    emit::PathCache,
     item::{Announced, Card},
     memory::Tally,
+    path::PathCache,
     queue::Outbox,
     types::SharedType,
 };

@@ -156,30 +156,25 @@ impl Core {
             .map_err(|e| refusal(RefusalKind::BadType, e.to_string()))
     }
 
-    fn subscribe(
-        &mut self,
+    fn may_subscribe(
+        &self,
         id: u64,
         peer: &Peer,
         sub: u32,
         pattern: &str,
-        reader: Option<Vec<u8>>,
         options: &SubscribeOptions,
-    ) -> Done {
-        let pattern = match Pattern::new(pattern) {
-            Ok(pattern) => pattern,
-            Err(e) => return refuse(RefusalKind::BadTopic, e.to_string()),
-        };
+    ) -> Result<Pattern, Refusal> {
+        let pattern =
+            Pattern::new(pattern).map_err(|e| refusal(RefusalKind::BadTopic, e.to_string()))?;
         let limit = self.limits.subscriptions;
-        let Some(conn) = self.conn(id) else {
-            return Ok(());
-        };
-        if conn.subs.contains_key(&sub) {
+        let subs = self.conn(id).map(|c| &c.subs);
+        if subs.is_some_and(|s| s.contains_key(&sub)) {
             let reason = format!("this connection has a subscription {sub} already");
-            return refuse(RefusalKind::Malformed, reason);
+            return Err(refusal(RefusalKind::Malformed, reason));
         }
-        if conn.subs.len() >= limit {
+        if subs.is_some_and(|s| s.len() >= limit) {
             let reason = format!("this connection has {limit} subscriptions, and no more may");
-            return refuse(RefusalKind::Limit, reason);
+            return Err(refusal(RefusalKind::Limit, reason));
         }
         let action = match options.serve {
             true => Action::Serve,
@@ -189,9 +184,21 @@ impl Core {
             Some(topic) => Subject::Topic(topic),
             None => Subject::Pattern(&pattern),
         };
-        if let Err(reason) = authorize(&self.rules, &peer.principal, action, subject) {
-            return refuse(RefusalKind::Denied, reason);
-        }
+        authorize(&self.rules, &peer.principal, action, subject)
+            .map_err(|reason| refusal(RefusalKind::Denied, reason))?;
+        Ok(pattern)
+    }
+
+    fn subscribe(
+        &mut self,
+        id: u64,
+        peer: &Peer,
+        sub: u32,
+        pattern: &str,
+        reader: Option<Vec<u8>>,
+        options: &SubscribeOptions,
+    ) -> Done {
+        let pattern = self.may_subscribe(id, peer, sub, pattern, options)?;
         let reader = match reader {
             Some(encoded) => Some(self.take_type(&encoded)?),
             None => None,

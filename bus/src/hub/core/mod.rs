@@ -19,6 +19,8 @@ mod item;
 mod list;
 mod memory;
 mod output;
+mod parcel;
+mod path;
 mod queue;
 mod receive;
 mod requests;
@@ -296,7 +298,7 @@ impl Core {
         let asks = std::mem::take(&mut conn.asks);
         let serves = std::mem::take(&mut conn.serves);
         conn.types.clear();
-        conn.paths = emit::PathCache::default();
+        conn.paths = path::PathCache::default();
         for (sub, state) in subs {
             self.routes.remove(&state.pattern, id, sub);
         }

@@ -8,6 +8,9 @@
 //! Who published what is told when it is written, not when it is queued: what a connection was told is then a matter of
 //! its own stream alone.
 
+mod lose;
+mod write;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     rc::Rc,
@@ -16,19 +19,13 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    item::{Announced, Card, ITEM_BYTES, Item, Run, Whole},
+    item::{Card, ITEM_BYTES, Item, Run, Whole},
     list::{Key, List},
     memory::{Charge, Tally},
-    output::Output,
 };
 use crate::{
     Topic,
-    wire::{
-        control::HubOp,
-        data::{self, RUN_BYTES},
-        frame::FrameType,
-        hello::Codec,
-    },
+    wire::{control::HubOp, hello::Codec},
 };
 
 /// A slice this long may keep its read buffer alive; a shorter one is copied if it would keep one more.
@@ -294,53 +291,6 @@ impl Outbox {
         self.goners.clear();
     }
 
-    /// Drops the oldest events until `bytes` of memory are free, and says whose and how many were lost. What is no event
-    /// stays.
-    pub(super) fn lose(&mut self, bytes: usize) -> Vec<(u32, u64)> {
-        let goal = self.held().saturating_sub(bytes);
-        let mut lost: Vec<(u32, u64)> = Vec::new();
-        let mut next = self.data.front();
-        while let Some(key) = next.filter(|_| self.held() > goal) {
-            let after = self.data.after(key);
-            let waiting = self.data.get(key);
-            let is_event = waiting.item.messages() > 0 && call_of(&waiting.item).is_none();
-            let Some(sub) = waiting.sub.filter(|_| is_event) else {
-                next = after;
-                continue;
-            };
-            let was_last = waiting.item.messages() == 1;
-            let missed = self.lose_oldest(sub);
-            match lost.last_mut() {
-                Some((last, n)) if *last == sub => *n += missed,
-                _ => lost.push((sub, missed)),
-            }
-            if was_last {
-                next = after;
-            }
-        }
-        lost
-    }
-
-    /// Moves what may be written now into `out`.
-    pub(super) fn take(&mut self, out: &mut Output) {
-        while !out.is_full() {
-            if let Some(urgent) = self.urgent.pop_front() {
-                self.own -= usize::from(urgent.from.is_none());
-                self.release(&urgent.item);
-                self.write(urgent.sub, 0, urgent.item, out);
-                continue;
-            }
-            self.write_goners(out);
-            let Some(key) = self.data.front() else { break };
-            let waiting = self.take_front(key);
-            self.write(waiting.sub, waiting.lagged, waiting.item, out);
-        }
-        if self.urgent.is_empty() {
-            self.urgent.shrink_to(4);
-            self.write_goners(out);
-        }
-    }
-
     fn append(&mut self, sub: Option<u32>, item: Item) -> Key {
         self.order += 1;
         self.data.push_back(Waiting {
@@ -371,80 +321,6 @@ impl Outbox {
         }
     }
 
-    fn trim(&mut self, sub: u32) -> u64 {
-        let mut lost = 0;
-        while self
-            .subs
-            .get(&sub)
-            .is_some_and(|q| q.messages > q.max_messages || q.bytes > q.max_bytes)
-        {
-            lost += self.lose_oldest(sub);
-        }
-        lost
-    }
-
-    /// Drops the oldest event of `sub` and keeps the loss with what follows.
-    fn lose_oldest(&mut self, sub: u32) -> u64 {
-        self.close_gap(sub);
-        let Some(key) = self.subs.get(&sub).and_then(|q| q.head) else {
-            return 0;
-        };
-        let waiting = self.data.get_mut(key);
-        let before = (waiting.item.messages(), waiting.item.bytes());
-        let pinned = pins(&waiting.item);
-        let missed = waiting.item.lose_oldest();
-        waiting.lagged += missed;
-        let (messages, bytes) = (waiting.item.messages(), waiting.item.bytes());
-        if pinned && messages == 0 {
-            self.pinning.0 -= 1;
-        }
-        self.charge.sub(before.1 - bytes);
-        if let Some(queue) = self.subs.get_mut(&sub) {
-            queue.messages -= before.0 - messages;
-            queue.bytes -= before.1 - bytes;
-        }
-        self.close_gap(sub);
-        missed
-    }
-
-    /// Moves the loss that stands alone at the head of `sub` to the item behind it.
-    fn close_gap(&mut self, sub: u32) {
-        let Some(queue) = self.subs.get_mut(&sub) else {
-            return;
-        };
-        let Some(key) = queue.head else { return };
-        let waiting = self.data.get(key);
-        let (Item::Gap, Some(next)) = (&waiting.item, waiting.next_of_sub) else {
-            return;
-        };
-        queue.head = Some(next);
-        let gap = self.data.remove(key);
-        self.data.get_mut(next).lagged += gap.lagged;
-        self.charge.sub(ITEM_BYTES);
-    }
-
-    fn take_front(&mut self, key: Key) -> Waiting {
-        let waiting = self.data.remove(key);
-        self.release(&waiting.item);
-        match waiting.sub {
-            Some(sub) => {
-                if let Some(queue) = self.subs.get_mut(&sub) {
-                    queue.head = waiting.next_of_sub;
-                    if queue.head.is_none() {
-                        queue.tail = None;
-                    }
-                    queue.messages -= waiting.item.messages();
-                    queue.bytes -= waiting.item.bytes();
-                }
-            }
-            None => {
-                self.unowned.0 -= 1;
-                self.unowned.1 -= waiting.item.bytes();
-            }
-        }
-        waiting
-    }
-
     fn hold(&mut self, item: &Item) {
         self.charge.add(item.bytes() + ITEM_BYTES);
         if let Item::Run(Run {
@@ -458,106 +334,6 @@ impl Outbox {
     fn release(&mut self, item: &Item) {
         self.charge.sub(item.bytes() + ITEM_BYTES);
         self.pinning.0 -= usize::from(pins(item));
-    }
-
-    fn write(&mut self, sub: Option<u32>, lagged: u64, item: Item, out: &mut Output) {
-        let sub = sub.unwrap_or_default();
-        if lagged > 0 {
-            let missed = lagged;
-            out.put_control(self.codec, HubOp::Lagged { sub, missed });
-        }
-        match item {
-            Item::Run(run) => self.write_run(sub, run, out),
-            Item::Whole(whole) => {
-                if let Some(card) = &whole.card {
-                    self.introduce(card, whole.ty.as_ref(), out);
-                }
-                out.put_bytes(&whole.head);
-                out.put_tail(whole.payload);
-            }
-            Item::Misfit {
-                missed,
-                topic,
-                reason,
-            } => {
-                let (topic, reason) = (topic.to_string(), reason.to_string());
-                out.put_control(
-                    self.codec,
-                    HubOp::Misfit {
-                        sub,
-                        missed,
-                        topic,
-                        reason,
-                    },
-                );
-            }
-            Item::Gap => {}
-        }
-    }
-
-    fn write_run(&mut self, sub: u32, run: Run, out: &mut Output) {
-        self.introduce(&run.card, None, out);
-        for ty in run.types.iter() {
-            self.introduce(&run.card, Some(ty), out);
-        }
-        out.put_head(FrameType::Run, run.flags, RUN_BYTES + run.frames.len());
-        data::put_run(
-            out.end(),
-            data::Run {
-                conn: run.card.conn,
-                first_seq: run.first_seq,
-                sub,
-                count: run.count,
-            },
-        );
-        out.put_tail(run.frames);
-    }
-
-    /// Tells of a publisher and its type, unless that was told before.
-    fn introduce(&mut self, card: &Rc<Card>, ty: Option<&Rc<Announced>>, out: &mut Output) {
-        if self.codec == Codec::Json {
-            return;
-        }
-        let conn = card.conn;
-        let known = self.known.entry(conn).or_insert_with(|| {
-            let origin = card.origin.clone();
-            out.put_control(self.codec, HubOp::OriginIs { conn, origin });
-            card.known_to.borrow_mut().insert(self.conn);
-            if card.gone.get() {
-                self.goners.push_back((self.order, conn));
-            }
-            Known {
-                card: Rc::clone(card),
-                types: HashSet::new(),
-            }
-        });
-        if let Some(ty) = ty
-            && known.types.insert(ty.index)
-        {
-            let topic = ty.topic.as_ref().map(Topic::to_string).unwrap_or_default();
-            let op = HubOp::TypeIs {
-                conn,
-                index: ty.index,
-                topic,
-                schema: ty.schema.encoded().to_vec(),
-            };
-            out.put_control(self.codec, op);
-        }
-    }
-
-    /// Tells of publishers that have gone and have nothing left here.
-    fn write_goners(&mut self, out: &mut Output) {
-        while let Some(&(last, conn)) = self.goners.front() {
-            let waits = self.data.front().map(|key| self.data.get(key).order);
-            if waits.is_some_and(|order| order <= last) {
-                return;
-            }
-            self.goners.pop_front();
-            if let Some(known) = self.known.remove(&conn) {
-                known.card.known_to.borrow_mut().remove(&self.conn);
-                out.put_control(self.codec, HubOp::Forget { conn });
-            }
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Requests: REQUEST → one responder → CALL → REPLY → ANSWER, with a bounded table of what is pending.
 
+mod reply;
+
 use std::{
     collections::HashMap,
     rc::Rc,
@@ -12,20 +14,18 @@ use super::{
     Core,
     conn::Peer,
     deadlines::Deadline,
-    edge::{Forms, How, Text, how, json_frame},
-    emit::{Path, Target},
+    edge::{Forms, How, Text, json_frame},
     item::{Announced, Card, Item, Whole},
+    path::{Path, Target},
     queue::Urgent,
     types::SharedType,
 };
 use crate::{
-    TypeSchema,
     hub::Action,
     wire::{
         control::{HubOp, Refusal, RefusalKind},
         data::{self, Payload, READERS_TYPE},
         frame::{self, FrameType},
-        hello::Codec,
         json,
     },
 };
@@ -105,33 +105,37 @@ impl Core {
             .call_frame(call, peer, &path, &target, &mut forms, &asked)
             .map_err(|e| refusal(RefusalKind::Misfit, format!("{}: {e}", path.topic)))?;
         self.queue_call(id, &path, &target, frame)?;
-        self.requests.last = call;
-        let until = self.now + Duration::from_millis(u64::from(asked.timeout_ms));
-        self.deadlines.set(until, Deadline::Call(call));
         let pending = Pending {
             asker: id,
             r#ref: asked.r#ref,
             reader,
             responder: target.conn,
             sub: target.sub,
-            until,
+            until: self.now + Duration::from_millis(u64::from(asked.timeout_ms)),
             urgent: path.urgent,
             topic: path.topic.to_string(),
         };
-        self.requests.pending.insert(call, pending);
-        if let Some(conn) = self.conns.get_mut(&id) {
+        self.begin_call(call, pending);
+        self.blame(id, target.conn);
+        self.relieve();
+        Ok(())
+    }
+
+    /// Enters a call into all tables.
+    fn begin_call(&mut self, call: u64, pending: Pending) {
+        self.requests.last = call;
+        self.deadlines.set(pending.until, Deadline::Call(call));
+        if let Some(conn) = self.conns.get_mut(&pending.asker) {
             conn.asks.insert(call);
         }
-        if let Some(conn) = self.conns.get_mut(&target.conn) {
+        if let Some(conn) = self.conns.get_mut(&pending.responder) {
             conn.serves.insert(call);
-            if let Some(sub) = conn.subs.get_mut(&target.sub) {
+            if let Some(sub) = conn.subs.get_mut(&pending.sub) {
                 sub.outstanding += 1;
                 sub.last_call = call;
             }
         }
-        self.blame(id, target.conn);
-        self.relieve();
-        Ok(())
+        self.requests.pending.insert(call, pending);
     }
 
     fn reply_reader(&self, id: u64, reply_type: u32) -> Result<Option<Rc<SharedType>>, Refusal> {
@@ -234,116 +238,6 @@ impl Core {
         }
         self.mark(target.conn);
         Ok(())
-    }
-
-    /// Takes the reply to a call.
-    pub(super) fn reply(&mut self, id: u64, peer: &Peer, call: u64, kind: Payload, payload: Bytes) {
-        let is_its = |p: &Pending| p.responder == id;
-        if !self.requests.pending.get(&call).is_some_and(is_its) {
-            let reason = format!(
-                "call {call} waits for no reply of yours: its asker has gone, or waits no longer"
-            );
-            return self.refuse_unasked(id, "reply", RefusalKind::TimedOut, reason);
-        }
-        let Some(pending) = self.end_call(call) else {
-            return;
-        };
-        let answer = self
-            .check_payload_size(payload.len())
-            .and_then(|()| self.answer_frame(id, peer, &pending, kind, payload));
-        match answer {
-            Ok(whole) => self.queue_answer(&pending, whole),
-            Err(e) => {
-                self.refuse_unasked(id, &pending.topic, e.kind, e.reason.clone());
-                self.answer(pending.asker, pending.r#ref, HubOp::Refused(e));
-            }
-        }
-    }
-
-    fn answer_frame(
-        &self,
-        id: u64,
-        peer: &Peer,
-        pending: &Pending,
-        kind: Payload,
-        payload: Bytes,
-    ) -> Result<Whole, Refusal> {
-        let ty = match kind {
-            Payload::Postcard(index) => Some(self.announced(id, index)?),
-            Payload::Json | Payload::Bytes => None,
-        };
-        let codec = self
-            .conn(pending.asker)
-            .map_or(Codec::Postcard, |c| c.codec);
-        let reader = pending.reader.as_ref().map(|r| &r.schema);
-        let how = how(kind, ty.as_deref(), codec, reader);
-        self.formed_answer(&how, peer, pending, kind, payload, ty)
-            .map_err(|e| {
-                let reason = format!("the answer to {:?}: {e}", pending.topic);
-                refusal(RefusalKind::Misfit, reason)
-            })
-    }
-
-    fn formed_answer(
-        &self,
-        how: &How,
-        peer: &Peer,
-        pending: &Pending,
-        kind: Payload,
-        payload: Bytes,
-        ty: Option<Rc<Announced>>,
-    ) -> Result<Whole, Rc<str>> {
-        let (r#ref, conn) = (pending.r#ref, peer.card.conn);
-        let mut forms = Forms::new(kind, payload.clone(), ty.clone());
-        let typed = |forms: &mut Forms, reader: &TypeSchema| forms.typed(reader);
-        let (kind, payload, ty) = match how {
-            How::AsIs => (kind, payload, ty),
-            How::Typed(reader) => {
-                let payload = typed(&mut forms, reader)?;
-                (Payload::Postcard(READERS_TYPE), payload, None)
-            }
-            How::Text(reader) => {
-                let text = forms.text(reader.as_ref())?;
-                let object = json::Answer {
-                    r#ref,
-                    origin: peer.card.origin.clone(),
-                    payload: Some(json_of(&text)?),
-                };
-                return Ok(Whole::plain(json_frame(FrameType::Answer, 0, &object)));
-            }
-            How::Misfit(reason) => return Err(Rc::clone(reason)),
-        };
-        let head = headed(FrameType::Answer, payload.len(), |out| {
-            data::put_answer(out, r#ref, conn, kind);
-        });
-        Ok(introduced(head, payload, &peer.card, ty))
-    }
-
-    fn queue_answer(&mut self, pending: &Pending, whole: Whole) {
-        let Some(conn) = self.conns.get_mut(&pending.asker) else {
-            return;
-        };
-        let bytes = whole.head.len() + whole.payload.len();
-        if conn.outbox.unread_answers().1 + bytes > self.limits.queue_bytes {
-            let reason = format!(
-                "the answer to {:?} came, but {} bytes of answers are waiting to be read already",
-                pending.topic, self.limits.queue_bytes
-            );
-            let refusal = refusal(RefusalKind::Limit, reason);
-            return self.answer(pending.asker, pending.r#ref, HubOp::Refused(refusal));
-        }
-        if pending.urgent {
-            conn.outbox.push_urgent(Urgent {
-                item: Item::Whole(whole),
-                sub: None,
-                from: None,
-                stands_for: None,
-            });
-        } else {
-            conn.outbox.push_unowned(whole);
-        }
-        self.mark(pending.asker);
-        self.relieve();
     }
 
     /// The responder will not answer.

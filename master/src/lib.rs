@@ -7,11 +7,12 @@
 //! - [`process`], [`sockets`], [`sys`]: processes, listening sockets, system calls;
 //! - [`features`], [`control`]: what the master does as a client of its own bus;
 //! - [`config`], [`home`], [`lock`], [`log`]: what it is told, where it lives, what it says;
-//! - [`master`]: all of it put together; [`cli`]: the commands.
+//! - [`master`]: all of it put together; [`cli`]: the commands; `demo`: a fleet to look at.
 
 pub mod cli;
 pub mod config;
 pub mod control;
+mod demo;
 pub mod escape;
 pub mod features;
 pub mod fleet;
@@ -30,11 +31,9 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     // Before anything else, so that starting a worker costs no more than it must.
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|word| word == process::SHIM_COMMAND)
-    {
-        process::exec_shim_main();
+    match std::env::args_os().nth(1) {
+        Some(word) if word == process::SHIM_COMMAND => process::exec_shim_main(),
+        Some(word) if word == demo::WORKER_COMMAND => demo::worker_main(),
+        Some(_) | None => cli::main(),
     }
-    cli::main()
 }

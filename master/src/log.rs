@@ -14,6 +14,9 @@ use crate::process::{
 /// Lines and bytes that may wait for the log's thread.
 const WAITING: (usize, usize) = (64 << 10, 16 << 20);
 
+/// Which of the master's own lines are written where nothing else was said.
+pub const DEFAULT: &str = "info";
+
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -24,18 +27,18 @@ pub enum Format {
 }
 
 /// Starts the log's thread and makes it `tracing`'s destination. Which of the master's lines are written is told by
-/// `OSTLER_LOG` (as `RUST_LOG`: `debug`, `ostler::bus=debug`), default `info`.
+/// `OSTLER_LOG` (as `RUST_LOG`: `debug`, `ostler::bus=debug`), or else by `default`.
 ///
 /// # Errors
 /// If no thread can be started.
-pub fn start(format: Format) -> io::Result<(LineQueue, LogWriter)> {
+pub fn start(format: Format, default: &str) -> io::Result<(LineQueue, LogWriter)> {
     let (queue, receiver) = line_queue(WAITING.0, WAITING.1);
     let render: fn(&LogItem, &mut Vec<u8>) = match format {
         Format::Human => render_human,
         Format::Json => render_json,
     };
     let writer = write_log(receiver, io::stdout(), io::stderr(), render)?;
-    let filter = EnvFilter::try_from_env("OSTLER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("OSTLER_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)

@@ -46,6 +46,8 @@ pub struct MasterOptions {
     pub file: Option<PathBuf>,
     /// How its log is written.
     pub log: log::Format,
+    /// Which of the master's own lines are written, unless `OSTLER_LOG` says otherwise: usually [`log::DEFAULT`].
+    pub log_default: &'static str,
 }
 
 /// Runs a master until it is told to stop, with `beside` next to it (the demo's guide; nothing, usually). Gives its exit code.
@@ -81,7 +83,8 @@ where
     if std::process::id() == 1 {
         sys::adopt_orphans().map_err(|e| system("adopt orphans", &e))?;
     }
-    let (lines, writer) = log::start(options.log).map_err(|e| system("start the log", &e))?;
+    let (lines, writer) =
+        log::start(options.log, options.log_default).map_err(|e| system("start the log", &e))?;
     let (hub, notices) = start_hub(&options.name).map_err(|e| system("start the hub", &e))?;
     let listener = bind_bus(&lock.home().bus_socket())?;
     hub.listen(listener, Admission::default())

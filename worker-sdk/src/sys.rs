@@ -1,7 +1,7 @@
-//! The one place with unsafe code: turning numbers from the environment into descriptors.
+//! The one place with unsafe code: turning numbers from the environment into descriptors, and having them watched.
 #![expect(
     unsafe_code,
-    reason = "descriptors named by the environment can be taken over in no other way"
+    reason = "descriptors named by the environment can be taken over in no other way; the runtime wants our word that they stay"
 )]
 
 use std::{
@@ -12,6 +12,7 @@ use std::{
 };
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Descriptors already taken over: each can be owned once.
 static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
@@ -39,4 +40,11 @@ pub(crate) fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: it is open (fcntl just worked), it was handed to this process to own (the environment names it), and
     // `TAKEN` makes sure that it is owned once.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Has the runtime tell when a listening socket has a connection.
+pub(crate) fn watch(listener: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned by what is returned, and nothing can close or replace it while it is.
+    unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) }
+        .map_err(io::Error::from)
 }

@@ -29,6 +29,7 @@ mod values;
 use std::process::ExitCode;
 
 use self::args::{Cli, Verb};
+use crate::demo;
 
 /// The command line, from its words to the exit code.
 pub(crate) fn main() -> ExitCode {
@@ -50,7 +51,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Request(args) => bus_verbs::request(&args, master),
         Verb::Tail(args) => bus_verbs::tail(&args, master),
         Verb::Wait(args) => bus_verbs::wait(&args, master),
-        Verb::Demo(args) => panic!("{args:?} is being wired"),
+        Verb::Demo(args) => demo::run(args, cli.master),
     };
     match done {
         Ok(code) => code,

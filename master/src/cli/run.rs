@@ -38,6 +38,7 @@ fn options(args: &RunArgs, name: Option<MasterName>) -> Result<MasterOptions, Cl
                 apps: process_file.apps,
                 file: Some(process_file.path),
                 log,
+                log_default: log::DEFAULT,
             })
         }
         RunWhat::Command(given) => {
@@ -48,6 +49,7 @@ fn options(args: &RunArgs, name: Option<MasterName>) -> Result<MasterOptions, Cl
                 apps: vec![app],
                 file: None,
                 log,
+                log_default: log::DEFAULT,
             })
         }
     }

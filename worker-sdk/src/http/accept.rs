@@ -10,14 +10,14 @@ use rustix::{
     net::{AddressFamily, SocketFlags, accept_with, sockopt},
 };
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::unix::AsyncFd,
     net::{TcpStream, UnixStream},
     task::coop,
     time::Instant,
 };
 
 use super::connection::Stream;
-use crate::Listener;
+use crate::{Listener, sys};
 
 /// How long to wait when the process has no descriptor left for another connection, or the listener doesn't listen.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -37,7 +37,7 @@ pub(super) struct Acceptor {
 impl Acceptor {
     pub(super) fn new(listener: Listener) -> io::Result<Self> {
         Ok(Self {
-            socket: Some(register(listener.into_socket()?)?),
+            socket: Some(sys::watch(listener.into_socket()?)?),
             shut_since: None,
         })
     }
@@ -99,14 +99,10 @@ impl Acceptor {
     /// Forgets the hang-up.
     fn register_anew(&mut self) -> io::Result<()> {
         if let Some(registered) = self.socket.take() {
-            self.socket = Some(register(registered.into_inner())?);
+            self.socket = Some(sys::watch(registered.into_inner())?);
         }
         Ok(())
     }
-}
-
-fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(socket, Interest::READABLE)
 }
 
 fn stream(connection: OwnedFd) -> io::Result<Stream> {

@@ -120,6 +120,16 @@ pub struct Results {
 }
 
 impl Results {
+    /// What was measured beside the contenders' own figures, by whoever did.
+    #[must_use]
+    pub fn new(title: &str, unit: &str, samples: Vec<Samples>) -> Self {
+        Self {
+            title: title.into(),
+            unit: unit.into(),
+            samples,
+        }
+    }
+
     /// The median of `name` over the median of `other`; `None` if either took no part.
     #[must_use]
     pub fn ratio(&self, name: &str, other: &str) -> Option<f64> {

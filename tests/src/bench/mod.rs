@@ -4,8 +4,10 @@
 //! can be compared anywhere. [`Contest`] runs the rounds, [`Results`] has the medians, ratios and the table;
 //! [`relay`] is the ceiling for the hub, [`serial`] the peer for starting workers.
 
+pub mod bus;
 mod contest;
 pub mod relay;
+pub mod roles;
 pub mod serial;
 
 pub use contest::{Contender, Contest, Results, Samples};

@@ -12,10 +12,22 @@ const ROUNDS: usize = 7;
 const EVENTS: u64 = 1_000_000;
 
 const CONTENDERS: [(&str, Publisher, Reader); 4] = [
-    ("bare publisher, bare readers", Publisher::Bare, Reader::Bare),
-    ("client `emit`, bare readers", Publisher::Client, Reader::Bare),
+    (
+        "bare publisher, bare readers",
+        Publisher::Bare,
+        Reader::Bare,
+    ),
+    (
+        "client `emit`, bare readers",
+        Publisher::Client,
+        Reader::Bare,
+    ),
     ("client `emit`, client raw", Publisher::Client, Reader::Raw),
-    ("client `emit`, client typed", Publisher::Client, Reader::Typed),
+    (
+        "client `emit`, client typed",
+        Publisher::Client,
+        Reader::Typed,
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -34,19 +46,34 @@ fn main() -> ExitCode {
 fn measure() -> Result<(), String> {
     let names = ["raw relay"].into_iter().chain(CONTENDERS.map(|c| c.0));
     let cpu: Vec<RefCell<Samples>> = names
-        .map(|name| RefCell::new(Samples { name: name.into(), figures: vec![] }))
+        .map(|name| {
+            RefCell::new(Samples {
+                name: name.into(),
+                figures: vec![],
+            })
+        })
         .collect();
     let mut contest = Contest::new("1 publisher → 4 subscribers, 64 bytes", "M deliveries/s");
     contest = contest.with("raw relay", || {
         let figures = relay::run(relay::Setup::default())?;
-        cpu[0].borrow_mut().figures.push(figures.cpu_nanos_per_delivery);
+        cpu[0]
+            .borrow_mut()
+            .figures
+            .push(figures.cpu_nanos_per_delivery);
         Ok(figures.deliveries_per_second / 1e6)
     });
     for ((name, publisher, reader), cpu) in CONTENDERS.into_iter().zip(&cpu[1..]) {
-        let setup = Setup { publisher, reader, subscribers: 4, events: EVENTS };
+        let setup = Setup {
+            publisher,
+            reader,
+            subscribers: 4,
+            events: EVENTS,
+        };
         contest = contest.with(name, move || {
             let figures = bus::run(setup)?;
-            cpu.borrow_mut().figures.push(figures.cpu_nanos_per_delivery);
+            cpu.borrow_mut()
+                .figures
+                .push(figures.cpu_nanos_per_delivery);
             Ok(figures.deliveries_per_second / 1e6)
         });
     }

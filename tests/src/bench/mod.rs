@@ -6,6 +6,7 @@
 
 pub mod bus;
 mod contest;
+pub mod fleet;
 pub mod relay;
 pub mod roles;
 pub mod serial;

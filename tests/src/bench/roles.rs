@@ -110,6 +110,18 @@ impl Role {
         self.line()
     }
 
+    /// Waits until it has printed so many bytes; what it prints from then on is read and forgotten.
+    ///
+    /// # Errors
+    /// If it has ended before.
+    pub fn forget_output_after(&mut self, count: usize) -> Result<(), String> {
+        let mut stdout = self.stdout.take().ok_or("somebody else reads it")?;
+        let mut bytes = vec![0; count];
+        stdout.read_exact(&mut bytes).map_err(|e| e.to_string())?;
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        Ok(())
+    }
+
     /// What it prints, for somebody else to read.
     pub fn take_output(&mut self) -> Option<impl Read + Send + use<>> {
         self.stdout.take()

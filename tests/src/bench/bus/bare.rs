@@ -16,7 +16,7 @@ use ostler_bus::wire::{
 };
 
 /// Bytes read or written at once.
-pub const BUFFER: usize = 64 << 10;
+pub(super) const BUFFER: usize = 64 << 10;
 
 /// A frame of a hub is far below this.
 const FRAME_LIMIT: usize = 16 << 20;
@@ -141,7 +141,7 @@ impl Bare {
 
 /// One frame.
 #[must_use]
-pub fn framed(kind: FrameType, body: &[u8]) -> BytesMut {
+fn framed(kind: FrameType, body: &[u8]) -> BytesMut {
     let mut out = BytesMut::with_capacity(HEADER_BYTES + body.len());
     frame::put(&mut out, kind, 0, body);
     out

@@ -1,0 +1,89 @@
+//! What `/proc` tells of a process.
+
+use std::fs;
+
+/// A process by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process(pub u32);
+
+/// What a process holds in memory, in KiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// All that is resident: the two others, and memory shared with others.
+    pub resident: u64,
+    /// Its own: heap and stacks.
+    pub own: u64,
+    /// Pages of files: its program and libraries.
+    pub file: u64,
+}
+
+impl Process {
+    /// Its memory now.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn memory(self) -> Result<Memory, String> {
+        let status = read(&format!("/proc/{}/status", self.0))?;
+        let field = |name| field(&status, name).ok_or(format!("{name} is missing"));
+        Ok(Memory {
+            resident: field("VmRSS")?,
+            own: field("RssAnon")?,
+            file: field("RssFile")?,
+        })
+    }
+
+    /// How often its threads have been switched to since they began.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn switches(self) -> Result<u64, String> {
+        let tasks = format!("/proc/{}/task", self.0);
+        let mut sum = 0;
+        for task in fs::read_dir(&tasks).map_err(|e| format!("{tasks}: {e}"))? {
+            let path = task.map_err(|e| e.to_string())?.path().join("status");
+            let status = read(&path.to_string_lossy())?;
+            for name in ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"] {
+                sum += field(&status, name).ok_or(format!("{name} is missing"))?;
+            }
+        }
+        Ok(sum)
+    }
+}
+
+fn read(path: &str) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))
+}
+
+/// The number after `name:`.
+fn field(status: &str, name: &str) -> Option<u64> {
+    let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = lines.find(|(known, _)| *known == name)?;
+    value.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_memory_and_was_switched_to() {
+        let this = Process(std::process::id());
+        let memory = this.memory().unwrap();
+        assert!(memory.own > 0 && memory.file > 0, "{memory:?}");
+        assert!(memory.resident >= memory.own + memory.file, "{memory:?}");
+        let before = this.switches().unwrap();
+        let (_tell, never) = std::sync::mpsc::sync_channel::<()>(0);
+        never
+            .recv_timeout(std::time::Duration::from_millis(20))
+            .ok();
+        assert!(this.switches().unwrap() > before);
+    }
+
+    #[test]
+    fn names_are_whole() {
+        let status = "Vm:\t1\nVmRSS:\t   12 kB\nnonvoluntary_ctxt_switches:\t3\nvoluntary_ctxt_switches:\t4\n";
+        assert_eq!(field(status, "VmRSS"), Some(12));
+        assert_eq!(field(status, "voluntary_ctxt_switches"), Some(4));
+        assert_eq!(field(status, "RssAnon"), None);
+    }
+}

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     os::{
-        fd::{AsFd, OwnedFd, RawFd},
+        fd::{BorrowedFd, OwnedFd, RawFd},
         unix::net::UnixStream,
     },
 };
@@ -31,7 +31,7 @@ pub(crate) type Sockets = BTreeMap<String, Option<OwnedFd>>;
 pub(crate) fn sockets(names: Vec<String>) -> Result<Sockets, StartError> {
     let mut sockets = Sockets::new();
     for (fd, name) in (FIRST_FD..).zip(names) {
-        let socket = sys::take_inherited(fd).map_err(|error| StartError::Socket {
+        let socket = sys::take_inherited(fd, listens).map_err(|error| StartError::Socket {
             name: name.clone(),
             error,
         })?;
@@ -55,19 +55,33 @@ pub(crate) fn options(identity: &Identity) -> ConnectOptions {
     ConnectOptions::worker(name)
 }
 
-/// A helper of a worker inherits the variable but not the descriptor: it must not take another one for the bus.
+/// Whether a descriptor is a listening socket.
+fn listens(fd: BorrowedFd<'_>) -> io::Result<()> {
+    match sockopt::socket_acceptconn(fd)? {
+        true => Ok(()),
+        false => Err(io::Error::other("it is not a listening socket")),
+    }
+}
+
 fn bus_socket(fd: RawFd) -> Result<UnixStream, StartError> {
-    let fault = |error| {
+    let socket = sys::take_inherited(fd, is_from_a_master).map_err(|error| {
         let name = "of the bus (OSTLER_BUS_FD)".into();
         StartError::Socket { name, error }
-    };
-    let socket = sys::take_inherited(fd).map_err(fault)?;
-    let is_unix_stream = sockopt::socket_domain(socket.as_fd()) == Ok(AddressFamily::UNIX)
-        && sockopt::socket_type(socket.as_fd()) == Ok(SocketType::STREAM);
-    if !is_unix_stream {
-        return Err(fault(io::Error::other(
-            "it is none: a process that a worker starts is no worker, and should be started without OSTLER_BUS_FD",
-        )));
-    }
+    })?;
     Ok(UnixStream::from(socket))
+}
+
+/// A helper of a worker inherits the variable but not the descriptor: it must not take another one for the bus, such as
+/// a pair of sockets of its own runtime's.
+fn is_from_a_master(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let is_unix_stream = sockopt::socket_domain(fd) == Ok(AddressFamily::UNIX)
+        && sockopt::socket_type(fd) == Ok(SocketType::STREAM);
+    let made_here =
+        sockopt::socket_peercred(fd).is_ok_and(|maker| maker.pid == rustix::process::getpid());
+    match is_unix_stream && !made_here {
+        true => Ok(()),
+        false => Err(io::Error::other(
+            "it is none: a process that a worker starts is no worker, and should be started without OSTLER_BUS_FD",
+        )),
+    }
 }

@@ -19,8 +19,13 @@ static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 
 /// Takes over an inherited descriptor and marks it close-on-exec, so that helpers this process starts don't get it.
 ///
-/// Only the first call for a number can do so: what goes by that number later is something else.
-pub(crate) fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
+/// Only the first call for a number can do so: what goes by that number later is something else. And only if `is_it`
+/// finds that it is what the environment says: where it isn't, the number is some other part's of this process, which
+/// must not lose it.
+pub(crate) fn take_inherited(
+    number: RawFd,
+    is_it: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>,
+) -> io::Result<OwnedFd> {
     if number < 3 {
         return Err(io::Error::other(format!(
             "descriptor {number} is a standard stream"
@@ -32,13 +37,14 @@ pub(crate) fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
             "descriptor {number} was taken over before: a process is one worker"
         )));
     }
-    // SAFETY: only borrowed for two fcntl calls, which fail cleanly if the number isn't open.
+    // SAFETY: only borrowed to look at it and for two fcntl calls, which fail cleanly if the number isn't open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    is_it(borrowed)?;
     let flags = fcntl_getfd(borrowed)?;
     fcntl_setfd(borrowed, flags | FdFlags::CLOEXEC)?;
     taken.insert(number);
-    // SAFETY: it is open (fcntl just worked), it was handed to this process to own (the environment names it), and
-    // `TAKEN` makes sure that it is owned once.
+    // SAFETY: it is open (fcntl just worked), it was handed to this process to own (the environment names it, and it
+    // was just found to be that), and `TAKEN` makes sure that it is owned once.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 

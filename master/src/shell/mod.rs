@@ -10,7 +10,10 @@ mod perform;
 mod signals;
 mod worker;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use ostler_bus::{
     WorkerId,
@@ -44,6 +47,8 @@ pub struct Shell {
     asked_to_stop: bool,
     workshop: Workshop,
     processes: HashMap<WorkerId, Process>,
+    /// Workers that were sent SIGKILL, until their exit is told.
+    killed: HashSet<WorkerId>,
     waiting: HashMap<RequestToken, Waiting>,
     tokens: u64,
     bus: Bus,
@@ -80,6 +85,7 @@ impl Shell {
             asked_to_stop: false,
             workshop,
             processes: HashMap::new(),
+            killed: HashSet::new(),
             waiting: HashMap::new(),
             tokens: 0,
             bus,

@@ -7,7 +7,10 @@ use ostler_bus::{
 };
 
 use super::{Shell, Waiting};
-use crate::fleet::{Action, FleetEvent, RequestToken, SignalTarget};
+use crate::{
+    escape,
+    fleet::{Action, FleetEvent, RequestToken, SignalTarget},
+};
 
 impl Shell {
     /// Performs one action without waiting; the exit code if it was the last.
@@ -40,7 +43,16 @@ impl Shell {
             }
             Action::AnswerDisconnect { id: _, request } => self.note_disconnect(request),
             Action::Publish(event) => {
-                log(&event);
+                match &event {
+                    FleetEvent::WorkerExited(exit) => {
+                        let advice = match self.killed.remove(&exit.worker.id) {
+                            true => "",
+                            false => " (out of memory? see `dmesg`)",
+                        };
+                        exited(exit, advice);
+                    }
+                    other => log(other),
+                }
                 publish(&self.bus, &event);
             }
             Action::Done { code } => return Some(code),
@@ -55,10 +67,13 @@ impl Shell {
         }
     }
 
-    fn signal(&self, id: WorkerId, signal: i32, target: SignalTarget) {
+    fn signal(&mut self, id: WorkerId, signal: i32, target: SignalTarget) {
         let Some(process) = self.processes.get(&id) else {
             return;
         };
+        if signal == libc::SIGKILL {
+            self.killed.insert(id);
+        }
         if let Err(error) = process.signal(signal, target)
             && error.raw_os_error() != Some(libc::ESRCH)
         {
@@ -130,16 +145,15 @@ fn log(event: &FleetEvent) {
             "{}.{} draining ({}): worker {}",
             e.worker.app,
             e.worker.slot,
-            e.reason,
+            escape::line(&e.reason),
             e.worker.id
         ),
-        FleetEvent::WorkerExited(e) => exited(e),
         FleetEvent::UpdateStarted(e) => tracing::info!(
             "{}: update to generation {} of {} workers began: {}",
             e.app,
             e.generation,
             e.total,
-            e.reason
+            escape::line(&e.reason)
         ),
         FleetEvent::UpdateFinished(e) => tracing::info!(
             "{}: update to generation {} finished in {} ms",
@@ -152,27 +166,37 @@ fn log(event: &FleetEvent) {
             e.app,
             e.generation,
             e.replaced,
-            e.reason
+            escape::line(&e.reason)
         ),
-        FleetEvent::UpdateSuspended(e) => tracing::warn!("{}: {}", e.app, e.reason),
+        FleetEvent::UpdateSuspended(e) => tracing::warn!("{}: {}", e.app, escape::line(&e.reason)),
         FleetEvent::AppResized(e) => {
             tracing::info!("{}: {} workers instead of {}", e.app, e.to, e.from)
         }
-        FleetEvent::AppFailed(e) => tracing::error!("{}.{} failed: {}", e.app, e.slot, e.reason),
+        FleetEvent::AppFailed(e) => tracing::error!(
+            "{}.{} failed: {}",
+            e.app,
+            e.slot,
+            escape::line(&e.reason)
+        ),
         FleetEvent::WorkerOnline(_)
         | FleetEvent::WorkerDisconnected(_)
+        // Told with what the shell knows of it.
+        | FleetEvent::WorkerExited(_)
         | FleetEvent::UpdateProgress(_)
         | FleetEvent::OperationFinished(_) => {}
     }
 }
 
-fn exited(event: &WorkerExited) {
+/// `killed_advice` is for a SIGKILL that nobody asked for.
+fn exited(event: &WorkerExited, killed_advice: &str) {
     let w = &event.worker;
     let how = match &event.status {
         ExitStatus::Code(code) => format!("exited with code {code}"),
         ExitStatus::Signal(signal) => format!("was ended by {signal}"),
         ExitStatus::Unknown => "is gone, how is not known".into(),
-        ExitStatus::NotStarted(error) => format!("could not be started: {error}"),
+        ExitStatus::NotStarted(error) => {
+            format!("could not be started: {}", escape::line(error))
+        }
     };
     let hint = event
         .hint
@@ -188,7 +212,7 @@ fn exited(event: &WorkerExited) {
         ),
         (ExitStatus::Signal(signal), false) if signal == "SIGKILL" => {
             tracing::error!(
-                "{}.{} {how} after {} ms: worker {} (out of memory? see `dmesg`){hint}",
+                "{}.{} {how} after {} ms: worker {}{killed_advice}{hint}",
                 w.app,
                 w.slot,
                 event.uptime_ms,

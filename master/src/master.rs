@@ -256,7 +256,7 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle) {
                 shell.news(id, WorkerNews::BusClosed).await;
             }
             HubNotice::Connected { conn, principal } => {
-                tracing::debug!("connection {conn}: {principal}")
+                tracing::debug!("connection {conn}: {principal}");
             }
             HubNotice::Disconnected {
                 conn,
@@ -267,7 +267,7 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle) {
                 escape::line(&reason)
             ),
             HubNotice::TurnedAway { reason } => {
-                tracing::warn!("turned away from the bus: {}", escape::line(&reason))
+                tracing::warn!("turned away from the bus: {}", escape::line(&reason));
             }
             HubNotice::Lagged {
                 principal,

@@ -28,10 +28,10 @@ pub async fn run(bus: Bus) -> Result<(), SubscribeError> {
                 tracing::debug!(target: TARGET, "{} | {} | {}", event.topic, escape::line(&format!("{:?}", event.origin)), escape::json(&payload));
             }
             Delivery::Lagged { missed } => {
-                tracing::debug!(target: TARGET, "{missed} events were not logged: more came than the log could take")
+                tracing::debug!(target: TARGET, "{missed} events were not logged: more came than the log could take");
             }
             Delivery::Misfit { reason, .. } => {
-                tracing::debug!(target: TARGET, "not logged: {}", escape::line(&reason))
+                tracing::debug!(target: TARGET, "not logged: {}", escape::line(&reason));
             }
             Delivery::Disconnected(_) => {}
         }

@@ -25,7 +25,7 @@ pub async fn run(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
                 "{missed} workerRestartNeeded were missed: others of the same apps were not"
             ),
             Delivery::Misfit { reason, .. } => {
-                tracing::warn!("workerRestartNeeded ignored: {}", escape::line(&reason))
+                tracing::warn!("workerRestartNeeded ignored: {}", escape::line(&reason));
             }
             Delivery::Disconnected(_) => {}
         }

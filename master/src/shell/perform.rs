@@ -170,7 +170,7 @@ fn log(event: &FleetEvent) {
         ),
         FleetEvent::UpdateSuspended(e) => tracing::warn!("{}: {}", e.app, escape::line(&e.reason)),
         FleetEvent::AppResized(e) => {
-            tracing::info!("{}: {} workers instead of {}", e.app, e.to, e.from)
+            tracing::info!("{}: {} workers instead of {}", e.app, e.to, e.from);
         }
         FleetEvent::AppFailed(e) => tracing::error!(
             "{}.{} failed: {}",

@@ -54,7 +54,10 @@ async fn client(kind: Reader, socket: &Path, events: u64) -> Result<(), String> 
             let payloads = bus.subscribe_raw(Sample::TOPIC).await;
             let payloads = payloads.map_err(|e| e.to_string())?;
             let reporter = Reporter::new(std::io::stdout(), events)?;
-            count(payloads, reporter, |payload, _| size(payload) == super::PAYLOAD).await
+            count(payloads, reporter, |payload, _| {
+                size(payload) == super::PAYLOAD
+            })
+            .await
         }
     }
 }

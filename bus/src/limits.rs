@@ -11,7 +11,7 @@ pub struct Limits {
     pub control_bytes: usize,
     /// Largest payload of an event, request or reply. Default 1 MiB.
     pub payload_bytes: usize,
-    /// How long a peer may take to say HELLO. Default 10 s.
+    /// How long a peer that came by path may take to say HELLO; inherited sockets have all the time they want. Default 10 s.
     pub hello_timeout: Duration,
     /// Connections at once. Default 20,000.
     pub connections: usize,

@@ -35,7 +35,6 @@ impl Outbox {
         }
         if self.urgent.is_empty() {
             self.urgent.shrink_to(4);
-            self.write_goners(out);
         }
     }
 

@@ -63,6 +63,26 @@ fn events_of_different_ways_keep_their_order() {
 }
 
 #[test]
+fn a_publisher_that_leaves_is_forgotten_after_its_last_event_however_large_that_is() {
+    let mut w = World::new();
+    let (a, b) = (w.join(client("a")), w.join(client("b")));
+    w.subscribe(b, 1, "t");
+    let large = vec![7; 100 << 10];
+    w.send(a, &emit("t", &large));
+    w.leave(a);
+    let got = w.take(b);
+    let [
+        Got::Control(_, HubOp::OriginIs { .. }),
+        Got::Event(event),
+        Got::Control(_, HubOp::Forget { conn }),
+    ] = &got[..]
+    else {
+        panic!("{got:?}")
+    };
+    assert_eq!((&event.payload[..], *conn), (&large[..], a));
+}
+
+#[test]
 fn the_origin_is_what_the_hub_knows() {
     let mut w = World::new();
     let worker = Principal::Worker {

@@ -1,11 +1,16 @@
 //! What workers print: all of it, unless it is more than anybody takes, and never at the cost of waiting.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use ostler::process::{LINE_BYTES, LogItem, TAIL_LINES, line_queue, render_human, write_log};
+use ostler::process::{
+    LINE_BYTES, LogItem, TAIL_LINES, capture, line_queue, render_human, write_log,
+};
 use ostler_bus::vocab::worker::ExitStatus;
 
-use super::support::{alive, run, sh, spawner, start, start_into, within};
+use super::support::{alive, identity, run, sh, spawner, start, start_into, within};
 
 const TEN_THOUSAND: &str =
     "n=0; while [ $n -lt 10000 ]; do echo out $n; echo err $n >&2; n=$((n+1)); done";
@@ -30,6 +35,29 @@ async fn last_words_without_a_line_ending_and_lines_too_long() {
     let parts: Vec<usize> = ended.stdout.lines().map(str::len).collect();
     assert_eq!(parts, [LINE_BYTES, LINE_BYTES, 40_000 - 2 * LINE_BYTES, 3]);
     assert_eq!(ended.end.stderr_tail, ["Killed: 9"]);
+}
+
+#[tokio::test]
+async fn all_that_a_pipe_holds_at_the_end_is_read_even_if_the_master_was_late() {
+    use std::io::Write as _;
+    let (stdout, mut print) = std::io::pipe().expect("a pipe");
+    let (stderr, _held) = std::io::pipe().expect("a pipe");
+    for n in 0..5000 {
+        writeln!(print, "line {n}").expect("a pipe holds 64 KiB");
+    }
+    let (queue, mut lines) = line_queue(100_000, 1 << 24);
+    let output = capture(
+        stdout.into(),
+        stderr.into(),
+        Arc::new(identity()),
+        vec![queue],
+    );
+    // Nothing was read yet, the runtime has not even looked, and somebody holds the pipes: no time is left at all.
+    let end = output.expect("two pipes").finish(Duration::ZERO).await;
+    assert_eq!(end.lost, 0);
+    let read = std::iter::from_fn(|| lines.try_recv());
+    let read = read.filter(|item| matches!(item, LogItem::Line(_)));
+    assert_eq!(read.count(), 5000);
 }
 
 #[tokio::test]

@@ -93,6 +93,18 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Asks the kernel even where the runtime knows of nothing to read: it may only not have looked yet.
+    fn take(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.pipe.try_read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(rustix::io::read(&self.pipe, buffer)?)
+            }
+            read => read,
+        }
+    }
+}
+
 /// Whether a pipe has more to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum More {
@@ -119,8 +131,9 @@ impl Reader {
         if let Some(grace) = grace {
             let until = Instant::now() + grace;
             self.read_what_is_there().await;
-            // The grace over is not an error: somebody else holds the pipe.
+            // The grace over is not an error: somebody else holds the pipe. Or this process was not given the time.
             let _ = tokio::time::timeout_at(until, self.read_to_end()).await;
+            self.read_what_is_there().await;
         }
         self.end()
     }
@@ -161,7 +174,7 @@ impl Reader {
             return More::Never;
         };
         let mut buffer = [0; READ_BYTES];
-        match source.pipe.try_read(&mut buffer) {
+        match source.take(&mut buffer) {
             Ok(length @ 1..) => {
                 let Self { tail, feed, .. } = self;
                 source.lines.push(&buffer[..length], |line, cut| {

@@ -20,7 +20,8 @@ pub(super) struct Debounce {
 
 #[derive(Debug)]
 struct Burst {
-    path: PathBuf,
+    first_path: PathBuf,
+    last_path: PathBuf,
     first: Duration,
     last: Duration,
     /// Asked again at this time, because something held it.
@@ -31,10 +32,14 @@ impl Debounce {
     /// A file has changed.
     pub(super) fn changed(&mut self, now: Duration, path: &Path) {
         match &mut self.burst {
-            Some(burst) => burst.last = now,
+            Some(burst) => {
+                burst.last = now;
+                path.clone_into(&mut burst.last_path);
+            }
             None => {
                 self.burst = Some(Burst {
-                    path: path.into(),
+                    first_path: path.into(),
+                    last_path: path.into(),
                     first: now,
                     last: now,
                     again: None,
@@ -48,8 +53,9 @@ impl Debounce {
         self.burst.as_ref().map(Burst::due)
     }
 
-    /// The first path of the burst, if it has ended by now. While `held` it is asked again after a quiet moment, up to [`HOLD`].
-    pub(super) fn take(&mut self, now: Duration, held: bool) -> Option<PathBuf> {
+    /// The first and the last path of the burst, if it has ended by now. While `held` it is asked again after a quiet
+    /// moment, up to [`HOLD`].
+    pub(super) fn take(&mut self, now: Duration, held: bool) -> Option<(PathBuf, PathBuf)> {
         let burst = self.burst.as_mut()?;
         if now < burst.due() {
             return None;
@@ -58,7 +64,8 @@ impl Debounce {
             burst.again = Some(now + QUIET);
             return None;
         }
-        self.burst.take().map(|burst| burst.path)
+        let burst = self.burst.take()?;
+        Some((burst.first_path, burst.last_path))
     }
 }
 
@@ -78,13 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_ends_after_a_quiet_moment_and_names_its_first_path() {
+    fn a_burst_ends_after_a_quiet_moment_and_names_its_first_and_last_path() {
         let mut d = Debounce::default();
         d.changed(ms(0), Path::new("a"));
         d.changed(ms(150), Path::new("b"));
         assert_eq!(d.deadline(), Some(ms(350)));
         assert_eq!(d.take(ms(349), false), None);
-        assert_eq!(d.take(ms(350), false), Some("a".into()));
+        assert_eq!(d.take(ms(350), false), Some(("a".into(), "b".into())));
         assert_eq!(d.deadline(), None);
     }
 

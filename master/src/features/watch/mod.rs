@@ -86,7 +86,7 @@ impl AppWatch {
         self.watched.len()
     }
 
-    /// Waits until files have changed and things are quiet again; gives the first path of the burst.
+    /// Waits until files have changed and things are quiet again; gives the path of the burst that says most.
     pub async fn changed(&mut self) -> PathBuf {
         loop {
             let due = self.debounce.deadline().map(|at| self.started + at);
@@ -103,8 +103,8 @@ impl AppWatch {
                 },
                 () = due => {
                     let held = self.scope.unfinished() || self.scope.git_is_busy();
-                    if let Some(path) = self.debounce.take(self.started.elapsed(), held) {
-                        return path;
+                    if let Some((first, last)) = self.debounce.take(self.started.elapsed(), held) {
+                        return telling(first, last);
                     }
                 }
             }
@@ -166,6 +166,16 @@ impl AppWatch {
                 directory.display()
             );
         }
+    }
+}
+
+/// Which path of a burst to name: the first, unless it was only there for a moment, as with editors that write a new file
+/// and rename it.
+fn telling(first: PathBuf, last: PathBuf) -> PathBuf {
+    if !first.exists() && last.exists() {
+        last
+    } else {
+        first
     }
 }
 

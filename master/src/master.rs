@@ -107,10 +107,11 @@ where
         signals,
         options.file.clone().map(reread),
     );
+    // Before anyone can ask: nobody is shown a master without its apps, or told that there is no such app.
+    shell.handle().define(options.apps.clone()).await;
     ended("control", control::run(control.clone(), shell.handle()));
     start_features(&hub, notices, shell.handle(), &options).await?;
     tokio::spawn(beside(feature(&hub, "guide").await?));
-    shell.handle().define(options.apps).await;
     let code = shell.run().await;
     last_words(&[voice, control]).await;
     hub.shutdown().await;

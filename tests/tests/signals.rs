@@ -246,11 +246,9 @@ async fn usr1_and_usr2_are_logged_and_change_nothing() {
 #[tokio::test]
 async fn burst_of_signals_loses_none() {
     let (mut master, mut tail) = running(&[web(1)]).await;
-    master.process.signal(Signal::STOP);
     for signal in [Signal::HUP, Signal::TTIN, Signal::USR1, Signal::USR2] {
         master.process.signal(signal);
     }
-    master.process.signal(Signal::CONT);
     master.wait_for_log("SIGUSR1").await;
     master.settled("web", "running").await;
     tail.settle(&master).await;

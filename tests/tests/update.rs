@@ -22,6 +22,9 @@ const HANGS: &str = "exec \"$MISBEHAVE\" hang-in-start";
 const GATED: &str = "[ $OSTLER_GENERATION = 1 ] || until [ -e go ]; do sleep 0.02; done; \
                      exec \"$MISBEHAVE\" notify 0 http version";
 
+/// Says that a worker is of a generation that is held at the gate.
+const HELD: &str = "[ $OSTLER_GENERATION = 1 ] || echo held; ";
+
 /// An app that is whatever `worker.sh` is when a worker starts.
 fn web(instances: u32) -> App {
     App::new("web", ["sh", "worker.sh"])
@@ -450,9 +453,10 @@ async fn many_requests_mid_update_make_one_more() {
 
 #[tokio::test]
 async fn reload_now_supersedes_the_running_update() {
-    let (master, mut tail) = running(web(2), GATED).await;
+    let (mut master, mut tail) = running(web(2), &format!("{HELD}{GATED}")).await;
     let first = aside(&master, &["reload"]);
-    tail.next_with("update.progress", "/step", "Starting").await;
+    // Its script has been read by then.
+    master.process.wait_for_line("held", PATIENCE).await;
     master.dir().write("worker.sh", GOOD);
     master.ostler(["reload", "--now"]).success().await;
     let first = output(first).await;

@@ -8,7 +8,7 @@ use std::{
 
 use ostler_tests::{
     habit,
-    harness::{App, Master, MasterBuilder, PATIENCE, Tail},
+    harness::{App, Master, MasterBuilder, PATIENCE, Tail, eventually},
     ostler,
 };
 use serde_json::{Value, json};
@@ -329,16 +329,16 @@ async fn edits_of_one_app_leave_the_other_alone() {
         .unwatched();
     let builder = prepared(&[web(), other]);
     builder.dir().make("lib");
-    let (mut master, mut tail) = {
-        let (master, tail) = started(builder).await;
-        (master, tail)
+    let (mut master, mut tail) = started(builder).await;
+    let begun = || {
+        master
+            .process
+            .stderr
+            .text()
+            .contains("other: watching")
+            .then_some(())
     };
-    master
-        .process
-        .stderr
-        .clone()
-        .wait_for_line("other: watching", PATIENCE)
-        .await;
+    eventually("the other watch", PATIENCE, begun).await;
     master.settled("other", "running").await;
     tail.settle(&master).await;
     let before = master.pids("web").await;

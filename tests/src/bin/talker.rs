@@ -12,8 +12,7 @@ usage: talker HABIT
   mute                       connect, say nothing
   ask-once [APP]             say ready; unless there is a file `asked`, make it and say that workers (of APP) need a restart
   ask-always                 say ready, and that workers need a restart
-  leave CODE                 say ready, then that it leaves, exit with CODE
-  hang-up                    say ready, leave the bus, live on";
+  leave CODE                 say ready, then that it leaves, exit with CODE";
 
 /// No worker outlives this, supervised or not.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -50,12 +49,6 @@ async fn habit(args: &[&str]) -> Result<u8, Failure> {
             let code = code.parse()?;
             ready().await?.disconnect().await?;
             Ok(code)
-        }
-        ["hang-up"] => {
-            // With its worker goes the only connection.
-            drop(ready().await?);
-            println!("hung up");
-            std::future::pending().await
         }
         _ => Err(HELP.into()),
     }

@@ -368,6 +368,51 @@ async fn a_file_in_the_way_of_a_unix_socket_is_kept_and_told() {
     assert_eq!(fs::read_to_string(path).expect("a file"), "precious");
 }
 
+#[tokio::test]
+async fn several_named_sockets_arrive_in_order() {
+    let listen = json!({"web": "127.0.0.1:0", "admin": "unix:admin.sock", "more": "127.0.0.1:0"});
+    let app = habit!("web", "print-env given").set("listen", listen);
+    let master = ostler!().apps(&[app]).start().await;
+    let given = printed(&master, "given").await;
+    assert_eq!(given["env"]["LISTEN_FDS"], "3");
+    // A table of names has no order of its own: whatever it is, status, names and descriptors agree.
+    let names = given["env"]["LISTEN_FDNAMES"].as_str().expect("names");
+    let shown = master.app("web").await;
+    let sockets = shown["sockets"].as_array().expect("sockets");
+    let shown: Vec<_> = sockets
+        .iter()
+        .filter_map(|socket| socket["name"].as_str())
+        .collect();
+    assert_eq!(names, shown.join(":"));
+    assert_eq!(
+        names
+            .split(':')
+            .collect::<std::collections::BTreeSet<_>>()
+            .len(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn worker_that_binds_the_declared_port_itself_gets_a_hint() {
+    let app = script(
+        "web",
+        "echo 'Error: listen EADDRINUSE: address already in use' >&2; exit 1",
+    )
+    .listening()
+    .set("max_restarts", 1)
+    .instances(0);
+    let (mut master, mut tail) = started(&[app]).await;
+    master.ostler(["scale", "1"]).fails_with(1).await;
+    let hint = tail.next("worker.exited").await["hint"].take();
+    assert!(
+        hint.as_str()
+            .is_some_and(|hint| hint.contains("LISTEN_FDS")),
+        "{hint:#}"
+    );
+    master.wait_for_log("hint: ").await;
+}
+
 // ---- readiness
 
 #[tokio::test]
@@ -403,7 +448,8 @@ async fn readiness_notify_waits_for_the_word() {
     let (master, mut tail) = started(&[word]).await;
     master.ostler(["scale", "word", "1"]).success().await;
     let ready = tail.next("worker.ready").await;
-    assert!(ready["after_ms"].as_u64() >= Some(300), "{ready:#}");
+    // It counts from its own start, the master from when it heard of that.
+    assert!(ready["after_ms"].as_u64() >= Some(150), "{ready:#}");
     assert_eq!(ready["assumed"], false);
 }
 
@@ -735,6 +781,27 @@ async fn everything_printed_before_the_exit_is_in_the_log() {
         "{} lines",
         numbers.len()
     );
+}
+
+#[tokio::test]
+async fn flooding_worker_holds_up_nobody() {
+    let (master, mut tail) = started(&[
+        App::new("flood", ["yes", "all work and no play"]).instances(0),
+        habit!("api", "notify 0"),
+    ])
+    .await;
+    master.settled("api", "running").await;
+    tail.settle(&master).await;
+    master.ostler(["scale", "flood", "2"]).success().await;
+    let memory = |status: Value| status["master"]["memory"].as_u64().expect("a figure");
+    for _ in 0..10 {
+        master.signal(master.pid("api", 0).await, Signal::KILL);
+        tail.next_with("worker.ready", "/worker/app", "api").await;
+    }
+    let status = master.status().await;
+    assert_eq!(master.pids("flood").await.len(), 2);
+    let used = memory(status);
+    assert!(used < 128 << 20, "{used} bytes");
 }
 
 #[tokio::test]

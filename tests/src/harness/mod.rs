@@ -8,6 +8,7 @@
 //! - [`App`]: an app's table of a process file.
 //! - [`Master`]: a running `ostler`, its commands, its events, and what it shows.
 //! - [`Programs`]: the programs of this package, as masters to be.
+//! - [`Guest`]: an unprivileged user.
 //! - [`peer`]: a peer of the hub that can break the protocol.
 //! - [`Heard`]: a subscription of the test's own.
 //! - [`Web`]: one HTTP request at a time.
@@ -22,6 +23,7 @@ mod cli;
 mod dir;
 mod fixture;
 mod fleet;
+mod guest;
 mod heard;
 mod lines;
 mod marked;
@@ -39,6 +41,7 @@ pub use cli::{Cli, Output};
 pub use dir::PrivateDir;
 pub use fixture::{Fixture, Program};
 pub use fleet::Fleet;
+pub use guest::Guest;
 pub use heard::Heard;
 pub use lines::{LinePattern, Lines};
 pub use marked::Mark;

@@ -1,0 +1,72 @@
+//! Somebody who isn't root: rights hide no fault from root, and refuse it nothing.
+
+use std::{os::unix::fs::PermissionsExt, path::PathBuf};
+
+use super::{Cli, PrivateDir};
+
+/// The user and group that nobody has files of.
+const NOBODY: u32 = 65_534;
+
+/// An unprivileged user with a directory of its own: this very user, or if this is root, another one.
+#[derive(Debug)]
+pub struct Guest {
+    dir: PrivateDir,
+    ostler: PathBuf,
+    other: bool,
+}
+
+impl Guest {
+    /// The guest, with the given `ostler`, copied to where it may be run from.
+    ///
+    /// # Panics
+    /// If the directory can't be prepared.
+    #[must_use]
+    pub fn new(ostler: &str) -> Self {
+        let dir = PrivateDir::new();
+        let other = rustix::process::geteuid().is_root();
+        let copy = dir.at("ostler");
+        std::fs::copy(ostler, &copy).expect("a copy of the program");
+        let public = PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(dir.path(), public).expect("a directory of one's own");
+        let guest = Self {
+            ostler: copy,
+            dir,
+            other,
+        };
+        guest.own(guest.dir.path().into());
+        guest
+    }
+
+    /// Whether the guest is another user than the test's. Where it isn't, nothing can be refused for being another's.
+    #[must_use]
+    pub fn is_another(&self) -> bool {
+        self.other
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn dir(&self) -> &PrivateDir {
+        &self.dir
+    }
+
+    /// Gives it a file or directory.
+    ///
+    /// # Panics
+    /// If it can't be given.
+    pub fn own(&self, path: PathBuf) {
+        if self.other {
+            let given = std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY));
+            given.expect("root may give files away");
+        }
+    }
+
+    /// A command of `ostler` run by it, with its home in its directory.
+    pub fn ostler(&self, args: &[&str]) -> Cli {
+        let cli = Cli::new(&self.ostler).dir(self.dir.path());
+        let cli = cli.env("OSTLER_HOME", self.dir.at("home")).args(args);
+        match self.other {
+            true => cli.user(NOBODY, NOBODY),
+            false => cli,
+        }
+    }
+}

@@ -7,7 +7,7 @@ use ostler_bus::vocab::{
     status::{StatusReport, WorkerStatus},
 };
 use ostler_tests::harness::{
-    Cli, Exit, Fleet, Master, Output, PATIENCE, PrivateDir, Process, Programs, Web,
+    Cli, Exit, Fleet, Output, PATIENCE, PrivateDir, Process, Programs, Web,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -207,7 +207,7 @@ async fn aborted_reload_exits_1_with_the_reason() {
         s.apps[0]
             .last_update
             .as_ref()
-            .is_some_and(|l| l.contains("abort"))
+            .is_some_and(|l| l.contains("given up"))
     };
     let after = fleet.until("the aborted update in the status", last).await;
     let pids = |s: &StatusReport| s.workers.iter().map(|w| w.pid).collect::<Vec<_>>();
@@ -796,14 +796,41 @@ async fn commands_from_a_program_are_those_of_the_command_line() {
     assert_eq!(reply.success().await.json(), json!(answer));
 }
 
-/// Starts the master with the verb that the quick start names first.
 #[tokio::test]
-async fn master_that_ends_at_start_leaves_nothing() {
+async fn reasons_of_others_stay_on_one_line_of_the_log() {
+    let fleet = Fleet::ready(PROGRAMS.sdk(1), 1).await;
+    let hostile = "tidy\u{1b}[2J\n2026 ERROR forged \u{202e}";
+    fleet
+        .ostler(["reload", "--reason", hostile])
+        .success()
+        .await;
+    let wish = json!({ "reason": hostile }).to_string();
+    fleet
+        .ostler(["emit", "systemRestartNeeded", &wish])
+        .success()
+        .await;
+    for begin in ["began: ", "needs a restart: "] {
+        let line = fleet.logged(begin).await;
+        assert!(
+            line.contains("tidy") && line.contains("ERROR forged"),
+            "{line:?}"
+        );
+        assert!(!line.contains(['\u{1b}', '\u{202e}']), "{line:?}");
+    }
+    let shown = fleet.ostler(["ls"]).success().await.stdout;
+    assert!(
+        shown.contains("tidy") || shown.contains("system restart needed"),
+        "{shown}"
+    );
+    assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown:?}");
+}
+
+#[tokio::test]
+async fn master_that_cannot_start_makes_nothing() {
     let dir = PrivateDir::new();
     let output = alone(&dir, &["run", "--", "./nothing-here"])
         .fails_with(2)
         .await;
     assert!(output.stderr.contains("nothing-here"), "{output:#?}");
     assert!(!dir.at("home").exists());
-    let _unused: fn(&str) -> ostler_tests::harness::MasterBuilder = |path| Master::builder(path);
 }

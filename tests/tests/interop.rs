@@ -159,10 +159,10 @@ async fn node_bad_version_aborts() {
 
 #[tokio::test]
 async fn gunicorn_never_ready_aborts() {
-    Site::bad_version_aborts(Program::Gunicorn, "never", "never becomes ready").await;
+    Site::bad_version_aborts(Program::Gunicorn, "never", "not ready in time").await;
 }
 
 #[tokio::test]
 async fn node_never_ready_aborts() {
-    Site::bad_version_aborts(Program::Node, "never", "never becomes ready").await;
+    Site::bad_version_aborts(Program::Node, "never", "not ready in time").await;
 }

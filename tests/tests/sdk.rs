@@ -69,7 +69,8 @@ async fn updates_lose_no_request_new_or_kept() {
 
 async fn bad_version_aborts(how: &str, reason: &str) {
     let master = PROGRAMS.master();
-    let file = PROGRAMS.sdk_app("web", 4, master.dir().path()) + "start_timeout = \"2s\"\n";
+    let file = PROGRAMS.sdk_app("web", 4, master.dir().path())
+        + "start_timeout = \"2s\"\nkill_ladder = [\"TERM:500ms\", \"KILL\"]\n";
     let fleet = Fleet::ready(master.file(&file), 4).await;
     let mut aborted = fleet.hear::<UpdateAborted>().await;
     let loads = BothLoads::on(&fleet).await;
@@ -318,25 +319,22 @@ async fn grandchild_does_not_inherit_the_bus() {
     assert_eq!(event.event.worker.id, worker.id.unwrap());
 }
 
+/// A helper inherits the environment, and is told that it is no worker; its worker goes on as if nothing were.
 #[tokio::test]
 async fn helper_of_a_worker_is_not_taken_for_a_worker() {
     let fleet = Fleet::ready(PROGRAMS.sdk(1), 1).await;
     let before = fleet.worker("web", 0).await;
     let told = fleet.get("web", "/helper-of-the-same-kind").await;
-    let text = told["ok"].as_str().unwrap();
-    // It runs alone: on an address of its own, its notes heard by itself.
-    let address = text["serving ".len()..].trim().parse().unwrap();
-    assert_ne!(address, fleet.address().await);
-    assert_eq!(Web::get(address, "/note/stray").await["ok"], 2);
-    fleet.bus.emit(&Note::new("barrier", 0)).await.unwrap();
-    fleet.said("heard {\"text\":\"barrier\"").await;
-    let text = fleet.process.stdout.text();
+    assert_eq!(told["ok"], "exit status: 1");
+    let said = fleet.logged("sdk_worker: ").await;
     assert!(
-        !text.contains("web.0 | heard {\"text\":\"stray\""),
-        "{text}"
+        said.contains("a process that a worker starts is no worker"),
+        "{said}"
     );
-    assert_eq!(fleet.worker("web", 0).await.id, before.id);
-    assert_eq!(fleet.status().await.workers.len(), 1);
+    assert!(fleet.get("web", "/note/hello").await["ok"].is_u64());
+    let status = fleet.status().await;
+    assert_eq!((status.workers.len(), status.workers[0].id), (1, before.id));
+    assert!(status.workers[0].connected);
 }
 
 #[tokio::test]

@@ -63,7 +63,10 @@ fn respawns(runtime: &Runtime) -> Result<(), String> {
         Ok::<_, String>((fleet, workers))
     })?;
     let (fleet, workers) = workers;
-    let workers = workers.into_iter().map(|ready| ready.worker).collect::<Vec<_>>();
+    let workers = workers
+        .into_iter()
+        .map(|ready| ready.worker)
+        .collect::<Vec<_>>();
     let subject = RefCell::new((fleet, workers));
     let contest = Contest::new("From SIGKILL to the successor's readiness", "ms")
         .with("idle bus", || {

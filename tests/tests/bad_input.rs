@@ -431,7 +431,7 @@ async fn client_of_another_uid_is_refused() {
     );
     // Even where somebody has opened the way to the socket.
     let open = |path: &Path, mode| {
-        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap()
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
     };
     for dir in [
         fleet.dir().path(),

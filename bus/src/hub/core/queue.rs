@@ -209,8 +209,12 @@ impl Outbox {
 
     /// Queues an item for `sub`, and says how many events were lost to make room.
     pub(super) fn push(&mut self, sub: u32, item: Item) -> u64 {
-        if let Item::Misfit { topic, reason, .. } = &item
-            && self.is_another_misfit(sub, topic, reason)
+        if let Item::Misfit {
+            missed,
+            topic,
+            reason,
+        } = &item
+            && self.adds_to_last_misfit(sub, *missed, topic, reason)
         {
             return 0;
         }
@@ -302,8 +306,14 @@ impl Outbox {
         })
     }
 
-    /// Counts a misfit into the one that waits last, if that is the same.
-    fn is_another_misfit(&mut self, sub: u32, topic: &Topic, reason: &Rc<str>) -> bool {
+    /// Counts misfits into those that wait last, if those are the same.
+    fn adds_to_last_misfit(
+        &mut self,
+        sub: u32,
+        more: u64,
+        topic: &Topic,
+        reason: &Rc<str>,
+    ) -> bool {
         let last = self.subs.get(&sub).and_then(|q| q.tail);
         let Some(last) = last.map(|key| &mut self.data.get_mut(key).item) else {
             return false;
@@ -314,7 +324,7 @@ impl Outbox {
                 topic: t,
                 reason: r,
             } if t == topic && (Rc::ptr_eq(r, reason) || r == reason) => {
-                *missed += 1;
+                *missed += more;
                 true
             }
             Item::Misfit { .. } | Item::Run(_) | Item::Whole(_) | Item::Gap => false,

@@ -106,34 +106,55 @@ impl Core {
 
     /// If the control lane of `to` overflows, whoever is to blame goes: who fills most of it; the reader, if it is
     /// nobody in particular. The master never goes for being flooded or for flooding.
+    ///
+    /// The oldest of whoever is to blame is dropped as well, and of the master's many senders those that have gone are
+    /// blamed first: else one that leaves and comes back would fill the lane anew each time, or have others blamed.
     pub(super) fn blame(&mut self, from: u64, to: u64) {
         let bound = self.limits.control_frames;
         let Some(conn) = self.conn(to).filter(|c| c.outbox.foreign_urgent() > bound) else {
             return;
         };
-        let (most, n) = conn.outbox.largest_sender().unwrap_or((from, 1));
+        let senders = conn.outbox.senders();
+        let (most, n) = senders
+            .iter()
+            .max_by_key(|(_, n)| **n)
+            .map_or((from, 1), |(id, n)| (*id, *n));
         let is_flood = n * 2 > bound;
-        let reader = (to, self.is_master(to));
-        let sender = (most, self.is_master(most));
-        let guilty = match (is_flood, sender.1, reader.1) {
-            (true, false, _) | (_, false, true) => sender.0,
-            (_, _, false) => reader.0,
-            // The master floods itself: its own oldest is dropped.
-            (_, true, true) => {
-                if let Some(conn) = self.conns.get_mut(&to) {
-                    conn.outbox.drop_oldest_urgent();
-                }
-                return;
+        match (is_flood, self.is_master(most), self.is_master(to)) {
+            (true, false, _) => self.end_flooder(most, n, to),
+            (_, _, false) => {
+                let reason = format!("{bound} control frames were waiting for it to read");
+                self.close(to, CloseKind::Limit, reason);
             }
-        };
-        let reason = if guilty == reader.0 {
-            format!("{bound} control frames were waiting for it to read")
-        } else {
-            format!(
-                "{n} control frames of its own were waiting for a reader, of {bound} that may: it sends faster than they can be taken"
-            )
-        };
-        self.close(guilty, CloseKind::Limit, reason);
+            (false, false, true) => {
+                let gone = senders.keys().find(|id| self.is_closing(**id));
+                match gone.copied() {
+                    Some(gone) => self.drop_oldest_urgent(to, gone),
+                    None => self.end_flooder(most, n, to),
+                }
+            }
+            // The master floods itself.
+            (_, true, true) => self.drop_oldest_urgent(to, most),
+        }
+    }
+
+    fn end_flooder(&mut self, id: u64, n: usize, to: u64) {
+        let reason = format!(
+            "{n} control frames of its own were waiting for a reader, of {} that may: it sends faster than they can be taken",
+            self.limits.control_frames
+        );
+        self.close(id, CloseKind::Limit, reason);
+        self.drop_oldest_urgent(to, id);
+    }
+
+    fn drop_oldest_urgent(&mut self, to: u64, sender: u64) {
+        let dropped = self
+            .conns
+            .get_mut(&to)
+            .and_then(|conn| conn.outbox.drop_oldest_urgent(sender));
+        if let Some(sub) = dropped {
+            self.lagged(to, sub, 1);
+        }
     }
 
     /// Counts a loss, and gives notice of it now and then.

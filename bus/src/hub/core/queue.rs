@@ -135,13 +135,13 @@ impl Outbox {
         self.urgent.len() - self.own
     }
 
-    /// Whose items fill the control lane most, and with how many.
-    pub(super) fn largest_sender(&self) -> Option<(u64, usize)> {
+    /// Whose items fill the control lane, and with how many.
+    pub(super) fn senders(&self) -> HashMap<u64, usize> {
         let mut counts: HashMap<u64, usize> = HashMap::new();
         for from in self.urgent.iter().filter_map(|u| u.from) {
             *counts.entry(from).or_default() += 1;
         }
-        counts.into_iter().max_by_key(|(_, n)| *n)
+        counts
     }
 
     pub(super) fn open_sub(&mut self, sub: u32, max_messages: usize, max_bytes: usize) {
@@ -262,13 +262,12 @@ impl Outbox {
         self.urgent.push_back(urgent);
     }
 
-    /// Drops the oldest that others caused.
-    pub(super) fn drop_oldest_urgent(&mut self) {
-        if let Some(at) = self.urgent.iter().position(|u| u.from.is_some())
-            && let Some(old) = self.urgent.remove(at)
-        {
-            self.release(&old.item);
-        }
+    /// Drops the oldest that `sender` caused, and says for which subscription it was.
+    pub(super) fn drop_oldest_urgent(&mut self, sender: u64) -> Option<u32> {
+        let at = self.urgent.iter().position(|u| u.from == Some(sender))?;
+        let old = self.urgent.remove(at)?;
+        self.release(&old.item);
+        old.sub
     }
 
     /// Queues the answer to something the connection asked.

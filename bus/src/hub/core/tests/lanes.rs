@@ -118,6 +118,25 @@ fn whoever_floods_the_control_lane_is_disconnected_not_its_reader() {
 }
 
 #[test]
+fn a_flooder_that_comes_again_and_again_fills_no_more_than_one_that_stays() {
+    let mut w = world();
+    let master = w.join(Principal::Master);
+    w.subscribe(master, 1, "urgent.>");
+    for _ in 0..20 {
+        let flooder = w.join(client("flooder"));
+        let flood: Vec<u8> = (0..20).flat_map(|_| emit("urgent.x", b"flood")).collect();
+        w.send(flooder, &flood);
+        w.leave(flooder);
+    }
+    let modest = w.join(client("modest"));
+    w.send(modest, &emit("urgent.x", b"modest"));
+    assert!(!w.core.is_closing(modest));
+    let heard = w.events(master);
+    assert!(heard.len() <= 20, "{}", heard.len());
+    assert!(heard.iter().any(|e| &e.payload[..] == b"modest"));
+}
+
+#[test]
 fn a_reader_that_nobody_floods_but_never_reads_goes_itself() {
     let mut w = world();
     let senders: Vec<u64> = (0..4).map(|n| w.join(client(&n.to_string()))).collect();

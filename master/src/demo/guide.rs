@@ -61,11 +61,20 @@ impl Guide {
             Ok(stage) => stage,
             Err(trouble) => return self.give_up(&bus, &trouble.to_string()).await,
         };
-        tokio::select! {
-            () = self.show(&stage, &report) => {}
-            () = told_to_stop(stopping) => {}
+        let shown = tokio::select! {
+            () = self.show(&stage, &report) => true,
+            () = told_to_stop(stopping) => false,
+        };
+        // First: of what is tried, nothing is missed.
+        let news = match narrate::News::subscribe(&stage.bus).await {
+            Ok(news) => news,
+            // The master is ending already.
+            Err(trouble) => return tracing::debug!("the guide has no news: {trouble}"),
+        };
+        if shown {
+            self.hand_over(&stage).await;
         }
-        narrate::until_the_end(&stage).await;
+        narrate::until_the_end(&stage, news).await;
     }
 
     async fn show(&self, stage: &Stage, report: &StatusReport) {
@@ -86,7 +95,6 @@ impl Guide {
                 stage.screen.say(stage.screen.style.red(&words)).await;
             }
         }
-        self.hand_over(stage).await;
     }
 
     async fn introduce(&self, stage: &Stage, report: &StatusReport) {

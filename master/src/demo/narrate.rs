@@ -18,7 +18,7 @@ use super::{
 use crate::escape;
 
 /// Everything that is told.
-struct News {
+pub(super) struct News {
     ready: Subscription<WorkerReady>,
     draining: Subscription<WorkerDraining>,
     exited: Subscription<WorkerExited>,
@@ -31,12 +31,7 @@ struct News {
 }
 
 /// Tells what happens until the master ends.
-pub(super) async fn until_the_end(stage: &Stage) {
-    let mut news = match News::subscribe(&stage.bus).await {
-        Ok(news) => news,
-        // The master is ending already.
-        Err(trouble) => return tracing::debug!("the guide has no news: {trouble}"),
-    };
+pub(super) async fn until_the_end(stage: &Stage, mut news: News) {
     let begun = Instant::now();
     while let Some(line) = news.next().await {
         let at = format!("{:>7.1} s", begun.elapsed().as_secs_f64());
@@ -49,7 +44,7 @@ pub(super) async fn until_the_end(stage: &Stage) {
 }
 
 impl News {
-    async fn subscribe(bus: &Bus) -> Result<Self, Trouble> {
+    pub(super) async fn subscribe(bus: &Bus) -> Result<Self, Trouble> {
         Ok(Self {
             ready: bus.subscribe().await?,
             draining: bus.subscribe().await?,

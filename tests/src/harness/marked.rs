@@ -49,7 +49,7 @@ impl Mark {
     }
 
     /// Kills all that carry it, again and again until none is left (each may start others meanwhile), 100 times at most.
-    pub(super) fn kill_all(&self) {
+    pub fn kill_all(&self) {
         for _ in 0..100 {
             let found = self.processes();
             if found.is_empty() {

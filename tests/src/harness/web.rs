@@ -62,7 +62,20 @@ impl Web {
     /// # Panics
     /// If no complete answer comes in time. Chunked answers are not read.
     pub async fn ask(&mut self, path: &str) -> Page {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+        self.request("GET", path).await
+    }
+
+    /// Posts nothing, and keeps the connection.
+    ///
+    /// # Panics
+    /// As [`Web::ask`].
+    pub async fn post(&mut self, path: &str) -> Page {
+        self.request("POST", path).await
+    }
+
+    async fn request(&mut self, method: &str, path: &str) -> Page {
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n");
         let asked = self.stream.write_all(request.as_bytes()).await;
         asked.expect("an open connection");
         deadline("an answer", PATIENCE, self.answer()).await

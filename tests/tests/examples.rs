@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
-use ostler_tests::harness::{Cli, Exit, Fleet, Mark, PATIENCE, PrivateDir, Process, Programs, Web};
-use rustix::process::Signal;
+use ostler_tests::harness::{
+    Cli, Exit, Fleet, Mark, PATIENCE, PrivateDir, Process, Programs, Web, eventually,
+};
+use rustix::process::{Pid, Signal, kill_process};
 
 const PROGRAMS: Programs = ostler_tests::programs!();
 const AXUM_SERVICE: &str = env!("CARGO_BIN_EXE_example_axum_service");
@@ -81,6 +83,29 @@ async fn the_web_service_serves_alone() {
     assert!(status.body.contains("masterStatus"), "{}", status.body);
     service.signal(Signal::TERM);
     assert_eq!(service.wait(PATIENCE).await, Exit::Code(0));
+}
+
+/// The bus is gone, the port is not: the workers hold it.
+#[tokio::test]
+async fn a_worker_serves_on_when_its_master_is_killed() {
+    let app = PROGRAMS.master().name("shop").instances(1);
+    let app = app.listen("http=127.0.0.1:0").command([AXUM_SERVICE]);
+    let fleet = Fleet::ready(app, 1).await;
+    let address = fleet.address().await;
+    let worker = fleet.worker("shop", 0).await.pid.unwrap();
+    fleet.process.signal(Signal::KILL);
+    fleet.process.wait(PATIENCE).await;
+    let mut web = Web::connect(address).await;
+    let refused = web.post("/orders").await;
+    assert!(refused.head.contains(" 503 "), "{}", refused.head);
+    assert!(refused.body.contains("bus connection"), "{}", refused.body);
+    assert!(web.ask("/orders").await.body.contains("knows of 0"));
+    // And drains: the kept connection is closed, the process ends.
+    let pid = i32::try_from(worker).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(web.closed().await, "");
+    let gone = || fleet.descendants().is_empty().then_some(());
+    eventually("the worker to end", PATIENCE, gone).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,110 @@
+//! A worker that was started by itself. Processes under a master are tried in the tests package.
+
+use std::time::Duration;
+
+use axum::{Router, routing::get};
+use futures::StreamExt;
+use ostler_worker_sdk::{
+    Event, Listener, StartError, Worker,
+    bus::{
+        Origin,
+        client::{Delivery, RequestError},
+        vocab::status::MasterStatus,
+    },
+};
+use rustix::process::{Signal, getpid, kill_process};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "tests.said")]
+struct Said {
+    what: String,
+}
+
+#[tokio::test]
+async fn its_own_events_work_and_there_is_no_fleet() {
+    let worker = Worker::start().await.unwrap();
+    assert!(!worker.is_managed());
+    let mut said = worker.bus().subscribe::<Said>().await.unwrap();
+    let what = || Said {
+        what: "hello".into(),
+    };
+    assert_eq!(worker.bus().emit_acked(&what()).await.unwrap(), 1);
+    let Some(Delivery::Event(received)) = timeout(PATIENCE, said.next()).await.unwrap() else {
+        panic!("an event");
+    };
+    assert_eq!(received.event, what());
+    let Origin::Worker { app, pid, .. } = &*received.origin else {
+        panic!("{:?}", received.origin)
+    };
+    assert_eq!((app, *pid), (&worker.identity().app, std::process::id()));
+    worker.ready().await.unwrap();
+    worker.disconnect().await.unwrap();
+    let nobody = worker.bus().request(&MasterStatus { id: None }).await;
+    assert!(
+        matches!(nobody, Err(RequestError::NoResponders { .. })),
+        "{nobody:?}"
+    );
+    worker.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn it_binds_its_fallback_and_says_why_it_cannot() {
+    let worker = Worker::start().await.unwrap();
+    let first = worker.listen("http", "127.0.0.1:0").unwrap();
+    let address = first.address();
+    assert!(address.ends_with(&format!(":{}", first.port().unwrap())));
+    let taken = worker.listen("http", &address).unwrap_err();
+    assert!(matches!(taken, StartError::Bind { .. }), "{taken}");
+    assert!(taken.to_string().contains(&address), "{taken}");
+    assert!(worker.listen("http", "no address").is_err());
+    let dir = tempfile::tempdir().unwrap();
+    let path = format!("unix:{}", dir.path().join("s").display());
+    let unix = worker.listen("local", &path).unwrap();
+    assert!(matches!(unix, Listener::Unix(_)));
+    assert_eq!((unix.address(), unix.port()), (path, None));
+}
+
+/// Signals reach every worker of a process, so this is one test.
+#[tokio::test]
+async fn a_signal_drains_it_and_a_second_one_cuts() {
+    let worker = Worker::start().await.unwrap();
+    let listener = worker.listen("http", "127.0.0.1:0").unwrap();
+    let port = listener.port().unwrap();
+    let (reached, mut is_reached) = tokio::sync::mpsc::channel(1);
+    let stuck = move || async move {
+        reached.send(()).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let routes = Router::new().route("/", get(stuck));
+    let mut draining = worker.draining();
+    let (mut over, mut asked) = (worker.draining(), worker.draining());
+    let client = tokio::spawn(async move {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        is_reached.recv().await.unwrap();
+        kill_process(getpid(), Signal::TERM).unwrap();
+        assert_eq!(asked.begun().await.reason, "SIGTERM");
+        kill_process(getpid(), Signal::INT).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        answer
+    });
+    assert!(!draining.has_begun());
+    let served = timeout(PATIENCE, worker.serve(listener, routes)).await;
+    served.expect("cut, long before the deadline").unwrap();
+    assert!(draining.has_begun());
+    timeout(PATIENCE, over.over()).await.unwrap();
+    let told = draining.begun().await;
+    assert_eq!(told.reason, "SIGTERM", "the first reason stands");
+    assert_eq!(client.await.unwrap(), b"", "cut without an answer");
+}

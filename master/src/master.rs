@@ -76,7 +76,8 @@ where
     let signals = Signals::block(&MasterSignal::ALL).map_err(|e| system("block signals", &e))?;
     let open_files = sys::raise_open_files().ok();
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let lock = MasterLock::acquire(&Home::of_this_process()?, &options.name)?;
+    let home = Home::of_this_process()?;
+    let lock = MasterLock::acquire(&home, &options.name)?;
     lock.home()
         .check_lengths(options.apps.iter().map(|app| &app.name))?;
     let sockets = prepare(&lock, &options.apps)?;
@@ -110,7 +111,7 @@ where
     // Before anyone can ask: nobody is shown a master without its apps, or told that there is no such app.
     shell.handle().define(options.apps.clone()).await;
     ended("control", control::run(control.clone(), shell.handle()));
-    start_features(&hub, notices, shell.handle(), &options).await?;
+    start_features(&hub, notices, shell.handle(), &options, home.path()).await?;
     tokio::spawn(beside(feature(&hub, "guide").await?));
     let code = shell.run().await;
     last_words(&[voice, control]).await;
@@ -186,6 +187,7 @@ async fn start_features(
     notices: Notices,
     shell: ShellHandle,
     options: &MasterOptions,
+    home: &Path,
 ) -> Result<(), CliError> {
     let mark = system_restart::RestartMark::new(None);
     let keeper = Keeper::new(
@@ -222,7 +224,7 @@ async fn start_features(
             .clone()
             .map(|file| tokio::spawn(watcher::process_file(bus.clone(), file)));
         for app in watched {
-            tokio::spawn(watcher::app(bus.clone(), app));
+            tokio::spawn(watcher::app(bus.clone(), app, home.to_owned()));
         }
     }
     Ok(())

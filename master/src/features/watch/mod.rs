@@ -20,6 +20,7 @@ use self::{debounce::Debounce, scope::Scope};
 use crate::config::app::AppDefinition;
 
 mod debounce;
+mod program_file;
 pub mod run;
 mod scope;
 
@@ -39,12 +40,16 @@ pub struct AppWatch {
 }
 
 impl AppWatch {
-    /// Begins to watch for `app`, whose command is the file `program`.
+    /// Begins to watch for `app`, whose command is the file `program`; what is in `own`, the masters' home, is passed over.
     ///
     /// # Errors
     /// If the kernel refuses: usually `fs.inotify.max_user_watches` or `max_user_instances` is used up.
-    pub fn start(app: &AppDefinition, program: Option<&Path>) -> notify::Result<Self> {
-        Self::over(Scope::of(app, program))
+    pub fn start(
+        app: &AppDefinition,
+        program: Option<&Path>,
+        own: Option<&Path>,
+    ) -> notify::Result<Self> {
+        Self::over(Scope::of(app, program, own))
     }
 
     /// Watches single files, wherever they are.
@@ -228,7 +233,7 @@ mod tests {
             ..AppFlags::default()
         };
         let app = flags::define(given, dir.path(), 1).unwrap();
-        let mut watch = AppWatch::start(&app, None).unwrap();
+        let mut watch = AppWatch::start(&app, None, None).unwrap();
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
         fs::write(dir.path().join("a/b/c.js"), "x").unwrap();
         within("files in new directories", watch.changed()).await;

@@ -10,9 +10,9 @@ use ostler_bus::{
 use super::AppWatch;
 use crate::config::{app::AppDefinition, program};
 
-/// Publishes `workerRestartNeeded` whenever files of `app` have changed.
-pub async fn app(bus: Bus, app: AppDefinition) {
-    let mut watch = match AppWatch::start(&app, program(&app).as_deref()) {
+/// Publishes `workerRestartNeeded` whenever files of `app` have changed, those of the masters' home aside.
+pub async fn app(bus: Bus, app: AppDefinition, home: PathBuf) {
+    let mut watch = match AppWatch::start(&app, program(&app).as_deref(), Some(&home)) {
         Ok(watch) => watch,
         Err(error) => {
             return tracing::error!(

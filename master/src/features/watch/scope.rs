@@ -7,6 +7,7 @@ use ignore::{
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
+use super::program_file::{is_complete, is_elf, is_interpreter};
 use crate::config::app::AppDefinition;
 
 /// What editors and tools leave beside real files, in gitignore's language.
@@ -39,12 +40,14 @@ pub(super) struct Scope {
 struct Tree {
     root: PathBuf,
     ignore: Gitignore,
+    /// The masters' own home, in case it is below the root: what they do there must not make them do more.
+    own: Option<PathBuf>,
 }
 
 impl Scope {
     /// What to watch for `app`: the given paths, else its working directory unless its command is a compiled program;
-    /// and always the program or script itself.
-    pub(super) fn of(app: &AppDefinition, program: Option<&Path>) -> Self {
+    /// and always the program or script itself. Nothing below `own`, the masters' home, ever matters.
+    pub(super) fn of(app: &AppDefinition, program: Option<&Path>, own: Option<&Path>) -> Self {
         let cwd = app
             .cwd
             .clone()
@@ -63,16 +66,16 @@ impl Scope {
             roots.push(cwd.clone());
         }
         let (files, folders): (Vec<_>, Vec<_>) = roots.into_iter().partition(|path| path.is_file());
-        let own = compiled.map(Path::to_path_buf);
+        let binary = compiled.map(Path::to_path_buf);
         let files = files
             .into_iter()
-            .chain(own)
+            .chain(binary)
             .chain(script)
             .map(|path| absolute(&path))
             .collect();
         let trees = folders
             .into_iter()
-            .map(|root| Tree::new(absolute(&root), &watch.ignore))
+            .map(|root| Tree::new(absolute(&root), &watch.ignore, own))
             .collect();
         Self { trees, files }
     }
@@ -141,7 +144,7 @@ impl Scope {
 }
 
 impl Tree {
-    fn new(root: PathBuf, more: &[String]) -> Self {
+    fn new(root: PathBuf, more: &[String], own: Option<&Path>) -> Self {
         let mut builder = GitignoreBuilder::new(&root);
         for ignore_file in WalkBuilder::new(&root)
             .hidden(false)
@@ -157,10 +160,14 @@ impl Tree {
             let _checked = builder.add_line(None, pattern);
         }
         let ignore = builder.build().unwrap_or_else(|_| Gitignore::empty());
-        Self { root, ignore }
+        let own = own.and_then(|own| seen_from(&root, own));
+        Self { root, ignore, own }
     }
 
     fn keeps(&self, path: &Path, is_dir: bool) -> bool {
+        if self.own.as_ref().is_some_and(|own| path.starts_with(own)) {
+            return false;
+        }
         !matches!(
             self.ignore.matched_path_or_any_parents(path, is_dir),
             Match::Ignore(_)
@@ -193,6 +200,16 @@ impl Tree {
     }
 }
 
+/// The path by which changes of `place` are told to whoever watches `root`; `None` if it isn't below it. Symbolic links
+/// may lead to either.
+fn seen_from(root: &Path, place: &Path) -> Option<PathBuf> {
+    let (real_root, place) = (root.canonicalize().ok()?, place.canonicalize().ok()?);
+    place
+        .strip_prefix(real_root)
+        .ok()
+        .map(|rest| root.join(rest))
+}
+
 /// The directory to watch for `file`: its own, or while that is missing the nearest above it, where it will appear.
 fn nearest_directory(file: &Path) -> Option<PathBuf> {
     file.ancestors()
@@ -205,54 +222,6 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
 
-/// Programs that run others' sources: the system's own, and well-known ones wherever they are installed.
-fn is_interpreter(program: &Path) -> bool {
-    let known = [
-        "python", "node", "ruby", "php", "perl", "deno", "bun", "java", "lua", "sh", "bash",
-        "dotnet", "beam",
-    ];
-    let name = program
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    known.iter().any(|known| name.starts_with(known))
-        || ["/usr", "/bin", "/sbin", "/lib"]
-            .iter()
-            .any(|dir| program.starts_with(dir))
-}
-
-fn head(path: &Path) -> Option<([u8; 64], u64)> {
-    use std::io::Read;
-    let mut file = std::fs::File::open(path).ok()?;
-    let mut head = [0; 64];
-    file.read_exact(&mut head).ok()?;
-    Some((head, file.metadata().ok()?.len()))
-}
-
-fn is_elf(path: &Path) -> bool {
-    head(path).is_some_and(|(head, _)| head.starts_with(b"\x7fELF"))
-}
-
-/// There, not empty, and, if it is a 64-bit ELF program, as long as its section table says: linkers write that last.
-fn is_complete(path: &Path) -> bool {
-    let Ok(meta) = path.metadata() else {
-        return false;
-    };
-    match head(path) {
-        Some((head, length)) if head.starts_with(b"\x7fELF\x02\x01") => {
-            let number = |at: usize, bytes: usize| {
-                head[at..at + bytes]
-                    .iter()
-                    .rev()
-                    .fold(0_u64, |n, b| n << 8 | u64::from(*b))
-            };
-            let (table, entry, entries) = (number(40, 8), number(58, 2), number(60, 2));
-            length >= table.saturating_add(entry * entries)
-        }
-        _ => meta.len() > 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -263,11 +232,17 @@ mod tests {
     fn ignored_and_dropped_files_do_not_matter_and_others_do() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().to_path_buf();
-        for folder in ["src/deep", "target/debug", "node_modules/x", ".git"] {
+        for folder in [
+            "src/deep",
+            "target/debug",
+            "node_modules/x",
+            ".git",
+            "home/web",
+        ] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         fs::write(root.join(".gitignore"), "/target\n*.log\n").unwrap();
-        let tree = Tree::new(root.clone(), &["*.tmp".into()]);
+        let tree = Tree::new(root.clone(), &["*.tmp".into()], Some(&root.join("home")));
         let scope = Scope {
             trees: vec![tree],
             files: vec![root.join("target/debug/app")],
@@ -284,6 +259,7 @@ mod tests {
             "src/.a.js.swp",
             "src/a.js~",
             "src/4913",
+            "home/web/n1",
         ] {
             assert!(!scope.wants(&root.join(passed)), "{passed}");
         }
@@ -298,17 +274,5 @@ mod tests {
                 .any(|d| d.starts_with(root.join("node_modules"))
                     || d.starts_with(root.join(".git")))
         );
-    }
-
-    #[test]
-    fn a_program_cut_short_is_unfinished() {
-        let dir = tempfile::tempdir().unwrap();
-        let whole = fs::read(std::env::current_exe().unwrap()).unwrap();
-        let path = dir.path().join("app");
-        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        assert!(!is_complete(&path) && is_elf(&path));
-        fs::write(&path, &whole).unwrap();
-        assert!(is_complete(&path));
-        assert!(!is_complete(&dir.path().join("gone")));
     }
 }

@@ -90,6 +90,40 @@ async fn hup_reads_the_file_again() {
 }
 
 #[tokio::test]
+async fn hup_adds_apps_and_changes_sizes() {
+    let (master, mut tail) = running(&[web(1)]).await;
+    let api = habit!("api", "notify 0").unwatched();
+    master.rewrite(&[web(3), api.instances(2)]);
+    master.process.signal(Signal::HUP);
+    tail.next_with("update.finished", "/app", "web").await;
+    master.settled("web", "running").await;
+    master.settled("api", "running").await;
+    assert_eq!(master.pids("web").await.len(), 3);
+    assert_eq!(master.pids("api").await.len(), 2);
+    let workers = master.workers("web").await;
+    assert!(
+        workers.iter().all(|worker| worker["generation"] == 2),
+        "{workers:#?}"
+    );
+}
+
+#[tokio::test]
+async fn term_in_the_middle_of_an_update_ends_it() {
+    let gated = "[ $OSTLER_GENERATION = 1 ] || exec sleep 600; exec \"$0\" notify 0";
+    let gated = ["sh", "-c", gated, env!("CARGO_BIN_EXE_misbehave")];
+    let app = App::new("web", gated).set("ready", "notify").instances(2);
+    let (master, mut tail) = running(&[app]).await;
+    let reload = tokio::spawn(master.ostler(["reload"]).run());
+    tail.next_with("update.progress", "/step", "Starting").await;
+    master.process.signal(Signal::TERM);
+    assert_eq!(master.process.wait(PATIENCE).await, Exit::Code(0));
+    let reload = reload.await.expect("a command that has run");
+    assert_eq!(reload.exit, Exit::Code(1), "{reload:#?}");
+    assert!(reload.stderr.contains("overtaken"), "{reload:#?}");
+    master.assert_nothing_left().await;
+}
+
+#[tokio::test]
 async fn hup_with_a_broken_file_changes_nothing() {
     let (mut master, mut tail) = running(&[web(1)]).await;
     let before = master.pids("web").await;

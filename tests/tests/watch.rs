@@ -200,6 +200,20 @@ async fn ignored_files_change_nothing() {
     assert_eq!(tail.all("update.started").len(), 1);
 }
 
+#[tokio::test]
+async fn master_is_not_disturbed_by_its_own_files() {
+    // Its home, and the sockets of its workers, are below the watched directory.
+    let app = web().set("auto_reload", true);
+    let (master, mut tail) = started(prepared(&[app, clock("900ms")])).await;
+    tick(&master).await;
+    let path = edit(&master, "src/version", "2");
+    let reason = rolled(&mut tail).await;
+    assert!(names(&reason, &path), "{reason}");
+    tick(&master).await;
+    tail.settle(&master).await;
+    assert_eq!(tail.all("update.started").len(), 1);
+}
+
 /// An app that is a compiled program in a folder that git ignores, beside its sources.
 async fn compiled() -> (Master, Tail, Vec<u8>) {
     let program = fs::read(env!("CARGO_BIN_EXE_misbehave")).expect("a program");

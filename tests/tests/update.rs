@@ -35,6 +35,10 @@ fn web(instances: u32) -> App {
         .unwatched()
 }
 
+fn habit(name: &str, habit: &str) -> App {
+    ostler_tests::habit!(name, habit)
+}
+
 fn talker(name: &str, habit: &str) -> App {
     App::new(
         name,
@@ -397,6 +401,70 @@ async fn crash_during_an_update_respawns_with_its_own_generation() {
         (2, 1, 0),
         "{lives}"
     );
+}
+
+#[tokio::test]
+async fn killed_canary_aborts_too() {
+    let (master, mut tail) = running(web(2).set("min_healthy", "20s"), GOOD).await;
+    let before = master.pids("web").await;
+    let load = master.load("web").await;
+    let reload = aside(&master, &["reload"]);
+    let ready = tail
+        .next_with("worker.ready", "/worker/generation", 2)
+        .await;
+    master.signal(
+        ready["worker"]["pid"].as_u64().expect("a pid"),
+        Signal::KILL,
+    );
+    assert!(
+        tail.next("update.aborted").await["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("SIGKILL"))
+    );
+    assert_eq!(output(reload).await.exit, Exit::Code(1));
+    assert_eq!(master.pids("web").await, before);
+    let tally = load.stop().await;
+    assert!(tally.lost() <= 4 && tally.refused == 0, "{tally}");
+}
+
+#[tokio::test]
+async fn reload_heals_an_app_that_was_broken_from_the_start() {
+    let backoff = json!({"first": "300s", "max": "300s"});
+    let app = web(3).set("backoff", backoff);
+    let master = master(app, EXITS).start().await;
+    let mut tail = master.tail().await;
+    master.ostler(["reload"]).fails_with(1).await;
+    tail.next("update.aborted").await;
+    master.dir().write("worker.sh", GOOD);
+    master.ostler(["reload"]).success().await;
+    assert_eq!(master.pids("web").await.len(), 3);
+    assert_eq!(master.app("web").await["ready"], 3);
+}
+
+#[tokio::test]
+async fn abort_of_one_app_leaves_the_update_of_another() {
+    let other = habit("other", "notify 100").instances(3).unwatched();
+    let builder = ostler!().with("worker.sh", GOOD).with("version", "1");
+    let master = builder.apps(&[web(2), other]).start().await;
+    let mut tail = master.tail().await;
+    for app in ["web", "other"] {
+        master.settled(app, "running").await;
+    }
+    let before = (master.pids("web").await, master.pids("other").await);
+    master.dir().write("worker.sh", EXITS);
+    let reload = master.ostler(["reload"]).fails_with(1).await;
+    assert!(
+        reload.stderr.contains("broken by design"),
+        "{}",
+        reload.stderr
+    );
+    assert_eq!(
+        tail.next_with("update.finished", "/app", "other").await["generation"],
+        2
+    );
+    let after = (master.pids("web").await, master.pids("other").await);
+    assert_eq!(after.0, before.0);
+    assert!(after.1.iter().all(|(slot, pid)| before.1[slot] != *pid));
 }
 
 #[tokio::test]

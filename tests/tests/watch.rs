@@ -135,6 +135,25 @@ async fn burst_of_edits_makes_one_update() {
 }
 
 #[tokio::test]
+async fn writing_that_never_pauses_is_not_waited_out() {
+    let (master, mut tail) = watched().await;
+    let path = master.dir().at("src/growing");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let writer = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(30));
+        let mut stopped = stopped;
+        while stopped.try_recv().is_err() {
+            tick.tick().await;
+            fs::write(&path, "more").expect("a file of the test's own");
+        }
+    });
+    rolled(&mut tail).await;
+    assert!(!writer.is_finished(), "it still writes");
+    stop.send(()).expect("a writer");
+    writer.await.expect("an end");
+}
+
+#[tokio::test]
 async fn atomic_save_is_noticed_every_time() {
     let (master, mut tail) = watched().await;
     for version in ["2", "3", "4"] {

@@ -103,6 +103,19 @@ pub fn decode<T: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> io::Result<T> 
     }
 }
 
+/// The reference of a message that can't be decoded, such as one of a newer release, so that its refusal can name it.
+#[must_use]
+pub fn reference(codec: Codec, bytes: &[u8]) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Begin {
+        r#ref: u64,
+    }
+    match codec {
+        Codec::Postcard => Some(postcard::take_from_bytes(bytes).ok()?.0),
+        Codec::Json => Some(serde_json::from_slice::<Begin>(bytes).ok()?.r#ref),
+    }
+}
+
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }

@@ -48,7 +48,13 @@ impl Core {
             Ok(message) => message,
             Err(e) => {
                 let reason = format!("a control message that can't be read: {e}");
-                return self.refuse_unasked(id, "", RefusalKind::Malformed, reason);
+                let kind = RefusalKind::Malformed;
+                return match codec::reference(codec, body) {
+                    Some(r#ref) => {
+                        self.answer(id, r#ref, HubOp::Refused(Refusal { kind, reason }));
+                    }
+                    None => self.refuse_unasked(id, "", kind, reason),
+                };
             }
         };
         let r#ref = message.r#ref;

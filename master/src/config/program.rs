@@ -89,7 +89,27 @@ fn runnable(file: &Path) -> Result<(), Wrong> {
             },
         ));
     }
-    Ok(())
+    match missing_interpreter(file) {
+        Some(missing) => Err(Wrong::new(
+            format!("{shown} is to be run by {missing:?}, which is not there"),
+            "correct its first line (a Windows line ending spoils it), or install that program",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The program that a script's first line names, if it is not there.
+fn missing_interpreter(file: &Path) -> Option<String> {
+    use std::io::Read as _;
+    // As much as the kernel looks at.
+    let mut head = Vec::new();
+    let script = std::fs::File::open(file).ok()?;
+    script.take(256).read_to_end(&mut head).ok()?;
+    let line = head.strip_prefix(b"#!")?.split(|b| *b == b'\n').next()?;
+    let line = String::from_utf8_lossy(line);
+    let program = line.trim_matches([' ', '\t']).split([' ', '\t']).next()?;
+    let is_gone = !program.is_empty() && !Path::new(program).exists();
+    is_gone.then(|| program.to_owned())
 }
 
 /// Whether this process has the right to execute the file; the kernel knows, with all its rules.
@@ -147,6 +167,8 @@ mod tests {
         script(here, "plain", 0o644);
         script(here, "server.js", 0o644);
         script(&here.join("bin"), "tool", 0o755);
+        script(here, "windows", 0o755);
+        std::fs::write(here.join("windows"), "#!/bin/sh\r\n").unwrap();
         let path = OsStr::new("/nonexistent:bin");
         let found = |program| resolve(program, here, Some(path));
         assert_eq!(found("./run"), Ok(here.join("./run")));
@@ -159,6 +181,7 @@ mod tests {
             ("./plain", format!("{shown}/./plain is not executable; make it executable: chmod +x {shown}/./plain")),
             ("./server.js", format!("{shown}/./server.js is not executable; run it with its interpreter: node {shown}/./server.js")),
             ("./bin", format!("{shown}/./bin is a directory; name a program inside it")),
+            ("./windows", format!("{shown}/./windows is to be run by \"/bin/sh\\r\", which is not there; correct its first line (a Windows line ending spoils it), or install that program")),
             ("./gone", format!("{shown}/./gone can't be run: No such file or directory (os error 2); check the path; it is relative to the app's working directory")),
         ];
         for (program, error) in cases {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ostler_bus::{
-    client::ConnectOptions,
+    client::{ConnectOptions, Delivery},
     vocab::{
         status::StatusReport,
         worker::{ExitStatus, WorkerExited},
@@ -19,7 +19,7 @@ use ostler_tests::{
         eventually,
         peer::{Peer, frame, hello, kind},
     },
-    words::Note,
+    words::{Double, Note},
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -441,11 +441,13 @@ async fn client_of_another_uid_is_refused() {
         open(dir, 0o711);
     }
     open(&fleet.socket(), 0o777);
-    let script = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); sys.stdout.write(s.recv(4096).decode(errors='replace'))";
-    let reached = ls(&fleet).run().await;
-    assert_ne!(reached.exit, Exit::Code(0), "{reached:#?}");
+    let socket = fleet.socket();
+    let hear = guest.program(PROGRAMS.misbehave, &["hear", socket.to_str().unwrap()]);
+    hear.stdout_contains("uid 65534 may not connect")
+        .success()
+        .await;
     let denied = fleet.logged("turned away from the bus").await;
-    assert!(denied.contains("uid 65534"), "{denied} {script}");
+    assert!(denied.contains("uid 65534"), "{denied}");
     still_well(&fleet, &pids).await;
 }
 
@@ -540,7 +542,8 @@ async fn unknown_frame_is_refused_and_the_connection_lives() {
 #[tokio::test]
 async fn event_that_does_not_fit_its_type_is_refused_with_the_path() {
     let fleet = Fleet::start(PROGRAMS.habit(0, &["trivial"])).await;
-    fleet.bus.emit_acked(&Note::new("typed", 1)).await.unwrap();
+    let mut notes = fleet.hear::<Note>().await;
+    let _answers = fleet.bus.serve::<Double>().await.unwrap();
     let note = |field: &str, value: Value| {
         let mut note = json!(Note::new("x", 1));
         note[field] = value;
@@ -555,13 +558,25 @@ async fn event_that_does_not_fit_its_type_is_refused_with_the_path() {
         (json!({ "text": "x" }).to_string(), "number"),
     ];
     for (payload, path) in cases {
-        let emit = fleet.ostler(["emit", "tests.note", &payload]).stdout("");
-        let output = emit.fails_with(1).await;
+        fleet
+            .ostler(["emit", "tests.note", &payload])
+            .success()
+            .await;
+        let Delivery::Misfit { reason, topic, .. } = notes.delivery().await else {
+            panic!("{payload} is no note");
+        };
         assert!(
-            output.stderr.contains(path) && output.stderr.contains("tests.note"),
-            "{output:#?}"
+            reason.contains(path) && topic == "tests.note",
+            "{path}: {reason}"
         );
     }
+    fleet.bus.emit(&Note::new("fits", 2)).await.unwrap();
+    assert_eq!(notes.next().await.event.number, 2);
+    // Whoever asks is told, and whoever writes what is the master's.
+    let ask = fleet
+        .ostler(["request", "tests.double", "{\"number\":-1}"])
+        .stdout("");
+    ask.stderr_contains("number").fails_with(1).await;
     for payload in ["{\"app\":1}", "{\"ap\":\"web\"}", "[]"] {
         fleet
             .ostler(["emit", "workerRestartNeeded", payload])

@@ -1,6 +1,9 @@
 //! Somebody who isn't root: rights hide no fault from root, and refuse it nothing.
 
-use std::{os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use super::{Cli, PrivateDir};
 
@@ -60,13 +63,27 @@ impl Guest {
         }
     }
 
-    /// A command of `ostler` run by it, with its home in its directory.
-    pub fn ostler(&self, args: &[&str]) -> Cli {
-        let cli = Cli::new(&self.ostler).dir(self.dir.path());
+    /// A command of another program, which is copied to where it may be run from.
+    ///
+    /// # Panics
+    /// If it can't be copied.
+    pub fn program(&self, program: &str, args: &[&str]) -> Cli {
+        let copy = self.dir.at("program");
+        std::fs::copy(program, &copy).expect("a copy of the program");
+        self.run(&copy, args)
+    }
+
+    fn run(&self, program: &Path, args: &[&str]) -> Cli {
+        let cli = Cli::new(program).dir(self.dir.path());
         let cli = cli.env("OSTLER_HOME", self.dir.at("home")).args(args);
         match self.other {
             true => cli.user(NOBODY, NOBODY),
             false => cli,
         }
+    }
+
+    /// A command of `ostler` run by it, with its home in its directory.
+    pub fn ostler(&self, args: &[&str]) -> Cli {
+        self.run(&self.ostler, args)
     }
 }

@@ -28,6 +28,7 @@ usage: misbehave HABIT
   spam bytes COUNT           print COUNT bytes without a line end, `done` on stderr, then as trivial
   fork-and-leave [own-group] leave a grandchild that holds stdout and stderr for 30 s, print its pid, exit 0
   close-pipes                close stdout and stderr, then as trivial
+  hear SOCKET                connect to a Unix socket and print what comes, until it ends
   print-env [FILE]           write environment, descriptors, ids and signal state as JSON, then as trivial";
 
 fn main() -> ExitCode {
@@ -100,6 +101,11 @@ fn habit(args: &[&str]) -> Result<ExitCode, String> {
             Ok(ExitCode::SUCCESS)
         }
         ["close-pipes"] => spoil::close_pipes().and_then(|()| trivial()),
+        ["hear", socket] => {
+            let heard = std::os::unix::net::UnixStream::connect(socket)
+                .and_then(|mut stream| std::io::copy(&mut stream, &mut std::io::stdout()));
+            heard.map(|_| ExitCode::SUCCESS).map_err(|e| e.to_string())
+        }
         ["print-env"] => print_env::print(None).and_then(|()| trivial()),
         ["print-env", file] => print_env::print(Some(file)).and_then(|()| trivial()),
         ["help" | "--help" | "-h"] => {

@@ -21,7 +21,7 @@ use crate::{
     cli::error::{CliError, Exit},
     config::{app::AppDefinition, file},
     control, escape,
-    features::{log_tap, roll, status::Keeper, system_restart, watch::run as watcher},
+    features::{Settling, log_tap, roll, status::Keeper, system_restart, watch::run as watcher},
     fleet::WorkerNews,
     home::{Home, MasterName},
     lock::MasterLock,
@@ -88,8 +88,6 @@ where
         log::start(options.log, options.log_default).map_err(|e| system("start the log", &e))?;
     let (hub, notices) = start_hub(&options.name).map_err(|e| system("start the hub", &e))?;
     let listener = bind_bus(&lock.home().bus_socket())?;
-    hub.listen(listener, Admission::default())
-        .map_err(|e| system("start the hub", &e))?;
     greet(&options, &lock, &sockets);
     let workshop = Workshop {
         spawner: Spawner::default(),
@@ -110,8 +108,24 @@ where
     );
     // Before anyone can ask: nobody is shown a master without its apps, or told that there is no such app.
     shell.handle().define(options.apps.clone()).await;
-    ended("control", control::run(control.clone(), shell.handle()));
-    start_features(&hub, notices, shell.handle(), &options, home.path()).await?;
+    let (settling, settled) = Settling::begin();
+    ended(
+        "control",
+        control::run(control.clone(), shell.handle(), settling.clone()),
+    );
+    start_features(
+        &hub,
+        notices,
+        shell.handle(),
+        &options,
+        home.path(),
+        settling,
+    )
+    .await?;
+    settled.wait().await;
+    // Who came meanwhile waits in the socket's queue.
+    hub.listen(listener, Admission::default())
+        .map_err(|e| system("start the hub", &e))?;
     tokio::spawn(beside(feature(&hub, "guide").await?));
     let code = shell.run().await;
     last_words(&[voice, control]).await;
@@ -188,6 +202,7 @@ async fn start_features(
     shell: ShellHandle,
     options: &MasterOptions,
     home: &Path,
+    settling: Settling,
 ) -> Result<(), CliError> {
     let mark = system_restart::RestartMark::new(None);
     let keeper = Keeper::new(
@@ -197,18 +212,23 @@ async fn start_features(
         sys::available_cores(),
     );
     tokio::spawn(pass_on(notices, shell.clone()));
-    ended("status", keeper.run(feature(hub, "status").await?));
+    let status = feature(hub, "status").await?;
+    ended("status", keeper.run(status, settling.clone()));
     ended(
         "updates by event",
-        roll::run(feature(hub, "roll").await?, shell),
+        roll::run(feature(hub, "roll").await?, shell, settling.clone()),
     );
     ended(
         "systemRestartNeeded",
-        system_restart::run(feature(hub, "system-restart").await?, mark),
+        system_restart::run(
+            feature(hub, "system-restart").await?,
+            mark,
+            settling.clone(),
+        ),
     );
     ended(
         "log of broadcasts",
-        log_tap::run(feature(hub, "log-tap").await?),
+        log_tap::run(feature(hub, "log-tap").await?, settling),
     );
     let watched: Vec<_> = options
         .apps

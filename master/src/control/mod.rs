@@ -14,6 +14,7 @@ use ostler_bus::{
 };
 
 use crate::{
+    features::Settling,
     fleet::{Command, WorkerNews},
     shell::ShellHandle,
 };
@@ -22,36 +23,41 @@ use crate::{
 ///
 /// # Errors
 /// If the hub refuses a subscription.
-pub async fn run(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
+pub async fn run(bus: Bus, shell: ShellHandle, settling: Settling) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
     let loops: [Loop; 7] = [
         Box::pin(commands::<AppReload>(
             bus.clone(),
             shell.clone(),
             Command::Reload,
+            settling.clone(),
         )),
         Box::pin(commands::<AppScale>(
             bus.clone(),
             shell.clone(),
             Command::Scale,
+            settling.clone(),
         )),
         Box::pin(commands::<AppStop>(
             bus.clone(),
             shell.clone(),
             Command::Stop,
+            settling.clone(),
         )),
         Box::pin(commands::<AppStart>(
             bus.clone(),
             shell.clone(),
             Command::Start,
+            settling.clone(),
         )),
         Box::pin(commands::<MasterKill>(
             bus.clone(),
             shell.clone(),
             Command::Kill,
+            settling.clone(),
         )),
-        Box::pin(ready(bus.clone(), shell.clone())),
-        Box::pin(disconnect(bus, shell)),
+        Box::pin(ready(bus.clone(), shell.clone(), settling.clone())),
+        Box::pin(disconnect(bus, shell, settling)),
     ];
     try_join_all(loops).await.map(drop)
 }
@@ -60,11 +66,13 @@ async fn commands<R>(
     bus: Bus,
     shell: ShellHandle,
     command: fn(R) -> Command,
+    settling: Settling,
 ) -> Result<(), SubscribeError>
 where
     R: Request<Reply = Answer> + Clone + Sync,
 {
     let mut calls = bus.serve::<R>().await?;
+    drop(settling);
     while let Some(call) = calls.next().await {
         let answer = shell.command(command(call.request().clone())).await;
         if let Err(error) = call.reply(&answer).await {
@@ -74,8 +82,9 @@ where
     Ok(())
 }
 
-async fn ready(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
+async fn ready(bus: Bus, shell: ShellHandle, settling: Settling) -> Result<(), SubscribeError> {
     let mut calls = bus.serve::<Ready>().await?;
+    drop(settling);
     while let Some(call) = calls.next().await {
         match worker(call.origin()) {
             Ok(id) => {
@@ -88,8 +97,13 @@ async fn ready(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
     Ok(())
 }
 
-async fn disconnect(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
+async fn disconnect(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Settling,
+) -> Result<(), SubscribeError> {
     let mut calls = bus.serve::<Disconnect>().await?;
+    drop(settling);
     while let Some(call) = calls.next().await {
         match worker(call.origin()) {
             Ok(id) => {

@@ -4,6 +4,7 @@
 use futures::StreamExt;
 use ostler_bus::client::{Bus, Delivery, SubscribeError};
 
+use super::Settling;
 use crate::escape;
 
 /// What `RUST_LOG` calls these lines.
@@ -13,11 +14,12 @@ pub const TARGET: &str = "ostler::bus";
 ///
 /// # Errors
 /// If the hub refuses the subscription.
-pub async fn run(bus: Bus) -> Result<(), SubscribeError> {
+pub async fn run(bus: Bus, settling: Settling) -> Result<(), SubscribeError> {
     if !tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
         return Ok(());
     }
     let mut events = bus.subscribe_raw("*").await?;
+    drop(settling);
     while let Some(delivery) = events.next().await {
         match delivery {
             Delivery::Event(event) => {

@@ -7,14 +7,16 @@ use ostler_bus::{
     vocab::update::WorkerRestartNeeded,
 };
 
+use super::Settling;
 use crate::{config::app::AppName, escape, fleet::Requester, shell::ShellHandle};
 
 /// Runs until the bus goes.
 ///
 /// # Errors
 /// If the hub refuses the subscription.
-pub async fn run(bus: Bus, shell: ShellHandle) -> Result<(), SubscribeError> {
+pub async fn run(bus: Bus, shell: ShellHandle, settling: Settling) -> Result<(), SubscribeError> {
     let mut events = bus.subscribe::<WorkerRestartNeeded>().await?;
+    drop(settling);
     while let Some(delivery) = events.next().await {
         match delivery {
             Delivery::Event(received) => match requester(&received.origin, &received.event) {

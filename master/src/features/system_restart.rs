@@ -7,6 +7,7 @@ use ostler_bus::{
 };
 use tokio::sync::watch;
 
+use super::Settling;
 use crate::escape;
 
 /// Whether the whole server needs a restart: the reason of whoever said so last.
@@ -16,8 +17,9 @@ pub type RestartMark = watch::Sender<Option<SystemRestartNeeded>>;
 ///
 /// # Errors
 /// If the hub refuses the subscription.
-pub async fn run(bus: Bus, mark: RestartMark) -> Result<(), SubscribeError> {
+pub async fn run(bus: Bus, mark: RestartMark, settling: Settling) -> Result<(), SubscribeError> {
     let mut events = bus.subscribe::<SystemRestartNeeded>().await?;
+    drop(settling);
     while let Some(delivery) = events.next().await {
         if let Delivery::Event(received) = delivery {
             let reason = received

@@ -16,7 +16,7 @@ use ostler_bus::{
 use tokio::time::Instant;
 
 use self::machine::Machine;
-use super::system_restart::RestartMark;
+use super::{Settling, system_restart::RestartMark};
 use crate::{escape, fleet::Snapshot, shell::ShellHandle};
 
 /// While the fleet stays as it is, questions are answered from a report at most this old: ages, memory and load move on.
@@ -73,9 +73,10 @@ impl Keeper {
     ///
     /// # Errors
     /// If the hub refuses a subscription.
-    pub async fn run(mut self, bus: Bus) -> Result<(), SubscribeError> {
+    pub async fn run(mut self, bus: Bus, settling: Settling) -> Result<(), SubscribeError> {
         let mut questions = bus.serve::<MasterStatus>().await?;
         let mut events = bus.subscribe::<MasterStatus>().await?;
+        drop(settling);
         let mut wanted: Option<Instant> = None;
         let mut not_before = Instant::now();
         loop {

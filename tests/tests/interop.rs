@@ -29,7 +29,7 @@ impl Site {
         let say = format!("{} say", env!("CARGO_BIN_EXE_misbehave"));
         let file = format!(
             "[app.web]\ncommand = {words:?}\nenv = {{ SYSTEMD_NOTIFY = {say:?} }}\ninstances = 4\n\
-             listen = \"127.0.0.1:0\"\nmin_healthy = \"200ms\"\nstart_timeout = \"8s\"\n"
+             listen = \"127.0.0.1:0\"\nready = \"notify\"\nmin_healthy = \"200ms\"\nstart_timeout = \"8s\"\n"
         );
         let master = Master::builder(env!("CARGO_BIN_EXE_ostler-under-test")).file(&file);
         let fleet = Fleet::ready(master, 4).await;
@@ -159,10 +159,10 @@ async fn node_bad_version_aborts() {
 
 #[tokio::test]
 async fn gunicorn_never_ready_aborts() {
-    Site::bad_version_aborts(Program::Gunicorn, "never", "not ready in time").await;
+    Site::bad_version_aborts(Program::Gunicorn, "never", "never becomes ready").await;
 }
 
 #[tokio::test]
 async fn node_never_ready_aborts() {
-    Site::bad_version_aborts(Program::Node, "never", "not ready in time").await;
+    Site::bad_version_aborts(Program::Node, "never", "never becomes ready").await;
 }

@@ -55,12 +55,10 @@ fn scaling_up_fills_the_lowest_slots_and_down_drains_the_highest_first() {
 }
 
 #[test]
-fn sizes_are_relative_too_never_below_none_and_the_same_again_is_refused() {
+fn sizes_are_relative_too_never_below_none_and_the_same_again_is_done_at_once() {
     let mut stage = Stage::serving(definition("web", 2));
-    assert_eq!(
-        stage.refused(scale(ScaleTo::Exactly(2))),
-        RefusalKind::Invalid
-    );
+    let same = stage.op(scale(ScaleTo::Exactly(2)));
+    assert_eq!(stage.outcome(same), Some(Outcome::Done));
     assert_eq!(
         stage.refused(scale(ScaleTo::More(u32::MAX))),
         RefusalKind::Invalid

@@ -170,17 +170,23 @@ async fn status(bus: &Bus) -> Verdict<StatusReport> {
     Ok(bus.request(&MasterStatus { id: None }).await?)
 }
 
-/// Connects as soon as the master is there.
+/// Connects as soon as the master is there and answers.
 async fn connect(path: PathBuf) -> Verdict<Bus> {
     let deadline = Instant::now() + STEP;
     loop {
-        let transport = UnixTransport::new(&path);
-        match Bus::connect(transport, ConnectOptions::operator("ci-harness")).await {
+        match try_connect(&path).await {
             Ok(bus) => return Ok(bus),
-            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(error) if Instant::now() > deadline => return Err(error),
             Err(_not_yet) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
+}
+
+async fn try_connect(path: &Path) -> Verdict<Bus> {
+    let options = ConnectOptions::operator("ci-harness");
+    let bus = Bus::connect(UnixTransport::new(path), options).await?;
+    status(&bus).await?;
+    Ok(bus)
 }
 
 /// The next event, or what was waited for in vain.

@@ -119,3 +119,18 @@ pub fn reference(codec: Codec, bytes: &[u8]) -> Option<u64> {
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_of_an_unknown_message_is_read_all_the_same() {
+        assert_eq!(reference(Codec::Postcard, &[0x80, 0x01, 99, 1]), Some(128));
+        assert_eq!(reference(Codec::Postcard, &[0x80]), None);
+        let unknown = br#"{"op":{"Dance":{}},"ref":9,"more":[]}"#;
+        assert_eq!(reference(Codec::Json, unknown), Some(9));
+        assert_eq!(reference(Codec::Json, br#"{"ref":-1}"#), None);
+        assert_eq!(reference(Codec::Json, b"7"), None);
+    }
+}

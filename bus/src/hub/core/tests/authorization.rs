@@ -203,7 +203,7 @@ fn a_wildcard_brings_no_topic_that_the_subscriber_may_not_have() {
 }
 
 #[test]
-fn triggers_are_conflated_per_app_in_either_form() {
+fn triggers_are_conflated_per_app_and_asker_in_either_form() {
     let mut w = fleet();
     let master = w.join(Principal::Master);
     let (c, worker) = (w.join(client("c")), w.join(worker(7)));
@@ -242,7 +242,7 @@ fn triggers_are_conflated_per_app_in_either_form() {
         .iter()
         .map(|e| *e.payload.iter().rfind(|b| b.is_ascii_digit()).unwrap())
         .collect();
-    assert_eq!(heard, b"4568");
+    assert_eq!(heard, b"14568");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{
     retained::Value,
 };
 use crate::{
-    hub::Action,
+    hub::{Action, Role},
     wire::{
         HEADER_BYTES,
         control::{HubOp, Refusal, RefusalKind},
@@ -206,8 +206,9 @@ impl Core {
             frame: Bytes::copy_from_slice(&batch.input[frame.at..frame.end]),
             urgent: path.urgent,
         };
+        let is_own = peer.principal.role() == Role::Master;
         self.retained
-            .keep(value, &self.limits)
+            .keep(value, (!is_own).then_some(&self.limits))
             .map_err(|reason| Refusal {
                 kind: RefusalKind::Limit,
                 reason: format!("{}: {reason}", path.topic),

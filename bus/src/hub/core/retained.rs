@@ -27,24 +27,32 @@ pub(super) struct Retained {
 }
 
 impl Retained {
-    /// Keeps `value` instead of its topic's last one, if the bounds allow it.
-    pub(super) fn keep(&mut self, value: Value, limits: &Limits) -> Result<(), String> {
+    /// Keeps `value` instead of its topic's last one, if the bounds allow it. The hub's own process has none: its values
+    /// are few, and others must not be able to use up the room for them.
+    pub(super) fn keep(&mut self, value: Value, limits: Option<&Limits>) -> Result<(), String> {
         let old = self.values.get(&value.topic).map(|v| v.frame.len());
         let bytes = self.bytes - old.unwrap_or(0) + value.frame.len();
+        if let Some(limits) = limits {
+            self.may_keep(old.is_none(), bytes, limits)?;
+        }
+        self.bytes = bytes;
+        self.values.insert(value.topic.clone(), value);
+        Ok(())
+    }
+
+    fn may_keep(&self, is_new: bool, bytes: usize, limits: &Limits) -> Result<(), String> {
         if bytes > limits.retained_bytes {
             return Err(format!(
                 "retained values may take {} bytes in all, and this one is too many",
                 limits.retained_bytes
             ));
         }
-        if old.is_none() && self.values.len() >= limits.retained_topics {
+        if is_new && self.values.len() >= limits.retained_topics {
             return Err(format!(
                 "{} topics have a retained value, and no more may",
                 limits.retained_topics
             ));
         }
-        self.bytes = bytes;
-        self.values.insert(value.topic.clone(), value);
         Ok(())
     }
 

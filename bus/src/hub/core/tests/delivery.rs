@@ -208,6 +208,12 @@ fn retained_values_are_bounded() {
         RefusalKind::Limit,
         &["b:", "1000"],
     );
+    // The master's own values find room all the same.
+    let master = w.join(Principal::Master);
+    let report = emit_with(flags::RETAIN, Payload::Bytes, "report", None, &[0; 2000]);
+    w.send(master, &report);
+    w.ask(a, 2, subscribe(1, "report"));
+    assert_eq!(w.events(a).len(), 1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub struct Limits {
     pub payload_bytes: usize,
     /// How long a peer that came by path may take to say HELLO; inherited sockets have all the time they want. Default 10 s.
     pub hello_timeout: Duration,
-    /// Connections at once. Default 20,000.
+    /// Connections at once, beyond which none by path is let in; those whose peer is known are. Default 20,000.
     pub connections: usize,
     /// Subscriptions of one connection. Default 1,024.
     pub subscriptions: usize,

@@ -120,9 +120,9 @@ impl Core {
         };
         let conn = Conn::new(id, door, until, &self.tally);
         self.conns.insert(id, conn);
-        if let Some(until) = until {
-            self.deadlines.set(until, Deadline::Hello(id));
-        }
+        // Whoever is known comes in whatever strangers do: the fleet's workers and the master's own features.
+        let Some(until) = until else { return };
+        self.deadlines.set(until, Deadline::Hello(id));
         if self.conns.len() > self.limits.connections {
             let reason = format!(
                 "{} connections are open, and no more may",

@@ -25,6 +25,9 @@ use crate::{
 /// What an announcement takes, beside its schema.
 const ANNOUNCED_BYTES: usize = 128;
 
+/// Types may take this part of the hub's memory; unlike events they can't be dropped to make room for others.
+const TYPES_SHARE: usize = 4;
+
 type Done = Result<(), Refusal>;
 
 fn refuse(kind: RefusalKind, reason: impl Into<String>) -> Done {
@@ -153,8 +156,9 @@ impl Core {
     }
 
     fn take_type(&mut self, encoded: &[u8]) -> Result<Rc<SharedType>, Refusal> {
-        if self.tally.total() > self.limits.memory_bytes {
-            let reason = "the hub's memory is used up, and it takes no more types for now";
+        let most = self.limits.memory_bytes / TYPES_SHARE;
+        if self.tally.total() > self.limits.memory_bytes || self.types.held() > most {
+            let reason = "the hub's memory for types is used up, and it takes no more for now";
             return Err(refusal(RefusalKind::Limit, reason));
         }
         self.types

@@ -50,8 +50,9 @@ impl Core {
         }
         for target in &path.targets {
             self.hand_over(id, target, &mut parcel);
+            // After each: as JSON, an event takes memory once for each subscription.
+            self.relieve();
         }
-        self.relieve();
     }
 
     fn stands_for(&self, peer: &Peer, parcel: &mut Parcel) -> Option<(Topic, Vec<u8>)> {
@@ -256,7 +257,7 @@ impl Core {
             // In the data lane whatever its topic: it is an answer to the subscription, not news.
             let mut parcel = Parcel::of(run, value.topic, value.ty, false);
             self.hand_over(id, &target, &mut parcel);
+            self.relieve();
         }
-        self.relieve();
     }
 }

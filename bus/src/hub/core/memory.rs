@@ -4,11 +4,24 @@ use std::{cell::Cell, rc::Rc};
 
 /// Bytes held in all.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally(Rc<Cell<usize>>);
+pub(super) struct Tally(Rc<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    bytes: Cell<usize>,
+    /// The most there ever were.
+    #[cfg(test)]
+    most: Cell<usize>,
+}
 
 impl Tally {
     pub(super) fn total(&self) -> usize {
-        self.0.get()
+        self.0.bytes.get()
+    }
+
+    #[cfg(test)]
+    pub(super) fn most(&self) -> usize {
+        self.0.most.get()
     }
 
     pub(super) fn charge(&self, bytes: usize) -> Charge {
@@ -35,12 +48,15 @@ impl Charge {
 
     pub(super) fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
-        self.tally.0.set(self.tally.total() + bytes);
+        let total = self.tally.total() + bytes;
+        self.tally.0.bytes.set(total);
+        #[cfg(test)]
+        self.tally.0.most.set(self.tally.most().max(total));
     }
 
     pub(super) fn sub(&mut self, bytes: usize) {
         self.bytes -= bytes;
-        self.tally.0.set(self.tally.total() - bytes);
+        self.tally.0.bytes.set(self.tally.total() - bytes);
     }
 }
 

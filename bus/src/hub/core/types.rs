@@ -16,6 +16,7 @@ const DECODED: usize = 5;
 pub(super) struct SharedType {
     pub(super) schema: TypeSchema,
     _charge: Charge,
+    _share: Charge,
 }
 
 /// The types in use, and the fixed ones of built-in topics.
@@ -23,6 +24,8 @@ pub(super) struct SharedType {
 pub(super) struct Types {
     builtins: HashMap<String, TypeSchema>,
     shared: HashMap<TypeKey, Weak<SharedType>>,
+    /// What those in use take.
+    held: Tally,
     /// Entries at which those without users are cleared out.
     clear_at: usize,
 }
@@ -38,6 +41,7 @@ impl Types {
         Self {
             builtins: fixed,
             shared: HashMap::new(),
+            held: Tally::default(),
             clear_at: 64,
         }
     }
@@ -45,6 +49,11 @@ impl Types {
     /// The fixed type of a built-in topic.
     pub(super) fn builtin(&self, topic: &str) -> Option<&TypeSchema> {
         self.builtins.get(topic)
+    }
+
+    /// Bytes that the types in use take, of the hub's memory.
+    pub(super) fn held(&self) -> usize {
+        self.held.total()
     }
 
     /// The type with this encoding, which nobody vouches for.
@@ -67,6 +76,7 @@ impl Types {
         let shared = Rc::new(SharedType {
             schema,
             _charge: tally.charge(encoded.len() * DECODED),
+            _share: self.held.charge(encoded.len() * DECODED),
         });
         self.shared.insert(key, Rc::downgrade(&shared));
         Ok(shared)

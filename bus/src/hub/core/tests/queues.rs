@@ -3,8 +3,12 @@
 use super::support::*;
 use crate::{
     Limits,
-    hub::{HubNotice, Rules},
-    wire::control::{ClientOp, CloseKind, HubOp, RefusalKind, SubscribeOptions},
+    hub::{Admission, HubNotice, Rules, core::Door},
+    wire::{
+        control::{ClientOp, CloseKind, HubOp, RefusalKind, SubscribeOptions},
+        frame::FrameType,
+        hello::Codec,
+    },
 };
 
 fn bounded(sub: u32, pattern: &str, messages: Option<u32>, bytes: Option<u32>) -> ClientOp {
@@ -136,6 +140,27 @@ fn all_queues_together_are_bounded_and_the_largest_pays() {
 }
 
 #[test]
+fn one_event_for_many_readers_of_json_is_bounded_by_memory() {
+    let limits = Limits {
+        memory_bytes: 1 << 20,
+        ..Limits::default()
+    };
+    let mut w = World::with(options(limits, Rules::allow_all()));
+    let a = w.join(client("a"));
+    let j = w.join_as(client("j"), Codec::Json);
+    for sub in 1..=100 {
+        w.subscribe(j, sub, "t");
+    }
+    w.send(a, &emit("t", &[7; 60_000]));
+    let most = w.core.tally.most();
+    assert!(most < (1 << 20) + 100_000, "{most} bytes were held at once");
+    let got = w.take(j);
+    let is_event = |g: &&Got| matches!(g, Got::Object(FrameType::Run, ..));
+    let kept = got.iter().filter(is_event).count();
+    assert!((1..20).contains(&kept), "{kept} copies of 80 KB");
+}
+
+#[test]
 fn memory_is_given_back() {
     let mut w = World::new();
     let (a, b) = (w.join(client("a")), w.join(client("b")));
@@ -227,8 +252,11 @@ fn subscriptions_types_and_connections_are_bounded() {
         &["1"],
     );
     w.join(client("b"));
-    let c = w.connect(crate::hub::core::Door::Known(client("c")));
+    let c = w.connect(Door::Path(Admission::default()));
     let (kind, reason) = w.closing(c).expect("one too many");
     assert_eq!(kind, CloseKind::Limit);
     assert!(reason.contains('2'), "{reason}");
+    // A worker isn't kept out by strangers.
+    let worker = w.join(client("worker"));
+    assert!(!w.core.is_closing(worker));
 }

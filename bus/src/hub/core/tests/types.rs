@@ -297,3 +297,29 @@ fn a_type_is_held_once_and_goes_with_its_last_user() {
     drop(w);
     assert!(first.upgrade().is_none());
 }
+
+#[test]
+fn types_leave_room_for_events() {
+    type Large = (Order, later::Order, Order, later::Order);
+    let limits = Limits {
+        // A quarter of it is a little less than one such type takes.
+        memory_bytes: TypeSchema::of::<Large>().encoded().len() * 5 * 4 - 4,
+        ..Limits::default()
+    };
+    let mut w = World::with(HubOptions {
+        limits,
+        ..options(Limits::default(), Rules::allow_all())
+    });
+    let (a, b) = (w.join(client("a")), w.join(client("b")));
+    w.announce::<Large>(a, 0, "orders");
+    refused(
+        &w.must_not(b, announce::<later::Order>(0, "later")),
+        RefusalKind::Limit,
+        &["types"],
+    );
+    w.subscribe(b, 1, "t");
+    w.send(a, &emit("t", b"!"));
+    assert_eq!(w.events(b).len(), 1);
+    w.leave(a);
+    w.announce::<later::Order>(b, 1, "later");
+}

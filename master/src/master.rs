@@ -1,6 +1,7 @@
 //! A whole master from start to end: home and lock, sockets, hub, features, shell; and back in the opposite order.
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     future::Future,
     io,
@@ -94,6 +95,7 @@ where
         hub: hub.clone(),
         home: lock.home().clone(),
         sockets,
+        watched: HashMap::new(),
         log: lines.clone(),
         environment,
         open_files: open_files.and_then(|files| files.before),

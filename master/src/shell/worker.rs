@@ -1,6 +1,7 @@
 //! One worker's process from start to end, as a task that only reports; and what it takes to start one.
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
@@ -39,6 +40,8 @@ pub struct Workshop {
     pub home: MasterHome,
     /// All declared sockets, bound.
     pub sockets: Sockets,
+    /// How many of an app's sockets, the first ones, are watched: none at first, also of those that are bound.
+    pub watched: HashMap<AppName, usize>,
     /// Where workers' lines go.
     pub log: LineQueue,
     /// The master's own environment at its start.
@@ -76,7 +79,6 @@ impl Workshop {
         app: AppDefinition,
         shell: &ShellHandle,
     ) -> Option<AppDefinition> {
-        let before = self.sockets.of(&app.name).len();
         let prepared = self
             .home
             .create_app_dir(&app.name)
@@ -88,13 +90,15 @@ impl Workshop {
             tracing::error!("{}: not defined: {error}", app.name);
             return None;
         }
-        self.watch(&app.name, before, shell);
+        self.watch(&app.name, shell);
         Some(app)
     }
 
-    /// Watches an app's listeners from the `from`th on.
-    fn watch(&self, app: &AppName, from: usize, shell: &ShellHandle) {
-        for socket in self.sockets.of(app).iter().skip(from) {
+    /// Watches those of an app's listeners that aren't yet.
+    fn watch(&mut self, app: &AppName, shell: &ShellHandle) {
+        let sockets = self.sockets.of(app);
+        let watched = self.watched.insert(app.clone(), sockets.len());
+        for socket in sockets.iter().skip(watched.unwrap_or(0)) {
             self.watch_one(app, socket, shell);
         }
     }
@@ -281,26 +285,33 @@ impl Begun {
     }
 }
 
-/// Passes on what the worker notifies, until it ends.
+/// Passes on what the worker notifies, until it ends. Neither waits for the other: a worker's own child may hold the
+/// socket's path, and send without end.
 async fn listen(
     id: WorkerId,
     notify: &NotifySocket,
     child: &Child,
     shell: &ShellHandle,
 ) -> ExitStatus {
+    let say = async |notifications| {
+        for notification in notifications {
+            let news = WorkerNews::Notified(translate(notification));
+            shell.news(id, news).await;
+        }
+    };
     loop {
         tokio::select! {
-            biased;
             notifications = notify.recv() => match notifications {
-                Ok(notifications) => for notification in notifications {
-                    shell.news(id, WorkerNews::Notified(translate(notification))).await;
-                },
+                Ok(notifications) => say(notifications).await,
                 Err(error) => {
                     tracing::warn!("worker {id}: notifications can't be received: {error}");
                     return child.exited().await;
                 }
             },
-            status = child.exited() => return status,
+            status = child.exited() => {
+                say(notify.last_words()).await;
+                return status;
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 pub use message::{Notification, parse_notifications};
+use rustix::net::RecvFlags;
 use tokio::net::UnixDatagram;
 
 /// The longest path that fits a Unix socket's address, in bytes.
@@ -17,6 +18,9 @@ const PATH_BYTES: usize = 107;
 
 /// A larger datagram is no notification (the protocol's own bound).
 const DATAGRAM_BYTES: usize = 4096;
+
+/// As many datagrams as such a socket holds on most systems (`net.unix.max_dgram_qlen`).
+const LAST_DATAGRAMS: usize = 512;
 
 /// A worker's notify socket. Its path is removed when it is dropped.
 #[derive(Debug)]
@@ -74,6 +78,25 @@ impl NotifySocket {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+impl NotifySocket {
+    /// What the datagrams say that are there already, without waiting, and at most [`LAST_DATAGRAMS`] of them: for when
+    /// the worker has ended, and others may still hold its path and send without end.
+    #[must_use]
+    pub fn last_words(&self) -> Vec<Notification> {
+        let mut said = Vec::new();
+        for _ in 0..LAST_DATAGRAMS {
+            let mut buffer = [0; DATAGRAM_BYTES + 1];
+            // Not the runtime's own way: that may not have heard yet that something is there.
+            match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
+                Ok((_, length)) if length > DATAGRAM_BYTES => {}
+                Ok((_, length)) => said.extend(parse_notifications(&buffer[..length])),
+                Err(_) => break,
+            }
+        }
+        said
     }
 }
 
@@ -152,6 +175,25 @@ mod tests {
         assert_eq!(heard(&socket).await, [Notification::Stopping]);
         drop(socket);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn last_words_are_what_is_there_and_no_more_than_that() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("n");
+        let socket = NotifySocket::bind(path.clone()).expect("bound");
+        assert_eq!(socket.last_words(), []);
+        let worker = std::os::unix::net::UnixDatagram::unbound().expect("a socket");
+        worker.send_to(&[b'x'; 5000], &path).expect("sent");
+        worker.send_to(b"READY=1", &path).expect("sent");
+        worker.send_to(b"STOPPING=1", &path).expect("sent");
+        let both = [Notification::Ready, Notification::Stopping];
+        assert_eq!(socket.last_words(), both);
+        // Somebody who never stops is not heard for ever.
+        let flood = std::thread::spawn(move || while worker.send_to(b"READY=1", &path).is_ok() {});
+        assert!(socket.last_words().len() <= LAST_DATAGRAMS);
+        drop(socket);
+        flood.join().expect("ended with the socket");
     }
 
     #[tokio::test]

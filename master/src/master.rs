@@ -12,17 +12,24 @@ use std::{
 
 use ostler_bus::{
     Limits,
-    client::{Bus, ConnectOptions, SubscribeError},
+    client::Bus,
     hub::{Admission, Hub, HubNotice, HubOptions, Notices, Principal},
     vocab::rules::{builtins, fleet_rules},
-    wire::hello::Kind,
 };
+use tokio::sync::watch;
 
 use crate::{
     cli::error::{CliError, Exit},
     config::{app::AppDefinition, file},
     control, escape,
-    features::{Settling, log_tap, roll, status::Keeper, system_restart, watch::run as watcher},
+    features::{
+        Settling,
+        keep::{attach, keep},
+        log_tap, roll,
+        status::Keeper,
+        system_restart,
+        watch::run as watcher,
+    },
     fleet::WorkerNews,
     home::{Home, MasterName},
     lock::MasterLock,
@@ -101,7 +108,6 @@ where
         open_files: open_files.and_then(|files| files.before),
     };
     let voice = feature(&hub, "shell").await?;
-    let control = feature(&hub, "control").await?;
     let shell = Shell::new(
         workshop,
         voice.clone(),
@@ -110,11 +116,17 @@ where
     );
     // Before anyone can ask: nobody is shown a master without its apps, or told that there is no such app.
     shell.handle().define(options.apps.clone()).await;
+    let handle = shell.handle();
+    let voice = keep(hub.clone(), "shell's voice", voice, move |bus| {
+        let handle = handle.clone();
+        async move { handle.speak_through(bus).await }
+    });
     let (settling, settled) = Settling::begin();
-    ended(
-        "control",
-        control::run(control.clone(), shell.handle(), settling.clone()),
-    );
+    let (handle, mut first) = (shell.handle(), Some(settling.clone()));
+    let bus = feature(&hub, "control").await?;
+    let control = keep(hub.clone(), "control", bus, move |bus| {
+        control::run(bus, handle.clone(), first.take())
+    });
     start_features(
         &hub,
         notices,
@@ -130,7 +142,7 @@ where
         .map_err(|e| system("start the hub", &e))?;
     tokio::spawn(beside(feature(&hub, "guide").await?));
     let code = shell.run().await;
-    last_words(&[voice, control]).await;
+    last_words([voice, control]).await;
     hub.shutdown().await;
     tracing::info!("master {} ended", options.name);
     finish(&lines, writer).await;
@@ -139,8 +151,9 @@ where
 }
 
 /// Whoever asked for the end is answered, and hears of it: what was said last is at the hub before that ends.
-async fn last_words(voices: &[Bus]) {
+async fn last_words(voices: [watch::Receiver<Bus>; 2]) {
     for voice in voices {
+        let voice = voice.borrow().clone();
         if let Err(error) = voice.drain(LAST_LINES).await {
             tracing::debug!("the last events were not published: {error}");
         }
@@ -181,7 +194,7 @@ fn bind_bus(path: &Path) -> Result<UnixListener, CliError> {
     })
 }
 
-/// The bus for a feature of the master itself: in memory, with the same handshake and rules as everyone's.
+/// A feature's first connection.
 async fn feature(hub: &Hub, name: &str) -> Result<Bus, CliError> {
     let failed = |error: &dyn std::error::Error| {
         CliError::new(
@@ -190,12 +203,7 @@ async fn feature(hub: &Hub, name: &str) -> Result<Bus, CliError> {
         )
         .because(error)
     };
-    let transport = hub
-        .attach_memory(Principal::Master)
-        .map_err(|error| failed(&error))?;
-    Bus::connect(transport, ConnectOptions::new(Kind::Client, name))
-        .await
-        .map_err(|error| failed(&error))
+    attach(hub, name).await.map_err(|error| failed(&*error))
 }
 
 async fn start_features(
@@ -206,32 +214,31 @@ async fn start_features(
     home: &Path,
     settling: Settling,
 ) -> Result<(), CliError> {
-    let mark = system_restart::RestartMark::new(None);
-    let keeper = Keeper::new(
-        shell.clone(),
-        mark.clone(),
-        options.name.to_string(),
-        sys::available_cores(),
-    );
     tokio::spawn(pass_on(notices, shell.clone()));
-    let status = feature(hub, "status").await?;
-    ended("status", keeper.run(status, settling.clone()));
-    ended(
-        "updates by event",
-        roll::run(feature(hub, "roll").await?, shell, settling.clone()),
-    );
-    ended(
-        "systemRestartNeeded",
-        system_restart::run(
-            feature(hub, "system-restart").await?,
-            mark,
-            settling.clone(),
-        ),
-    );
-    ended(
-        "log of broadcasts",
-        log_tap::run(feature(hub, "log-tap").await?, settling),
-    );
+    let mark = system_restart::RestartMark::new(None);
+    let (asked, noted, name) = (shell.clone(), mark.clone(), options.name.to_string());
+    let mut first = Some(settling.clone());
+    let bus = feature(hub, "status").await?;
+    keep(hub.clone(), "status", bus, move |bus| {
+        let cores = sys::available_cores();
+        let keeper = Keeper::new(asked.clone(), noted.clone(), name.clone(), cores);
+        keeper.run(bus, first.take())
+    });
+    let mut first = Some(settling.clone());
+    let bus = feature(hub, "roll").await?;
+    keep(hub.clone(), "updates by event", bus, move |bus| {
+        roll::run(bus, shell.clone(), first.take())
+    });
+    let mut first = Some(settling.clone());
+    let bus = feature(hub, "system-restart").await?;
+    keep(hub.clone(), "systemRestartNeeded", bus, move |bus| {
+        system_restart::run(bus, mark.clone(), first.take())
+    });
+    let mut first = Some(settling);
+    let bus = feature(hub, "log-tap").await?;
+    keep(hub.clone(), "log of broadcasts", bus, move |bus| {
+        log_tap::run(bus, first.take())
+    });
     let watched: Vec<_> = options
         .apps
         .iter()
@@ -240,28 +247,12 @@ async fn start_features(
         .collect();
     if !watched.is_empty() {
         let bus = feature(hub, "watch").await?;
-        tokio::spawn(watcher::own_program(bus.clone()));
-        options
-            .file
-            .clone()
-            .map(|file| tokio::spawn(watcher::process_file(bus.clone(), file)));
-        for app in watched {
-            tokio::spawn(watcher::app(bus.clone(), app, home.to_owned()));
-        }
+        let (file, home) = (options.file.clone(), home.to_owned());
+        keep(hub.clone(), "watching files", bus, move |bus| {
+            watcher::all(bus, file.clone(), watched.clone(), home.clone())
+        });
     }
     Ok(())
-}
-
-/// A feature ends with the bus; one that ends otherwise is said.
-fn ended(
-    name: &'static str,
-    feature: impl Future<Output = Result<(), SubscribeError>> + Send + 'static,
-) {
-    tokio::spawn(async move {
-        if let Err(error) = feature.await {
-            tracing::error!("{name} does not work: {error}");
-        }
-    });
 }
 
 /// What the hub notices of its connections is news for the fleet, or a line for the log.

@@ -99,6 +99,12 @@ impl Hub {
         }
     }
 
+    /// Whether it has stopped for good. One that panicked begins anew, and has not.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.commands.is_closed()
+    }
+
     fn send(&self, command: Command) -> io::Result<()> {
         self.commands.try_send(command).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => io::Error::new(

@@ -23,7 +23,11 @@ use crate::{
 ///
 /// # Errors
 /// If the hub refuses a subscription.
-pub async fn run(bus: Bus, shell: ShellHandle, settling: Settling) -> Result<(), SubscribeError> {
+pub async fn run(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
     let loops: [Loop; 7] = [
         Box::pin(commands::<AppReload>(
@@ -66,7 +70,7 @@ async fn commands<R>(
     bus: Bus,
     shell: ShellHandle,
     command: fn(R) -> Command,
-    settling: Settling,
+    settling: Option<Settling>,
 ) -> Result<(), SubscribeError>
 where
     R: Request<Reply = Answer> + Clone + Sync,
@@ -82,7 +86,11 @@ where
     Ok(())
 }
 
-async fn ready(bus: Bus, shell: ShellHandle, settling: Settling) -> Result<(), SubscribeError> {
+async fn ready(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
     let mut calls = bus.serve::<Ready>().await?;
     drop(settling);
     while let Some(call) = calls.next().await {
@@ -100,7 +108,7 @@ async fn ready(bus: Bus, shell: ShellHandle, settling: Settling) -> Result<(), S
 async fn disconnect(
     bus: Bus,
     shell: ShellHandle,
-    settling: Settling,
+    settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
     let mut calls = bus.serve::<Disconnect>().await?;
     drop(settling);

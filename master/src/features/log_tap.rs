@@ -14,7 +14,7 @@ pub const TARGET: &str = "ostler::bus";
 ///
 /// # Errors
 /// If the hub refuses the subscription.
-pub async fn run(bus: Bus, settling: Settling) -> Result<(), SubscribeError> {
+pub async fn run(bus: Bus, settling: Option<Settling>) -> Result<(), SubscribeError> {
     if !tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
         return Ok(());
     }

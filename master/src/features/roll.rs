@@ -14,7 +14,11 @@ use crate::{config::app::AppName, escape, fleet::Requester, shell::ShellHandle};
 ///
 /// # Errors
 /// If the hub refuses the subscription.
-pub async fn run(bus: Bus, shell: ShellHandle, settling: Settling) -> Result<(), SubscribeError> {
+pub async fn run(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
     let mut events = bus.subscribe::<WorkerRestartNeeded>().await?;
     drop(settling);
     while let Some(delivery) = events.next().await {

@@ -17,7 +17,11 @@ pub type RestartMark = watch::Sender<Option<SystemRestartNeeded>>;
 ///
 /// # Errors
 /// If the hub refuses the subscription.
-pub async fn run(bus: Bus, mark: RestartMark, settling: Settling) -> Result<(), SubscribeError> {
+pub async fn run(
+    bus: Bus,
+    mark: RestartMark,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
     let mut events = bus.subscribe::<SystemRestartNeeded>().await?;
     drop(settling);
     while let Some(delivery) = events.next().await {

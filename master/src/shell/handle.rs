@@ -1,12 +1,16 @@
 //! How the rest of the master speaks to the one task that owns the fleet.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ostler_bus::{
     WorkerId,
+    client::Bus,
     vocab::control::{Answer, RefusalKind},
     vocab::update::WorkerRestartNeeded,
 };
@@ -47,6 +51,8 @@ pub(super) enum Message {
     Define(Vec<AppDefinition>),
     /// A worker has shut a shared listener down.
     ListenerDied { app: AppName, socket: String },
+    /// The bus to publish on from here on.
+    Voice(Bus),
     /// Someone wants to know how things stand.
     Snapshot(oneshot::Sender<Snapshot>),
 }
@@ -108,6 +114,16 @@ impl ShellHandle {
     /// Defines apps, or defines them anew for their next generation.
     pub async fn define(&self, apps: Vec<AppDefinition>) {
         self.send(Message::Define(apps)).await;
+    }
+
+    /// Has the shell publish on `bus`; returns when that has ended.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn speak_through(&self, bus: Bus) -> Result<(), Infallible> {
+        self.send(Message::Voice(bus.clone())).await;
+        bus.closed().await;
+        Ok(())
     }
 
     /// How things stand; `None` if the shell has ended.

@@ -179,6 +179,10 @@ impl Shell {
                 self.workshop.mend(&app, &socket, &self.handle);
                 vec![]
             }
+            Message::Voice(bus) => {
+                self.bus = bus;
+                vec![]
+            }
             Message::Snapshot(sender) => {
                 let mut snapshot = self.fleet.snapshot(self.now());
                 self.workshop.fill_in(&mut snapshot);

@@ -73,7 +73,7 @@ impl Keeper {
     ///
     /// # Errors
     /// If the hub refuses a subscription.
-    pub async fn run(mut self, bus: Bus, settling: Settling) -> Result<(), SubscribeError> {
+    pub async fn run(mut self, bus: Bus, settling: Option<Settling>) -> Result<(), SubscribeError> {
         let mut questions = bus.serve::<MasterStatus>().await?;
         let mut events = bus.subscribe::<MasterStatus>().await?;
         drop(settling);

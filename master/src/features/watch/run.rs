@@ -1,7 +1,12 @@
 //! The watchers as clients of the bus.
 
-use std::path::{Path, PathBuf};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    pin::pin,
+};
 
+use futures::future::{self, OptionFuture};
 use ostler_bus::{
     client::Bus,
     vocab::update::{ConfigChanged, SystemRestartNeeded, WorkerRestartNeeded},
@@ -9,6 +14,27 @@ use ostler_bus::{
 
 use super::AppWatch;
 use crate::config::{app::AppDefinition, program};
+
+/// Watches the master's program, the process file if there is one, and these apps, until the bus goes.
+///
+/// # Errors
+/// None: what can't be watched is logged.
+pub async fn all(
+    bus: Bus,
+    file: Option<PathBuf>,
+    apps: Vec<AppDefinition>,
+    home: PathBuf,
+) -> Result<(), Infallible> {
+    let apps = apps
+        .into_iter()
+        .map(|app| self::app(bus.clone(), app, home.clone()));
+    let file = OptionFuture::from(file.map(|file| process_file(bus.clone(), file)));
+    let watchers = future::join3(own_program(bus.clone()), file, future::join_all(apps));
+    future::select(pin!(watchers), pin!(bus.closed())).await;
+    // Watchers that can't watch have ended before.
+    bus.closed().await;
+    Ok(())
+}
 
 /// Publishes `workerRestartNeeded` whenever files of `app` have changed, those of the masters' home aside.
 pub async fn app(bus: Bus, app: AppDefinition, home: PathBuf) {

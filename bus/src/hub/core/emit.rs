@@ -116,7 +116,7 @@ impl Core {
         };
         let path = match self.admit(id, peer, batch, frame, &head) {
             Ok(path) => path,
-            Err(refusal) => return self.refuse_emit(id, head.ack, head.topic, refusal),
+            Err(refusal) => return self.refuse_emit(id, &head, refusal),
         };
         let seq = self.next_seq(path.urgent);
         let count = path.targets.len() as u64;
@@ -181,14 +181,19 @@ impl Core {
         })
     }
 
-    fn refuse_emit(&mut self, id: u64, ack: Option<u64>, sent: &[u8], refusal: Refusal) {
-        match ack {
-            Some(r#ref) => self.answer(id, r#ref, HubOp::Refused(refusal)),
-            None => {
-                let topic = String::from_utf8_lossy(sent);
-                self.refuse_unasked(id, &topic, refusal.kind, refusal.reason);
-            }
+    fn refuse_emit(&mut self, id: u64, head: &data::Emit<'_>, refusal: Refusal) {
+        if let Some(r#ref) = head.ack {
+            return self.answer(id, r#ref, HubOp::Refused(refusal));
         }
+        let announced = match head.kind {
+            Payload::Postcard(index) if head.topic.is_empty() => self.announced(id, index).ok(),
+            Payload::Postcard(_) | Payload::Json | Payload::Bytes => None,
+        };
+        let topic = match announced.as_ref().and_then(|ty| ty.topic.as_ref()) {
+            Some(topic) => topic.to_string(),
+            None => String::from_utf8_lossy(head.topic).into_owned(),
+        };
+        self.refuse_unasked(id, &topic, refusal.kind, refusal.reason);
     }
 
     fn retain(

@@ -8,7 +8,7 @@ use crate::{
         rules::{builtins, fleet_rules},
         status::MasterStatus,
         update::WorkerRestartNeeded,
-        worker::Drain,
+        worker::{Drain, WorkerOnline, WorkerSpawned},
     },
     wire::{
         control::RefusalKind,
@@ -200,6 +200,24 @@ fn a_wildcard_brings_no_topic_that_the_subscriber_may_not_have() {
         RefusalKind::NoResponders,
         &[],
     );
+}
+
+#[test]
+fn a_refusal_is_told_for_each_announced_topic() {
+    let mut w = fleet();
+    let c = w.join(client("c"));
+    w.announce::<WorkerSpawned>(c, 0, "worker.spawned");
+    w.announce::<WorkerOnline>(c, 1, "worker.online");
+    for index in [0, 1, 0, 1] {
+        w.send(c, &emit_with(0, Payload::Postcard(index), "", None, b""));
+    }
+    let got = w.take(c);
+    let refusals: Vec<_> = got.iter().filter_map(Got::refusal).collect();
+    let [(0, spawned), (0, online)] = refusals[..] else {
+        panic!("{got:?}")
+    };
+    refused(spawned, RefusalKind::Denied, &["worker.spawned"]);
+    refused(online, RefusalKind::Denied, &["worker.online"]);
 }
 
 #[test]

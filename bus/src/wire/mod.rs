@@ -4,6 +4,7 @@
 //! after that control frames are postcard or JSON, and data frames have a hand-laid header before an opaque payload, so
 //! that the hub routes without decoding.
 
+pub mod base64;
 pub mod codec;
 pub mod control;
 pub mod data;

@@ -11,11 +11,11 @@
 use ostler_bus::{
     Origin,
     client::{Delivery, Payload, Received},
+    wire::base64,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::base64;
 use crate::escape;
 
 #[derive(Serialize)]

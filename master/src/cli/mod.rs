@@ -5,7 +5,6 @@
 //! follows what was accepted to its end, `progress` and `live` show it.
 
 pub mod args;
-mod base64;
 mod bus_errors;
 mod bus_verbs;
 mod connect;

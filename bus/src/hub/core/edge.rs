@@ -5,11 +5,12 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use serde_json::value::RawValue;
 
-use super::{base64, item::Announced};
+use super::item::Announced;
 use crate::{
     Budget, TypeKey, TypeSchema,
     schema::{ConvertError, from_json, from_json_strict, to_json},
     wire::{
+        base64,
         data::{self, Payload, READERS_TYPE},
         frame::{self, FrameType},
         hello::Codec,

@@ -7,7 +7,6 @@
 //! Each connection has an [outbox](queue): bounded, and the only place where anything waits. Routes are worked out once
 //! per publisher, topic and type, and remembered until a subscription comes or goes.
 
-mod base64;
 mod conn;
 mod control;
 mod deadlines;

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::base64;
 use super::{
     Core,
     conn::{Peer, Phase},
@@ -15,6 +14,7 @@ use super::{
 use crate::{
     limits::DATA_OVERHEAD,
     wire::{
+        base64,
         control::{CloseKind, RefusalKind},
         data::{self, Payload, READERS_TYPE},
         flags,

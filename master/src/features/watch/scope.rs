@@ -1,6 +1,9 @@
 //! Which paths matter to an app: what is watched, and what is passed over.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use ignore::{
     Match, WalkBuilder,
@@ -39,7 +42,10 @@ pub(super) struct Scope {
 #[derive(Debug)]
 struct Tree {
     root: PathBuf,
-    ignore: Gitignore,
+    /// What to leave out, whoever says otherwise: the process file's patterns and [`DROPPINGS`].
+    always: Gitignore,
+    /// The `.gitignore` files, each for the folder it is in, the deepest first.
+    ignores: Vec<Gitignore>,
     /// The masters' own home, in case it is below the root: what they do there must not make them do more.
     own: Option<PathBuf>,
 }
@@ -137,45 +143,63 @@ impl Scope {
         self.trees
             .iter()
             .flat_map(|tree| tree.root.ancestors().take(8))
-            .map(|dir| dir.join(".git"))
-            .filter(|git| git.is_dir())
+            .filter_map(|dir| git_directory(&dir.join(".git")))
             .any(|git| locks.iter().any(|lock| git.join(lock).exists()))
     }
 }
 
 impl Tree {
     fn new(root: PathBuf, more: &[String], own: Option<&Path>) -> Self {
-        let mut builder = GitignoreBuilder::new(&root);
-        for ignore_file in WalkBuilder::new(&root)
-            .hidden(false)
-            .build()
-            .flatten()
-            .filter(|e| e.file_name() == ".gitignore")
-        {
-            // A .gitignore that can't be read ignores nothing.
-            let _unreadable = builder.add(ignore_file.path());
-        }
+        let mut always = GitignoreBuilder::new(&root);
         for pattern in DROPPINGS.into_iter().chain(more.iter().map(String::as_str)) {
             // The process file's patterns were checked when it was read.
-            let _checked = builder.add_line(None, pattern);
+            let _checked = always.add_line(None, pattern);
         }
-        let ignore = builder.build().unwrap_or_else(|_| Gitignore::empty());
+        let always = always.build().unwrap_or_else(|_| Gitignore::empty());
+        let below = WalkBuilder::new(&root).hidden(false).build().flatten();
+        let mut files: Vec<PathBuf> = below
+            .filter(|entry| entry.file_name() == ".gitignore")
+            .map(ignore::DirEntry::into_path)
+            .chain(above(&root))
+            .collect();
+        files.sort_by_key(|file| std::cmp::Reverse(file.components().count()));
+        // One that can't be read ignores nothing.
+        let ignores = files.iter().map(|file| Gitignore::new(file).0).collect();
         let own = own.and_then(|own| seen_from(&root, own));
-        Self { root, ignore, own }
+        Self {
+            root,
+            always,
+            ignores,
+            own,
+        }
     }
 
+    /// As git does: whatever is in a folder that is left out is left out, and of the files that speak of a path the
+    /// deepest decides.
     fn keeps(&self, path: &Path, is_dir: bool) -> bool {
         if self.own.as_ref().is_some_and(|own| path.starts_with(own)) {
             return false;
         }
-        !matches!(
-            self.ignore.matched_path_or_any_parents(path, is_dir),
-            Match::Ignore(_)
-        )
+        let inner = path.ancestors().take_while(|part| *part != self.root);
+        !inner
+            .enumerate()
+            .any(|(up, part)| self.leaves_out(part, is_dir || up > 0))
+    }
+
+    fn leaves_out(&self, path: &Path, is_dir: bool) -> bool {
+        let word = |ignore: &Gitignore| match ignore.matched(path, is_dir) {
+            Match::Ignore(_) => Some(true),
+            Match::Whitelist(_) => Some(false),
+            Match::None => None,
+        };
+        let speaks = |ignore: &&Gitignore| path.starts_with(ignore.path());
+        word(&self.always)
+            .or_else(|| self.ignores.iter().filter(speaks).find_map(word))
+            .unwrap_or(false)
     }
 
     fn wants(&self, path: &Path) -> bool {
-        path.starts_with(&self.root) && self.keeps(path, path.is_dir())
+        path.starts_with(&self.root) && self.keeps(path, path.is_dir()) && !is_own_log(path)
     }
 
     /// The directories (itself included) and the files below `from` that nothing ignores.
@@ -208,6 +232,44 @@ fn seen_from(root: &Path, place: &Path) -> Option<PathBuf> {
         .strip_prefix(real_root)
         .ok()
         .map(|rest| root.join(rest))
+}
+
+/// Where git keeps its locks: `.git`, or in a worktree or submodule the directory that this file names.
+fn git_directory(git: &Path) -> Option<PathBuf> {
+    if git.is_dir() {
+        return Some(git.to_path_buf());
+    }
+    let text = std::fs::read_to_string(git).ok()?;
+    let named = text.strip_prefix("gitdir:")?.trim();
+    Some(git.parent()?.join(named))
+}
+
+/// The `.gitignore` files above a folder, up to the top of its repository; none if it is in no repository.
+fn above(root: &Path) -> Vec<PathBuf> {
+    let Some(top) = root
+        .ancestors()
+        .position(|folder| folder.join(".git").exists())
+    else {
+        return vec![];
+    };
+    let folders = root.ancestors().skip(1).take(top);
+    folders
+        .map(|folder| folder.join(".gitignore"))
+        .filter(|file| file.is_file())
+        .collect()
+}
+
+/// The file that the master's own output goes to (`ostler run … 2> log`): each line in it would ask for the next update.
+fn is_own_log(path: &Path) -> bool {
+    let Ok(file) = path.metadata() else {
+        return false;
+    };
+    let same = |own: rustix::io::Result<rustix::fs::Stat>| {
+        own.is_ok_and(|own| (own.st_dev, own.st_ino) == (file.dev(), file.ino()))
+    };
+    file.is_file()
+        && (same(rustix::fs::fstat(std::io::stdout()))
+            || same(rustix::fs::fstat(std::io::stderr())))
 }
 
 /// The directory to watch for `file`: its own, or while that is missing the nearest above it, where it will appear.
@@ -274,5 +336,46 @@ mod tests {
                 .any(|d| d.starts_with(root.join("node_modules"))
                     || d.starts_with(root.join(".git")))
         );
+    }
+
+    #[test]
+    fn a_lock_of_git_is_found_in_a_repository_and_in_a_worktree() {
+        let dir = tempfile::tempdir().unwrap();
+        let (main, worktree) = (dir.path().join("main"), dir.path().join("tree"));
+        let locks = main.join(".git/worktrees/tree");
+        fs::create_dir_all(&locks).unwrap();
+        fs::create_dir_all(worktree.join("app")).unwrap();
+        let link = format!("gitdir: {}\n", locks.display());
+        fs::write(worktree.join(".git"), link).unwrap();
+        let scope = Scope {
+            trees: vec![Tree::new(worktree.join("app"), &[], None)],
+            files: vec![],
+        };
+        assert!(!scope.git_is_busy());
+        fs::write(locks.join("index.lock"), "").unwrap();
+        assert!(scope.git_is_busy());
+    }
+
+    #[test]
+    fn each_gitignore_is_for_its_own_folder_and_those_above_count_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().to_path_buf();
+        for folder in [".git", "app/logs", "app/src/build"] {
+            fs::create_dir_all(top.join(folder)).unwrap();
+        }
+        for (folder, lines) in [
+            ("", "*.tmp\n*.gen\n"),
+            ("app/logs", "*\n!.gitignore\n"),
+            ("app/src", "/build\n!keep.gen\n"),
+        ] {
+            fs::write(top.join(folder).join(".gitignore"), lines).unwrap();
+        }
+        let tree = Tree::new(top.join("app"), &[], None);
+        for wanted in ["a.js", "src/a.js", "build/a.js", "src/keep.gen"] {
+            assert!(tree.wants(&top.join("app").join(wanted)), "{wanted}");
+        }
+        for passed in ["logs/today", "src/build/a.js", "src/a.tmp", "src/b.gen"] {
+            assert!(!tree.wants(&top.join("app").join(passed)), "{passed}");
+        }
     }
 }

@@ -24,6 +24,7 @@ use super::{
     update,
     worker::{Phase, Worker, millis},
 };
+use crate::config::{app::Readiness, units::exact};
 
 /// A worker is gone: says so, and lets the update or its slot know.
 pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
@@ -57,11 +58,18 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
     update::predecessor_exited(app, &worker, turn);
 }
 
-/// "worker 7 (slot 2, generation 3) exited with code 1 after 20ms, before it was ready".
+/// "worker 7 (slot 2, generation 3) exited with code 1 after 20ms, before it was ready". One that was sent away for not
+/// being ready in time often exits with 0: then the time, and not the exit, is what went wrong.
 fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String {
     let (who, how) = (worker.describe(), end_in_words(&exit.status));
     if worker.spawned_at.is_none() {
         return format!("{who} {how}");
+    }
+    if worker
+        .leaving()
+        .is_some_and(|leaving| leaving.cause == Cause::StartTimeout)
+    {
+        return format!("{}; told to go, it {how}", late(worker));
     }
     let before = if was_ready {
         ""
@@ -71,6 +79,21 @@ fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String
     format!(
         "{who} {how} after {}ms{before}",
         millis(worker.uptime(turn.now))
+    )
+}
+
+/// "worker 7 (slot 2, generation 3) was not ready in time: it had 30s (start_timeout) to send READY=1 on NOTIFY_SOCKET".
+pub(super) fn late(worker: &Worker) -> String {
+    let how = match worker.definition.ready {
+        Readiness::Auto => "to say that it is ready, as it had begun to speak to the master",
+        Readiness::Notify => "to send READY=1 on NOTIFY_SOCKET",
+        Readiness::Sdk => "to say so through the SDK",
+        Readiness::Delay(_) => "to stay alive for its delay",
+    };
+    format!(
+        "{} was not ready in time: it had {} (start_timeout) {how}",
+        worker.describe(),
+        exact(worker.definition.start_timeout)
     )
 }
 

@@ -16,7 +16,7 @@ use super::{
     Moment,
     app::App,
     drain::{self, Cause},
-    readiness,
+    exits, readiness,
     slot::SlotState,
     turn::Turn,
     update::{GivenUp, Update, drains_full, give_up, progress},
@@ -93,7 +93,7 @@ pub(super) fn judge(app: &mut App, turn: &mut Turn) -> bool {
     let proven = proven_at(update, worker).is_some_and(|at| at <= turn.now);
     match stage {
         Stage::Late(until) if until <= turn.now => {
-            let why = format!("{} was not ready in time", worker.describe());
+            let why = exits::late(worker);
             give_up(app, GivenUp::Failed(&why), turn);
             true
         }

@@ -147,7 +147,10 @@ fn a_version_that_never_becomes_ready_aborts_the_update_with_its_last_words() {
         hint: None,
     };
     stage.news(id, WorkerNews::Exited(exit));
-    assert!(aborted(&stage).is_some_and(|why| why.contains("waiting for db")));
+    assert!(aborted(&stage).is_some_and(|why| {
+        why.contains("was not ready in time: it had 30s (start_timeout)")
+            && why.contains("waiting for db")
+    }));
     assert_eq!(stage.states(), ["ready"]);
 }
 

@@ -19,6 +19,7 @@ pub(super) fn run(args: &RunArgs, name: Option<MasterName>) -> Result<ExitCode, 
     let options = options(args, name)?;
     for app in &options.apps {
         check_command(app)?;
+        check_watched(app)?;
     }
     master::run(options, |_bus| async {}).map(ExitCode::from)
 }
@@ -76,6 +77,23 @@ fn check_command(app: &AppDefinition) -> Result<(), CliError> {
             error.message = format!("{}: {}", app.name, error.message);
             error
         })
+}
+
+/// A misspelt path would be watched for ever without a word.
+fn check_watched(app: &AppDefinition) -> Result<(), CliError> {
+    let paths = app.auto_reload.iter().flat_map(|watch| &watch.paths);
+    match paths.into_iter().find(|path| !path.exists()) {
+        None => Ok(()),
+        Some(path) => Err(CliError::new(
+            Exit::Usage,
+            format!(
+                "{}: there is nothing to watch at {}",
+                app.name,
+                path.display()
+            ),
+        )
+        .hint("correct the path of auto-reload, or create it first")),
+    }
 }
 
 fn working_directory() -> Result<std::path::PathBuf, CliError> {

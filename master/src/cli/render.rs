@@ -119,13 +119,20 @@ const COLUMNS: [(&str, Align); 9] = [
 fn workers(workers: &[WorkerStatus], style: Style) -> String {
     let mut rows = Vec::with_capacity(workers.len());
     for worker in workers {
-        rows.push(Row::Cells(cells(worker)));
+        let trial = !worker.current
+            && workers.iter().any(|other| {
+                other.current
+                    && (&other.app, other.slot) == (&worker.app, worker.slot)
+                    && other.generation < worker.generation
+            });
+        rows.push(Row::Cells(cells(worker, trial)));
         rows.extend(notes(worker).into_iter().map(Row::Note));
     }
     table::render(COLUMNS, &rows, style)
 }
 
-fn cells(worker: &WorkerStatus) -> [Cell; 9] {
+/// `trial`: an update has brought it up beside the one that holds its slot.
+fn cells(worker: &WorkerStatus, trial: bool) -> [Cell; 9] {
     let dash = |value: Option<String>| value.map_or_else(|| Cell::new("-", Tone::Dim), Cell::plain);
     let restarts = match worker.restarts {
         0 => Cell::new("0", Tone::Dim),
@@ -140,14 +147,14 @@ fn cells(worker: &WorkerStatus) -> [Cell; 9] {
         dash(worker.id.map(|id| id.to_string())),
         dash(worker.pid.map(|pid| pid.to_string())),
         Cell::plain(worker.generation.to_string()),
-        state(worker),
+        state(worker, trial),
         restarts,
         dash(age),
         dash(worker.memory.map(bytes)),
     ]
 }
 
-fn state(worker: &WorkerStatus) -> Cell {
+fn state(worker: &WorkerStatus, trial: bool) -> Cell {
     let tone = match worker.state.as_str() {
         "ready" => Tone::Good,
         "failed" | "exited" => Tone::Bad,
@@ -158,6 +165,7 @@ fn state(worker: &WorkerStatus) -> Cell {
     let text = match (worker.assumed_ready, worker.current) {
         (true, true) if worker.state == "ready" => "ready (assumed)".to_owned(),
         (_, true) => state.into_owned(),
+        (_, false) if trial => format!("{state} (new)"),
         // It drains beside its successor.
         (_, false) => format!("{state} (old)"),
     };

@@ -50,9 +50,9 @@ impl BindError {
             SocketAddress::Unix(_) => 0,
         };
         match &self.problem {
-            Problem::InUse(Some(holder)) if holder.pid == std::process::id() => {
-                Some("another app of this master listens there: choose another address".into())
-            }
+            Problem::InUse(Some(holder)) if holder.pid == std::process::id() => Some(
+                "this master listens there already: give each socket an address of its own".into(),
+            ),
             Problem::InUse(Some(_)) => Some("stop that process, or choose another address".into()),
             Problem::InUse(None) => Some(format!(
                 "find out who listens there with `sudo ss -lxtnp | grep {}`, or choose another address",

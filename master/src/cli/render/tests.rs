@@ -119,6 +119,26 @@ web     2  12  4000012    2  ready                   0  2h 5m  41.2 MB
 }
 
 #[test]
+fn a_successor_on_trial_is_new_and_whoever_it_replaces_is_not_called_old_yet() {
+    let holder = WorkerStatus {
+        generation: Generation(1),
+        ..worker("web", 0, Some(3), "ready")
+    };
+    let successor = WorkerStatus {
+        current: false,
+        ..worker("web", 0, Some(11), "starting")
+    };
+    let mut report = report();
+    report.workers = vec![holder, successor];
+    let shown = status(&report, Style::plain());
+    assert!(shown.contains("  2  starting (new) "), "{shown}");
+    assert!(
+        shown.contains("  1  ready ") && !shown.contains("old"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn colour_changes_nothing_but_the_colour() {
     let coloured = status(&report(), Style::coloured());
     assert!(coloured.contains("\x1b[33mdraining (old)\x1b[0m  "));

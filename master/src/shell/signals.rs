@@ -1,6 +1,6 @@
 //! What each signal to the master means. All are blocked for life and read from one descriptor; none is left unhandled.
 
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 use ostler_bus::vocab::{
     control::{AppScale, AppStop, MasterKill, ScaleTo},
@@ -122,7 +122,7 @@ impl Shell {
             }
             MasterSignal::ReopenLogs => {
                 tracing::info!(
-                    "SIGUSR1: the log goes to standard output, there is no file to reopen"
+                    "SIGUSR1: the log goes to standard error, there is no file to reopen"
                 );
                 vec![]
             }
@@ -139,17 +139,34 @@ impl Shell {
         }
     }
 
+    /// Rolls the apps there are, so that each takes up what the file says now. One that is new starts with it anyway,
+    /// and one whose new definition can't be had is left alone.
     fn reload(&mut self) -> Vec<Input> {
+        let snapshot = self.fleet.snapshot(self.now());
+        let mut rolled: BTreeSet<String> = snapshot.apps.into_iter().map(|app| app.name).collect();
         let mut inputs = vec![];
         if let Some(reread) = &mut self.reread {
             match (reread.read)() {
                 Ok(apps) => {
-                    tracing::info!("SIGHUP: read {} again", reread.file.display());
-                    inputs.extend(
-                        apps.into_iter()
-                            .filter_map(|app| self.workshop.prepare(app, &self.handle))
-                            .map(Input::Define),
-                    );
+                    let file = reread.file.display();
+                    tracing::info!("SIGHUP: read {file} again");
+                    for gone in rolled
+                        .iter()
+                        .filter(|name| !apps.iter().any(|app| app.name.as_str() == *name))
+                    {
+                        tracing::warn!(
+                            "{gone} is not in {file} any more, and runs on as it was; `ostler stop {gone}` ends it"
+                        );
+                    }
+                    for app in apps {
+                        let name = app.name.to_string();
+                        match self.workshop.prepare(app, &self.handle) {
+                            Some(app) => inputs.push(Input::Define(app)),
+                            None => {
+                                rolled.remove(&name);
+                            }
+                        }
+                    }
                 }
                 Err(error) => {
                     tracing::error!(
@@ -160,13 +177,13 @@ impl Shell {
                 }
             }
         }
-        inputs.push(Input::RestartNeeded {
+        inputs.extend(rolled.into_iter().map(|app| Input::RestartNeeded {
             wish: WorkerRestartNeeded {
-                app: None,
+                app: Some(app),
                 reason: None,
             },
             by: Requester::Signal("SIGHUP"),
-        });
+        }));
         inputs
     }
 

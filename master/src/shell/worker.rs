@@ -84,10 +84,14 @@ impl Workshop {
             .create_app_dir(&app.name)
             .map(drop)
             .map_err(|error| error.to_string());
-        let prepared =
-            prepared.and_then(|()| self.sockets.bind(&app).map_err(|error| error.to_string()));
+        let prepared = prepared.and_then(|()| {
+            self.sockets.bind(&app).map_err(|error| match error.hint() {
+                Some(hint) => format!("{error}; {hint}"),
+                None => error.to_string(),
+            })
+        });
         if let Err(error) = prepared {
-            tracing::error!("{}: not defined: {error}", app.name);
+            tracing::error!("{}: its definition was passed over: {error}", app.name);
             return None;
         }
         self.watch(&app.name, shell);

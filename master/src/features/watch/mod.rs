@@ -40,14 +40,15 @@ pub struct AppWatch {
 }
 
 impl AppWatch {
-    /// Begins to watch for `app`, whose command is the file `program`; what is in `own`, the masters' home, is passed over.
+    /// Begins to watch for `app`, whose command is the file `program`; what is in
+    /// `own`, the masters' home and the process file, is passed over.
     ///
     /// # Errors
     /// If the kernel refuses: usually `fs.inotify.max_user_watches` or `max_user_instances` is used up.
     pub fn start(
         app: &AppDefinition,
         program: Option<&Path>,
-        own: Option<&Path>,
+        own: &[PathBuf],
     ) -> notify::Result<Self> {
         Self::over(Scope::of(app, program, own))
     }
@@ -233,7 +234,7 @@ mod tests {
             ..AppFlags::default()
         };
         let app = flags::define(given, dir.path(), 1).unwrap();
-        let mut watch = AppWatch::start(&app, None, None).unwrap();
+        let mut watch = AppWatch::start(&app, None, &[]).unwrap();
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
         fs::write(dir.path().join("a/b/c.js"), "x").unwrap();
         within("files in new directories", watch.changed()).await;

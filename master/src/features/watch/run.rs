@@ -25,9 +25,10 @@ pub async fn all(
     apps: Vec<AppDefinition>,
     home: PathBuf,
 ) -> Result<(), Infallible> {
+    let own: Vec<PathBuf> = file.clone().into_iter().chain([home]).collect();
     let apps = apps
         .into_iter()
-        .map(|app| self::app(bus.clone(), app, home.clone()));
+        .map(|app| self::app(bus.clone(), app, own.clone()));
     let file = OptionFuture::from(file.map(|file| process_file(bus.clone(), file)));
     let watchers = future::join3(own_program(bus.clone()), file, future::join_all(apps));
     future::select(pin!(watchers), pin!(bus.closed())).await;
@@ -36,9 +37,9 @@ pub async fn all(
     Ok(())
 }
 
-/// Publishes `workerRestartNeeded` whenever files of `app` have changed, those of the masters' home aside.
-pub async fn app(bus: Bus, app: AppDefinition, home: PathBuf) {
-    let mut watch = match AppWatch::start(&app, program(&app).as_deref(), Some(&home)) {
+/// Publishes `workerRestartNeeded` whenever files of `app` have changed, those of the masters aside.
+pub async fn app(bus: Bus, app: AppDefinition, own: Vec<PathBuf>) {
+    let mut watch = match AppWatch::start(&app, program(&app).as_deref(), &own) {
         Ok(watch) => watch,
         Err(error) => {
             return tracing::error!(

@@ -46,14 +46,15 @@ struct Tree {
     always: Gitignore,
     /// The `.gitignore` files, each for the folder it is in, the deepest first.
     ignores: Vec<Gitignore>,
-    /// The masters' own home, in case it is below the root: what they do there must not make them do more.
-    own: Option<PathBuf>,
+    /// The masters' own home and process file, in case they are below the root: what masters do there must not make them
+    /// do more, and what the file says is taken up when it is asked for.
+    own: Vec<PathBuf>,
 }
 
 impl Scope {
     /// What to watch for `app`: the given paths, else its working directory unless its command is a compiled program;
-    /// and always the program or script itself. Nothing below `own`, the masters' home, ever matters.
-    pub(super) fn of(app: &AppDefinition, program: Option<&Path>, own: Option<&Path>) -> Self {
+    /// and always the program or script itself. Nothing below `own`, the masters' home and process file, ever matters.
+    pub(super) fn of(app: &AppDefinition, program: Option<&Path>, own: &[PathBuf]) -> Self {
         let cwd = app
             .cwd
             .clone()
@@ -149,7 +150,7 @@ impl Scope {
 }
 
 impl Tree {
-    fn new(root: PathBuf, more: &[String], own: Option<&Path>) -> Self {
+    fn new(root: PathBuf, more: &[String], own: &[PathBuf]) -> Self {
         let mut always = GitignoreBuilder::new(&root);
         for pattern in DROPPINGS.into_iter().chain(more.iter().map(String::as_str)) {
             // The process file's patterns were checked when it was read.
@@ -165,7 +166,7 @@ impl Tree {
         files.sort_by_key(|file| std::cmp::Reverse(file.components().count()));
         // One that can't be read ignores nothing.
         let ignores = files.iter().map(|file| Gitignore::new(file).0).collect();
-        let own = own.and_then(|own| seen_from(&root, own));
+        let own = own.iter().filter_map(|own| seen_from(&root, own)).collect();
         Self {
             root,
             always,
@@ -177,7 +178,7 @@ impl Tree {
     /// As git does: whatever is in a folder that is left out is left out, and of the files that speak of a path the
     /// deepest decides.
     fn keeps(&self, path: &Path, is_dir: bool) -> bool {
-        if self.own.as_ref().is_some_and(|own| path.starts_with(own)) {
+        if self.own.iter().any(|own| path.starts_with(own)) {
             return false;
         }
         let inner = path.ancestors().take_while(|part| *part != self.root);
@@ -304,7 +305,12 @@ mod tests {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         fs::write(root.join(".gitignore"), "/target\n*.log\n").unwrap();
-        let tree = Tree::new(root.clone(), &["*.tmp".into()], Some(&root.join("home")));
+        fs::write(root.join("ostler.toml"), "").unwrap();
+        let tree = Tree::new(
+            root.clone(),
+            &["*.tmp".into()],
+            &[root.join("home"), root.join("ostler.toml")],
+        );
         let scope = Scope {
             trees: vec![tree],
             files: vec![root.join("target/debug/app")],
@@ -322,6 +328,7 @@ mod tests {
             "src/a.js~",
             "src/4913",
             "home/web/n1",
+            "ostler.toml",
         ] {
             assert!(!scope.wants(&root.join(passed)), "{passed}");
         }
@@ -348,7 +355,7 @@ mod tests {
         let link = format!("gitdir: {}\n", locks.display());
         fs::write(worktree.join(".git"), link).unwrap();
         let scope = Scope {
-            trees: vec![Tree::new(worktree.join("app"), &[], None)],
+            trees: vec![Tree::new(worktree.join("app"), &[], &[])],
             files: vec![],
         };
         assert!(!scope.git_is_busy());
@@ -370,7 +377,7 @@ mod tests {
         ] {
             fs::write(top.join(folder).join(".gitignore"), lines).unwrap();
         }
-        let tree = Tree::new(top.join("app"), &[], None);
+        let tree = Tree::new(top.join("app"), &[], &[]);
         for wanted in ["a.js", "src/a.js", "build/a.js", "src/keep.gen"] {
             assert!(tree.wants(&top.join("app").join(wanted)), "{wanted}");
         }

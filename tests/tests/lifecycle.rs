@@ -53,6 +53,22 @@ async fn started(apps: &[App]) -> (Master, Tail) {
     (master, tail)
 }
 
+// ---- spoiling what is shared
+
+#[tokio::test]
+async fn a_listener_that_a_worker_shuts_down_listens_again() {
+    let app = habit!("web", "shut-listener").instances(1).listening();
+    let mut master = ostler!().apps(&[app]).start().await;
+    master.wait_for_log("it listens again").await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_worker_is_noticed_through_a_flood_of_notifications() {
+    let app = habit!("web", "flood-notify 300").instances(1);
+    let mut master = ostler!().apps(&[app]).start().await;
+    master.wait_for_log("exited with code 3").await;
+}
+
 // ---- starting
 
 #[tokio::test]

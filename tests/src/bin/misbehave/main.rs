@@ -27,6 +27,8 @@ usage: misbehave HABIT
   spam lines COUNT [BYTES]   print COUNT numbered lines of BYTES (default 80), `done` on stderr, then as trivial
   spam bytes COUNT           print COUNT bytes without a line end, `done` on stderr, then as trivial
   fork-and-leave [own-group] leave a grandchild that holds stdout and stderr for 30 s, print its pid, exit 0
+  shut-listener              shut the first inherited socket down, for all; then as trivial
+  flood-notify MS            leave a grandchild that floods NOTIFY_SOCKET for 10 s, exit 3 after MS milliseconds
   close-pipes                close stdout and stderr, then as trivial
   hear SOCKET                connect to a Unix socket and print what comes, until it ends
   print-env [FILE]           write environment, descriptors, ids and signal state as JSON, then as trivial";
@@ -100,6 +102,14 @@ fn habit(args: &[&str]) -> Result<ExitCode, String> {
             life::pause(Duration::from_secs(30));
             Ok(ExitCode::SUCCESS)
         }
+        ["shut-listener"] => spoil::shut_listener().and_then(|()| trivial()),
+        ["flood-notify", ms] => {
+            notify::send("READY=1")?;
+            spoil::leave_flood()?;
+            life::pause(millis(ms)?);
+            Ok(ExitCode::from(3))
+        }
+        [spoil::FLOOD] => notify::flood(Duration::from_secs(10)).map(|()| ExitCode::SUCCESS),
         ["close-pipes"] => spoil::close_pipes().and_then(|()| trivial()),
         ["hear", socket] => {
             let heard = std::os::unix::net::UnixStream::connect(socket)

@@ -20,3 +20,12 @@ pub(super) fn send(text: &str) -> Result<(), String> {
         .map_err(told)?;
     Ok(())
 }
+
+/// Sends as fast as it can, for so long or until the socket is gone.
+pub(super) fn flood(time: std::time::Duration) -> Result<(), String> {
+    let name = std::env::var("NOTIFY_SOCKET").map_err(|e| format!("NOTIFY_SOCKET: {e}"))?;
+    let socket = UnixDatagram::unbound().map_err(|e| e.to_string())?;
+    let end = std::time::Instant::now() + time;
+    while std::time::Instant::now() < end && socket.send_to(b"STATUS=busy", &name).is_ok() {}
+    Ok(())
+}

@@ -9,6 +9,30 @@ use std::{
 /// The argument of a grandchild, unlikely to be typed by hand.
 pub(super) const GRANDCHILD: &str = "__grandchild";
 
+/// The argument of a grandchild that floods.
+pub(super) const FLOOD: &str = "__flood";
+
+/// Shuts the first inherited socket down: its other holders accept nothing any more.
+pub(super) fn shut_listener() -> Result<(), String> {
+    let listener = listenfd::ListenFd::from_env()
+        .take_tcp_listener(0)
+        .map_err(|e| format!("descriptor 3: {e}"))?
+        .ok_or("no inherited socket: LISTEN_FDS and LISTEN_PID don't name one")?;
+    rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).map_err(|e| e.to_string())
+}
+
+/// Leaves a grandchild in a group of its own that floods the notify socket.
+pub(super) fn leave_flood() -> Result<(), String> {
+    let me = std::env::current_exe().map_err(|e| e.to_string())?;
+    let flood = Command::new(me)
+        .arg(FLOOD)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn();
+    flood.map(drop).map_err(|e| e.to_string())
+}
+
 /// Prints numbered lines, each `bytes` long with its end.
 pub(super) fn spam_lines(count: u64, bytes: usize) -> Result<(), String> {
     let mut out = std::io::BufWriter::new(stdout().lock());

@@ -37,7 +37,7 @@ use crate::{
     process::{LineQueue, LogWriter, Spawner},
     shell::{MasterSignal, Reread, Shell, ShellHandle, Workshop},
     sockets::Sockets,
-    sys::{self, Signals},
+    sys::{self, OpenFiles, Signals},
 };
 
 /// How long the end of a master may wait for its last events to be published, and again for its log to be written.
@@ -94,7 +94,8 @@ where
     }
     let (lines, writer) =
         log::start(options.log, options.log_default).map_err(|e| system("start the log", &e))?;
-    let (hub, notices) = start_hub(&options.name).map_err(|e| system("start the hub", &e))?;
+    let (hub, notices) =
+        start_hub(&options.name, open_files).map_err(|e| system("start the hub", &e))?;
     let listener = bind_bus(&lock.home().bus_socket())?;
     greet(&options, &lock, &sockets);
     let workshop = Workshop {
@@ -170,10 +171,16 @@ fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliErro
     Ok(sockets)
 }
 
-fn start_hub(name: &MasterName) -> io::Result<(Hub, Notices)> {
+fn start_hub(name: &MasterName, files: Option<OpenFiles>) -> io::Result<(Hub, Notices)> {
+    let mut limits = Limits::default();
+    if let Some(most) = files.and_then(|files| files.now) {
+        // Half is left for workers: their pipes, sockets and pidfds.
+        let most = usize::try_from(most / 2).unwrap_or(usize::MAX);
+        limits.connections = limits.connections.min(most);
+    }
     Hub::start(HubOptions {
         name: name.to_string(),
-        limits: Limits::default(),
+        limits,
         rules: fleet_rules(),
         builtins: builtins(),
     })
@@ -293,10 +300,14 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle) {
             } => tracing::warn!(
                 "{principal} reads {pattern} too slowly: {missed} events were dropped for it"
             ),
-            HubNotice::Restarted { panic } => tracing::error!(
-                "the hub began anew after a fault of its own, all its connections were closed: {}",
-                escape::line(&panic)
-            ),
+            HubNotice::Restarted { panic } => {
+                tracing::error!(
+                    "the hub began anew after a fault of its own, all its connections were closed: {}",
+                    escape::line(&panic)
+                );
+                // They are told to go by signal from now on.
+                shell.hub_restarted().await;
+            }
         }
     }
 }

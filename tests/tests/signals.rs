@@ -195,8 +195,22 @@ async fn forced_end(first: Signal, second: Signal) {
     master.process.signal(first);
     master.wait_for_log("asked to stop").await;
     assert_eq!(master.process.exit(), None);
+    // Later than the same word said twice: this takes a process and an answer.
+    master.ostler(["ping"]).success().await;
     master.process.signal(second);
     assert_eq!(master.process.wait(PATIENCE).await, Exit::Code(1));
+    master.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn term_said_twice_in_one_breath_is_one_term() {
+    let (master, _tail) = running(&[web(2)]).await;
+    let load = master.load("web").await;
+    load.answers(20, PATIENCE).await.expect("answers");
+    drop(load);
+    master.process.signal(Signal::TERM);
+    master.process.signal(Signal::TERM);
+    assert_eq!(master.process.wait(PATIENCE).await, Exit::Code(0));
     master.assert_nothing_left().await;
 }
 

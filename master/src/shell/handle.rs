@@ -53,6 +53,8 @@ pub(super) enum Message {
     ListenerDied { app: AppName, socket: String },
     /// The bus to publish on from here on.
     Voice(Bus),
+    /// The hub began anew: every connection to it has ended.
+    HubRestarted,
     /// Someone wants to know how things stand.
     Snapshot(oneshot::Sender<Snapshot>),
 }
@@ -124,6 +126,11 @@ impl ShellHandle {
         self.send(Message::Voice(bus.clone())).await;
         bus.closed().await;
         Ok(())
+    }
+
+    /// Tells that the hub began anew: no worker is on the bus any more.
+    pub async fn hub_restarted(&self) {
+        self.send(Message::HubRestarted).await;
     }
 
     /// How things stand; `None` if the shell has ended.

@@ -28,6 +28,7 @@ use tokio::{
 use self::{handle::Message, worker::Process};
 pub use self::{handle::ShellHandle, signals::MasterSignal, signals::Reread, worker::Workshop};
 use crate::{
+    escape,
     fleet::{Fleet, Input, Moment, RequestToken, WorkerNews},
     sys::Signals,
 };
@@ -44,7 +45,8 @@ pub struct Shell {
     handle: ShellHandle,
     signals: Signals,
     reread: Option<Reread>,
-    asked_to_stop: bool,
+    /// When TERM or INT was first heard.
+    asked_to_stop: Option<Instant>,
     workshop: Workshop,
     processes: HashMap<WorkerId, Process>,
     /// Workers that were sent SIGKILL, until their exit is told.
@@ -82,7 +84,7 @@ impl Shell {
             handle,
             signals,
             reread,
-            asked_to_stop: false,
+            asked_to_stop: None,
             workshop,
             processes: HashMap::new(),
             killed: HashSet::new(),
@@ -169,12 +171,22 @@ impl Shell {
                 let request = self.token(Waiting::Command(answer));
                 vec![Input::Command { request, command }]
             }
-            Message::RestartNeeded { wish, by } => vec![Input::RestartNeeded { wish, by }],
+            Message::RestartNeeded { wish, by } => {
+                self.warn_of_unknown(wish.app.as_deref());
+                vec![Input::RestartNeeded { wish, by }]
+            }
             Message::Define(apps) => apps
                 .into_iter()
                 .filter_map(|app| self.workshop.prepare(app, &self.handle))
                 .map(Input::Define)
                 .collect(),
+            Message::HubRestarted => {
+                let lost = |id: &WorkerId| Input::Worker {
+                    id: *id,
+                    news: WorkerNews::BusClosed,
+                };
+                self.processes.keys().map(lost).collect()
+            }
             Message::ListenerDied { app, socket } => {
                 self.workshop.mend(&app, &socket, &self.handle);
                 vec![]
@@ -190,6 +202,19 @@ impl Shell {
                 let _gone = sender.send(snapshot);
                 vec![]
             }
+        }
+    }
+
+    /// An event has nobody to refuse it to; a name that no app has is at least said.
+    fn warn_of_unknown(&self, wanted: Option<&str>) {
+        let apps = self.fleet.snapshot(self.now()).apps;
+        if let Some(name) = wanted.filter(|name| apps.iter().all(|app| app.name != *name)) {
+            let known: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
+            tracing::warn!(
+                "workerRestartNeeded for {:?} ignored: there is no such app, only {}",
+                escape::line(name),
+                known.join(", ")
+            );
         }
     }
 

@@ -1,11 +1,12 @@
 //! What each signal to the master means. All are blocked for life and read from one descriptor; none is left unhandled.
 
-use std::{collections::BTreeSet, fmt, path::PathBuf};
+use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 use ostler_bus::vocab::{
     control::{AppScale, AppStop, MasterKill, ScaleTo},
     update::WorkerRestartNeeded,
 };
+use tokio::time::Instant;
 
 use super::{Shell, Waiting};
 use crate::{
@@ -83,6 +84,10 @@ impl MasterSignal {
     }
 }
 
+/// `timeout` and others signal a process and then its whole group: what comes so soon is the same word twice, and must not
+/// be taken for impatience.
+const SAME_WORD: Duration = Duration::from_millis(10);
+
 impl Shell {
     pub(super) fn on_signal(&mut self, number: i32) -> Vec<Input> {
         let Some(signal) = MasterSignal::from_number(number) else {
@@ -91,7 +96,12 @@ impl Shell {
         match signal {
             MasterSignal::Reload => self.reload(),
             MasterSignal::Stop => {
-                let force = std::mem::replace(&mut self.asked_to_stop, true);
+                let force = match self.asked_to_stop {
+                    Some(first) if first.elapsed() < SAME_WORD => return vec![],
+                    Some(_) => true,
+                    None => false,
+                };
+                self.asked_to_stop.get_or_insert_with(Instant::now);
                 tracing::info!(
                     "{}",
                     if force {

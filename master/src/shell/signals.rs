@@ -86,7 +86,7 @@ impl MasterSignal {
 
 /// `timeout` and others signal a process and then its whole group: what comes so soon is the same word twice, and must not
 /// be taken for impatience.
-const SAME_WORD: Duration = Duration::from_millis(10);
+const SAME_WORD: Duration = Duration::from_millis(2);
 
 impl Shell {
     pub(super) fn on_signal(&mut self, number: i32) -> Vec<Input> {

@@ -120,7 +120,12 @@ fn an_address_in_use_names_who_uses_it_and_closes_what_was_bound_before() {
     let expected =
         format!("socket \"b\": can't listen on 127.0.0.1:{port}: the address is in use by process");
     assert!(said.starts_with(&expected), "{said}");
-    assert!(error.hint().expect("a hint").contains("this master listens there"));
+    assert!(
+        error
+            .hint()
+            .expect("a hint")
+            .contains("this master listens there")
+    );
     assert_eq!(table.names().count(), 0);
 }
 

@@ -56,17 +56,9 @@ fn respawns(runtime: &Runtime) -> Result<(), String> {
     // A first crash after `min_uptime` is respawned at once; over `max_restarts` a slot would be given up.
     let settings = "ready = \"notify\"\nmin_uptime = \"1ms\"";
     let command = [WORKER, "notify", "0"];
-    let fleet = runtime.block_on(Fleet::start(Path::new(OSTLER), &command, settings))?;
-    let workers = runtime.block_on(async {
-        let mut fleet = fleet;
-        let workers = fleet.scale_up(4).await?;
-        Ok::<_, String>((fleet, workers))
-    })?;
-    let (fleet, workers) = workers;
-    let workers = workers
-        .into_iter()
-        .map(|ready| ready.worker)
-        .collect::<Vec<_>>();
+    let mut fleet = runtime.block_on(Fleet::start(Path::new(OSTLER), &command, settings))?;
+    let workers = runtime.block_on(fleet.scale_up(4))?;
+    let workers: Vec<WorkerRef> = workers.into_iter().map(|ready| ready.worker).collect();
     let subject = RefCell::new((fleet, workers));
     let contest = Contest::new("From SIGKILL to the successor's readiness", "ms")
         .with("idle bus", || {

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, path::Path, process::ExitCode, time::Instant};
 
 use ostler_tests::bench::{Contest, fleet::Fleet, serial};
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 
 const ROUNDS: usize = 7;
 
@@ -24,7 +24,10 @@ fn main() -> ExitCode {
 }
 
 fn measure() -> Result<(), String> {
-    let runtime = Runtime::new().map_err(|e| e.to_string())?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
     for count in [4, 64] {
         let fleet = runtime.block_on(Fleet::start(
             Path::new(OSTLER),

@@ -9,17 +9,21 @@ use std::{
 
 use ostler_bus::vocab::worker::{WorkerReady, WorkerRef};
 use ostler_tests::bench::{
-    Contest, Results, Samples, bus,
+    Contest, Samples, bus,
     fleet::{self, Fleet},
     roles::{self, Role},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 const ROUNDS: usize = 7;
 
 /// How many workers are killed in one turn.
 const KILLS: usize = 8;
+
+/// What a flood keeps busy: publisher, hub, reader. As many spin where the bus is idle and the processors are not, which
+/// tells what a flood costs as a flood and what as a load.
+const FLOODERS: usize = 3;
 
 /// How long an idle master is watched.
 const IDLE: Duration = Duration::from_secs(10);
@@ -45,16 +49,18 @@ fn main() -> ExitCode {
 }
 
 fn measure() -> Result<(), String> {
-    let runtime = Runtime::new().map_err(|e| e.to_string())?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
     respawns(&runtime)?;
     updates(&runtime)?;
-    println!("{}", runtime.block_on(sizes())?);
-    Ok(())
+    runtime.block_on(sizes())
 }
 
 fn respawns(runtime: &Runtime) -> Result<(), String> {
-    // A first crash after `min_uptime` is respawned at once; over `max_restarts` a slot would be given up.
-    let settings = "ready = \"notify\"\nmin_uptime = \"1ms\"";
+    // One that dies after `min_uptime` and the first back-off is replaced at once, as one that had long served would be.
+    let settings = "ready = \"notify\"\nmin_uptime = \"1ms\"\nbackoff = { first = \"1ms\" }";
     let command = [WORKER, "notify", "0"];
     let mut fleet = runtime.block_on(Fleet::start(Path::new(OSTLER), &command, settings))?;
     let workers = runtime.block_on(fleet.scale_up(4))?;
@@ -63,6 +69,13 @@ fn respawns(runtime: &Runtime) -> Result<(), String> {
     let contest = Contest::new("From SIGKILL to the successor's readiness", "ms")
         .with("idle bus", || {
             let (fleet, workers) = &mut *subject.borrow_mut();
+            runtime.block_on(kills(fleet, workers))
+        })
+        .with("idle bus, busy processors", || {
+            let (fleet, workers) = &mut *subject.borrow_mut();
+            let _spinners = (0..FLOODERS)
+                .map(|_| Role::start("spin", &[]))
+                .collect::<Result<Vec<_>, _>>()?;
             runtime.block_on(kills(fleet, workers))
         })
         .with("flooded bus", || {
@@ -128,9 +141,12 @@ fn updates(runtime: &Runtime) -> Result<(), String> {
 }
 
 /// Memory with 4 and with 64 workers, and how often an idle master wakes.
-async fn sizes() -> Result<String, String> {
-    let mut memory = Vec::new();
-    let mut wakes = Vec::new();
+async fn sizes() -> Result<(), String> {
+    println!("**An idle master, watched for {IDLE:?}**\n");
+    println!(
+        "| workers | resident, MiB | of it heap and stacks | of it program and libraries | wake-ups a second |"
+    );
+    println!("|---:|---:|---:|---:|---:|");
     for count in [4, 64] {
         let settings = "ready = \"notify\"";
         let command = [WORKER, "notify", "0"];
@@ -139,23 +155,11 @@ async fn sizes() -> Result<String, String> {
         tokio::time::sleep(SETTLE).await;
         let before = fleet.process().switches()?;
         tokio::time::sleep(IDLE).await;
-        let woken = fleet.process().switches()? - before;
+        let wakes = (fleet.process().switches()? - before) as f64 / IDLE.as_secs_f64();
         let held = fleet.process().memory()?;
-        let mib = |kib: u64| kib as f64 / 1024.0;
-        let sample = |what: &str, figure| Samples {
-            name: format!("{count} workers: {what}"),
-            figures: vec![figure],
-        };
-        memory.push(sample("resident", mib(held.resident)));
-        memory.push(sample("of it heap and stacks", mib(held.own)));
-        memory.push(sample("of it program and libraries", mib(held.file)));
-        wakes.push(sample(
-            "wake-ups a second",
-            woken as f64 / IDLE.as_secs_f64(),
-        ));
+        let [all, own, file] = [held.resident, held.own, held.file].map(|kib| kib as f64 / 1024.0);
+        println!("| {count} | {all:.2} | {own:.2} | {file:.2} | {wakes} |");
         fleet.scale_down(count as usize).await?;
     }
-    let memory = Results::new("The master's memory", "MiB", memory);
-    let wakes = Results::new("An idle master, watched for 10 s", "per second", wakes);
-    Ok(format!("{memory}\n{wakes}"))
+    Ok(())
 }

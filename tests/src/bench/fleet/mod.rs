@@ -17,8 +17,8 @@ use ostler_bus::{
     wire::hello::Kind,
 };
 
-use super::roles::Play;
-use crate::harness::{Master, deadline, eventually};
+use super::roles::{self, Play};
+use crate::harness::{Master, deadline};
 pub use look::{Memory, Process};
 
 /// The app's name, and the master's.
@@ -28,7 +28,7 @@ pub const APP: &str = "bench";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The roles that a benchmark of a fleet must be able to play.
-pub const ROLES: [(&str, Play); 1] = [("sdk-worker", sdk_worker::play)];
+pub const ROLES: [(&str, Play); 2] = [("sdk-worker", sdk_worker::play), ("spin", spin)];
 
 /// A master of one app, and a connection to its bus.
 #[derive(Debug)]
@@ -50,12 +50,8 @@ impl Fleet {
         let words = serde_json::to_string(command).map_err(|e| e.to_string())?;
         let file =
             format!("name = {APP:?}\n[app.{APP}]\ncommand = {words}\ninstances = 0\n{settings}\n");
-        let master = Master::builder(ostler).file(&file).spawn();
+        let master = Master::builder(ostler).file(&file).start().await;
         let socket = master.home().join(APP).join("bus.sock");
-        eventually("the bus socket", PATIENCE, || {
-            std::os::unix::net::UnixStream::connect(&socket).ok()
-        })
-        .await;
         let options = ConnectOptions::new(Kind::Operator, "bench");
         let bus = Bus::connect(UnixTransport::new(socket), options)
             .await
@@ -125,10 +121,10 @@ impl Fleet {
     }
 
     async fn ask<R: Request<Reply = Answer>>(&self, request: &R) -> Result<OpId, String> {
-        let answer = self.bus.request(request).await;
-        match answer.map_err(|e| e.to_string())? {
-            Answer::Accepted { op } => Ok(op),
-            Answer::Refused { reason, .. } => Err(reason),
+        match self.bus.request(request).await {
+            Ok(Answer::Accepted { op }) => Ok(op),
+            Ok(Answer::Refused { reason, .. }) => Err(reason),
+            Err(why) => Err(why.to_string()),
         }
     }
 
@@ -150,6 +146,14 @@ impl Fleet {
     #[must_use]
     pub fn socket(&self) -> std::path::PathBuf {
         self.master.home().join(APP).join("bus.sock")
+    }
+}
+
+/// A role: keeps a processor busy.
+fn spin(_: &[String]) -> Result<(), String> {
+    roles::end_with_stdin();
+    loop {
+        std::hint::spin_loop();
     }
 }
 

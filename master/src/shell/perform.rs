@@ -26,13 +26,12 @@ impl Shell {
                 let deadline_ms = deadline.map_or(u64::MAX, |d| {
                     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
                 });
-                let word = Drain {
-                    reason,
-                    deadline_ms,
-                };
-                say(
-                    self.bus.event_to(&Drain::topic(id), &word).try_send(),
-                    "drain",
+                self.drain(
+                    id,
+                    Drain {
+                        reason,
+                        deadline_ms,
+                    },
                 );
             }
             Action::Answer { request, answer } => {
@@ -58,6 +57,24 @@ impl Shell {
             Action::Done { code } => return Some(code),
         }
         None
+    }
+
+    /// Tells a worker on the bus to go. One that has said hello may not listen yet, and one that listens may have hung up:
+    /// if nobody hears the word, the signal says it.
+    fn drain(&self, id: WorkerId, word: Drain) {
+        let (bus, process) = (self.bus.clone(), self.processes.get(&id).cloned());
+        tokio::spawn(async move {
+            let heard = bus.event_to(&Drain::topic(id), &word).acked().await;
+            let Some(process) = process.filter(|_| !matches!(heard, Ok(1..))) else {
+                return;
+            };
+            tracing::debug!(
+                "worker {id} did not hear its drain ({heard:?}): sent the signal instead"
+            );
+            if let Err(error) = process.signal(process.polite, SignalTarget::Leader) {
+                tracing::debug!("worker {id} can't be told to go: {error}");
+            }
+        });
     }
 
     fn note_disconnect(&mut self, request: RequestToken) {

@@ -56,6 +56,8 @@ pub(super) struct Process {
     child: Arc<Child>,
     /// Its app.
     pub(super) app: AppName,
+    /// The first rung of its kill ladder: what tells it to go if the bus can't.
+    pub(super) polite: i32,
 }
 
 impl Process {
@@ -265,6 +267,11 @@ impl Begun {
                 process: Process {
                     child: Arc::clone(&child),
                     app: order.app.clone(),
+                    polite: order
+                        .definition
+                        .kill_ladder
+                        .first()
+                        .map_or(libc::SIGTERM, |rung| rung.signal),
                 },
             })
             .await;

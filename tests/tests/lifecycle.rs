@@ -558,6 +558,25 @@ async fn events_of_a_life_come_in_order() {
     assert!(whom[0]["pid"].is_u64());
 }
 
+/// A program that has said hello on the bus is told there to go; this one never listens, like one that is just starting.
+#[tokio::test]
+async fn worker_that_does_not_hear_its_drain_gets_the_signal() {
+    let hello = r#"{"magic":"ostler","proto":[1,1],"codecs":["json"],"kind":"worker"}"#;
+    let length = hello.len() + 2;
+    let script = format!(
+        r#"printf '\000\000\000\{length:03o}\001\000%s' '{hello}' >&$OSTLER_BUS_FD; exec sleep 60"#
+    );
+    let deaf = App::new("deaf", ["sh", "-c", &script])
+        .set("kill_ladder", json!(["TERM:50s", "KILL"]))
+        .instances(0);
+    let (master, mut tail) = started(&[deaf]).await;
+    master.ostler(["scale", "1", "--no-wait"]).success().await;
+    tail.next("worker.online").await;
+    master.ostler(["stop"]).success().await;
+    let exited = tail.next("worker.exited").await;
+    assert_eq!(exited["status"], json!({"Signal": "SIGTERM"}));
+}
+
 #[tokio::test]
 async fn killed_worker_is_replaced_in_its_slot_with_a_new_id() {
     let (master, mut tail) = started(&[habit!("web", "notify 0").instances(3)]).await;

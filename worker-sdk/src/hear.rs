@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
-use ostler_bus::{
-    client::{Delivery, Subscription},
-    vocab::worker::Drain,
-};
+use ostler_bus::{client::Calls, vocab::worker::Drain};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{Draining, StartError, drain::DrainTrigger};
@@ -33,22 +29,17 @@ impl Signals {
 }
 
 /// If the master is gone this worker serves on: a signal can still drain it.
-pub(crate) async fn the_master(mut words: Subscription<Drain>, trigger: DrainTrigger) {
-    while let Some(delivery) = words.next().await {
-        match delivery {
-            Delivery::Event(word) => {
-                let time = Duration::from_millis(word.event.deadline_ms);
-                trigger.begin(Draining::within(word.event.reason, time));
-            }
-            Delivery::Misfit { reason, .. } => {
-                // What is meant is clear, even if the words are not.
-                tracing::warn!("the master's word to drain is of another release ({reason})");
-                trigger.begin(Draining::within("drain", DRAIN_TIME));
-            }
-            Delivery::Lagged { .. } => trigger.begin(Draining::within("drain", DRAIN_TIME)),
-            Delivery::Disconnected(why) if trigger.has_begun() => tracing::debug!("{why}"),
-            Delivery::Disconnected(why) => tracing::warn!("the bus is gone, serving on: {why}"),
+pub(crate) async fn the_master(mut words: Calls<Drain>, trigger: DrainTrigger) {
+    while let Some(call) = words.next().await {
+        let word = call.request().clone();
+        let time = Duration::from_millis(word.deadline_ms);
+        trigger.begin(Draining::within(word.reason, time));
+        if let Err(error) = call.reply(&()).await {
+            tracing::debug!("draining, and the master could not be told so: {error}");
         }
+    }
+    if !trigger.has_begun() {
+        tracing::warn!("the bus is gone, serving on");
     }
 }
 

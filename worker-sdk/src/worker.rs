@@ -52,7 +52,7 @@ impl Worker {
         };
         let (trigger, draining) = drain::signal();
         let words = bus
-            .subscribe_to::<Drain>(&Drain::topic(identity.id))
+            .serve_to::<Drain>(&Drain::topic(identity.id))
             .await
             .map_err(StartError::Subscribe)?;
         tokio::spawn(hear::the_master(words, trigger.clone()));

@@ -108,9 +108,10 @@ pub struct Ready {}
 #[request(topic = "_sys.worker.disconnect", reply = ())]
 pub struct Disconnect {}
 
-/// Master → worker, on `to.worker.<id>.drain`: finish what you have, take nothing new, then exit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
-#[event(topic = "to.worker.drain")]
+/// Master → worker, on `to.worker.<id>.drain`: finish what you have, take nothing new, then exit. The answer says that it
+/// was heard; a worker that doesn't answer gets the signal instead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "to.worker.drain", reply = ())]
 pub struct Drain {
     /// Why.
     pub reason: String,

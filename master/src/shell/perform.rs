@@ -1,8 +1,10 @@
 //! Doing what the fleet core decided.
 
+use std::time::Duration;
+
 use ostler_bus::{
     Event, WorkerId,
-    client::Bus,
+    client::{Bus, RequestError},
     vocab::worker::{Drain, ExitStatus, WorkerExited},
 };
 
@@ -11,6 +13,9 @@ use crate::{
     escape,
     fleet::{Action, FleetEvent, RequestToken, SignalTarget},
 };
+
+/// How long to wait for a worker to say that it heard that it should go.
+const HEARD: Duration = Duration::from_secs(10);
 
 impl Shell {
     /// Performs one action without waiting; the exit code if it was the last.
@@ -64,13 +69,15 @@ impl Shell {
     fn drain(&self, id: WorkerId, word: Drain) {
         let (bus, process) = (self.bus.clone(), self.processes.get(&id).cloned());
         tokio::spawn(async move {
-            let heard = bus.event_to(&Drain::topic(id), &word).acked().await;
-            let Some(process) = process.filter(|_| !matches!(heard, Ok(1..))) else {
+            let heard = bus.request_to(&Drain::topic(id), &word, HEARD).await;
+            let (Err(why), Some(process)) = (heard, process) else {
                 return;
             };
-            tracing::debug!(
-                "worker {id} did not hear its drain ({heard:?}): sent the signal instead"
-            );
+            // It listens and is only slow to answer: a signal on top of the word would cut what it serves.
+            if matches!(why, RequestError::TimedOut { .. }) {
+                return;
+            }
+            tracing::debug!("worker {id} did not hear that it should go ({why}): sent the signal");
             if let Err(error) = process.signal(process.polite, SignalTarget::Leader) {
                 tracing::debug!("worker {id} can't be told to go: {error}");
             }

@@ -1,6 +1,6 @@
 //! `reload`, `scale`, `stop`, `start`, `kill`: one request each; then, unless told otherwise, waiting for its end.
 
-use std::{process::ExitCode, time::Duration};
+use std::{os::fd::OwnedFd, process::ExitCode, time::Duration};
 
 use ostler_bus::{
     OpId, Request,
@@ -11,7 +11,7 @@ use ostler_bus::{
     },
 };
 
-use tokio::time::Instant;
+use tokio::{io::Interest, time::Instant};
 
 use super::{
     args::{AppArgs, KillArgs, ReloadArgs, ScaleArgs, Waiting},
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     config::{app::AppName, units},
     home::MasterName,
+    sys,
 };
 
 /// How long `kill` waits for workers that may finish what they have: four times the default kill ladder.
@@ -94,10 +95,12 @@ pub(super) fn kill(args: KillArgs, wanted: Option<&MasterName>) -> Result<ExitCo
             false => GRACEFUL,
         };
         let begun = Instant::now();
+        // Opened while it lives: its number may be another process's afterwards.
+        let process = sys::pidfd_open(session.master.pid).ok();
         let ending = async {
             let code = carry_out(&session, Doing::Kill, None, &request, args.waiting).await?;
             if args.waiting.wanted() {
-                lock_released(&session).await?;
+                lock_released(&session, process).await?;
                 let (name, took) = (&session.master.name, progress::time(begun.elapsed()));
                 eprintln!("master {name} has ended, after {took}");
             }
@@ -228,10 +231,15 @@ fn not_awaited(doing: Doing, op: OpId, why: Waited) -> CliError {
     }
 }
 
-/// Waits until the master no longer holds its lock: another one of its name could start.
-async fn lock_released(session: &Session) -> Result<(), CliError> {
+/// Waits until the master no longer holds its lock, so that another one of its name could start, and its process is gone:
+/// the last it does is to let go of the lock.
+async fn lock_released(session: &Session, process: Option<OwnedFd>) -> Result<(), CliError> {
     while session.home.live_masters()?.contains(&session.master) {
         tokio::time::sleep(LOOK).await;
+    }
+    if let Some(process) = process.and_then(|fd| sys::watch_fd(fd, Interest::READABLE).ok()) {
+        // It can only fail with the runtime.
+        let _gone = process.readable().await;
     }
     Ok(())
 }

@@ -5,7 +5,9 @@
 
 use std::io::{self, Write};
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 use crate::process::{
     LineQueue, LogItem, LogWriter, line_queue, render_human, render_json, write_log,
@@ -38,15 +40,19 @@ pub fn start(format: Format, default: &str) -> io::Result<(LineQueue, LogWriter)
         Format::Json => render_json,
     };
     let writer = write_log(receiver, io::stdout(), io::stderr(), render)?;
-    let filter = EnvFilter::try_from_env("OSTLER_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let wanted = std::env::var("OSTLER_LOG")
+        .ok()
+        .filter(|said| !said.is_empty());
+    let wanted = wanted.and_then(|directives| directives.parse::<Targets>().ok());
+    let filter = wanted.or_else(|| default.parse().ok()).unwrap_or_default();
+    let filtered = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_writer(Lines(queue.clone()));
     // Set before: the process that embeds this master has its own log, and keeps it.
     let _kept = match format {
-        Format::Human => lines.with_ansi(colour()).try_init(),
-        Format::Json => lines.json().flatten_event(true).try_init(),
+        Format::Human => filtered.with(lines.with_ansi(colour())).try_init(),
+        Format::Json => filtered.with(lines.json().flatten_event(true)).try_init(),
     };
     Ok((queue, writer))
 }

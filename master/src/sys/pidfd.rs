@@ -53,13 +53,17 @@ pub fn kill_group(leader: u32, signal: i32) -> io::Result<()> {
     Ok(kill_process_group(to_pid(leader)?, to_signal(signal)?)?)
 }
 
-/// The process group of a process.
+/// The process group of a process; 0 if that group is of another pid namespace (a process that entered a container).
 ///
 /// # Errors
 /// `ESRCH` if there is no such process.
 pub fn group_of(pid: u32) -> io::Result<u32> {
-    let group = rustix::process::getpgid(Some(to_pid(pid)?))?;
-    Ok(group.as_raw_pid().cast_unsigned())
+    let pid = to_pid(pid)?;
+    // SAFETY: it takes a number and touches no memory. Not rustix's, whose `Pid` has no room for the 0.
+    match unsafe { libc::getpgid(pid.as_raw_pid()) } {
+        group if group >= 0 => Ok(group.cast_unsigned()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// How the child ended, if it has; it stays a zombie, so that its number remains taken.

@@ -24,7 +24,6 @@ fn shown() -> std::io::Result<Value> {
     let env: BTreeMap<String, String> = std::env::vars_os()
         .map(|(name, value)| (lossy(name), lossy(value)))
         .collect();
-    let own_group = rustix::process::getpgrp().as_raw_nonzero().get();
     let status = fs::read_to_string("/proc/self/status")?;
     let field = |name: &str| {
         let line = status
@@ -32,14 +31,23 @@ fn shown() -> std::io::Result<Value> {
             .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
         line.map(|value| value.trim().to_owned())
     };
+    // Not by system call: where session or group began outside of this process's pid namespace (a container that was
+    // entered), the kernel says 0, which is no pid. Innermost namespace last.
+    let innermost = |name: &str| {
+        field(name)?
+            .split_whitespace()
+            .next_back()?
+            .parse::<u32>()
+            .ok()
+    };
     Ok(json!({
         "args": std::env::args().collect::<Vec<_>>(),
         "env": env,
         "fds": descriptors()?,
         "pid": std::process::id(),
         "ppid": std::os::unix::process::parent_id(),
-        "pgid": own_group,
-        "sid": rustix::process::getsid(None)?.as_raw_nonzero().get(),
+        "pgid": innermost("NSpgid"),
+        "sid": innermost("NSsid"),
         "uid": field("Uid"),
         "gid": field("Gid"),
         "groups": field("Groups"),

@@ -149,6 +149,18 @@ impl Unfinished {
         self.0.take().expect("taken here alone")
     }
 
+    /// Its process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.0.as_ref().expect("taken by `finish` alone").pid()
+    }
+
+    /// Whether it hasn't ended.
+    pub(super) fn lives(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|child| child.collect().is_none())
+    }
+
     /// How it ended, if it ends before it has started.
     pub(super) async fn exited(&self) -> ExitStatus {
         self.0

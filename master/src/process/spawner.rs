@@ -1,4 +1,7 @@
 //! Starting a worker: run the shim, give it its order, hear how it went.
+//!
+//! One shim more is always kept, started and waiting for its order: starting this program a second time for every worker
+//! would be half of what a worker's start costs.
 
 use std::{
     collections::HashSet,
@@ -31,10 +34,12 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES: u64 = 64 << 10;
 
 /// Starts workers, and knows which of this process's children they are. Cheap to clone; clones know the same children.
+/// The last clone's end is that of the shim that waits.
 #[derive(Clone, Debug)]
 pub struct Spawner {
     shim: PathBuf,
     ours: Ours,
+    spare: Spare,
 }
 
 /// A started worker.
@@ -75,7 +80,23 @@ impl Spawner {
         Self {
             shim: shim.to_owned(),
             ours: Ours::default(),
+            spare: Spare::default(),
         }
+    }
+
+    /// Starts the shim that waits for the next worker, if there is none. It is a convenience: if it can't be started,
+    /// the next worker's own start will tell why.
+    pub fn keep_spare(&self) {
+        let mut spare = self.spare.lock();
+        if spare.is_none() {
+            *spare = self.run_shim().ok();
+        }
+    }
+
+    /// The process id of the shim that waits, if there is one.
+    #[must_use]
+    pub fn spare(&self) -> Option<u32> {
+        self.spare.lock().as_ref().map(|shim| shim.process.pid())
     }
 
     /// Starts a worker. Descriptors become its numbers 3, 4, … in this order; ours are closed. Returns when the exec
@@ -91,18 +112,24 @@ impl Spawner {
         let this = self.clone();
         async move {
             let order = Order::new(&spec, fds).map_err(SpawnError::Shim)?;
-            let (begun, handshake, stdout, stderr) = this.begin(order).map_err(SpawnError::Shim)?;
+            let Shim {
+                process,
+                channel,
+                stdout,
+                stderr,
+            } = this.take_shim().map_err(SpawnError::Shim)?;
+            let handshake = Handshake::begin(channel, order).map_err(SpawnError::Shim)?;
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake.run()).await {
                 Err(_elapsed) => Err(SpawnError::TimedOut),
                 Ok(Err(error)) => Err(SpawnError::Shim(error)),
                 Ok(Ok(Heard::Started)) => Ok(Spawned {
-                    child: begun.finish(),
+                    child: process.finish(),
                     stdout,
                     stderr,
                 }),
                 Ok(Ok(Heard::Failure(failure))) => Err(SpawnError::Refused(failure)),
                 Ok(Ok(Heard::Nothing)) => {
-                    match tokio::time::timeout(HANDSHAKE_TIMEOUT, begun.exited()).await {
+                    match tokio::time::timeout(HANDSHAKE_TIMEOUT, process.exited()).await {
                         Ok(status) => Err(SpawnError::Ended(status)),
                         Err(_elapsed) => Err(SpawnError::TimedOut),
                     }
@@ -120,22 +147,22 @@ impl Spawner {
         sys::reap_children(|pid| self.ours.contains(pid))
     }
 
-    /// Runs the shim. `Command` uses `posix_spawn` here, so nothing of ours runs between fork and exec: standard input
-    /// is the channel, and every other descriptor of the master is closed on exec.
-    fn begin(&self, mut order: Order) -> io::Result<(Unfinished, Handshake, OwnedFd, OwnedFd)> {
+    /// The shim that waits, unless somebody has ended it meanwhile; else a new one.
+    fn take_shim(&self) -> io::Result<Shim> {
+        let spare = self.spare.lock().take();
+        match spare.filter(|shim| shim.process.lives()) {
+            Some(shim) => Ok(shim),
+            None => self.run_shim(),
+        }
+    }
+
+    /// Runs a shim, which waits for its order. `Command` uses `posix_spawn` here, so nothing of ours runs between fork
+    /// and exec: standard input is the channel, and every other descriptor of the master is closed on exec.
+    fn run_shim(&self) -> io::Result<Shim> {
         let (ours, theirs) = StdUnixStream::pair()?;
         let (stdout, stdout_end) = io::pipe()?;
         let (stderr, stderr_end) = io::pipe()?;
         ours.set_nonblocking(true)?;
-        // Most orders fit the socket's buffer: then the shim finds its own and never waits for the master.
-        match order.send(ours.as_fd()) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let handshake = Handshake {
-            channel: UnixStream::from_std(ours)?,
-            order,
-        };
         let mut command = Command::new(&self.shim);
         command
             .arg0("ostler")
@@ -144,7 +171,7 @@ impl Spawner {
             .stdout(stdout_end)
             .stderr(stderr_end);
         let mut shim = command.spawn()?;
-        let child = match Child::new(shim.id(), self.ours.clone()) {
+        let process = match Child::new(shim.id(), self.ours.clone()) {
             Ok(child) => Unfinished::new(child),
             Err(error) => {
                 // It can't be watched, so it must not live; killed, it is reaped at once.
@@ -152,7 +179,31 @@ impl Spawner {
                 return Err(error);
             }
         };
-        Ok((child, handshake, stdout.into(), stderr.into()))
+        Ok(Shim {
+            process,
+            channel: ours,
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        })
+    }
+}
+
+/// A shim that has no order yet, and the pipes that will be the worker's.
+#[derive(Debug)]
+struct Shim {
+    process: Unfinished,
+    channel: StdUnixStream,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
+/// The shim that waits for the next worker. If the master ends without a word, so does the channel, and with it the shim.
+#[derive(Clone, Debug, Default)]
+struct Spare(Arc<Mutex<Option<Shim>>>);
+
+impl Spare {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Shim>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,6 +220,13 @@ enum Heard {
 }
 
 impl Handshake {
+    fn begin(channel: StdUnixStream, mut order: Order) -> io::Result<Self> {
+        // Most orders fit the socket's buffer at once. Whatever hinders this one will hinder the rest of it too.
+        let _ = order.send(channel.as_fd());
+        let channel = UnixStream::from_std(channel)?;
+        Ok(Self { channel, order })
+    }
+
     async fn run(self) -> io::Result<Heard> {
         let Self { channel, mut order } = self;
         // A shim that is killed meanwhile breaks the pipe; what it said before, if anything, is in the answer.

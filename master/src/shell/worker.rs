@@ -172,11 +172,11 @@ impl Workshop {
     /// Starts a worker; what becomes of it is reported to `shell`.
     pub(super) fn start(&self, order: SpawnOrder, shell: ShellHandle) {
         let begun = self.begin(&order);
-        let (hub, log) = (self.hub.clone(), self.log.clone());
+        let (spawner, hub, log) = (self.spawner.clone(), self.hub.clone(), self.log.clone());
         tokio::spawn(async move {
             let id = order.id;
             match begun {
-                Ok(begun) => begun.run(&order, hub, log, &shell).await,
+                Ok(begun) => begun.run(&order, spawner, hub, log, &shell).await,
                 Err(error) => shell.news(id, WorkerNews::SpawnFailed { error }).await,
             }
         });
@@ -236,7 +236,14 @@ struct Begun {
 }
 
 impl Begun {
-    async fn run(self, order: &SpawnOrder, hub: Hub, log: LineQueue, shell: &ShellHandle) {
+    async fn run(
+        self,
+        order: &SpawnOrder,
+        spawner: Spawner,
+        hub: Hub,
+        log: LineQueue,
+        shell: &ShellHandle,
+    ) {
         let id = order.id;
         let spawned = match self.spawned.await {
             Ok(spawned) => spawned,
@@ -278,6 +285,8 @@ impl Begun {
         if let Err(error) = hub.attach(self.bus, principal(&self.who, child.pid())) {
             tracing::error!("worker {id} has no bus: {error}");
         }
+        // While the worker gets ready: the next one, or this one's successor, need not wait for its shim.
+        spawner.keep_spare();
         let status = listen(id, &self.notify, &child, shell).await;
         let stderr_tail = match output {
             Ok(output) => output.finish(PIPE_GRACE).await.stderr_tail,

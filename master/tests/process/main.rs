@@ -5,4 +5,5 @@ mod hosts;
 mod inherited;
 mod output;
 mod refusals;
+mod spare;
 mod support;

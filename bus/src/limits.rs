@@ -59,5 +59,5 @@ impl Default for Limits {
 /// A topic's longest length, in bytes.
 pub const TOPIC_BYTES: usize = 255;
 
-/// What a data frame may need beside its payload: header, topic, type, ids.
-pub const DATA_OVERHEAD: usize = 512;
+/// What a data frame may need beside its payload: header, topic, type, ids; and headers.
+pub const DATA_OVERHEAD: usize = 512 + crate::wire::headers::HEADERS_BYTES;

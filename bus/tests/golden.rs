@@ -1,17 +1,18 @@
 //! The wire, byte for byte. What is expected here was written by hand from `docs/protocol.md`, never taken from the
 //! encoder: it is what other languages' clients rely on.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use ostler_bus::{
     Event, Generation, Origin, Slot, TypeSchema, WorkerId,
     wire::{
         FrameType, codec,
         control::{
             ClientControl, ClientOp, CloseKind, HubControl, HubOp, OverflowPolicy, Refusal,
-            RefusalKind, SubscribeOptions,
+            RefusalKind, Resume, SubscribeOptions,
         },
         data::{self, Payload},
         flags, frame,
+        headers::Headers,
         hello::{Codec, Hello, Kind, Welcome, WelcomeLimits},
         json,
     },
@@ -159,13 +160,15 @@ fn hello() {
 
 #[test]
 fn welcome() {
-    let text = r#"{"proto":1,"codec":"postcard","hub":"ostler","conn":3,"limits":{"payload":1048576,"control":65536,"subscriptions":1024},"ping_ms":0}"#;
-    let golden = [&hex("00000086 02 00")[..], text.as_bytes()].concat();
+    let text = r#"{"proto":1,"codec":"postcard","hub":"ostler","conn":3,"life":"9f0c2b5a7d1e4f608192a3b4c5d6e7f8","limits":{"payload":1048576,"control":65536,"subscriptions":1024},"ping_ms":0}"#;
+    let golden = [&hex("000000b0 02 00")[..], text.as_bytes()].concat();
     let message = Welcome {
         proto: 1,
         codec: Codec::Postcard,
         hub: "ostler".into(),
         conn: 3,
+        life: "9f0c2b5a7d1e4f608192a3b4c5d6e7f8".into(),
+        token: None,
         limits: WelcomeLimits {
             payload: 1_048_576,
             control: 65_536,
@@ -195,11 +198,11 @@ fn subscribe() {
     client(
         1,
         plain,
-        "00000013 03 00
-         01 01                  ; reference, Subscribe
-         01 08 6f72646572732e3e ; sub, pattern
-         00                     ; no reader
-         00 00 00 00            ; options",
+        "00000017 03 00
+         01 01                   ; reference, Subscribe
+         01 08 6f72646572732e3e  ; sub, pattern
+         00                      ; no reader
+         00 00 00 00 00 00 00 00 ; options",
     );
     let full = ClientOp::Subscribe {
         sub: 300,
@@ -209,19 +212,31 @@ fn subscribe() {
             serve: true,
             max_messages: Some(300),
             max_bytes: Some(1),
-            policy: OverflowPolicy::DropOldest,
+            policy: OverflowPolicy::Backpressure { max_wait_ms: 300 },
+            group: Some("g".into()),
+            window: Some(300),
+            resume: Some(Resume {
+                sub: 1,
+                since: 41,
+                taken: 300,
+            }),
+            history: 2,
         },
     };
     client(
         2,
         full,
-        "00000012 03 00
+        "00000020 03 00
          02 01          ; reference, Subscribe
          ac02 01 61     ; sub, pattern
          01 01 09       ; a reader: one byte, U64
          01             ; serves
          01 ac02  01 01 ; bounds
-         00             ; DropOldest",
+         03 ac02        ; Backpressure, milliseconds
+         01 01 67       ; the group \"g\"
+         01 ac02        ; window
+         01 01 29 ac02  ; resume: sub, since, taken
+         02             ; history",
     );
 }
 
@@ -250,6 +265,8 @@ fn announce_and_the_other_asks() {
         "00000008 03 00  06 03 09 02 6e6f",
     );
     client(7, ClientOp::Drain, "00000004 03 00  07 04");
+    let took = ClientOp::Took { sub: 1, count: 300 };
+    client(8, took, "00000007 03 00  08 05 01 ac02");
 }
 
 #[test]
@@ -408,6 +425,53 @@ fn emit() {
 }
 
 #[test]
+fn emit_with_everything() {
+    let mut headers = Headers::new();
+    headers.insert("k", "ü").expect("a header");
+    let flags = flags::ACK | flags::RELIABLE | flags::EXPIRES | flags::HEADERS;
+    let put = |out: &mut BytesMut| {
+        data::put_emit(out, Payload::Json, "a.b", Some(3));
+        out.put_u32(5000);
+        headers.put(out);
+    };
+    let golden = "0000001d 10 3a
+        01 03 612e62          ; JSON, a.b
+        0000000000000003      ; reference
+        00001388              ; milliseconds to live
+        0006 01 6b 0002 c3bc  ; headers: k, u with dots
+        7b7d";
+    let body = data_frame(FrameType::Emit, flags, put, b"{}", golden);
+    let head = data::emit(&body, flags).expect("an EMIT");
+    assert_eq!((head.ack, head.ttl_ms), (Some(3), Some(5000)));
+    assert_eq!(Headers::parse(head.headers), Ok(headers));
+    assert_eq!(&body[head.payload_at..], b"{}");
+}
+
+#[test]
+fn request_of_many_with_headers() {
+    let mut headers = Headers::new();
+    headers.insert("k", "v").expect("a header");
+    let flags = flags::MANY | flags::HEADERS;
+    let put = |out: &mut BytesMut| {
+        data::put_request(out, Payload::Json, "a.b", 4, u32::MAX, 5000);
+        out.put_u32(7);
+        headers.put(out);
+    };
+    let golden = "00000024 11 18
+        01 03 612e62               ; JSON, a.b
+        0000000000000004           ; reference
+        ffffffff 00001388          ; any reply type, milliseconds
+        00000007                   ; seven answers are enough
+        0005 01 6b 0001 76         ; headers: k, v
+        7b7d";
+    let body = data_frame(FrameType::Request, flags, put, b"{}", golden);
+    let head = data::request(&body, flags).expect("a REQUEST");
+    assert_eq!((head.timeout_ms, head.limit), (5000, Some(7)));
+    assert_eq!(Headers::parse(head.headers), Ok(headers));
+    assert_eq!(&body[head.payload_at..], b"{}");
+}
+
+#[test]
 fn request_reply_call_answer() {
     let price = Payload::Postcard(1);
     let put = |out: &mut BytesMut| data::put_request(out, price, "orders.price", 4, 2, 5000);
@@ -417,7 +481,7 @@ fn request_reply_call_answer() {
         00000002 00001388                       ; reply type, milliseconds
         01";
     let body = data_frame(FrameType::Request, 0, put, b"\x01", golden);
-    let head = data::request(&body).expect("a REQUEST");
+    let head = data::request(&body, 0).expect("a REQUEST");
     assert_eq!(
         (head.kind, head.topic, head.r#ref),
         (price, &b"orders.price"[..], 4)
@@ -430,7 +494,7 @@ fn request_reply_call_answer() {
     let put = |out: &mut BytesMut| data::put_reply(out, 9, Payload::Postcard(2));
     let golden = "00000011 12 00  0000000000000009 00 00000002 ac02";
     let body = data_frame(FrameType::Reply, 0, put, b"\xac\x02", golden);
-    let head = data::reply(&body).expect("a REPLY");
+    let head = data::reply(&body, 0).expect("a REPLY");
     assert_eq!(
         (head.call, head.kind, &body[head.payload_at..]),
         (9, Payload::Postcard(2), &b"\xac\x02"[..])
@@ -443,7 +507,7 @@ fn request_reply_call_answer() {
         00 0c 6f72646572732e7072696365 00000001 ; postcard, orders.price, type 1
         01";
     let body = data_frame(FrameType::Call, 0, put, b"\x01", golden);
-    let head = data::call(&body).expect("a CALL");
+    let head = data::call(&body, 0).expect("a CALL");
     assert_eq!(
         (head.call, head.conn, head.sub, head.timeout_ms),
         (9, 3, 2, 5000)
@@ -456,7 +520,7 @@ fn request_reply_call_answer() {
     let put = |out: &mut BytesMut| data::put_answer(out, 4, 5, Payload::Json);
     let golden = "00000015 22 00  0000000000000004 0000000000000005 01 7b7d";
     let body = data_frame(FrameType::Answer, 0, put, b"{}", golden);
-    let head = data::answer(&body).expect("an ANSWER");
+    let head = data::answer(&body, 0).expect("an ANSWER");
     assert_eq!((head.r#ref, head.conn, head.kind), (4, 5, Payload::Json));
     assert_eq!(&body[head.payload_at..], b"{}");
 }
@@ -553,6 +617,7 @@ fn data_in_json() {
         topic: "a.b".into(),
         payload: Some(&payload),
         bytes: None,
+        headers: json::HeaderTexts::new(),
     };
     let text = r#"{"sub":1,"seq":41,"origin":{"Client":{"name":"shop","conn":3}},"topic":"a.b","payload":{"x":1}}"#;
     assert_eq!(serde_json::to_string(&event).expect("encodes"), text);
@@ -580,6 +645,7 @@ fn data_in_json() {
         topic: "orders.price".into(),
         timeout_ms: 5000,
         payload: Some(&payload),
+        headers: json::HeaderTexts::new(),
     };
     let text = r#"{"call":9,"sub":2,"origin":"Master","topic":"orders.price","timeout_ms":5000,"payload":{"id":1}}"#;
     assert_eq!(serde_json::to_string(&call).expect("encodes"), text);
@@ -588,6 +654,7 @@ fn data_in_json() {
         r#ref: 4,
         origin: Origin::Master,
         payload: Some(&payload),
+        headers: json::HeaderTexts::new(),
     };
     let text = r#"{"ref":4,"origin":"Master","payload":{"cents":300}}"#;
     assert_eq!(serde_json::to_string(&answer).expect("encodes"), text);

@@ -129,13 +129,15 @@ fn refused(target: &str, first: &Frame) -> ConnectError {
         Ok(HubOp::Closing { kind, reason }) => match kind {
             CloseKind::Denied => ConnectError::Denied { target, reason },
             CloseKind::Hello => ConnectError::NoAgreement { target, reason },
-            CloseKind::Framing | CloseKind::Limit | CloseKind::Stopping | CloseKind::Fault => {
-                ConnectError::Refused {
-                    target,
-                    kind,
-                    reason,
-                }
-            }
+            CloseKind::Framing
+            | CloseKind::Limit
+            | CloseKind::Stopping
+            | CloseKind::Fault
+            | CloseKind::Replaced => ConnectError::Refused {
+                target,
+                kind,
+                reason,
+            },
         },
         Ok(op) => not_a_hub(&target, &format!("{op:?} before a WELCOME")),
         Err(e) => not_a_hub(&target, &format!("a malformed refusal: {e}")),

@@ -48,8 +48,8 @@ impl Receiver {
         match FrameType::from_byte(frame.kind) {
             Some(FrameType::Run) => self.run(frame.flags, frame.body),
             Some(FrameType::Control) => self.control(&frame.body),
-            Some(FrameType::Answer) => self.answer(frame.body),
-            Some(FrameType::Call) => self.call(frame.body),
+            Some(FrameType::Answer) => self.answer(frame.flags, frame.body),
+            Some(FrameType::Call) => self.call(frame.flags, frame.body),
             None if frame.flags & flags::IGNORABLE != 0 => Ok(()),
             Some(
                 FrameType::Hello
@@ -108,8 +108,8 @@ impl Receiver {
         Ok(())
     }
 
-    fn call(&mut self, body: Bytes) -> Result<(), Disconnected> {
-        let call = data::call(&body).map_err(|e| self.broken(&e))?;
+    fn call(&mut self, flags: u8, body: Bytes) -> Result<(), Disconnected> {
+        let call = data::call(&body, flags).map_err(|e| self.broken(&e))?;
         let publisher = self.publisher(call.conn)?;
         let topic = std::str::from_utf8(call.topic)
             .ok()
@@ -131,8 +131,8 @@ impl Receiver {
         Ok(())
     }
 
-    fn answer(&mut self, body: Bytes) -> Result<(), Disconnected> {
-        let answer = data::answer(&body).map_err(|e| self.broken(&e))?;
+    fn answer(&mut self, flags: u8, body: Bytes) -> Result<(), Disconnected> {
+        let answer = data::answer(&body, flags).map_err(|e| self.broken(&e))?;
         let publisher = self.publisher(answer.conn)?;
         if let Some(Pending::Request(asker)) = self.settle(answer.r#ref) {
             // Whoever asked may have given up meanwhile.
@@ -205,6 +205,7 @@ impl Receiver {
                     reason,
                 },
             ),
+            HubOp::Resumed { .. } | HubOp::Hold { .. } | HubOp::Release { .. } => {}
             HubOp::Closing { kind, reason } => return Err(Disconnected::Closed { kind, reason }),
         }
         Ok(())

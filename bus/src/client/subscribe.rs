@@ -162,6 +162,7 @@ impl SubscribeBuilder<'_> {
             max_messages: self.max_messages,
             max_bytes: self.max_bytes,
             policy: OverflowPolicy::DropOldest,
+            ..SubscribeOptions::default()
         }
     }
 

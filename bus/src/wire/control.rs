@@ -52,6 +52,13 @@ pub enum ClientOp {
     },
     /// Answer when everything sent before has been taken and everything queued for this connection has been written.
     Drain,
+    /// The reader of a subscription with a window has taken so many more events. Not answered.
+    Took {
+        /// Which subscription.
+        sub: u32,
+        /// How many.
+        count: u64,
+    },
 }
 
 /// How a subscription is served.
@@ -69,6 +76,29 @@ pub struct SubscribeOptions {
     /// What happens when the queue is full.
     #[serde(default)]
     pub policy: OverflowPolicy,
+    /// The queue group: of all its members that an event matches, one gets it.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Events that may be sent beyond what [`ClientOp::Took`] has told; `None`: any number. Members of a group must have one.
+    #[serde(default)]
+    pub window: Option<u32>,
+    /// Go on where an earlier subscription to the same pattern ended.
+    #[serde(default)]
+    pub resume: Option<Resume>,
+    /// So many of the last events of each topic that keeps a history come first.
+    #[serde(default)]
+    pub history: u32,
+}
+
+/// Where an earlier subscription of the same client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Its number: the client's connections are known by the `instance` of HELLO.
+    pub sub: u32,
+    /// The last sequence number of the data lane that it got, or was told to have missed.
+    pub since: u64,
+    /// How many events it got or was told to have missed, retained values and history aside.
+    pub taken: u64,
 }
 
 /// What happens when a subscription's queue is full.
@@ -77,6 +107,17 @@ pub enum OverflowPolicy {
     /// The oldest waiting events are dropped, and told as [`HubOp::Lagged`].
     #[default]
     DropOldest,
+    /// New events are dropped, and told as [`HubOp::Lagged`].
+    DropNewest,
+    /// Of each topic only the last event waits. What it replaces is not told: that is what was asked for.
+    KeepLatest,
+    /// Publishers wait ([`HubOp::Hold`]), for so many milliseconds at a time at most; then as [`DropOldest`](Self::DropOldest).
+    Backpressure {
+        /// Milliseconds.
+        max_wait_ms: u32,
+    },
+    /// The connection is closed, if the queue stays full.
+    Disconnect,
 }
 
 /// Hub → client.
@@ -146,6 +187,23 @@ pub enum HubOp {
         /// Why, in words, and what to do about it.
         reason: String,
     },
+    /// A subscription goes on where an earlier one ended; what its topics' histories still have of it follows.
+    Resumed {
+        /// Which subscription.
+        sub: u32,
+        /// How many events between are lost; `None` if the hub doesn't know the earlier one.
+        missed: Option<u64>,
+    },
+    /// Publish nothing more on this topic until it is released: a subscriber asks for it.
+    Hold {
+        /// Which topic.
+        topic: String,
+    },
+    /// Publish on this topic again.
+    Release {
+        /// Which topic.
+        topic: String,
+    },
 }
 
 /// Why something was refused, and what to do about it.
@@ -195,4 +253,6 @@ pub enum CloseKind {
     Stopping,
     /// The hub's fault.
     Fault,
+    /// The same client has connected again, or the same worker.
+    Replaced,
 }

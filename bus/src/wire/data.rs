@@ -1,18 +1,21 @@
 //! Data headers, laid by hand: the hub reads these few bytes and never the payload.
 //!
 //! ```text
-//! EMIT     kind u8 | topic length u8 | topic | [type u32] | [ref u64, if ACK] | payload
-//! REQUEST  kind u8 | topic length u8 | topic | [type u32] | ref u64 | reply type u32 | timeout_ms u32 | payload
-//! REPLY    call u64 | kind u8 | [type u32] | payload
+//! EMIT     kind u8 | topic length u8 | topic | [type u32] | [ref u64, if ACK] | [ttl_ms u32, if EXPIRES] | rest
+//! REQUEST  kind u8 | topic length u8 | topic | [type u32] | ref u64 | reply type u32 | timeout_ms u32 | [limit u32, if MANY] | rest
+//! REPLY    call u64 | kind u8 | [type u32] | rest
 //! RUN      conn u64 | first sequence u64 | sub u32 | count u32 | that many EMIT frames, whole, as they came
-//! CALL     call u64 | conn u64 | sub u32 | timeout_ms u32 | kind u8 | topic length u8 | topic | [type u32] | payload
-//! ANSWER   ref u64 | conn u64 | kind u8 | [type u32] | payload
+//! CALL     call u64 | conn u64 | sub u32 | timeout_ms u32 | kind u8 | topic length u8 | topic | [type u32] | rest
+//! ANSWER   ref u64 | conn u64 | kind u8 | [type u32] | rest
+//! rest     [headers length u16 | headers, if HEADERS] | payload
 //! ```
 //!
 //! All numbers are big-endian. The type is there if the kind is postcard: an index announced on the publisher's
 //! connection, or [`READERS_TYPE`]. An EMIT or REQUEST with an empty topic is for the topic announced with its type.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::headers::HEADERS_BYTES;
 
 /// In frames from the hub: the payload was converted to the reader's own type.
 /// In a REQUEST's reply type: any type will do.
@@ -38,6 +41,10 @@ pub struct Emit<'a> {
     pub topic: &'a [u8],
     /// The reference, if an acknowledgement is wanted.
     pub ack: Option<u64>,
+    /// Milliseconds from its arrival at the hub until nobody wants it any more.
+    pub ttl_ms: Option<u32>,
+    /// Its headers, as they travel. Not checked yet.
+    pub headers: &'a [u8],
     /// Where the payload begins within the body.
     pub payload_at: usize,
 }
@@ -55,17 +62,23 @@ pub struct Request<'a> {
     pub reply_type: u32,
     /// Milliseconds until the asker gives up.
     pub timeout_ms: u32,
+    /// If everybody who serves the topic is asked: how many answers are enough.
+    pub limit: Option<u32>,
+    /// Its headers, as they travel. Not checked yet.
+    pub headers: &'a [u8],
     /// Where the payload begins within the body.
     pub payload_at: usize,
 }
 
 /// The header of a REPLY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct Reply<'a> {
     /// Which call it answers.
     pub call: u64,
     /// What the payload is.
     pub kind: Payload,
+    /// Its headers, as they travel. Not checked yet.
+    pub headers: &'a [u8],
     /// Where the payload begins within the body.
     pub payload_at: usize,
 }
@@ -101,19 +114,23 @@ pub struct Call<'a> {
     pub kind: Payload,
     /// The topic: never empty.
     pub topic: &'a [u8],
+    /// Its headers, as they travel. Not checked yet.
+    pub headers: &'a [u8],
     /// Where the payload begins within the body.
     pub payload_at: usize,
 }
 
 /// The header of an ANSWER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Answer<'a> {
     /// The reference of the REQUEST.
     pub r#ref: u64,
     /// The connection of whoever answered.
     pub conn: u64,
     /// What the payload is.
     pub kind: Payload,
+    /// Its headers, as they travel. Not checked yet.
+    pub headers: &'a [u8],
     /// Where the payload begins within the body.
     pub payload_at: usize,
 }
@@ -146,6 +163,10 @@ impl<'a> Cursor<'a> {
         Ok(part)
     }
 
+    fn u16(&mut self) -> Result<u16, BadHeader> {
+        self.take(2).map(|mut b| b.get_u16())
+    }
+
     fn u8(&mut self) -> Result<u8, BadHeader> {
         self.take(1).map(|b| b[0])
     }
@@ -171,6 +192,25 @@ impl<'a> Cursor<'a> {
             _ => Err(BadHeader),
         }
     }
+
+    /// A number that is there if `flag` is set.
+    fn u32_if(&mut self, flags: u8, flag: u8) -> Result<Option<u32>, BadHeader> {
+        if flags & flag == 0 {
+            return Ok(None);
+        }
+        self.u32().map(Some)
+    }
+
+    fn headers(&mut self, flags: u8) -> Result<&'a [u8], BadHeader> {
+        if flags & super::flags::HEADERS == 0 {
+            return Ok(&[]);
+        }
+        let length = usize::from(self.u16()?);
+        if length > HEADERS_BYTES {
+            return Err(BadHeader);
+        }
+        self.take(length)
+    }
 }
 
 /// Reads an EMIT's header.
@@ -187,10 +227,14 @@ pub fn emit(body: &[u8], flags: u8) -> Result<Emit<'_>, BadHeader> {
     } else {
         None
     };
+    let ttl_ms = c.u32_if(flags, super::flags::EXPIRES)?;
+    let headers = c.headers(flags)?;
     Ok(Emit {
         kind,
         topic,
         ack,
+        ttl_ms,
+        headers,
         payload_at: c.at,
     })
 }
@@ -199,18 +243,22 @@ pub fn emit(body: &[u8], flags: u8) -> Result<Emit<'_>, BadHeader> {
 ///
 /// # Errors
 /// [`BadHeader`]
-pub fn request(body: &[u8]) -> Result<Request<'_>, BadHeader> {
+pub fn request(body: &[u8], flags: u8) -> Result<Request<'_>, BadHeader> {
     let mut c = Cursor { body, at: 0 };
     let kind = c.u8()?;
     let topic = c.topic()?;
     let kind = c.payload(kind)?;
     let (r#ref, reply_type, timeout_ms) = (c.u64()?, c.u32()?, c.u32()?);
+    let limit = c.u32_if(flags, super::flags::MANY)?;
+    let headers = c.headers(flags)?;
     Ok(Request {
         kind,
         topic,
         r#ref,
         reply_type,
         timeout_ms,
+        limit,
+        headers,
         payload_at: c.at,
     })
 }
@@ -219,14 +267,16 @@ pub fn request(body: &[u8]) -> Result<Request<'_>, BadHeader> {
 ///
 /// # Errors
 /// [`BadHeader`]
-pub fn reply(body: &[u8]) -> Result<Reply, BadHeader> {
+pub fn reply(body: &[u8], flags: u8) -> Result<Reply<'_>, BadHeader> {
     let mut c = Cursor { body, at: 0 };
     let call = c.u64()?;
     let kind = c.u8()?;
     let kind = c.payload(kind)?;
+    let headers = c.headers(flags)?;
     Ok(Reply {
         call,
         kind,
+        headers,
         payload_at: c.at,
     })
 }
@@ -249,12 +299,13 @@ pub fn run(body: &[u8]) -> Result<Run, BadHeader> {
 ///
 /// # Errors
 /// [`BadHeader`]
-pub fn call(body: &[u8]) -> Result<Call<'_>, BadHeader> {
+pub fn call(body: &[u8], flags: u8) -> Result<Call<'_>, BadHeader> {
     let mut c = Cursor { body, at: 0 };
     let (call, conn, sub, timeout_ms) = (c.u64()?, c.u64()?, c.u32()?, c.u32()?);
     let kind = c.u8()?;
     let topic = c.topic()?;
     let kind = c.payload(kind)?;
+    let headers = c.headers(flags)?;
     Ok(Call {
         call,
         conn,
@@ -262,6 +313,7 @@ pub fn call(body: &[u8]) -> Result<Call<'_>, BadHeader> {
         timeout_ms,
         kind,
         topic,
+        headers,
         payload_at: c.at,
     })
 }
@@ -270,15 +322,17 @@ pub fn call(body: &[u8]) -> Result<Call<'_>, BadHeader> {
 ///
 /// # Errors
 /// [`BadHeader`]
-pub fn answer(body: &[u8]) -> Result<Answer, BadHeader> {
+pub fn answer(body: &[u8], flags: u8) -> Result<Answer<'_>, BadHeader> {
     let mut c = Cursor { body, at: 0 };
     let (r#ref, conn) = (c.u64()?, c.u64()?);
     let kind = c.u8()?;
     let kind = c.payload(kind)?;
+    let headers = c.headers(flags)?;
     Ok(Answer {
         r#ref,
         conn,
         kind,
+        headers,
         payload_at: c.at,
     })
 }
@@ -302,7 +356,7 @@ fn put_type(out: &mut BytesMut, kind: Payload) {
     }
 }
 
-/// Writes an EMIT's header, before its payload.
+/// Writes an EMIT's header, before its time to live, its headers and its payload.
 pub fn put_emit(out: &mut BytesMut, kind: Payload, topic: &str, ack: Option<u64>) {
     put_kind(out, kind);
     put_topic(out, topic);
@@ -312,7 +366,7 @@ pub fn put_emit(out: &mut BytesMut, kind: Payload, topic: &str, ack: Option<u64>
     }
 }
 
-/// Writes a REQUEST's header, before its payload.
+/// Writes a REQUEST's header, before its limit, its headers and its payload.
 pub fn put_request(
     out: &mut BytesMut,
     kind: Payload,
@@ -329,7 +383,7 @@ pub fn put_request(
     out.put_u32(timeout_ms);
 }
 
-/// Writes a REPLY's header, before its payload.
+/// Writes a REPLY's header, before its headers and its payload.
 pub fn put_reply(out: &mut BytesMut, call: u64, kind: Payload) {
     out.put_u64(call);
     put_kind(out, kind);
@@ -344,7 +398,7 @@ pub fn put_run(out: &mut BytesMut, run: Run) {
     out.put_u32(run.count);
 }
 
-/// Writes a CALL's header, before its payload.
+/// Writes a CALL's header, before its headers and its payload.
 pub fn put_call(
     out: &mut BytesMut,
     call: u64,
@@ -363,7 +417,7 @@ pub fn put_call(
     put_type(out, kind);
 }
 
-/// Writes an ANSWER's header, before its payload.
+/// Writes an ANSWER's header, before its headers and its payload.
 pub fn put_answer(out: &mut BytesMut, r#ref: u64, conn: u64, kind: Payload) {
     out.put_u64(r#ref);
     out.put_u64(conn);

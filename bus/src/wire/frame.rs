@@ -16,10 +16,23 @@ pub mod flags {
     pub const ACK: u8 = 0x02;
     /// EMIT: the hub keeps this as the topic's retained value.
     pub const RETAIN: u8 = 0x04;
-    /// RUN and EVENT: of the control lane, which counts its own sequence.
+    /// EMIT, REQUEST, REPLY, CALL, ANSWER: headers stand before the payload.
+    pub const HEADERS: u8 = 0x08;
+    /// EMIT: a time to live follows the reference; later than that nobody wants it.
+    pub const EXPIRES: u8 = 0x10;
+    /// EMIT, with ACK: the reference numbers this client's reliable events, across its connections. What the hub has taken
+    /// already is acknowledged, and not taken again.
+    pub const RELIABLE: u8 = 0x20;
+    /// REQUEST: everybody who serves the topic is asked.
+    pub const MANY: u8 = 0x10;
+    /// RUN: of the control lane, which counts its own sequence.
     pub const CONTROL_LANE: u8 = 0x10;
-    /// RUN and EVENT: a retained value, sent because of the subscription; its sequence number is of when it was taken.
+    /// RUN: a retained value, sent because of the subscription; its sequence number is of when it was taken.
     pub const RETAINED: u8 = 0x20;
+    /// RUN: another member of the queue group had these events, and ended before it said that it took them.
+    pub const REDELIVERED: u8 = 0x40;
+    /// RUN: from the topic's history, sent because of the subscription.
+    pub const HISTORY: u8 = 0x80;
 }
 
 /// What a frame is.

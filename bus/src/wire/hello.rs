@@ -72,6 +72,12 @@ pub struct Welcome {
     pub hub: String,
     /// This connection's number at the hub.
     pub conn: u64,
+    /// 128 bits that no other life of a hub has, as 32 hexadecimal digits: sequence numbers and histories begin anew with it.
+    #[serde(default)]
+    pub life: String,
+    /// What a worker that has lost this connection shows in [`Hello::token`] when it connects by path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// What the hub allows.
     pub limits: WelcomeLimits,
     /// Milliseconds between pings; 0 is none (a Unix socket's end-of-file tells).

@@ -1,9 +1,34 @@
 //! Data bodies for connections that speak JSON: one object each, payload inline. Bytes travel as `"bytes"`, in base64.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::headers::{BadHeaders, Headers};
 use crate::Origin;
+
+/// Headers, as an object of texts.
+pub type HeaderTexts = BTreeMap<String, String>;
+
+/// Headers from an object of texts.
+///
+/// # Errors
+/// As [`Headers::insert`].
+pub fn headers(texts: &HeaderTexts) -> Result<Headers, BadHeaders> {
+    let mut headers = Headers::new();
+    for (name, value) in texts {
+        headers.insert(name, value)?;
+    }
+    Ok(headers)
+}
+
+/// Headers as an object of texts.
+#[must_use]
+pub fn header_texts(headers: &Headers) -> HeaderTexts {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    headers.iter().map(owned).collect()
+}
 
 /// EMIT, client → hub.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,6 +44,12 @@ pub struct Emit<'a> {
     /// The reference, if an acknowledgement is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r#ref: Option<u64>,
+    /// Milliseconds from its arrival at the hub until nobody wants it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u32>,
+    /// Headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: HeaderTexts,
 }
 
 /// REQUEST, client → hub.
@@ -34,6 +65,12 @@ pub struct Request<'a> {
     /// Milliseconds until the asker gives up. Default 5,000.
     #[serde(default = "five_seconds")]
     pub timeout_ms: u32,
+    /// Everybody who serves the topic is asked; so many answers are enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: HeaderTexts,
 }
 
 /// REPLY, client → hub.
@@ -44,6 +81,9 @@ pub struct Reply<'a> {
     /// The payload.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<&'a RawValue>,
+    /// Headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: HeaderTexts,
 }
 
 /// RUN, hub → client: with JSON, one event a frame.
@@ -63,6 +103,9 @@ pub struct Event<'a> {
     /// The payload in base64, if it is bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<String>,
+    /// Headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: HeaderTexts,
 }
 
 /// CALL, hub → client.
@@ -81,6 +124,9 @@ pub struct Call<'a> {
     /// The payload.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<&'a RawValue>,
+    /// Headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: HeaderTexts,
 }
 
 /// ANSWER, hub → client.
@@ -93,6 +139,9 @@ pub struct Answer<'a> {
     /// The payload.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<&'a RawValue>,
+    /// Headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: HeaderTexts,
 }
 
 fn five_seconds() -> u32 {

@@ -9,6 +9,7 @@ pub mod codec;
 pub mod control;
 pub mod data;
 pub mod frame;
+pub mod headers;
 pub mod hello;
 pub mod json;
 

@@ -168,7 +168,7 @@ impl Hub {
                 }
             }
             FrameType::Request => {
-                let head = data::request(&body).expect("a REQUEST");
+                let head = data::request(&body, flags).expect("a REQUEST");
                 Said::Request {
                     r#ref: head.r#ref,
                     topic: text(head.topic),
@@ -179,7 +179,7 @@ impl Hub {
                 }
             }
             FrameType::Reply => {
-                let head = data::reply(&body).expect("a REPLY");
+                let head = data::reply(&body, flags).expect("a REPLY");
                 Said::Reply {
                     call: head.call,
                     kind: head.kind,

@@ -104,9 +104,11 @@ fn unreachable(master: &LiveMaster, error: &ConnectError) -> CliError {
         ConnectError::Refused { kind, reason, .. } => {
             let exit = match kind {
                 CloseKind::Stopping | CloseKind::Limit => Exit::Busy,
-                CloseKind::Framing | CloseKind::Hello | CloseKind::Denied | CloseKind::Fault => {
-                    Exit::Failed
-                }
+                CloseKind::Framing
+                | CloseKind::Hello
+                | CloseKind::Denied
+                | CloseKind::Fault
+                | CloseKind::Replaced => Exit::Failed,
             };
             because(
                 CliError::new(exit, format!("{who} refused the connection")),

@@ -92,6 +92,7 @@ impl Core {
                     format!("call {call} waits for no reply of yours"),
                 ),
             },
+            ClientOp::Took { .. } => return,
             ClientOp::Drain => {
                 // In order with the data: it is written when all before it is.
                 if let Some(conn) = self.conns.get_mut(&id) {
@@ -218,7 +219,11 @@ impl Core {
             return Ok(());
         };
         match options.policy {
-            OverflowPolicy::DropOldest => conn.outbox.open_sub(sub, messages, bytes),
+            OverflowPolicy::DropOldest
+            | OverflowPolicy::DropNewest
+            | OverflowPolicy::KeepLatest
+            | OverflowPolicy::Backpressure { .. }
+            | OverflowPolicy::Disconnect => conn.outbox.open_sub(sub, messages, bytes),
         }
         let route = Route {
             conn: id,

@@ -49,6 +49,8 @@ impl Core {
             codec: agreed.codec,
             hub: self.name.clone(),
             conn: id,
+            life: String::new(),
+            token: None,
             limits: WelcomeLimits {
                 payload: self.limits.payload_bytes,
                 control: self.limits.control_bytes,

@@ -137,6 +137,7 @@ fn event_object(
         topic: topic.to_string(),
         payload: text.json(),
         bytes: text.base64(),
+        headers: json::HeaderTexts::new(),
     };
     Whole::plain(json_frame(frame::FrameType::Run, flags, &body))
 }

@@ -192,7 +192,7 @@ impl Core {
     }
 
     fn take_request(&mut self, id: u64, peer: &Peer, frame: &Came) {
-        match data::request(&frame.body) {
+        match data::request(&frame.body, frame.flags) {
             Ok(head) => {
                 let asked = Asked {
                     r#ref: head.r#ref,
@@ -209,7 +209,7 @@ impl Core {
     }
 
     fn take_reply(&mut self, id: u64, peer: &Peer, frame: &Came) {
-        match data::reply(&frame.body) {
+        match data::reply(&frame.body, frame.flags) {
             Ok(head) => {
                 let payload = frame.body.slice(head.payload_at..);
                 self.reply(id, peer, head.call, head.kind, payload);

@@ -190,6 +190,7 @@ impl Core {
                     topic: path.topic.to_string(),
                     timeout_ms,
                     payload: Some(json_of(&text)?),
+                    headers: json::HeaderTexts::new(),
                 };
                 let mut whole = Whole::plain(json_frame(FrameType::Call, 0, &object));
                 whole.call = Some(call);

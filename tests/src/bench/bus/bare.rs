@@ -9,7 +9,7 @@ use std::{
 use bytes::BytesMut;
 use ostler_bus::wire::{
     FrameType, HEADER_BYTES, codec,
-    control::{ClientControl, ClientOp, HubControl, HubOp, OverflowPolicy, SubscribeOptions},
+    control::{ClientControl, ClientOp, HubControl, HubOp, SubscribeOptions},
     data,
     frame::{self, Frame},
     hello::{Codec, Hello, Kind, MAGIC, VERSIONS},
@@ -70,12 +70,7 @@ impl Bare {
             sub: 1,
             pattern: topic.into(),
             reader: None,
-            options: SubscribeOptions {
-                serve: false,
-                max_messages: None,
-                max_bytes: None,
-                policy: OverflowPolicy::DropOldest,
-            },
+            options: SubscribeOptions::default(),
         };
         let message = ClientControl { r#ref: 1, op };
         let body = codec::encode(Codec::Postcard, &message).map_err(|e| e.to_string())?;
@@ -193,7 +188,10 @@ fn loss(op: &HubOp) -> Result<u64, String> {
         | HubOp::Refused(_)
         | HubOp::OriginIs { .. }
         | HubOp::TypeIs { .. }
-        | HubOp::Forget { .. } => Ok(0),
+        | HubOp::Forget { .. }
+        | HubOp::Resumed { .. }
+        | HubOp::Hold { .. }
+        | HubOp::Release { .. } => Ok(0),
     }
 }
 

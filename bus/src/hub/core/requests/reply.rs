@@ -101,6 +101,7 @@ impl Core {
                     r#ref,
                     origin: peer.card.origin.clone(),
                     payload: Some(json_of(&text)?),
+                    headers: json::HeaderTexts::new(),
                 };
                 return Ok(Whole::plain(json_frame(FrameType::Answer, 0, &object)));
             }

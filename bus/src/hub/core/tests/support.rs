@@ -115,7 +115,7 @@ impl Reader {
             }
             (FrameType::Run, _) => self.run(frame.flags, frame.body, got),
             (FrameType::Call, _) => {
-                let call = data::call(&frame.body).unwrap();
+                let call = data::call(&frame.body, frame.flags).unwrap();
                 self.check(call.conn, call.kind);
                 got.push(Got::Call {
                     call: call.call,
@@ -126,7 +126,7 @@ impl Reader {
                 });
             }
             (FrameType::Answer, _) => {
-                let answer = data::answer(&frame.body).unwrap();
+                let answer = data::answer(&frame.body, frame.flags).unwrap();
                 self.check(answer.conn, answer.kind);
                 got.push(Got::Answer {
                     r#ref: answer.r#ref,
@@ -164,6 +164,9 @@ impl Reader {
             | HubOp::Refused(_)
             | HubOp::Lagged { .. }
             | HubOp::Misfit { .. }
+            | HubOp::Resumed { .. }
+            | HubOp::Hold { .. }
+            | HubOp::Release { .. }
             | HubOp::Closing { .. } => {}
         }
     }

@@ -5,6 +5,9 @@ extern crate self as ostler_bus;
 
 pub mod client;
 mod event;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hub;
 mod ids;
 pub mod limits;

@@ -18,6 +18,8 @@
 mod acceptor;
 mod connection;
 mod core;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod handle;
 mod notice;
 mod principal;

@@ -32,7 +32,7 @@ mod tree;
 mod walk;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use budget::Budget;
 pub use check::{SchemaError, SchemaLimits, assert_fits};

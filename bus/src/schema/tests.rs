@@ -2,7 +2,7 @@
 
 mod attacks;
 mod derived;
-mod invent;
+pub(crate) mod invent;
 mod misfits;
 mod random;
 mod renamed;

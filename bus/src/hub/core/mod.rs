@@ -174,6 +174,12 @@ impl Core {
         }
     }
 
+    /// Bytes held for all connections together.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn held(&self) -> usize {
+        self.tally.total()
+    }
+
     /// Whether the connection ends once its output is written.
     pub(super) fn is_closing(&self, id: u64) -> bool {
         self.conn(id)

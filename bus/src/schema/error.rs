@@ -9,10 +9,10 @@ const KEY: usize = 64;
 /// Room for a reason, in bytes: a parser may quote what it found at length.
 const REASON: usize = 400;
 
-/// A value doesn't fit its type, or converting it would cost too much.
+/// A value doesn't fit its type, or one type another; or converting would cost too much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConvertError {
-    /// Where, as in `$.items[3].price`; `$` is the value itself.
+    /// Where, as in `$.items[3].price`; `$` is the value itself. Of types, `[*]` is any element, `[key]` any key of a map.
     pub path: String,
     /// What was expected there and what was found.
     pub reason: String,
@@ -29,14 +29,18 @@ impl fmt::Display for ConvertError {
 impl std::error::Error for ConvertError {}
 
 /// One step of a path.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Segment {
     Index(usize),
     Key(String),
+    /// Any element, or value of a map.
+    Each,
+    /// Any key of a map.
+    EachKey,
 }
 
 /// An error on its way out: every level it passes adds its own step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     reason: String,
     over_budget: bool,
@@ -79,6 +83,8 @@ fn path(trail: &[Segment]) -> String {
     for segment in trail.iter().rev() {
         match segment {
             Segment::Index(index) => path.push_str(&format!("[{index}]")),
+            Segment::Each => path.push_str("[*]"),
+            Segment::EachKey => path.push_str("[key]"),
             Segment::Key(key) if is_plain(key) => {
                 path.push('.');
                 path.push_str(key);

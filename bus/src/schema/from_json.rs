@@ -10,14 +10,16 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error};
 
 use super::budget::Budget;
-use super::bytes::Varint;
 use super::error::{ConvertError, Failure, Segment};
 use super::json_object::{Object, Tuple};
 use super::json_shapes::{ByteArray, Choice, Entries, Maybe, Sequence, Text};
 use super::keys::key_text;
+use super::output::Output;
 use super::owned::TypeSchema;
+use super::scalar::Scalar;
 use super::text::{PHRASE, spell};
 use super::tree::{Kind, NodeId, Shape, Tree};
+use super::walk::Full;
 
 /// Encodes JSON as the postcard bytes of a value of this type.
 ///
@@ -67,7 +69,7 @@ fn encode(mut encoder: Encoder<'_>, json: &str) -> Result<Vec<u8>, ConvertError>
         .deserialize(&mut parser)
         .and_then(|()| parser.end());
     match fitted {
-        Ok(()) => Ok(encoder.out),
+        Ok(()) => Ok(encoder.out.into_bytes()),
         Err(error) => Err(encoder.into_error(&error)),
     }
 }
@@ -80,11 +82,9 @@ pub(super) struct Encoder<'s> {
     nodes_left: usize,
     /// Unknown fields are errors.
     pub(super) strict: bool,
-    pub(super) out: Vec<u8>,
+    pub(super) out: Output,
     /// Where the fields of the structs being read lie in `out`; a struct's own are at the end.
     pub(super) spans: Vec<Option<(usize, usize)>>,
-    /// Room for putting fields into order.
-    pub(super) scratch: Vec<u8>,
     /// Where an error occurred, innermost first.
     trail: Vec<Segment>,
     /// The scalar type that a value didn't fit.
@@ -100,9 +100,8 @@ impl<'s> Encoder<'s> {
             budget,
             nodes_left: budget.nodes,
             strict: false,
-            out: Vec::new(),
+            out: Output::new(budget.output),
             spans: Vec::new(),
-            scratch: Vec::new(),
             trail: Vec::new(),
             unfit: None,
             over_budget: false,
@@ -128,25 +127,24 @@ impl<'s> Encoder<'s> {
     }
 
     pub(super) fn put<E: Error>(&mut self, bytes: &[u8]) -> Result<(), E> {
-        if self.out.len() + bytes.len() > self.budget.output {
-            return Err(self.exceeds(format_args!("more than {} bytes", self.budget.output)));
-        }
-        self.out.extend_from_slice(bytes);
-        Ok(())
+        let put = self.out.put(bytes);
+        self.written(put)
     }
 
     pub(super) fn put_varint<E: Error>(&mut self, value: u128) -> Result<(), E> {
-        self.put(Varint::new(value).as_slice())
+        let put = self.out.put_varint(value);
+        self.written(put)
     }
 
     /// Puts how many elements there are in front of them, where one byte was left for it.
     pub(super) fn put_count<E: Error>(&mut self, at: usize, count: u64) -> Result<(), E> {
-        let count = Varint::new(count.into());
-        if self.out.len() + count.as_slice().len() > self.budget.output + 1 {
-            return Err(self.exceeds(format_args!("more than {} bytes", self.budget.output)));
-        }
-        self.out.splice(at..=at, count.as_slice().iter().copied());
-        Ok(())
+        let put = self.out.put_count(at, count);
+        self.written(put)
+    }
+
+    fn written<E: Error>(&mut self, put: Result<(), Full>) -> Result<(), E> {
+        let limit = self.budget.output;
+        put.map_err(|Full| self.exceeds(format_args!("more than {limit} bytes")))
     }
 
     pub(super) fn spend<E: Error>(&mut self) -> Result<(), E> {
@@ -178,7 +176,8 @@ impl<'s> Encoder<'s> {
 
     /// A map key already encoded, for a path; its position where it can't be text.
     pub(super) fn key_segment(&self, id: NodeId, encoded: Range<usize>, at: usize) -> Segment {
-        key_text(self.schema, id, &self.out[encoded]).map_or(Segment::Index(at), Segment::Key)
+        key_text(self.schema, id, &self.out.as_slice()[encoded])
+            .map_or(Segment::Index(at), Segment::Key)
     }
 
     pub(super) fn spelled(&self, id: NodeId) -> String {
@@ -212,33 +211,23 @@ impl<'e, 's> Fit<'e, 's> {
     }
 
     fn scalar<'de, D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        let encoder = self.encoder;
-        match encoder.tree.kind(self.id) {
-            Kind::Bool => encoder.put(&[bool::deserialize(json)?.into()]),
-            Kind::U8 => encoder.put(&[u8::deserialize(json)?]),
-            Kind::I8 => encoder.put(&[i8::deserialize(json)?.cast_unsigned()]),
-            Kind::U16 => encoder.put_varint(u16::deserialize(json)?.into()),
-            Kind::U32 => encoder.put_varint(u32::deserialize(json)?.into()),
-            Kind::U64 | Kind::Usize => encoder.put_varint(u64::deserialize(json)?.into()),
-            Kind::U128 => encoder.put_varint(u128::deserialize(json)?),
-            Kind::I16 => encoder.put_signed(i16::deserialize(json)?.into()),
-            Kind::I32 => encoder.put_signed(i32::deserialize(json)?.into()),
-            Kind::I64 | Kind::Isize => encoder.put_signed(i64::deserialize(json)?.into()),
-            Kind::I128 => encoder.put_signed(i128::deserialize(json)?),
-            Kind::F32 => {
-                let value = f32::deserialize(json)?;
-                if !value.is_finite() {
-                    return Err(D::Error::custom("number out of range for f32"));
-                }
-                encoder.put(&value.to_le_bytes())
-            }
-            Kind::F64 => encoder.put(&f64::deserialize(json)?.to_le_bytes()),
-            Kind::Char => {
-                let value = char::deserialize(json)?;
-                encoder.put_varint(value.len_utf8() as u128)?;
-                encoder.put(value.encode_utf8(&mut [0; 4]).as_bytes())
-            }
-            Kind::Unit => <()>::deserialize(json),
+        let kind = self.encoder.tree.kind(self.id);
+        let value = match kind {
+            Kind::Unit => return <()>::deserialize(json),
+            Kind::Bool => Scalar::Bool(Deserialize::deserialize(json)?),
+            Kind::U8 => Scalar::Unsigned(u8::deserialize(json)?.into()),
+            Kind::U16 => Scalar::Unsigned(u16::deserialize(json)?.into()),
+            Kind::U32 => Scalar::Unsigned(u32::deserialize(json)?.into()),
+            Kind::U64 | Kind::Usize => Scalar::Unsigned(u64::deserialize(json)?.into()),
+            Kind::U128 => Scalar::Unsigned(Deserialize::deserialize(json)?),
+            Kind::I8 => Scalar::Signed(i8::deserialize(json)?.into()),
+            Kind::I16 => Scalar::Signed(i16::deserialize(json)?.into()),
+            Kind::I32 => Scalar::Signed(i32::deserialize(json)?.into()),
+            Kind::I64 | Kind::Isize => Scalar::Signed(i64::deserialize(json)?.into()),
+            Kind::I128 => Scalar::Signed(Deserialize::deserialize(json)?),
+            Kind::F32 => Scalar::F32(Deserialize::deserialize(json)?),
+            Kind::F64 => Scalar::F64(Deserialize::deserialize(json)?),
+            Kind::Char => Scalar::Char(Deserialize::deserialize(json)?),
             Kind::String { .. }
             | Kind::Bytes { .. }
             | Kind::Option
@@ -246,14 +235,13 @@ impl<'e, 's> Fit<'e, 's> {
             | Kind::Tuple { .. }
             | Kind::Map { .. }
             | Kind::Struct { .. }
-            | Kind::Enum { .. } => Err(D::Error::custom("not a scalar")),
-        }
-    }
-}
-
-impl Encoder<'_> {
-    fn put_signed<E: Error>(&mut self, value: i128) -> Result<(), E> {
-        self.put(Varint::zigzag(value).as_slice())
+            | Kind::Enum { .. } => return Err(D::Error::custom("not a scalar")),
+        };
+        // Only an `f32` can come out of its range unnoticed.
+        let kind = kind.scalar().filter(|_| value.is_finite());
+        let kind = kind.ok_or_else(|| D::Error::custom("number out of range for f32"))?;
+        let put = value.write(kind, &mut self.encoder.out);
+        self.encoder.written(put)
     }
 }
 

@@ -140,27 +140,26 @@ impl<'s> Object<'_, 's> {
     fn put_into_order<E: Error>(&mut self, start: usize, base: usize) -> Result<(), E> {
         let tree = self.fit.encoder.tree;
         let encoder = &mut *self.fit.encoder;
-        let mut as_read = std::mem::take(&mut encoder.scratch);
-        as_read.clear();
-        as_read.extend_from_slice(&encoder.out[start..]);
-        encoder.out.truncate(start);
         for (at, field) in tree.fields(self.fields).iter().enumerate() {
-            let segment = || Segment::Key(tree.name(field.name).text.to_string());
-            let put = match encoder.spans[base + at] {
-                Some((from, to)) => encoder.put(&as_read[from - start..to - start]),
-                None if tree.kind(field.node) == Kind::Option => {
-                    encoder.spend().and_then(|()| encoder.put(&[0]))
-                }
-                None => {
-                    let expected = encoder.spelled(field.node);
-                    Err(E::custom(format_args!(
-                        "the field is missing, expected {expected}"
-                    )))
-                }
+            if encoder.spans[base + at].is_some() {
+                continue;
+            }
+            let from = encoder.out.len();
+            let put = if tree.kind(field.node) == Kind::Option {
+                encoder.spend().and_then(|()| encoder.put(&[0]))
+            } else {
+                let expected = encoder.spelled(field.node);
+                Err(E::custom(format_args!(
+                    "the field is missing, expected {expected}"
+                )))
             };
-            encoder.under(put, segment)?;
+            encoder.under(put, || Segment::Key(tree.name(field.name).text.to_string()))?;
+            encoder.spans[base + at] = Some((from, encoder.out.len()));
         }
-        encoder.scratch = as_read;
+        let pieces = encoder.spans[base..].iter().flatten();
+        encoder
+            .out
+            .arrange(start, pieces.map(|&(from, to)| from..to));
         Ok(())
     }
 }

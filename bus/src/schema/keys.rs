@@ -4,8 +4,9 @@ use super::budget::Budget;
 use super::bytes::Reader;
 use super::error::{Failure, Segment};
 use super::owned::TypeSchema;
+use super::scalar::Scalar;
 use super::to_json::JsonSink;
-use super::tree::{Kind, NodeId, Shape};
+use super::tree::{Kind, NodeId, Shape, Variant};
 use super::walk::{Sink, Walk, Walked};
 
 impl<'a, S: Sink> Walk<'a, S> {
@@ -36,7 +37,13 @@ impl<'a, S: Sink> Walk<'a, S> {
                 self.key(id + 1, depth + 1)
             }
             Kind::Enum { variants, .. } => match self.pick(id, variants)? {
-                (name, Shape::Unit) => self.raw(&self.tree.name(name).quoted),
+                (
+                    _,
+                    Variant {
+                        name,
+                        shape: Shape::Unit,
+                    },
+                ) => self.raw(&self.tree.name(name).quoted),
                 _ => Err(self.no_key(id)),
             },
             Kind::Option
@@ -56,17 +63,13 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     fn float_key(&mut self, id: NodeId) -> Walked {
-        let mut ahead = self.input;
-        let finite = match self.tree.kind(id) {
-            Kind::F32 => ahead.f32().map(f32::is_finite),
-            _ => ahead.f64().map(f64::is_finite),
-        };
-        if finite.map_err(|flaw| self.flawed(id, flaw))? {
-            self.quoted_scalar(id)
-        } else {
-            Err(Failure::misfit(
+        let (kind, mut ahead) = (self.tree.kind(id).scalar(), self.input);
+        let value = kind.map(|kind| Scalar::read(kind, &mut ahead));
+        match value.transpose().map_err(|flaw| self.flawed(id, flaw))? {
+            Some(value) if value.is_finite() => self.quoted_scalar(id),
+            Some(_) | None => Err(Failure::misfit(
                 "a number that is not finite can't be a JSON key",
-            ))
+            )),
         }
     }
 

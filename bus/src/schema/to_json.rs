@@ -95,7 +95,7 @@ impl io::Write for JsonSink {
 }
 
 /// Takes everything and keeps nothing.
-struct Nothing;
+pub(super) struct Nothing;
 
 impl Sink for Nothing {
     const TEXT_KEYS: bool = false;

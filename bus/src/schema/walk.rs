@@ -8,10 +8,12 @@ use super::budget::Budget;
 use super::bytes::{Flaw, Reader};
 use super::error::{Failure, Segment};
 use super::owned::TypeSchema;
+use super::scalar::Scalar;
 use super::text::{PHRASE, spell};
-use super::tree::{Block, Kind, NodeId, Shape, Tree};
+use super::tree::{Block, Kind, NodeId, Shape, Tree, Variant};
 
 /// The output a walk may write is used up.
+#[derive(Debug)]
 pub(super) struct Full;
 
 /// What a walk writes to.
@@ -58,13 +60,19 @@ impl<'a, S: Sink> Walk<'a, S> {
     /// Walks the whole input, which must hold one value and nothing more.
     pub(super) fn run(mut self) -> Walked<S> {
         self.value(0, 1)?;
+        self.ended()?;
+        Ok(self.sink)
+    }
+
+    /// Nothing may follow the value.
+    pub(super) fn ended(&self) -> Walked {
         match self.input.left() {
-            0 => Ok(self.sink),
+            0 => Ok(()),
             left => Err(Failure::misfit(format!("{left} bytes follow the value"))),
         }
     }
 
-    fn value(&mut self, id: NodeId, depth: usize) -> Walked {
+    pub(super) fn value(&mut self, id: NodeId, depth: usize) -> Walked {
         self.charge(depth)?;
         match self.tree.kind(id) {
             Kind::Option => {
@@ -102,42 +110,18 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     pub(super) fn scalar(&mut self, id: NodeId) -> Walked {
-        let input = &mut self.input;
-        let sink = &mut self.sink;
-        let written = match self.tree.kind(id) {
-            Kind::Bool => input.bool().map(|value| sink.leaf(&value)),
-            Kind::U8 => input.byte().map(|value| sink.leaf(&value)),
-            Kind::I8 => input.byte().map(|value| sink.leaf(&value.cast_signed())),
-            Kind::U16 => input.varint(16).map(|value| sink.leaf(&value)),
-            Kind::U32 => input.varint(32).map(|value| sink.leaf(&value)),
-            Kind::U64 | Kind::Usize => input.varint(64).map(|value| sink.leaf(&value)),
-            Kind::U128 => input.varint128().map(|value| sink.leaf(&value)),
-            Kind::I16 => input.zigzag(16).map(|value| sink.leaf(&value)),
-            Kind::I32 => input.zigzag(32).map(|value| sink.leaf(&value)),
-            Kind::I64 | Kind::Isize => input.zigzag(64).map(|value| sink.leaf(&value)),
-            Kind::I128 => input.zigzag128().map(|value| sink.leaf(&value)),
-            Kind::F32 => input.f32().map(|value| sink.leaf(&value)),
-            Kind::F64 => input.f64().map(|value| sink.leaf(&value)),
-            Kind::Char => input.char().map(|value| sink.leaf(&value)),
+        let kind = match self.tree.kind(id) {
             Kind::String { max } => return self.text(id, max),
-            Kind::Bytes { .. }
-            | Kind::Option
-            | Kind::Unit
-            | Kind::Seq { .. }
-            | Kind::Tuple { .. }
-            | Kind::Map { .. }
-            | Kind::Struct { .. }
-            | Kind::Enum { .. } => {
-                return Err(Failure::misfit(format!(
-                    "{} is no scalar",
-                    self.spelled(id)
-                )));
-            }
+            kind => kind.scalar(),
         };
-        match written {
-            Ok(result) => result.map_err(|full| self.full(full)),
-            Err(flaw) => Err(self.flawed(id, flaw)),
-        }
+        let Some(kind) = kind else {
+            return Err(Failure::misfit(format!(
+                "{} is no scalar",
+                self.spelled(id)
+            )));
+        };
+        let value = Scalar::read(kind, &mut self.input).map_err(|flaw| self.flawed(id, flaw))?;
+        self.sink.leaf(&value).map_err(|full| self.full(full))
     }
 
     fn text(&mut self, id: NodeId, max: Option<u64>) -> Walked {
@@ -211,7 +195,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     fn variant(&mut self, id: NodeId, variants: Block, depth: usize) -> Walked {
-        let (name, shape) = self.pick(id, variants)?;
+        let (_, Variant { name, shape }) = self.pick(id, variants)?;
         let name = self.tree.name(name);
         if shape == Shape::Unit {
             return self.raw(&name.quoted);
@@ -224,14 +208,14 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.raw("}")
     }
 
-    /// Reads which variant it is: its name and what it holds.
-    pub(super) fn pick(&mut self, id: NodeId, variants: Block) -> Walked<(u32, Shape)> {
+    /// Reads which variant it is: its position, its name and what it holds.
+    pub(super) fn pick(&mut self, id: NodeId, variants: Block) -> Walked<(usize, Variant)> {
         let index = self
             .input
             .varint(32)
             .map_err(|flaw| self.flawed(id, flaw))?;
         match self.tree.variants(variants).get(index as usize) {
-            Some(variant) => Ok((variant.name, variant.shape)),
+            Some(variant) => Ok((index as usize, *variant)),
             None => Err(Failure::misfit(format!(
                 "variant number {index} of {}, which has {}",
                 self.spelled(id),
@@ -263,7 +247,12 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     /// How many elements follow. Each takes at least a byte, so more than there are bytes left can't be.
-    fn count(&mut self, id: NodeId, max: Option<u64>, zero_sized: bool) -> Walked<usize> {
+    pub(super) fn count(
+        &mut self,
+        id: NodeId,
+        max: Option<u64>,
+        zero_sized: bool,
+    ) -> Walked<usize> {
         let count = self
             .input
             .varint(64)
@@ -322,7 +311,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.sink.raw(text).map_err(|full| self.full(full))
     }
 
-    fn full(&self, _: Full) -> Box<Failure> {
+    pub(super) fn full(&self, _: Full) -> Box<Failure> {
         Failure::over_budget(format!("more than {} bytes", self.budget.output))
     }
 

@@ -25,9 +25,6 @@ use crate::{
 /// What an announcement takes, beside its schema.
 const ANNOUNCED_BYTES: usize = 128;
 
-/// Types may take this part of the hub's memory; unlike events they can't be dropped to make room for others.
-const TYPES_SHARE: usize = 4;
-
 type Done = Result<(), Refusal>;
 
 fn refuse(kind: RefusalKind, reason: impl Into<String>) -> Done {
@@ -157,13 +154,12 @@ impl Core {
     }
 
     fn take_type(&mut self, encoded: &[u8]) -> Result<Rc<SharedType>, Refusal> {
-        let most = self.limits.memory_bytes / TYPES_SHARE;
-        if self.tally.total() > self.limits.memory_bytes || self.types.held() > most {
+        if self.tally.total() > self.limits.memory_bytes || self.types.is_full() {
             let reason = "the hub's memory for types is used up, and it takes no more for now";
             return Err(refusal(RefusalKind::Limit, reason));
         }
         self.types
-            .take(encoded, &self.tally)
+            .take(encoded)
             .map_err(|e| refusal(RefusalKind::BadType, e.to_string()))
     }
 

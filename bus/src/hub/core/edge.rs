@@ -1,11 +1,12 @@
-//! Where payloads change their form: JSON for a typed reader, anything for a connection that speaks JSON.
+//! Where payloads change their form: JSON or another version of a type for a typed reader, anything for a connection that
+//! speaks JSON.
 
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use serde_json::value::RawValue;
 
-use super::item::Announced;
+use super::{item::Announced, plans::Plan};
 use crate::{
     Budget, TypeKey, TypeSchema,
     schema::{ConvertError, from_json, from_json_strict, to_json},
@@ -22,12 +23,38 @@ use crate::{
 pub(super) enum How {
     /// As it came.
     AsIs,
-    /// From JSON to postcard of this type.
-    Typed(TypeSchema),
-    /// As JSON, which must fit this type if there is one.
-    Text(Option<TypeSchema>),
+    /// As postcard of the reader's type.
+    Typed(Making),
+    /// As JSON, of the reader's type if there is one.
+    Text(Option<Making>),
     /// Not at all, and why.
     Misfit(Rc<str>),
+}
+
+/// How a value of a reader's type is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Making {
+    /// From JSON that fits this type.
+    FromJson(TypeSchema),
+    /// From postcard of another type.
+    Resolved(Rc<Plan>),
+}
+
+impl Making {
+    fn reader(&self) -> &TypeSchema {
+        match self {
+            Self::FromJson(reader) => reader,
+            Self::Resolved(plan) => plan.reader(),
+        }
+    }
+
+    /// As the reader's codec has it.
+    fn for_codec(self, codec: Codec) -> How {
+        match codec {
+            Codec::Postcard => How::Typed(self),
+            Codec::Json => How::Text(Some(self)),
+        }
+    }
 }
 
 /// How a payload of this kind and type gets to a reader of that codec and type.
@@ -44,20 +71,14 @@ pub(super) fn how(
     let Some(reader) = reader else { return plain };
     match (kind, written) {
         (Payload::Postcard(_), Some(written)) if written.schema == *reader => plain,
-        (Payload::Postcard(_), Some(written)) => How::Misfit(
-            format!(
-                "it was written as {}, and is read as {reader}",
-                written.schema
-            )
-            .into(),
-        ),
+        (Payload::Postcard(_), Some(written)) => match written.shared.plan(reader) {
+            Ok(plan) => Making::Resolved(plan).for_codec(codec),
+            Err(reason) => How::Misfit(reason),
+        },
         (Payload::Postcard(_), None) => How::Misfit(
             format!("it was written as an unknown type, and is read as {reader}").into(),
         ),
-        (Payload::Json, _) => match codec {
-            Codec::Postcard => How::Typed(reader.clone()),
-            Codec::Json => How::Text(Some(reader.clone())),
-        },
+        (Payload::Json, _) => Making::FromJson(reader.clone()).for_codec(codec),
         (Payload::Bytes, _) => {
             How::Misfit(format!("it was written as plain bytes, and is read as {reader}").into())
         }
@@ -76,7 +97,8 @@ pub(super) struct Forms {
     kind: Payload,
     payload: Bytes,
     written: Option<Rc<Announced>>,
-    text: Option<Converted<Rc<Text>>>,
+    /// By the type that was read, if any.
+    texts: Vec<(Option<TypeKey>, Converted<Rc<Text>>)>,
     typed: Vec<(TypeKey, Converted<Bytes>)>,
 }
 
@@ -109,7 +131,7 @@ impl Forms {
             kind,
             payload,
             written,
-            text: None,
+            texts: Vec::new(),
             typed: Vec::new(),
         }
     }
@@ -121,13 +143,16 @@ impl Forms {
         done.map(drop)
     }
 
-    /// Postcard of `reader`'s type, from JSON.
-    pub(super) fn typed(&mut self, reader: &TypeSchema) -> Converted<Bytes> {
-        let key = reader.key();
+    /// Postcard of the reader's type.
+    pub(super) fn typed(&mut self, making: &Making) -> Converted<Bytes> {
+        let key = making.reader().key();
         if let Some((_, done)) = self.typed.iter().find(|(k, _)| *k == key) {
             return done.clone();
         }
-        let done = self.convert(reader, from_json);
+        let done = match making {
+            Making::FromJson(reader) => self.convert(reader, from_json),
+            Making::Resolved(plan) => plan.resolve(&self.payload).map(Bytes::from),
+        };
         self.typed.push((key, done.clone()));
         done
     }
@@ -141,34 +166,50 @@ impl Forms {
         }
     }
 
-    /// What stands in a JSON object; `reader`, if there is one, must be able to read it.
-    pub(super) fn text(&mut self, reader: Option<&TypeSchema>) -> Converted<Rc<Text>> {
-        if let Some(reader) = reader {
-            self.typed(reader)?;
-        }
-        if let Some(done) = &self.text {
+    /// What stands in a JSON object; the reader's type, if there is one, must be able to read it.
+    pub(super) fn text(&mut self, making: Option<&Making>) -> Converted<Rc<Text>> {
+        let typed = making.map(|making| self.typed(making)).transpose()?;
+        // JSON that fits stays as it is: what doesn't belong to the type does no harm there.
+        let resolved = match making {
+            Some(Making::Resolved(plan)) => typed.map(|bytes| (plan.reader(), bytes)),
+            Some(Making::FromJson(_)) | None => None,
+        };
+        let key = resolved.as_ref().map(|(reader, _)| reader.key());
+        if let Some((_, done)) = self.texts.iter().find(|(k, _)| *k == key) {
             return done.clone();
         }
-        let done = self.make_text().map(Rc::new);
-        self.text.insert(done).clone()
+        let done = match resolved {
+            Some((reader, bytes)) => shown(reader, &bytes),
+            None => self.make_text(),
+        };
+        let done = done.map(Rc::new);
+        self.texts.push((key, done.clone()));
+        done
     }
 
     fn make_text(&self) -> Converted<Text> {
-        let json = match (self.kind, &self.written) {
-            (Payload::Bytes, _) => return Ok(Text::Base64(base64::encode(&self.payload))),
-            (Payload::Postcard(_), None) => return Err("its type is unknown".into()),
-            (Payload::Postcard(_), Some(written)) => {
-                to_json(&written.schema, &self.payload, &Budget::default())
-                    .map_err(|e| format!("its bytes are not {}: {e}", written.schema))?
+        match (self.kind, &self.written) {
+            (Payload::Bytes, _) => Ok(Text::Base64(base64::encode(&self.payload))),
+            (Payload::Postcard(_), None) => Err("its type is unknown".into()),
+            (Payload::Postcard(_), Some(written)) => shown(&written.schema, &self.payload),
+            (Payload::Json, _) => {
+                let json = std::str::from_utf8(&self.payload);
+                raw(json.map_err(|_| "the JSON is not UTF-8")?.to_owned())
             }
-            (Payload::Json, _) => std::str::from_utf8(&self.payload)
-                .map_err(|_| "the JSON is not UTF-8")?
-                .to_owned(),
-        };
-        RawValue::from_string(json)
-            .map(Text::Json)
-            .map_err(|e| format!("it is not JSON: {e}").into())
+        }
     }
+}
+
+/// Postcard of this type, as JSON.
+fn shown(schema: &TypeSchema, bytes: &[u8]) -> Converted<Text> {
+    let json = to_json(schema, bytes, &Budget::default());
+    raw(json.map_err(|e| format!("its bytes are not {schema}: {e}"))?)
+}
+
+fn raw(json: String) -> Converted<Text> {
+    RawValue::from_string(json)
+        .map(Text::Json)
+        .map_err(|e| format!("it is not JSON: {e}").into())
 }
 
 /// An EMIT frame for a reader of the type that `payload` was converted to.

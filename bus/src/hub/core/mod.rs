@@ -20,6 +20,7 @@ mod memory;
 mod output;
 mod parcel;
 mod path;
+mod plans;
 mod queue;
 mod receive;
 mod requests;
@@ -90,17 +91,18 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(options: &HubOptions, now: Instant) -> Self {
+        let tally = Tally::default();
         Self {
             name: options.name.clone(),
             limits: options.limits.clone(),
             rules: options.rules.clone(),
-            types: Types::new(&options.builtins),
+            types: Types::new(&options.builtins, &options.limits, &tally),
             conns: HashMap::new(),
             routes: Routes::default(),
             retained: Retained::default(),
             requests: Requests::default(),
             deadlines: Deadlines::default(),
-            tally: Tally::default(),
+            tally,
             seq: [0; 2],
             input: 0,
             closings: 0,

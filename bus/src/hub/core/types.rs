@@ -1,22 +1,40 @@
 //! Types that connections announced or read: each held once however many use it, and dropped with its last user.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     rc::{Rc, Weak},
 };
 
-use super::memory::{Charge, Tally};
-use crate::{SchemaError, Topic, TypeKey, TypeSchema};
+use super::{
+    memory::{Charge, Tally},
+    plans::{Plan, Plans, Room},
+};
+use crate::{Limits, SchemaError, Topic, TypeKey, TypeSchema};
 
 /// What a decoded schema takes, as a multiple of its encoding: the encoding itself and the table to walk values by.
-const DECODED: usize = 5;
+pub(super) const DECODED: usize = 5;
+
+/// Types may take this part of the hub's memory; unlike events they can't be dropped to make room for others.
+const SHARE: usize = 4;
 
 /// A type in use.
 #[derive(Debug)]
 pub(super) struct SharedType {
     pub(super) schema: TypeSchema,
+    /// What becomes of its values where another type is read.
+    plans: RefCell<Plans>,
+    room: Room,
     _charge: Charge,
     _share: Charge,
+}
+
+impl SharedType {
+    /// How its values become `reader`'s, or why they never can.
+    pub(super) fn plan(&self, reader: &TypeSchema) -> Result<Rc<Plan>, Rc<str>> {
+        let mut plans = self.plans.borrow_mut();
+        plans.to(&self.schema, reader, &self.room)
+    }
 }
 
 /// The types in use, and the fixed ones of built-in topics.
@@ -24,14 +42,13 @@ pub(super) struct SharedType {
 pub(super) struct Types {
     builtins: HashMap<String, TypeSchema>,
     shared: HashMap<TypeKey, Weak<SharedType>>,
-    /// What those in use take.
-    held: Tally,
+    room: Room,
     /// Entries at which those without users are cleared out.
     clear_at: usize,
 }
 
 impl Types {
-    pub(super) fn new(builtins: &[(Topic, TypeSchema)]) -> Self {
+    pub(super) fn new(builtins: &[(Topic, TypeSchema)], limits: &Limits, tally: &Tally) -> Self {
         let mut fixed = HashMap::new();
         for (topic, schema) in builtins {
             fixed
@@ -41,7 +58,12 @@ impl Types {
         Self {
             builtins: fixed,
             shared: HashMap::new(),
-            held: Tally::default(),
+            room: Room {
+                tally: tally.clone(),
+                held: Tally::default(),
+                most: limits.memory_bytes / SHARE,
+                output: limits.payload_bytes,
+            },
             clear_at: 64,
         }
     }
@@ -51,17 +73,13 @@ impl Types {
         self.builtins.get(topic)
     }
 
-    /// Bytes that the types in use take, of the hub's memory.
-    pub(super) fn held(&self) -> usize {
-        self.held.total()
+    /// Whether the part of the hub's memory that types may take is used up.
+    pub(super) fn is_full(&self) -> bool {
+        self.room.held.total() > self.room.most
     }
 
     /// The type with this encoding, which nobody vouches for.
-    pub(super) fn take(
-        &mut self,
-        encoded: &[u8],
-        tally: &Tally,
-    ) -> Result<Rc<SharedType>, SchemaError> {
+    pub(super) fn take(&mut self, encoded: &[u8]) -> Result<Rc<SharedType>, SchemaError> {
         let schema = TypeSchema::decode(encoded)?;
         let key = schema.key();
         if let Some(shared) = self.shared.get(&key).and_then(Weak::upgrade)
@@ -75,8 +93,10 @@ impl Types {
         }
         let shared = Rc::new(SharedType {
             schema,
-            _charge: tally.charge(encoded.len() * DECODED),
-            _share: self.held.charge(encoded.len() * DECODED),
+            plans: RefCell::default(),
+            room: self.room.clone(),
+            _charge: self.room.tally.charge(encoded.len() * DECODED),
+            _share: self.room.held.charge(encoded.len() * DECODED),
         });
         self.shared.insert(key, Rc::downgrade(&shared));
         Ok(shared)

@@ -99,11 +99,8 @@ impl Core {
                 format!("{waiting} requests of this connection wait for an answer already");
             return Err(refusal(RefusalKind::Limit, reason));
         }
-        let target = self.choose(&path)?;
         let call = self.requests.last + 1;
-        let frame = self
-            .call_frame(call, peer, &path, &target, &mut forms, &asked)
-            .map_err(|e| refusal(RefusalKind::Misfit, format!("{}: {e}", path.topic)))?;
+        let (target, frame) = self.choose(call, peer, &path, &mut forms, &asked)?;
         self.queue_call(id, &path, &target, frame)?;
         let pending = Pending {
             asker: id,
@@ -146,22 +143,33 @@ impl Core {
         Ok(Some(Rc::clone(&ty.shared)))
     }
 
-    /// The responder with the fewest calls to answer; of several, the one that was asked longest ago.
-    fn choose(&self, path: &Path) -> Result<Target, Refusal> {
+    /// The responder with the fewest calls to answer, and the call it gets; of several, the one that was asked longest
+    /// ago. One that can't read this request is passed over: it may be of an older version than another.
+    fn choose(
+        &self,
+        call: u64,
+        peer: &Peer,
+        path: &Path,
+        forms: &mut Forms,
+        asked: &Asked<'_>,
+    ) -> Result<(Target, Whole), Refusal> {
         let load = |t: &&Target| {
             self.conn(t.conn)
                 .and_then(|c| c.subs.get(&t.sub))
                 .map(|s| (s.outstanding, s.last_call))
         };
-        let fits = |t: &&Target| !matches!(t.how, How::Misfit(_));
-        if let Some(target) = path.targets.iter().filter(fits).min_by_key(load) {
-            return Ok(target.clone());
-        }
-        Err(match path.targets.first().map(|t| &t.how) {
-            Some(How::Misfit(reason)) => {
-                refusal(RefusalKind::Misfit, format!("{}: {reason}", path.topic))
+        let mut targets: Vec<&Target> = path.targets.iter().collect();
+        targets.sort_by_key(load);
+        let mut misfit = None;
+        for target in targets {
+            match self.call_frame(call, peer, path, target, forms, asked) {
+                Ok(frame) => return Ok((target.clone(), frame)),
+                Err(reason) => misfit = misfit.or(Some(reason)),
             }
-            _ => refusal(
+        }
+        Err(match misfit {
+            Some(reason) => refusal(RefusalKind::Misfit, format!("{}: {reason}", path.topic)),
+            None => refusal(
                 RefusalKind::NoResponders,
                 format!("nobody answers requests on {:?}", path.topic.as_str()),
             ),

@@ -2,6 +2,7 @@
 
 mod authorization;
 mod delivery;
+mod evolution;
 mod garbage;
 mod handshake;
 mod json;

@@ -1,7 +1,7 @@
 //! What becomes of a value of one type that is read as another: worked out from the two schemas.
 //!
 //! It recurses, and may: a level of it is a level of one of the types, and more than two types' worth are refused. Each
-//! field and variant has one counterpart at most, even where a hostile schema has names twice; so each part of either
+//! field and variant has one counterpart at most, even where a hostile schema has names twice; so each part of the writer's
 //! type is visited once, and a plan is never larger than the two types together.
 
 use std::cell::Cell;

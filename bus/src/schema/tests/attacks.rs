@@ -5,7 +5,9 @@ use postcard_schema_ng::schema::owned::{
 };
 
 use crate::Schema;
-use crate::schema::{Budget, SchemaError, SchemaLimits, TypeSchema, from_json, to_json, validate};
+use crate::schema::{
+    Budget, Resolver, SchemaError, SchemaLimits, TypeSchema, from_json, to_json, validate,
+};
 use serde::{Deserialize, Serialize};
 
 /// The schema's numbers for an option, a sequence, a tuple and a `u8`.
@@ -274,4 +276,104 @@ fn the_deepest_value_needs_little_stack() {
         );
     };
     small.spawn(both_ways).unwrap().join().unwrap();
+}
+
+fn structure(fields: Vec<(String, Ty)>) -> Ty {
+    let fields = fields.into_iter().map(|(name, ty)| OwnedNamedField {
+        name: name.into(),
+        ty,
+    });
+    Ty::Struct {
+        name: "S".into(),
+        data: OwnedData::Struct(fields.collect()),
+    }
+}
+
+fn seq(element: Ty) -> Ty {
+    Ty::Seq {
+        element: Box::new(element),
+        max_len: None,
+    }
+}
+
+#[test]
+fn one_byte_per_element_can_not_become_500_nones_each() {
+    let one = |name: &str| (name.to_owned(), Ty::U8);
+    let option = |at: usize| (at.to_string(), Ty::Option(Box::new(Ty::U8)));
+    let writer = decoded(&seq(structure(vec![one("a")])));
+    let many = (0..500).map(option).chain([one("a")]).collect();
+    let reader = decoded(&seq(structure(many)));
+    let resolver = Resolver::between(&writer, &reader).unwrap();
+    let bytes = postcard::to_allocvec(&vec![0_u8; 100_000]).unwrap();
+    let error = resolver.resolve(&bytes, &Budget::default()).unwrap_err();
+    assert!(error.over_budget, "{error}");
+    // Nor what is left out become work without end: a thousand empty values for each byte.
+    let empty = (0..1000).map(|at: usize| (at.to_string(), Ty::Unit));
+    let writer = decoded(&seq(structure(empty.chain([one("a")]).collect())));
+    let reader = decoded(&seq(structure(vec![one("a")])));
+    let resolver = Resolver::between(&writer, &reader).unwrap();
+    let error = resolver.resolve(&bytes, &Budget::default()).unwrap_err();
+    assert!(error.over_budget, "{error}");
+}
+
+#[test]
+fn elements_do_not_lose_their_size() {
+    let writer = decoded(&seq(structure(vec![("a".into(), Ty::U8)])));
+    let reader = decoded(&seq(structure(vec![])));
+    let resolver = Resolver::between(&writer, &reader).unwrap();
+    assert_eq!(resolver.resolve(&[0], &Budget::default()).unwrap(), [0]);
+    let error = resolver.resolve(&[1, 7], &Budget::default()).unwrap_err();
+    assert!(error.reason.contains("without a size"), "{error}");
+}
+
+#[test]
+fn types_nested_without_end_are_not_resolved() {
+    let limits = SchemaLimits {
+        bytes: usize::MAX,
+        depth: usize::MAX,
+        nodes: usize::MAX,
+    };
+    let nested = |levels: usize| {
+        let encoded = [vec![OPTION; levels], vec![U8]].concat();
+        TypeSchema::decode_within(&encoded, &limits).unwrap()
+    };
+    let deep = nested(1_000_000);
+    for other in [&deep, &nested(999_999), &nested(0)] {
+        let error = Resolver::between(other, &deep).unwrap_err();
+        assert!(error.reason.contains("64 levels"), "{error}");
+    }
+    // Within the limits, a value may have all its levels yet to come.
+    let resolver = Resolver::between(&nested(0), &nested(31)).unwrap();
+    let resolved = resolver.resolve(&[7], &Budget::default()).unwrap();
+    assert_eq!(resolved, [vec![1; 31], vec![7]].concat());
+}
+
+#[test]
+fn the_deepest_plan_needs_little_stack_and_time() {
+    // Structs in structs, each with its fields the other way round, so that each level is put into order.
+    let nested = |turned: bool, leaf: Ty| {
+        (1..31).fold(leaf, |inner, _| {
+            let mut fields = vec![("next".into(), inner), ("other".into(), Ty::U8)];
+            if turned {
+                fields.reverse();
+            }
+            structure(fields)
+        })
+    };
+    let bytes = vec![7_u8; 1 << 20];
+    let (writer, reader) = (
+        decoded(&nested(false, Ty::ByteArray { max_len: None })),
+        decoded(&nested(true, Ty::ByteArray { max_len: None })),
+    );
+    let resolve = move || {
+        let resolver = Resolver::between(&writer, &reader).unwrap();
+        let head = postcard::to_allocvec(&bytes.len()).unwrap();
+        let value = [&head[..], &bytes, &[9; 30]].concat();
+        let resolved = resolver.resolve(&value, &Budget::default()).unwrap();
+        assert_eq!(resolved, [&[9; 30], &head[..], &bytes].concat());
+    };
+    let begun = std::time::Instant::now();
+    let small = std::thread::Builder::new().stack_size(512 * 1024);
+    small.spawn(resolve).unwrap().join().unwrap();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
 }

@@ -9,7 +9,7 @@ use serde::ser::{
 };
 
 /// Names as serde wants them: static. Some are awkward in JSON.
-const NAMES: [&str; 8] = [
+pub(super) const NAMES: [&str; 8] = [
     "a",
     "b",
     "type",

@@ -38,6 +38,32 @@ mod later {
     }
 }
 
+/// The same topics in a generation that the first one gets along with: another order, a field more, and the answer's number
+/// may be larger.
+mod next {
+    use super::{Deserialize, Event, Request, Schema, Serialize};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+    #[event(topic = "orders.created")]
+    pub(super) struct Order {
+        pub(super) clerk: Option<String>,
+        pub(super) total: f64,
+        pub(super) id: u64,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+    #[request(topic = "orders.price", reply = Cost)]
+    pub(super) struct CostOf {
+        pub(super) currency: Option<String>,
+        pub(super) id: u64,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
+    pub(super) struct Cost {
+        pub(super) cents: u64,
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "orders.price", reply = Price)]
 struct PriceOf {
@@ -162,6 +188,7 @@ either_way! {
     lagging_is_told_exactly
     denied
     another_type_is_spelled_out
+    versions_get_along
     json_meets_types
     unsubscribed
     the_hub_stops
@@ -462,6 +489,66 @@ async fn another_type_is_spelled_out(bench: Bench) {
         within(later.next()).await,
         Some(Delivery::Misfit { .. })
     ));
+}
+
+async fn versions_get_along(bench: Bench) {
+    let (old, new) = (bench.client("old").await, bench.client("new").await);
+    let mut first = old.subscribe::<OrderCreated>().await.expect("subscribed");
+    let mut second = new.subscribe::<next::Order>().await.expect("subscribed");
+    let newer = |id, clerk: Option<&str>| next::Order {
+        clerk: clerk.map(Into::into),
+        total: 9.5,
+        id,
+    };
+    assert_eq!(old.emit_acked(&order(1)).await, Ok(2));
+    assert_eq!(new.emit_acked(&newer(2, Some("Ada"))).await, Ok(2));
+    let not_a_number = OrderCreated {
+        id: 3,
+        total: f64::NAN,
+    };
+    assert_eq!(old.emit_acked(&not_a_number).await, Ok(2));
+    for id in [1, 2] {
+        assert_eq!(event(within(first.next()).await).event, order(id));
+    }
+    assert_eq!(event(within(second.next()).await).event, newer(1, None));
+    let own = event(within(second.next()).await);
+    assert_eq!((own.event, own.seq), (newer(2, Some("Ada")), 2));
+    assert!(event(within(second.next()).await).event.total.is_nan());
+    // A question of the new one to the old one, and its answer.
+    let mut calls = old.serve::<PriceOf>().await.expect("serving");
+    let question = next::CostOf {
+        currency: Some("EUR".into()),
+        id: 7,
+    };
+    let asked = async { new.request(&question).await };
+    let answered = async {
+        let call = calls.next().await.expect("a call");
+        assert_eq!(call.request(), &PriceOf { id: 7 });
+        call.reply(&Price { cents: 700 }).await.expect("answered");
+    };
+    let (answer, ()) = within(async { tokio::join!(asked, answered) }).await;
+    assert_eq!(answer.expect("an answer"), next::Cost { cents: 700 });
+    // The other way round the answer is narrower: refused, whatever the number.
+    drop(calls);
+    let mut calls = new.serve::<next::CostOf>().await.expect("serving");
+    let question = PriceOf { id: 8 };
+    let asked = async { old.request(&question).await };
+    let answered = async {
+        let call = calls.next().await.expect("a call");
+        assert_eq!(
+            call.request(),
+            &next::CostOf {
+                currency: None,
+                id: 8
+            }
+        );
+        call.reply(&next::Cost { cents: 1 }).await.expect("sent");
+    };
+    let (answer, ()) = within(async { tokio::join!(asked, answered) }).await;
+    let refused = answer.expect_err("narrower").to_string();
+    for words in ["Cost", "Price", "$.cents", "`u64`", "`u32`"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
 }
 
 async fn json_meets_types(bench: Bench) {

@@ -2,8 +2,10 @@
 //! by its own word, lame-duck drain. What it hears it prints, so that a test can wait for it in the master's log.
 //!
 //! A file `fail` beside the version file makes a bad version: `exit` exits at start, `never` never says ready. A file
-//! `serve` makes it answer requests (`answer`), or take them and never answer (`silent`).
+//! `serve` makes it answer requests (`answer`), or take them and never answer (`silent`). A file `evolve` makes it do nothing but
+//! publish and count events, of a type that depends on the version.
 
+mod evolve;
 mod routes;
 
 use std::{path::Path, process::ExitCode, time::Duration};
@@ -44,6 +46,9 @@ async fn live() -> Result<(), Failure> {
         return Err("this version can't start".into());
     }
     let worker = Worker::start().await?;
+    if beside("evolve").is_ok() {
+        return evolve::live(worker, &version).await;
+    }
     let listener = worker.listen("http", "127.0.0.1:0")?;
     println!("serving {}", listener.address());
     hear(worker.bus()).await?;

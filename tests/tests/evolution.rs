@@ -93,7 +93,7 @@ async fn heard_from<T: Tick>(fleet: &Fleet, writers: &[u64]) {
 
 #[tokio::test]
 async fn rolling_to_another_version_of_an_event_loses_none() {
-    let builder = PROGRAMS.sdk(2).with("version.txt", "v1").with("evolve", "");
+    let builder = PROGRAMS.sdk(0).with("version.txt", "v1").with("evolve", "");
     let fleet = Fleet::start(builder).await;
     let readers = (
         Observer::new::<first::Tick>(&fleet, "first").await,
@@ -104,6 +104,8 @@ async fn rolling_to_another_version_of_an_event_loses_none() {
         publisher::<first::Tick>(&fleet, OWN[0], stopped.clone()).await,
         publisher::<second::Beat>(&fleet, OWN[1], stopped).await,
     );
+    // Only now, so that the readers are there from the first event on.
+    fleet.ostler(["scale", "web", "2"]).success().await;
     let old = ids(&fleet.until_ready(2).await);
     heard_from::<second::Beat>(&fleet, &old).await;
 

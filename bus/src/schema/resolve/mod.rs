@@ -30,26 +30,23 @@ use op::Op;
 /// How values of a writer's type become values of a reader's.
 ///
 /// ```
-/// # use ostler_bus::{Schema, TypeSchema, schema::{Budget, Resolver}};
-/// # use serde::{Deserialize, Serialize};
-/// # mod first {
-/// #   use super::*;
+/// use ostler_bus::{Schema, TypeSchema, schema::{Budget, Resolver}};
+/// use serde::{Deserialize, Serialize};
+///
 /// #[derive(Schema, Serialize)]
-/// pub struct Order { pub id: u32, pub clerk: String }
-/// # }
-/// # mod second {
-/// #   use super::*;
+/// struct Order { id: u32, clerk: String }
+///
 /// #[derive(Schema, Deserialize, Debug, PartialEq)]
-/// pub struct Order { pub note: Option<String>, pub id: u64 }
-/// # }
-/// let (writer, reader) = (TypeSchema::of::<first::Order>(), TypeSchema::of::<second::Order>());
+/// struct NewOrder { note: Option<String>, id: u64 }
+///
+/// let (writer, reader) = (TypeSchema::of::<Order>(), TypeSchema::of::<NewOrder>());
 /// let resolver = Resolver::between(&writer, &reader).unwrap();
-/// let written = postcard::to_allocvec(&first::Order { id: 7, clerk: "Ada".into() }).unwrap();
+/// let written = postcard::to_allocvec(&Order { id: 7, clerk: "Ada".into() }).unwrap();
 /// let bytes = resolver.resolve(&written, &Budget::default()).unwrap();
-/// assert_eq!(postcard::from_bytes(&bytes), Ok(second::Order { note: None, id: 7 }));
+/// assert_eq!(postcard::from_bytes(&bytes), Ok(NewOrder { note: None, id: 7 }));
 ///
 /// let misfit = Resolver::between(&reader, &writer).unwrap_err();
-/// assert_eq!(misfit.path, "$.id");
+/// assert_eq!(misfit.path, "$.clerk");
 /// ```
 #[derive(Debug)]
 pub struct Resolver {

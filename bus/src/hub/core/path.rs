@@ -7,6 +7,7 @@ use super::{
     conn::Peer,
     edge::{How, how},
     item::Announced,
+    routes::Stamp,
 };
 use crate::{
     Topic, TypeSchema,
@@ -23,7 +24,7 @@ const PATHS: usize = 128;
 /// Where an event or request goes, and whether it may.
 #[derive(Debug)]
 pub(super) struct Path {
-    epoch: u64,
+    stamp: Stamp,
     pub(super) kind: Payload,
     /// The topic as sent.
     pub(super) sent: Box<[u8]>,
@@ -48,11 +49,26 @@ pub(super) struct Target {
 /// Paths of one connection, for events and for requests.
 #[derive(Debug, Default)]
 pub(super) struct PathCache {
-    paths: HashMap<PathKey, Rc<Path>>,
+    /// By what a path follows from: the action and the payload's kind; and the topic as sent.
+    paths: HashMap<(Action, u64), HashMap<Box<[u8]>, Rc<Path>>>,
+    len: usize,
 }
 
-/// What a path follows from: the action, the payload's kind, and the topic as sent.
-type PathKey = (Action, u64, Box<[u8]>);
+impl PathCache {
+    fn get(&self, key: (Action, u64), sent: &[u8]) -> Option<&Rc<Path>> {
+        self.paths.get(&key)?.get(sent)
+    }
+
+    fn insert(&mut self, key: (Action, u64), path: Rc<Path>) {
+        if self.len >= PATHS {
+            self.paths.clear();
+            self.len = 0;
+        }
+        let paths = self.paths.entry(key).or_default();
+        let old = paths.insert(path.sent.clone(), path);
+        self.len += usize::from(old.is_none());
+    }
+}
 
 /// A number for each payload kind and type.
 fn kind_number(kind: Payload) -> u64 {
@@ -73,25 +89,21 @@ impl Core {
         kind: Payload,
         sent: &[u8],
     ) -> Result<Rc<Path>, Refusal> {
-        let key = (action, kind_number(kind), Box::from(sent));
-        let epoch = self.routes.epoch();
-        if let Some(path) = self.conn(id).and_then(|c| c.paths.paths.get(&key))
-            && path.epoch == epoch
+        let key = (action, kind_number(kind));
+        if let Some(path) = self.conn(id).and_then(|c| c.paths.get(key, sent))
+            && self.routes.is_fresh(&path.stamp)
         {
             return Ok(Rc::clone(path));
         }
         let path = Rc::new(self.find_path(id, peer, action, kind, sent)?);
         if let Some(conn) = self.conns.get_mut(&id) {
-            if conn.paths.paths.len() >= PATHS {
-                conn.paths.paths.clear();
-            }
-            conn.paths.paths.insert(key, Rc::clone(&path));
+            conn.paths.insert(key, Rc::clone(&path));
         }
         Ok(path)
     }
 
     fn find_path(
-        &self,
+        &mut self,
         id: u64,
         peer: &Peer,
         action: Action,
@@ -120,7 +132,7 @@ impl Core {
             Err(_) => Vec::new(),
         };
         Ok(Path {
-            epoch: self.routes.epoch(),
+            stamp: self.routes.stamp(topic.as_str()),
             kind,
             sent: sent.into(),
             urgent: self.rules.is_control(action, topic.as_str()),
@@ -152,6 +164,7 @@ impl Core {
         let serve = action == Action::Request;
         self.routes
             .matching(topic.as_str(), serve)
+            .into_iter()
             .filter_map(|(route, by_wildcard)| {
                 let conn = self.conn(route.conn)?;
                 let sub = conn.subs.get(&route.sub)?;

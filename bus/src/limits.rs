@@ -23,6 +23,12 @@ pub struct Limits {
     pub queue_messages: usize,
     /// Bytes waiting for one subscription. Default 8 MiB.
     pub queue_bytes: usize,
+    /// How long a subscription whose policy is to be disconnected may be over its bounds without a break; at twice its
+    /// bounds it is at once. Default 2 s: a reader that pauses for a moment has not stopped.
+    pub overflow_grace: Duration,
+    /// The longest time for which publishers are held without a break for one subscription, whatever it asks for.
+    /// Default 60 s.
+    pub hold_timeout: Duration,
     /// Frames of the control lane waiting for one connection. Default 1,024.
     pub control_frames: usize,
     /// Requests of one connection that wait for an answer. Default 1,024.
@@ -47,6 +53,8 @@ impl Default for Limits {
             types: 1024,
             queue_messages: 64 << 10,
             queue_bytes: 8 << 20,
+            overflow_grace: Duration::from_secs(2),
+            hold_timeout: Duration::from_secs(60),
             control_frames: 1024,
             requests: 1024,
             retained_topics: 1024,

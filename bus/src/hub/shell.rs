@@ -167,25 +167,34 @@ impl Shell {
 
     /// Fills the writer's own output; false if nothing waits.
     pub(super) fn refill(&self, link: &Link) -> bool {
-        let mut rest = link.rest.borrow_mut();
         let taken = catch_unwind(AssertUnwindSafe(|| {
-            self.core.borrow_mut().take_output(link.id, &mut rest);
+            let mut rest = link.rest.borrow_mut();
+            let mut core = self.core.borrow_mut();
+            core.take_output(Instant::now(), link.id, &mut rest);
+            // What one has taken may be news for others: whoever was held back for it may go on.
+            let is_dirty = core.is_dirty();
+            drop((rest, core));
+            if is_dirty {
+                self.settle();
+            }
         }));
         if let Err(panic) = taken {
             self.fail(panic_text(&*panic));
         }
-        !rest.is_empty()
+        !link.rest.borrow().is_empty()
     }
 
     fn settle(&self) {
         let mut dirty = self.dirty.take();
-        self.core.borrow_mut().take_dirty(&mut dirty);
-        for id in &dirty {
-            let link = self.links.borrow().get(id).cloned();
-            if let Some(link) = link {
-                self.pump(&link);
-                if self.core.borrow().is_closing(*id) {
-                    link.ending.notify_one();
+        while self.core.borrow().is_dirty() {
+            self.core.borrow_mut().take_dirty(&mut dirty);
+            for id in &dirty {
+                let link = self.links.borrow().get(id).cloned();
+                if let Some(link) = link {
+                    self.pump(&link);
+                    if self.core.borrow().is_closing(*id) {
+                        link.ending.notify_one();
+                    }
                 }
             }
         }
@@ -207,7 +216,9 @@ impl Shell {
         let mut scratch = self.scratch.borrow_mut();
         loop {
             scratch.reset();
-            self.core.borrow_mut().take_output(link.id, &mut scratch);
+            self.core
+                .borrow_mut()
+                .take_output(Instant::now(), link.id, &mut scratch);
             if scratch.is_empty() {
                 break;
             }

@@ -60,13 +60,15 @@ pub(super) struct Sub {
     pub(super) pattern: Pattern,
     /// The reader's type; `None` takes everything as it comes.
     pub(super) reader: Option<Rc<SharedType>>,
+    /// Its queue group.
+    pub(super) group: Option<Rc<str>>,
     /// Calls that wait for its reply.
     pub(super) outstanding: u32,
     /// The last call it got.
     pub(super) last_call: u64,
-    /// Events lost since the last notice, and when that was.
+    /// Events lost since the last notice, and until when there is no other.
     pub(super) unnoticed: u64,
-    pub(super) noticed_at: Option<Instant>,
+    pub(super) quiet_until: Option<Instant>,
 }
 
 #[derive(Debug)]

@@ -7,12 +7,14 @@ use super::{
     conn::{Peer, Sub},
     item::{Announced, Whole},
     output::control_frame,
+    queue::{Bounds, Terms},
     routes::Route,
     types::SharedType,
 };
 use crate::{
     Pattern, Topic,
     hub::{Action, Subject, authorize},
+    limits::TOPIC_BYTES,
     wire::{
         codec,
         control::{
@@ -24,6 +26,10 @@ use crate::{
 
 /// What an announcement takes, beside its schema.
 const ANNOUNCED_BYTES: usize = 128;
+
+/// Events that a member of a group may be sent beyond what it confirmed, if it doesn't say: enough to keep it busy for the
+/// time a confirmation takes, and what it may leave to others when it goes.
+const GROUP_WINDOW: u32 = 1024;
 
 type Done = Result<(), Refusal>;
 
@@ -74,7 +80,8 @@ impl Core {
                 if done.is_ok() {
                     // Acknowledged first, then the retained values.
                     self.answer(id, r#ref, HubOp::Done { count: 0 });
-                    if !options.serve {
+                    // A group has had its events: a new member gets none of them again.
+                    if !options.serve && options.group.is_none() {
                         self.replay(id, sub);
                     }
                     return;
@@ -89,7 +96,7 @@ impl Core {
                     format!("call {call} waits for no reply of yours"),
                 ),
             },
-            ClientOp::Took { .. } => return,
+            ClientOp::Took { sub, count } => return self.took(id, sub, count),
             ClientOp::Drain => {
                 // In order with the data: it is written when all before it is.
                 if let Some(conn) = self.conns.get_mut(&id) {
@@ -210,17 +217,11 @@ impl Core {
             Some(encoded) => Some(self.take_type(&encoded)?),
             None => None,
         };
-        let (messages, bytes) = self.bounds(options);
+        let (bounds, terms) = (self.bounds(options), self.terms(options)?);
         let Some(conn) = self.conns.get_mut(&id) else {
             return Ok(());
         };
-        match options.policy {
-            OverflowPolicy::DropOldest
-            | OverflowPolicy::DropNewest
-            | OverflowPolicy::KeepLatest
-            | OverflowPolicy::Backpressure { .. }
-            | OverflowPolicy::Disconnect => conn.outbox.open_sub(sub, messages, bytes),
-        }
+        conn.outbox.open_sub(sub, bounds, terms);
         let route = Route {
             conn: id,
             sub,
@@ -230,25 +231,72 @@ impl Core {
         let state = Sub {
             pattern,
             reader,
+            group: options.group.as_deref().map(Rc::from),
             outstanding: 0,
             last_call: 0,
             unnoticed: 0,
-            noticed_at: None,
+            quiet_until: None,
         };
         conn.subs.insert(sub, state);
         Ok(())
     }
 
     /// The bounds asked for, within the hub's own; at least one message.
-    fn bounds(&self, options: &SubscribeOptions) -> (usize, usize) {
+    fn bounds(&self, options: &SubscribeOptions) -> Bounds {
         let within = |asked: Option<u32>, most: usize| match asked {
             Some(n) => usize::try_from(n).unwrap_or(most).clamp(1, most.max(1)),
             None => most,
         };
-        (
-            within(options.max_messages, self.limits.queue_messages),
-            within(options.max_bytes, self.limits.queue_bytes),
-        )
+        Bounds {
+            messages: within(options.max_messages, self.limits.queue_messages),
+            bytes: within(options.max_bytes, self.limits.queue_bytes),
+        }
+    }
+
+    /// The terms asked for, if they can be kept.
+    fn terms(&self, options: &SubscribeOptions) -> Result<Terms, Refusal> {
+        let contradiction = |reason: &str| Err(refusal(RefusalKind::Malformed, reason));
+        let group = options.group.as_deref();
+        let policy = match options.policy {
+            OverflowPolicy::Backpressure { max_wait_ms } => {
+                let most = u32::try_from(self.limits.hold_timeout.as_millis()).unwrap_or(u32::MAX);
+                let max_wait_ms = max_wait_ms.min(most);
+                OverflowPolicy::Backpressure { max_wait_ms }
+            }
+            policy @ (OverflowPolicy::DropOldest
+            | OverflowPolicy::DropNewest
+            | OverflowPolicy::KeepLatest
+            | OverflowPolicy::Disconnect) => policy,
+        };
+        let is_plain = policy == OverflowPolicy::default() && options.window.is_none();
+        if options.serve && (group.is_some() || !is_plain) {
+            return contradiction(
+                "who answers requests has no policy, window or group: requests that find no room are refused, and each goes to the least busy",
+            );
+        }
+        if group.is_some_and(|name| name.is_empty() || name.len() > TOPIC_BYTES) {
+            return contradiction("a group's name has 1 to 255 bytes");
+        }
+        if group.is_some() && policy == OverflowPolicy::KeepLatest {
+            return contradiction(
+                "in a group no event stands for another, so KeepLatest can't be its policy",
+            );
+        }
+        let window = options.window.or(group.map(|_| GROUP_WINDOW));
+        let most = u32::try_from(self.limits.queue_messages).unwrap_or(u32::MAX);
+        Ok(Terms {
+            policy,
+            window: window.map(|w| w.clamp(1, most.max(1))),
+            keeps: group.is_some(),
+        })
+    }
+
+    /// The reader of a subscription has taken events.
+    fn took(&mut self, id: u64, sub: u32, count: u64) {
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.outbox.took(sub, count);
+            self.mark(id);
+        }
     }
 
     fn unsubscribe(&mut self, id: u64, sub: u32) -> Done {
@@ -259,12 +307,28 @@ impl Core {
             let reason = format!("this connection has no subscription {sub}");
             return refuse(RefusalKind::Malformed, reason);
         };
-        self.routes.remove(&state.pattern, id, sub);
-        for call in conn.outbox.close_sub(sub) {
+        let peer = conn.peer().cloned();
+        self.end_sub(id, sub, &state, peer.as_ref());
+        if let Some(group) = &state.group {
+            self.leave_to_others(id, sub, group);
+        }
+        let calls = self
+            .conns
+            .get_mut(&id)
+            .map(|conn| conn.outbox.close_sub(sub));
+        for call in calls.into_iter().flatten() {
             self.fail_call(call, RefusalKind::Declined, |topic| {
                 format!("whoever answered {topic:?} does so no more")
             });
         }
+        self.regroup();
         Ok(())
+    }
+
+    /// Takes a subscription out of everything others see of it, but for what waits for it.
+    pub(super) fn end_sub(&mut self, id: u64, sub: u32, state: &Sub, peer: Option<&Peer>) {
+        self.routes.remove(&state.pattern, id, sub);
+        self.end_hold((id, sub));
+        self.notice_rest(id, sub, state, peer);
     }
 }

@@ -9,6 +9,12 @@ pub(super) enum Deadline {
     Hello(u64),
     /// This call must have been answered.
     Call(u64),
+    /// Publishers must have been released by this subscription of this connection.
+    Held(u64, u32),
+    /// This subscription of this connection must not be over its bounds any more.
+    Over(u64, u32),
+    /// Of this subscription of this connection losses may be noticed again.
+    Notice(u64, u32),
 }
 
 #[derive(Debug, Default)]

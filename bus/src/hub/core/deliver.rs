@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     Topic,
-    hub::HubNotice,
     wire::{
         control::CloseKind,
         data::{self, Payload},
@@ -29,7 +28,7 @@ impl Core {
         let Some(path) = batch
             .path
             .clone()
-            .filter(|p| count > 0 && !p.targets.is_empty())
+            .filter(|p| count > 0 && !p.leads_nowhere())
         else {
             return;
         };
@@ -52,6 +51,9 @@ impl Core {
             self.hand_over(id, target, &mut parcel);
             // After each: as JSON, an event takes memory once for each subscription.
             self.relieve();
+        }
+        for group in &path.groups {
+            self.share_out(id, group, &mut parcel);
         }
     }
 
@@ -78,8 +80,12 @@ impl Core {
             .run
             .pins
             .is_some_and(|input| outbox.wants_copy(input, parcel.run.frames.len()));
+        if !parcel.urgent && !outbox.is_plain(target.sub) {
+            let items = parcel.items(target, copy);
+            return self.offer(from, target, parcel, items);
+        }
         if !parcel.urgent {
-            // The common case first, without a list of items.
+            // The common case, without a list of items.
             let lost = match &target.how {
                 How::AsIs => outbox.push(target.sub, Item::Run(parcel.run(copy))),
                 How::Typed(_) | How::Text(_) | How::Misfit(_) => parcel
@@ -158,36 +164,6 @@ impl Core {
         }
     }
 
-    /// Counts a loss, and gives notice of it now and then.
-    pub(super) fn lagged(&mut self, id: u64, sub: u32, lost: u64) {
-        let now = self.now;
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return;
-        };
-        let principal = match conn.peer() {
-            Some(peer) => (*peer.principal).clone(),
-            None => return,
-        };
-        let Some(state) = conn.subs.get_mut(&sub) else {
-            return;
-        };
-        state.unnoticed += lost;
-        let due = state
-            .noticed_at
-            .is_none_or(|at| now.saturating_duration_since(at) >= super::LAG_NOTICE_EVERY);
-        if due {
-            state.noticed_at = Some(now);
-            let missed = std::mem::take(&mut state.unnoticed);
-            let pattern = state.pattern.clone();
-            self.notices.push(HubNotice::Lagged {
-                conn: id,
-                principal,
-                pattern,
-                missed,
-            });
-        }
-    }
-
     /// Keeps all queues together within their bound: whoever holds most loses its oldest.
     pub(super) fn relieve(&mut self) {
         while self.tally.total() > self.limits.memory_bytes {
@@ -220,6 +196,7 @@ impl Core {
             }
             for (sub, n) in lost {
                 self.lagged(id, sub, n);
+                self.ease(id, sub);
             }
         }
     }

@@ -74,7 +74,7 @@ impl<'a> Batch<'a> {
             return false;
         };
         let same_way = Rc::ptr_eq(mine, path)
-            || (!mine.urgent && !path.urgent && mine.targets == path.targets);
+            || (mine.mixes && path.mixes && !mine.urgent && mine.targets == path.targets);
         // Where a payload changes its form, every event of the run must be of the one type that is at hand.
         let plain = Rc::ptr_eq(mine, path) || path.targets.iter().all(|t| t.how == How::AsIs);
         if !same_way
@@ -119,7 +119,7 @@ impl Core {
             Err(refusal) => return self.refuse_emit(id, &head, refusal),
         };
         let seq = self.next_seq(path.urgent);
-        let count = path.targets.len() as u64;
+        let count = path.matches();
         if !batch.extend(&path, frame.at, frame.end) {
             self.bring(id, peer, batch);
             batch.begin(path, frame, seq);

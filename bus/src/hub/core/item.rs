@@ -85,15 +85,51 @@ pub(super) struct Run {
 
 impl Run {
     /// Takes off the oldest event.
-    fn shorten(&mut self) {
-        let size = frame::peek(&self.frames, usize::MAX >> 1)
-            .ok()
-            .flatten()
-            .unwrap_or(self.frames.len());
-        self.frames.advance(size.min(self.frames.len()));
+    pub(super) fn shorten(&mut self) {
+        self.frames.advance(first_frame(&self.frames));
         self.first_seq += 1;
         self.count -= 1;
     }
+
+    /// Takes off the `n` oldest events, of which there must be more, as a run of their own.
+    pub(super) fn split(&mut self, n: u32) -> Self {
+        let mut size = 0;
+        for _ in 0..n {
+            size += first_frame(&self.frames[size..]);
+        }
+        let front = Self {
+            count: n,
+            frames: self.frames.split_to(size),
+            ..self.clone()
+        };
+        self.first_seq += u64::from(n);
+        self.count -= n;
+        front
+    }
+
+    /// How many of the oldest events fit into so many messages and bytes.
+    pub(super) fn fitting(&self, messages: usize, bytes: usize) -> u32 {
+        let most = messages.min(self.count as usize) as u32;
+        if self.frames.len() <= bytes {
+            return most;
+        }
+        let mut size = 0;
+        (0..most)
+            .find(|_| {
+                size += first_frame(&self.frames[size..]);
+                size > bytes
+            })
+            .unwrap_or(most)
+    }
+}
+
+/// The size of the first of some whole frames.
+fn first_frame(frames: &[u8]) -> usize {
+    frame::peek(frames, usize::MAX >> 1)
+        .ok()
+        .flatten()
+        .unwrap_or(frames.len())
+        .min(frames.len())
 }
 
 /// A whole frame, in two parts so that a large payload need not be copied.
@@ -138,6 +174,9 @@ pub(super) enum Item {
     Gap,
 }
 
+/// Where a frame's flags are.
+const FLAGS_AT: usize = 5;
+
 /// What the hub needs for each item, beside its bytes: list node, types, origin.
 pub(super) const ITEM_BYTES: usize = 256;
 
@@ -158,6 +197,29 @@ impl Item {
             Self::Whole(whole) => whole.head.len() + whole.payload.len(),
             Self::Misfit { reason, .. } => reason.len(),
             Self::Gap => 0,
+        }
+    }
+
+    /// Events it stands for: those of a misfit too, though it counts as one message.
+    pub(super) fn events(&self) -> u64 {
+        match self {
+            Self::Run(run) => u64::from(run.count),
+            Self::Whole(_) => 1,
+            Self::Misfit { missed, .. } => *missed,
+            Self::Gap => 0,
+        }
+    }
+
+    /// Events that the reader has to confirm if its subscription has a window: those of the control lane don't count, nor
+    /// does what is no event.
+    pub(super) fn to_confirm(&self) -> u64 {
+        let counts = |flags: u8| u64::from(flags & frame::flags::CONTROL_LANE == 0);
+        match self {
+            Self::Run(run) => counts(run.flags) * u64::from(run.count),
+            Self::Whole(whole) if whole.call.is_none() => {
+                whole.head.get(FLAGS_AT).map_or(0, |flags| counts(*flags))
+            }
+            Self::Whole(_) | Self::Misfit { .. } | Self::Gap => 0,
         }
     }
 

@@ -13,11 +13,15 @@ mod deadlines;
 mod deliver;
 mod edge;
 mod emit;
+mod groups;
 mod hello;
+mod holds;
 mod item;
+mod lag;
 mod list;
 mod memory;
 mod output;
+mod overflow;
 mod parcel;
 mod path;
 mod plans;
@@ -32,7 +36,7 @@ mod types;
 pub(in crate::hub) mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -41,6 +45,8 @@ use bytes::Bytes;
 use self::{
     conn::{Conn, Phase},
     deadlines::{Deadline, Deadlines},
+    groups::Left,
+    holds::Holds,
     item::Whole,
     memory::Tally,
     requests::Requests,
@@ -76,6 +82,14 @@ pub(super) struct Core {
     routes: Routes,
     retained: Retained,
     requests: Requests,
+    /// Topics that publishers hold back.
+    holds: Holds,
+    /// What members of groups left behind, to be given to others.
+    left: VecDeque<Left>,
+    /// Events that no member of their group was left for.
+    ungrouped: u64,
+    /// Counts what groups were given, for their members to take turns.
+    turn: u64,
     deadlines: Deadlines,
     tally: Tally,
     /// The last sequence number of the data lane and of the control lane.
@@ -101,6 +115,10 @@ impl Core {
             routes: Routes::default(),
             retained: Retained::default(),
             requests: Requests::default(),
+            holds: Holds::default(),
+            left: VecDeque::new(),
+            ungrouped: 0,
+            turn: 0,
             deadlines: Deadlines::default(),
             tally,
             seq: [0; 2],
@@ -135,10 +153,12 @@ impl Core {
 
     /// The connection is gone, or was closed and written out.
     pub(super) fn disconnect(&mut self, id: u64, reason: &str) {
+        self.leave_all_to_others(id);
         self.depart(id, reason);
         if let Some(mut conn) = self.conns.remove(&id) {
             conn.outbox.leave_all();
         }
+        self.regroup();
     }
 
     /// Ends a connection: it is told why, and nothing more is taken from it.
@@ -147,6 +167,7 @@ impl Core {
             return;
         }
         self.closings += 1;
+        self.leave_all_to_others(id);
         self.depart(id, &reason);
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.outbox.clear();
@@ -189,10 +210,18 @@ impl Core {
     }
 
     /// Moves what may be written now into `out`.
-    pub(super) fn take_output(&mut self, id: u64, out: &mut Output) {
+    pub(super) fn take_output(&mut self, now: Instant, id: u64, out: &mut Output) {
         if let Some(conn) = self.conns.get_mut(&id) {
-            conn.outbox.take(out);
+            conn.outbox.take(now, out);
+            if conn.outbox.has_eased() {
+                self.end_eased(id);
+            }
         }
+    }
+
+    /// Whether [`take_dirty`](Self::take_dirty) names anybody.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
     }
 
     /// Whether anything waits to be written.
@@ -245,8 +274,12 @@ impl Core {
                         format!("no answer to {topic:?} came in time")
                     });
                 }
+                Deadline::Held(id, sub) => self.held_too_long(id, sub),
+                Deadline::Over(id, sub) => self.look_over(id, sub),
+                Deadline::Notice(id, sub) => self.notice_lag(id, sub),
             }
         }
+        self.regroup();
     }
 
     /// The frame for a peer that may not even say HELLO.
@@ -306,9 +339,14 @@ impl Core {
         let serves = std::mem::take(&mut conn.serves);
         conn.types.clear();
         conn.paths = path::PathCache::default();
+        let peer = match &phase {
+            Phase::Open(peer) => Some(peer),
+            Phase::Greeting { .. } | Phase::Closing => None,
+        };
         for (sub, state) in subs {
-            self.routes.remove(&state.pattern, id, sub);
+            self.end_sub(id, sub, &state, peer);
         }
+        self.holds.leave(id);
         for call in asks {
             self.end_call(call);
         }

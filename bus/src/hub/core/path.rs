@@ -1,6 +1,9 @@
 //! Where an event or request goes, worked out from its publisher, topic and type, and remembered.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
 
 use super::{
     Core,
@@ -35,7 +38,23 @@ pub(super) struct Path {
     pub(super) ty: Option<Rc<Announced>>,
     /// JSON must fit it.
     pub(super) builtin: Option<TypeSchema>,
+    /// Each gets it.
     pub(super) targets: Vec<Target>,
+    /// Of each, one gets it.
+    pub(super) groups: Vec<Group>,
+    /// Nobody it goes to has terms that depend on the topic, so events of several topics may travel as one run.
+    pub(super) mixes: bool,
+}
+
+impl Path {
+    /// How many subscriptions get it.
+    pub(super) fn matches(&self) -> u64 {
+        (self.targets.len() + self.groups.len()) as u64
+    }
+
+    pub(super) fn leads_nowhere(&self) -> bool {
+        self.targets.is_empty() && self.groups.is_empty()
+    }
 }
 
 /// A subscription that an event goes to, or one that could answer a request.
@@ -44,6 +63,22 @@ pub(super) struct Target {
     pub(super) conn: u64,
     pub(super) sub: u32,
     pub(super) how: How,
+}
+
+/// A queue group, as far as it gets something.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) name: Rc<str>,
+    pub(super) members: Vec<Target>,
+}
+
+/// Who gets something.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) targets: Vec<Target>,
+    /// Members of each group.
+    pub(super) groups: BTreeMap<Rc<str>, Vec<Target>>,
+    pub(super) mixes: bool,
 }
 
 /// Paths of one connection, for events and for requests.
@@ -127,9 +162,9 @@ impl Core {
             reason,
         })
         .and_then(|()| fits_builtin(&topic, kind, ty.as_deref(), builtin.as_ref()));
-        let targets = match verdict {
+        let found = match verdict {
             Ok(()) => self.targets(&topic, action, kind, ty.as_deref()),
-            Err(_) => Vec::new(),
+            Err(_) => Found::default(),
         };
         Ok(Path {
             stamp: self.routes.stamp(topic.as_str()),
@@ -140,7 +175,13 @@ impl Core {
             verdict,
             ty,
             builtin,
-            targets,
+            targets: found.targets,
+            groups: found
+                .groups
+                .into_iter()
+                .map(|(name, members)| Group { name, members })
+                .collect(),
+            mixes: found.mixes,
         })
     }
 
@@ -154,28 +195,45 @@ impl Core {
             })
     }
 
-    fn targets(
+    /// Who gets an event or request of this kind.
+    pub(super) fn targets(
         &self,
         topic: &Topic,
         action: Action,
         kind: Payload,
         ty: Option<&Announced>,
-    ) -> Vec<Target> {
+    ) -> Found {
         let serve = action == Action::Request;
-        self.routes
-            .matching(topic.as_str(), serve)
-            .into_iter()
-            .filter_map(|(route, by_wildcard)| {
-                let conn = self.conn(route.conn)?;
-                let sub = conn.subs.get(&route.sub)?;
-                let may_have = !by_wildcard || self.may_have(conn.peer()?, serve, topic);
-                may_have.then(|| Target {
-                    conn: route.conn,
-                    sub: route.sub,
-                    how: how(kind, ty, conn.codec, sub.reader.as_ref().map(|r| &r.schema)),
-                })
-            })
-            .collect()
+        let mut found = Found {
+            mixes: true,
+            ..Found::default()
+        };
+        for (route, by_wildcard) in self.routes.matching(topic.as_str(), serve) {
+            let Some(conn) = self.conn(route.conn) else {
+                continue;
+            };
+            let (Some(peer), Some(sub)) = (conn.peer(), conn.subs.get(&route.sub)) else {
+                continue;
+            };
+            if by_wildcard && !self.may_have(peer, serve, topic) {
+                continue;
+            }
+            found.mixes &= conn.outbox.is_plain(route.sub);
+            let target = Target {
+                conn: route.conn,
+                sub: route.sub,
+                how: how(kind, ty, conn.codec, sub.reader.as_ref().map(|r| &r.schema)),
+            };
+            match &sub.group {
+                Some(group) => found
+                    .groups
+                    .entry(Rc::clone(group))
+                    .or_default()
+                    .push(target),
+                None => found.targets.push(target),
+            }
+        }
+        found
     }
 
     /// Whether a subscription with wildcards gets this topic: its pattern was allowed, but perhaps not all of it.

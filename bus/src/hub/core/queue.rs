@@ -9,10 +9,13 @@
 //! its own stream alone.
 
 mod lose;
+mod overflow;
+mod sub;
+mod window;
 mod write;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     rc::Rc,
 };
 
@@ -28,8 +31,17 @@ use crate::{
     wire::{control::HubOp, hello::Codec},
 };
 
+use self::sub::SubQueue;
+pub(super) use self::{
+    overflow::Strain,
+    sub::{Bounds, Counts, Load, Terms},
+};
+
 /// A slice this long may keep its read buffer alive; a shorter one is copied if it would keep one more.
 const PINNING_BYTES: usize = 32 << 10;
+
+/// What a HOLD or RELEASE stands for, beside its topic.
+const HOLD: &[u8] = b"hold";
 
 /// An item of the data queue.
 #[derive(Debug)]
@@ -43,16 +55,19 @@ struct Waiting {
     order: u64,
     /// The next item of the same subscription.
     next_of_sub: Option<Key>,
+    /// The one before; means nothing at the head.
+    before_of_sub: Option<Key>,
+    /// Beyond what a plain subscription needs.
+    extra: Option<Box<Extra>>,
 }
 
-#[derive(Debug)]
-struct SubQueue {
-    head: Option<Key>,
-    tail: Option<Key>,
-    messages: usize,
-    bytes: usize,
-    max_messages: usize,
-    max_bytes: usize,
+/// What subscriptions with terms of their own must know of an item.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    /// Its topic, where of each topic only the last event waits.
+    topic: Option<Topic>,
+    /// The event as it was published, where the item is another form of it and another reader may yet get it.
+    source: Option<Run>,
 }
 
 /// An item of the control queue.
@@ -82,6 +97,14 @@ pub(super) struct Outbox {
     /// Of `urgent`: answers to the connection itself.
     own: usize,
     data: List<Waiting>,
+    /// What waits for subscriptions with a window: they alone may hold back what others behind them need not wait for.
+    parked: List<Waiting>,
+    /// Subscriptions with a window that something may be written for, by what waits first.
+    ready: BTreeSet<(u64, u32)>,
+    /// Subscriptions that no publisher need be held for any longer.
+    eased: Vec<u32>,
+    /// Events of the control lane that were lost, by subscription, to be told.
+    urgent_lost: BTreeMap<u32, u64>,
     subs: HashMap<u32, SubQueue>,
     order: u64,
     /// Items of `data` without subscription, and their bytes.
@@ -102,6 +125,10 @@ impl Outbox {
             urgent: VecDeque::new(),
             own: 0,
             data: List::default(),
+            parked: List::default(),
+            ready: BTreeSet::new(),
+            eased: Vec::new(),
+            urgent_lost: BTreeMap::new(),
             subs: HashMap::new(),
             order: 0,
             unowned: (0, 0),
@@ -117,7 +144,9 @@ impl Outbox {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.data.is_empty() && self.goners.is_empty()
+        let waits = !self.urgent.is_empty() || !self.data.is_empty() || !self.ready.is_empty();
+        // Publishers that have gone are told of as soon as nothing of theirs waits for the reader.
+        !waits && (self.goners.is_empty() || !self.parked.is_empty())
     }
 
     /// Bytes of memory it holds.
@@ -144,30 +173,47 @@ impl Outbox {
         counts
     }
 
-    pub(super) fn open_sub(&mut self, sub: u32, max_messages: usize, max_bytes: usize) {
-        self.subs.insert(
-            sub,
-            SubQueue {
-                head: None,
-                tail: None,
-                messages: 0,
-                bytes: 0,
-                max_messages,
-                max_bytes,
-            },
-        );
+    pub(super) fn open_sub(&mut self, sub: u32, bounds: Bounds, terms: Terms) {
+        self.subs.insert(sub, SubQueue::new(bounds, terms));
+    }
+
+    /// Whether `sub` has no terms of its own: it loses its oldest, and nobody needs to confirm anything.
+    pub(super) fn is_plain(&self, sub: u32) -> bool {
+        self.subs.get(&sub).is_none_or(|q| q.care.is_none())
+    }
+
+    /// Events that wait for `sub`, one by one: what its [`Counts`] must add up with.
+    #[cfg(test)]
+    pub(super) fn waiting(&self, sub: u32) -> u64 {
+        let lists = [&self.data, &self.parked];
+        let keys = lists.into_iter().flat_map(|list| {
+            std::iter::successors(list.front(), |key| list.after(*key)).map(|key| list.get(key))
+        });
+        let waiting = keys.filter(|w| w.sub == Some(sub)).map(|w| w.item.events());
+        let urgent = self.urgent.iter().filter(|u| u.sub == Some(sub));
+        waiting.sum::<u64>() + urgent.map(|u| u.item.events()).sum::<u64>()
+    }
+
+    /// What became of the events of `sub`.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "read by whoever shows statistics")
+    )]
+    pub(super) fn counts(&self, sub: u32) -> Option<&Counts> {
+        self.subs.get(&sub).map(|q| &q.counts)
     }
 
     /// Drops all that waits for `sub`; the calls among it are returned.
     pub(super) fn close_sub(&mut self, sub: u32) -> Vec<u64> {
         let mut calls = Vec::new();
-        let mut next = self.subs.remove(&sub).and_then(|q| q.head);
-        while let Some(key) = next {
-            let waiting = self.data.remove(key);
-            next = waiting.next_of_sub;
-            self.release(&waiting.item);
+        self.forget_kept(sub);
+        while let Some(waiting) = self.take_head(sub) {
             calls.extend(call_of(&waiting.item));
         }
+        if let Some(order) = self.subs.remove(&sub).and_then(|q| q.ready()) {
+            self.ready.remove(&(order, sub));
+        }
+        self.urgent_lost.remove(&sub);
         let mut kept = VecDeque::with_capacity(self.urgent.len());
         for urgent in std::mem::take(&mut self.urgent) {
             if urgent.sub == Some(sub) {
@@ -204,37 +250,105 @@ impl Outbox {
     pub(super) fn has_room(&self, sub: u32, bytes: usize) -> bool {
         self.subs
             .get(&sub)
-            .is_some_and(|q| q.messages < q.max_messages && q.bytes + bytes <= q.max_bytes)
+            .is_some_and(|q| q.messages < q.bounds.messages && q.bytes + bytes <= q.bounds.bytes)
     }
 
     /// Queues an item for `sub`, and says how many events were lost to make room.
     pub(super) fn push(&mut self, sub: u32, item: Item) -> u64 {
-        if let Item::Misfit {
-            missed,
-            topic,
-            reason,
-        } = &item
-            && self.adds_to_last_misfit(sub, *missed, topic, reason)
-        {
+        if self.joins_last_misfit(sub, &item) {
             return 0;
         }
-        let (messages, bytes) = (item.messages(), item.bytes());
-        if !self.subs.contains_key(&sub) {
-            return 0;
+        match self.append_to(sub, item, None) {
+            true => self.trim(sub),
+            false => 0,
         }
-        self.hold(&item);
-        let key = self.append(Some(sub), item);
+    }
+
+    /// Queues an item for `sub`, and says whether that is now over its bounds.
+    fn append_to(&mut self, sub: u32, item: Item, extra: Option<Box<Extra>>) -> bool {
         let Some(queue) = self.subs.get_mut(&sub) else {
-            return 0;
+            return false;
         };
-        queue.messages += messages;
-        queue.bytes += bytes;
-        let before = queue.tail.replace(key);
+        self.charge.add(held_bytes(&item, extra.as_deref()));
+        if let Item::Run(Run {
+            pins: Some(input), ..
+        }) = &item
+        {
+            self.pinning = (self.pinning.0 + 1, *input);
+        }
+        queue.messages += item.messages();
+        queue.bytes += item.bytes();
+        queue.counts.matched += item.events();
+        let windowed = queue.is_windowed();
+        let list = match windowed {
+            true => &mut self.parked,
+            false => &mut self.data,
+        };
+        self.order += 1;
+        let before = queue.tail;
+        let key = list.push_back(Waiting {
+            sub: Some(sub),
+            lagged: 0,
+            item,
+            order: self.order,
+            next_of_sub: None,
+            before_of_sub: before,
+            extra,
+        });
+        queue.tail = Some(key);
         match before {
-            Some(before) => self.data.get_mut(before).next_of_sub = Some(key),
+            Some(before) => list.get_mut(before).next_of_sub = Some(key),
             None => queue.head = Some(key),
         }
-        self.trim(sub)
+        let over = queue.is_over();
+        if windowed {
+            self.make_ready(sub);
+        }
+        over
+    }
+
+    /// Takes out the first item of `sub`.
+    fn take_head(&mut self, sub: u32) -> Option<Waiting> {
+        let key = self.subs.get(&sub)?.head?;
+        Some(self.take_out(sub, key))
+    }
+
+    /// Takes an item of `sub` out of its queue.
+    fn take_out(&mut self, sub: u32, key: Key) -> Waiting {
+        let queue = self.subs.get_mut(&sub);
+        let windowed = queue.as_ref().is_some_and(|q| q.is_windowed());
+        let list = match windowed {
+            true => &mut self.parked,
+            false => &mut self.data,
+        };
+        let waiting = list.remove(key);
+        if let Some(queue) = queue {
+            let before = waiting.before_of_sub.filter(|_| queue.head != Some(key));
+            match before {
+                Some(before) => list.get_mut(before).next_of_sub = waiting.next_of_sub,
+                None => queue.head = waiting.next_of_sub,
+            }
+            match waiting.next_of_sub {
+                Some(next) => list.get_mut(next).before_of_sub = before,
+                None => queue.tail = before,
+            }
+            queue.messages -= waiting.item.messages();
+            queue.bytes -= waiting.item.bytes();
+            if let Some(topic) = waiting.extra.as_ref().and_then(|e| e.topic.as_ref()) {
+                queue.forget_latest(topic, key);
+            }
+        }
+        self.release_waiting(&waiting);
+        if windowed {
+            self.make_ready(sub);
+        }
+        waiting
+    }
+
+    fn release_waiting(&mut self, waiting: &Waiting) {
+        let held = held_bytes(&waiting.item, waiting.extra.as_deref());
+        self.charge.sub(held);
+        self.pinning.0 -= usize::from(pins(&waiting.item));
     }
 
     /// Queues something of the connection's own, in order with its data.
@@ -256,6 +370,13 @@ impl Outbox {
             && let Some(old) = self.urgent.remove(at)
         {
             self.release(&old.item);
+            self.own -= usize::from(old.from.is_none());
+            if let Some(queue) = old.sub.and_then(|sub| self.subs.get_mut(&sub)) {
+                queue.counts.conflated += old.item.events();
+            }
+        }
+        if let Some(queue) = urgent.sub.and_then(|sub| self.subs.get_mut(&sub)) {
+            queue.counts.matched += urgent.item.events();
         }
         self.hold(&urgent.item);
         self.own += usize::from(urgent.from.is_none());
@@ -267,6 +388,12 @@ impl Outbox {
         let at = self.urgent.iter().position(|u| u.from == Some(sender))?;
         let old = self.urgent.remove(at)?;
         self.release(&old.item);
+        if let Some(sub) = old.sub
+            && let Some(queue) = self.subs.get_mut(&sub)
+        {
+            queue.counts.lagged += old.item.events();
+            *self.urgent_lost.entry(sub).or_default() += old.item.events();
+        }
         old.sub
     }
 
@@ -278,6 +405,26 @@ impl Outbox {
             sub: None,
             from: None,
             stands_for: None,
+        });
+    }
+
+    /// Asks the connection to hold back a topic, or to go on. What it was not told yet is taken back instead.
+    pub(super) fn push_hold(&mut self, topic: &Topic, op: HubOp) {
+        let stands_for = Some((topic.clone(), HOLD.to_vec()));
+        let untold = |u: &Urgent| u.sub.is_none() && u.stands_for == stands_for;
+        if let Some(at) = self.urgent.iter().position(untold)
+            && let Some(old) = self.urgent.remove(at)
+        {
+            self.release(&old.item);
+            self.own -= 1;
+            return;
+        }
+        let frame = super::output::control_frame(self.codec, 0, op);
+        self.push_urgent(Urgent {
+            item: Item::Whole(Whole::plain(frame)),
+            sub: None,
+            from: None,
+            stands_for,
         });
     }
 
@@ -302,7 +449,21 @@ impl Outbox {
             item,
             order: self.order,
             next_of_sub: None,
+            before_of_sub: None,
+            extra: None,
         })
+    }
+
+    /// Counts a misfit into those that wait last, if those are the same; whether it was one of them.
+    fn joins_last_misfit(&mut self, sub: u32, item: &Item) -> bool {
+        match item {
+            Item::Misfit {
+                missed,
+                topic,
+                reason,
+            } => self.adds_to_last_misfit(sub, *missed, topic, reason),
+            Item::Run(_) | Item::Whole(_) | Item::Gap => false,
+        }
     }
 
     /// Counts misfits into those that wait last, if those are the same.
@@ -313,8 +474,14 @@ impl Outbox {
         topic: &Topic,
         reason: &Rc<str>,
     ) -> bool {
-        let last = self.subs.get(&sub).and_then(|q| q.tail);
-        let Some(last) = last.map(|key| &mut self.data.get_mut(key).item) else {
+        let Some(queue) = self.subs.get_mut(&sub) else {
+            return false;
+        };
+        let list = match queue.is_windowed() {
+            true => &mut self.parked,
+            false => &mut self.data,
+        };
+        let Some(last) = queue.tail.map(|key| &mut list.get_mut(key).item) else {
             return false;
         };
         match last {
@@ -324,6 +491,7 @@ impl Outbox {
                 reason: r,
             } if t == topic && (Rc::ptr_eq(r, reason) || r == reason) => {
                 *missed += more;
+                queue.counts.matched += more;
                 true
             }
             Item::Misfit { .. } | Item::Run(_) | Item::Whole(_) | Item::Gap => false,
@@ -344,6 +512,12 @@ impl Outbox {
         self.charge.sub(item.bytes() + ITEM_BYTES);
         self.pinning.0 -= usize::from(pins(item));
     }
+}
+
+/// Memory that a waiting item takes.
+fn held_bytes(item: &Item, extra: Option<&Extra>) -> usize {
+    let source = extra.and_then(|e| e.source.as_ref());
+    item.bytes() + ITEM_BYTES + source.map_or(0, |run| run.frames.len())
 }
 
 fn pins(item: &Item) -> bool {

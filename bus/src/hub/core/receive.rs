@@ -91,7 +91,12 @@ impl Core {
             if closings != self.closings {
                 // Perhaps this very connection, for flooding somebody.
                 closings = self.closings;
-                stance = self.stance(id);
+                let now = self.stance(id);
+                if let (Stance::Open(peer, _), Stance::Deaf) = (&stance, &now) {
+                    // What was taken of it goes on its way.
+                    self.bring(id, peer, &mut batch);
+                }
+                stance = now;
             }
             let size = match frame::peek(&input[at..], usize::MAX >> 1) {
                 Ok(Some(size)) if size <= input.len() - at => size,
@@ -132,6 +137,9 @@ impl Core {
         }
         if let Stance::Open(peer, _) = &stance {
             self.bring(id, peer, &mut batch);
+        }
+        if !self.left.is_empty() {
+            self.regroup();
         }
         at
     }
@@ -284,6 +292,7 @@ impl Core {
             Stance::Open(..) | Stance::Deaf => CloseKind::Framing,
         };
         self.close(id, kind, error.to_string());
+        self.regroup();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The core, driven with raw frames in virtual time.
 
+mod accounts;
 mod authorization;
 mod delivery;
 mod evolution;

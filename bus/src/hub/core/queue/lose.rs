@@ -1,85 +1,113 @@
 //! What a full queue loses: its oldest events, told with what follows them.
 
-use super::{Outbox, call_of, pins};
-use crate::hub::core::item::{ITEM_BYTES, Item};
+use super::{Outbox, SubQueue, Waiting, call_of, pins};
+use crate::hub::core::{item::Item, list::List};
 
 impl Outbox {
     /// Drops the oldest events until `bytes` of memory are free, and says whose and how many were lost. What is no event
-    /// stays.
+    /// stays, and what was sent and may have to be sent again.
     pub(in crate::hub::core) fn lose(&mut self, bytes: usize) -> Vec<(u32, u64)> {
         let goal = self.held().saturating_sub(bytes);
         let mut lost: Vec<(u32, u64)> = Vec::new();
-        let mut next = self.data.front();
+        for parked in [false, true] {
+            self.lose_from(parked, goal, &mut lost);
+        }
+        lost
+    }
+
+    fn lose_from(&mut self, parked: bool, goal: usize, lost: &mut Vec<(u32, u64)>) {
+        let mut next = self.list(parked).front();
         while let Some(key) = next.filter(|_| self.held() > goal) {
-            let after = self.data.after(key);
-            let waiting = self.data.get(key);
+            let waiting = self.list(parked).get(key);
             let is_event = waiting.item.messages() > 0 && call_of(&waiting.item).is_none();
             let Some(sub) = waiting.sub.filter(|_| is_event) else {
-                next = after;
+                next = self.list(parked).after(key);
                 continue;
             };
+            // Of a group's member, what another left it may stand behind what came later.
+            let is_first = self.subs.get(&sub).is_some_and(|q| q.head == Some(key));
             let was_last = waiting.item.messages() == 1;
             let missed = self.lose_oldest(sub);
             match lost.last_mut() {
                 Some((last, n)) if *last == sub => *n += missed,
                 _ => lost.push((sub, missed)),
             }
-            if was_last {
-                next = after;
+            // Whatever stood here or behind may be gone by now.
+            if !is_first || was_last {
+                next = self.list(parked).front().filter(|_| missed > 0);
             }
         }
-        lost
     }
 
+    fn list(&self, parked: bool) -> &List<Waiting> {
+        match parked {
+            true => &self.parked,
+            false => &self.data,
+        }
+    }
+
+    /// Drops the oldest events of `sub` until it is within its bounds, and says how many.
     pub(super) fn trim(&mut self, sub: u32) -> u64 {
         let mut lost = 0;
-        while self
-            .subs
-            .get(&sub)
-            .is_some_and(|q| q.messages > q.max_messages || q.bytes > q.max_bytes)
-        {
+        while self.subs.get(&sub).is_some_and(SubQueue::is_over) {
             lost += self.lose_oldest(sub);
         }
         lost
     }
 
     /// Drops the oldest event of `sub` and keeps the loss with what follows.
-    fn lose_oldest(&mut self, sub: u32) -> u64 {
+    pub(super) fn lose_oldest(&mut self, sub: u32) -> u64 {
         self.close_gap(sub);
-        let Some(key) = self.subs.get(&sub).and_then(|q| q.head) else {
+        let Some(queue) = self.subs.get_mut(&sub) else {
             return 0;
         };
-        let waiting = self.data.get_mut(key);
+        let Some(key) = queue.head else { return 0 };
+        let windowed = queue.is_windowed();
+        let waiting = match windowed {
+            true => self.parked.get_mut(key),
+            false => self.data.get_mut(key),
+        };
         let before = (waiting.item.messages(), waiting.item.bytes());
         let pinned = pins(&waiting.item);
         let missed = waiting.item.lose_oldest();
         waiting.lagged += missed;
         let (messages, bytes) = (waiting.item.messages(), waiting.item.bytes());
-        if pinned && messages == 0 {
-            self.pinning.0 -= 1;
-        }
+        queue.messages -= before.0 - messages;
+        queue.bytes -= before.1 - bytes;
+        queue.counts.lagged += missed;
         self.charge.sub(before.1 - bytes);
-        if let Some(queue) = self.subs.get_mut(&sub) {
-            queue.messages -= before.0 - messages;
-            queue.bytes -= before.1 - bytes;
+        if messages == 0 {
+            self.pinning.0 -= usize::from(pinned);
+            if let Some(extra) = waiting.extra.take() {
+                self.charge
+                    .sub(extra.source.map_or(0, |run| run.frames.len()));
+                if let Some(topic) = extra.topic {
+                    queue.forget_latest(&topic, key);
+                }
+            }
         }
         self.close_gap(sub);
+        if windowed {
+            self.make_ready(sub);
+        }
         missed
     }
 
-    /// Moves the loss that stands alone at the head of `sub` to the item behind it.
+    /// Moves the losses that stand alone at the head of `sub` to the item behind them.
     fn close_gap(&mut self, sub: u32) {
-        let Some(queue) = self.subs.get_mut(&sub) else {
-            return;
-        };
-        let Some(key) = queue.head else { return };
-        let waiting = self.data.get(key);
-        let (Item::Gap, Some(next)) = (&waiting.item, waiting.next_of_sub) else {
-            return;
-        };
-        queue.head = Some(next);
-        let gap = self.data.remove(key);
-        self.data.get_mut(next).lagged += gap.lagged;
-        self.charge.sub(ITEM_BYTES);
+        while let Some(queue) = self.subs.get(&sub)
+            && let Some(key) = queue.head
+        {
+            let list = match queue.is_windowed() {
+                true => &mut self.parked,
+                false => &mut self.data,
+            };
+            let waiting = list.get(key);
+            let (Item::Gap, Some(next)) = (&waiting.item, waiting.next_of_sub) else {
+                return;
+            };
+            list.get_mut(next).lagged += waiting.lagged;
+            self.take_out(sub, key);
+        }
     }
 }

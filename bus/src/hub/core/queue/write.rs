@@ -1,13 +1,13 @@
 //! From the queue to the wire, each event behind what must be known of its publisher.
 
-use std::{collections::HashSet, rc::Rc};
+use std::{collections::HashSet, rc::Rc, time::Instant};
 
 use super::{Known, Outbox, Waiting};
 use crate::{
     Topic,
     hub::core::{
         item::{Announced, Card, Item, Run},
-        list::Key,
+        list::{Key, List},
         output::Output,
     },
     wire::{
@@ -20,17 +20,31 @@ use crate::{
 
 impl Outbox {
     /// Moves what may be written now into `out`.
-    pub(in crate::hub::core) fn take(&mut self, out: &mut Output) {
+    pub(in crate::hub::core) fn take(&mut self, now: Instant, out: &mut Output) {
         while !out.is_full() {
+            if let Some((sub, missed)) = self.urgent_lost.pop_first() {
+                out.put_control(self.codec, HubOp::Lagged { sub, missed });
+            }
             if let Some(urgent) = self.urgent.pop_front() {
                 self.own -= usize::from(urgent.from.is_none());
                 self.release(&urgent.item);
+                if let Some(sub) = urgent.sub {
+                    self.count_written(sub, &urgent.item);
+                }
                 self.write(urgent.sub, 0, urgent.item, out);
                 continue;
             }
             self.write_goners(out);
-            let Some(key) = self.data.front() else { break };
-            let waiting = self.take_front(key);
+            let front = self.data.front();
+            let order = front.map(|key| self.data.get(key).order);
+            if let Some(&(ready, sub)) = self.ready.first()
+                && order.is_none_or(|order| ready < order)
+            {
+                self.take_parked(now, sub, out);
+                continue;
+            }
+            let Some(key) = front else { break };
+            let waiting = self.take_front(now, key);
             self.write(waiting.sub, waiting.lagged, waiting.item, out);
         }
         if self.urgent.is_empty() {
@@ -38,29 +52,45 @@ impl Outbox {
         }
     }
 
-    fn take_front(&mut self, key: Key) -> Waiting {
-        let waiting = self.data.remove(key);
-        self.release(&waiting.item);
-        match waiting.sub {
-            Some(sub) => {
-                if let Some(queue) = self.subs.get_mut(&sub) {
-                    queue.head = waiting.next_of_sub;
-                    if queue.head.is_none() {
-                        queue.tail = None;
-                    }
-                    queue.messages -= waiting.item.messages();
-                    queue.bytes -= waiting.item.bytes();
+    fn take_front(&mut self, now: Instant, key: Key) -> Waiting {
+        let Some(sub) = self.data.get(key).sub else {
+            let waiting = self.data.remove(key);
+            self.release(&waiting.item);
+            self.unowned.0 -= 1;
+            self.unowned.1 -= waiting.item.bytes();
+            return waiting;
+        };
+        match self.subs.get_mut(&sub) {
+            // The common case: the first of the queue is the first of its subscription.
+            Some(queue) if queue.care.is_none() => {
+                let waiting = self.data.remove(key);
+                queue.head = waiting.next_of_sub;
+                if queue.head.is_none() {
+                    queue.tail = None;
                 }
+                queue.messages -= waiting.item.messages();
+                queue.bytes -= waiting.item.bytes();
+                queue.counts.write(&waiting.item);
+                self.release(&waiting.item);
+                waiting
             }
-            None => {
-                self.unowned.0 -= 1;
-                self.unowned.1 -= waiting.item.bytes();
+            Some(_) | None => {
+                let waiting = self.take_out(sub, key);
+                self.count_written(sub, &waiting.item);
+                self.ease(now, sub);
+                waiting
             }
         }
-        waiting
     }
 
-    fn write(&mut self, sub: Option<u32>, lagged: u64, item: Item, out: &mut Output) {
+    /// Counts what is about to be written for `sub`.
+    pub(super) fn count_written(&mut self, sub: u32, item: &Item) {
+        if let Some(queue) = self.subs.get_mut(&sub) {
+            queue.counts.write(item);
+        }
+    }
+
+    pub(super) fn write(&mut self, sub: Option<u32>, lagged: u64, item: Item, out: &mut Output) {
         let sub = sub.unwrap_or_default();
         if lagged > 0 {
             let missed = lagged;
@@ -148,8 +178,9 @@ impl Outbox {
     /// Tells of publishers that have gone and have nothing left here.
     fn write_goners(&mut self, out: &mut Output) {
         while let Some(&(last, conn)) = self.goners.front() {
-            let waits = self.data.front().map(|key| self.data.get(key).order);
-            if waits.is_some_and(|order| order <= last) {
+            let first = |list: &List<Waiting>| list.front().map(|key| list.get(key).order);
+            let waits = [first(&self.data), first(&self.parked)];
+            if waits.iter().flatten().any(|order| *order <= last) {
                 return;
             }
             self.goners.pop_front();

@@ -108,8 +108,23 @@ fn losses_are_noticed_now_and_then() {
     };
     assert_eq!(missed(w.notices()), [1], "the first at once");
     w.pass(std::time::Duration::from_secs(11));
+    assert_eq!(
+        missed(w.notices()),
+        [8],
+        "the rest together, even if nothing more is lost"
+    );
     w.send(a, &emit("t", b""));
-    assert_eq!(missed(w.notices()), [9], "the rest together");
+    assert_eq!(missed(w.notices()), [0; 0], "ten seconds from the last");
+    w.must(b, bounded(2, "t", Some(1), None));
+    w.ask(b, 1, ClientOp::Unsubscribe { sub: 1 });
+    assert_eq!(missed(w.notices()), [1], "what is left at the end");
+    w.pass(std::time::Duration::from_secs(30));
+    w.send(a, &emit("t", b""));
+    w.send(a, &emit("t", b""));
+    assert_eq!(missed(w.notices()), [1]);
+    w.pass(std::time::Duration::from_secs(30));
+    assert_eq!(missed(w.notices()), [0; 0], "nothing new");
+    assert_eq!(w.core.next_deadline(), None);
 }
 
 #[test]

@@ -319,7 +319,7 @@ impl World {
     /// As much as one write takes.
     pub(in crate::hub) fn take_once(&mut self, id: u64) -> Option<Vec<Got>> {
         let mut out = Output::default();
-        self.core.take_output(id, &mut out);
+        self.core.take_output(self.now, id, &mut out);
         if out.is_empty() {
             return None;
         }
@@ -466,6 +466,19 @@ pub(in crate::hub) fn subscribe(sub: u32, pattern: &str) -> ClientOp {
         pattern: pattern.into(),
         reader: None,
         options: SubscribeOptions::default(),
+    }
+}
+
+pub(in crate::hub) fn subscribe_with(
+    sub: u32,
+    pattern: &str,
+    options: SubscribeOptions,
+) -> ClientOp {
+    ClientOp::Subscribe {
+        sub,
+        pattern: pattern.into(),
+        reader: None,
+        options,
     }
 }
 

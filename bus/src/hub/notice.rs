@@ -37,8 +37,8 @@ pub enum HubNotice {
         /// Why, in words.
         reason: String,
     },
-    /// A subscription loses events because its reader is too slow. Told at its first loss and then at most every ten
-    /// seconds.
+    /// A subscription loses events because its reader is too slow. Told at its first loss, then at most every ten seconds
+    /// of all since, and of the rest when it ends: together, of every one.
     Lagged {
         /// The subscriber's connection.
         conn: u64,

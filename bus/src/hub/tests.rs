@@ -14,14 +14,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     Admission, Hub, HubNotice, HubOptions, Notices, Principal, Rules,
     core::tests::support::{
-        Got, Reader, client, control, emit, emit_with, hello, options, subscribe,
+        Got, Reader, client, control, emit, emit_with, hello, options, subscribe, subscribe_with,
     },
 };
 use crate::{
     Limits,
     transport::Transport,
     wire::{
-        control::{ClientOp, CloseKind, HubOp, SubscribeOptions},
+        control::{ClientOp, CloseKind, HubOp, OverflowPolicy, SubscribeOptions},
         data::Payload,
         flags,
         hello::Codec,
@@ -425,4 +425,111 @@ fn the_hub_ends_with_its_last_handle() {
     drop(hub);
     assert_eq!(a.closing().0, CloseKind::Stopping);
     wait(async { while notices.recv().await.is_some() {} });
+}
+
+fn served(policy: OverflowPolicy, messages: u32) -> ClientOp {
+    let options = SubscribeOptions {
+        policy,
+        max_messages: Some(messages),
+        ..SubscribeOptions::default()
+    };
+    subscribe_with(1, "t", options)
+}
+
+#[test]
+fn a_publisher_that_heeds_holds_loses_nothing_to_a_reader_that_pauses() {
+    let (hub, _notices) = start();
+    let mut a = Peer::join(&hub, client("a"));
+    let mut b = Peer::join(&hub, client("b"));
+    let max_wait_ms = PATIENCE.as_millis() as u32;
+    b.ask(served(OverflowPolicy::Backpressure { max_wait_ms }, 40));
+    // Sockets take a good deal before a queue fills.
+    let payload = vec![7; 10_000];
+    let (mut sent, mut released) = (0_u32, false);
+    let mut buffer = vec![0; 64 << 10];
+    let (go, paused) = mpsc::sync_channel::<()>(1);
+    let reader = thread::spawn(move || {
+        paused.recv().unwrap();
+        let mut got = 0;
+        while got < 1_000 {
+            match b.next().expect("the connection lives") {
+                Got::Event(_) => got += 1,
+                Got::Control(_, HubOp::Lagged { missed, .. }) => panic!("{missed} were lost"),
+                _ => {}
+            }
+        }
+    });
+    let mut held = false;
+    let until = Instant::now() + PATIENCE;
+    a.stream
+        .set_read_timeout(Some(Duration::from_millis(1)))
+        .unwrap();
+    while sent < 1_000 {
+        assert!(Instant::now() < until, "{sent} sent, held: {held}");
+        if !held {
+            a.send(&emit("t", &payload));
+            sent += 1;
+        }
+        match a.stream.read(&mut buffer) {
+            Ok(n) => a.got.extend(a.reader.read(&buffer[..n])),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            Err(e) => panic!("{e}"),
+        }
+        for got in a.got.drain(..) {
+            match got {
+                Got::Control(_, HubOp::Hold { .. }) => {
+                    held = true;
+                    // It has paused long enough.
+                    let _ = go.try_send(());
+                }
+                Got::Control(_, HubOp::Release { .. }) => (held, released) = (false, true),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    reader.join().unwrap();
+    assert!(
+        released,
+        "it was held, and released by what the reader took"
+    );
+}
+
+#[test]
+fn a_reader_that_stops_is_cut_off_if_it_asked_for_that() {
+    let limits = Limits {
+        overflow_grace: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let (hub, mut notices) = start_with(limits);
+    let mut a = Peer::join(&hub, client("a"));
+    let mut b = Peer::join(&hub, client("b"));
+    b.ask(served(OverflowPolicy::Disconnect, 4));
+    let payload = vec![7; 100_000];
+    let mut gone = None;
+    while gone.is_none() {
+        a.send(&emit_with(
+            flags::ACK,
+            Payload::Bytes,
+            "t",
+            Some(9),
+            &payload,
+        ));
+        let matched = a.until(|g| match g {
+            Got::Control(9, HubOp::Done { count }) => Some(count),
+            _ => None,
+        });
+        gone = (matched == 0).then_some(());
+    }
+    let told = notice(&mut notices, |n| {
+        matches!(n, HubNotice::Disconnected { .. })
+    });
+    let HubNotice::Disconnected { reason, .. } = told else {
+        unreachable!()
+    };
+    assert!(
+        reason.contains("its policy is to be disconnected"),
+        "{reason}"
+    );
+    let (kind, _) = b.closing();
+    assert_eq!(kind, CloseKind::Limit);
 }

@@ -4,8 +4,8 @@
 //! [`Core::expire`]; and asks what to do: [`Core::take_dirty`] names connections with something to write,
 //! [`Core::take_output`] gives it, [`Core::is_closing`] says that a connection ends once that is written.
 //!
-//! Each connection has an [outbox](queue): bounded, and the only place where anything waits. Routes are worked out once
-//! per publisher, topic and type, and remembered until a subscription comes or goes.
+//! Each connection has an [outbox](queue): bounded, and the only place where anything waits. [Routes](routes) are worked
+//! out once per publisher, topic and type, and remembered until a subscription to the topic comes or goes.
 
 mod conn;
 mod control;

@@ -81,11 +81,13 @@ pub(super) struct Found {
     pub(super) mixes: bool,
 }
 
+type BySent = HashMap<Box<[u8]>, Rc<Path>>;
+
 /// Paths of one connection, for events and for requests.
 #[derive(Debug, Default)]
 pub(super) struct PathCache {
     /// By what a path follows from: the action and the payload's kind; and the topic as sent.
-    paths: HashMap<(Action, u64), HashMap<Box<[u8]>, Rc<Path>>>,
+    paths: HashMap<(Action, u64), BySent>,
     len: usize,
 }
 

@@ -3,7 +3,9 @@
 //! Two queues. The control lane is written first: answers to what the connection itself asked, and events and calls of
 //! the control lane. Then data, in the order in which the hub took it, across all subscriptions of the connection; each
 //! subscription has bounds of its own, and over them loses its own oldest. The loss is kept with what follows it, so
-//! that it is told in its place.
+//! that it is told in its place. That is how nearly all subscriptions are served; those that ask for more have
+//! [a policy of their own](overflow) for when they are full, or [a window](window). What waits for a window waits apart, so
+//! that nothing behind it does.
 //!
 //! Who published what is told when it is written, not when it is queued: what a connection was told is then a matter of
 //! its own stream alone.

@@ -32,7 +32,7 @@ pub(super) struct Stamps {
 #[derive(Debug, Default)]
 struct Node {
     count: Option<Rc<Cell<u64>>>,
-    next: HashMap<Box<str>, Node>,
+    next: HashMap<Box<str>, Self>,
 }
 
 impl Stamps {

@@ -20,9 +20,9 @@ struct Node {
     /// Patterns that go on with a last `>`.
     tail: Routed,
     /// What follows on `*`.
-    star: Option<Box<Node>>,
+    star: Option<Box<Self>>,
     /// What follows on this very token.
-    next: HashMap<Box<str>, Node>,
+    next: HashMap<Box<str>, Self>,
 }
 
 impl Trie {

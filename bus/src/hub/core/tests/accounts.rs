@@ -390,6 +390,10 @@ impl Model {
                 self.took(peer, sub, u64::MAX);
             }
         }
+        for peer in 0..PEERS {
+            // What the last to read released.
+            self.read(peer, true);
+        }
         self.check();
         for ((peer, number), sub) in &mut self.subs {
             let outbox = &self.world.core.conns[&self.ids[*peer]].outbox;

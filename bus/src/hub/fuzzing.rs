@@ -137,7 +137,7 @@ impl Scene {
         let mut bytes = Vec::new();
         loop {
             let mut out = Output::default();
-            self.core.take_output(id, &mut out);
+            self.core.take_output(self.now, id, &mut out);
             if out.is_empty() {
                 return bytes;
             }

@@ -42,23 +42,29 @@ impl Headers {
     /// # Errors
     /// If it is cut short, too long, has a name that isn't one or occurs twice, or a value that isn't UTF-8.
     pub fn parse(block: &[u8]) -> Result<Self, BadHeaders> {
-        let mut headers = Self::new();
-        let mut rest = block;
+        if block.len() > HEADERS_BYTES {
+            let reason = format!("the headers take more than {HEADERS_BYTES} bytes");
+            return Err(BadHeaders(reason));
+        }
+        let text = |part| {
+            std::str::from_utf8(part).map_err(|_| BadHeaders("a header is not UTF-8".into()))
+        };
+        let (mut rest, mut names) = (block, Vec::new());
         while !rest.is_empty() {
             let (name, value, after) =
                 next(rest).ok_or_else(|| BadHeaders("the headers are cut short".into()))?;
-            let text = |part: &'_ [u8]| {
-                String::from_utf8(part.to_vec())
-                    .map_err(|_| BadHeaders("a header is not UTF-8".into()))
-            };
-            let (name, value) = (text(name)?, text(value)?);
-            if headers.get(&name).is_some() {
-                return Err(BadHeaders(format!("the header {name:?} occurs twice")));
-            }
-            headers.insert(&name, &value)?;
+            let name = text(name)?;
+            check_name(name)?;
+            text(value)?;
+            names.push(name);
             rest = after;
         }
-        Ok(headers)
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let reason = format!("the header {:?} occurs twice", twice[0]);
+            return Err(BadHeaders(reason));
+        }
+        Ok(Self(block.to_vec()))
     }
 
     /// Sets one; what it was before is replaced.
@@ -66,15 +72,7 @@ impl Headers {
     /// # Errors
     /// If the name is not 1 to [`NAME_BYTES`] of `a`–`z`, `0`–`9`, `_`, `-`, or all together would be over [`HEADERS_BYTES`].
     pub fn insert(&mut self, name: &str, value: &str) -> Result<(), BadHeaders> {
-        let fits = (1..=NAME_BYTES).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
-        if !fits {
-            return Err(BadHeaders(format!(
-                "{name:?} is no header name: 1 to {NAME_BYTES} of a-z, 0-9, _ and -"
-            )));
-        }
+        check_name(name)?;
         let mut block = Vec::with_capacity(self.0.len() + name.len() + value.len() + 3);
         for (other, kept) in self.iter().filter(|(other, _)| *other != name) {
             put(&mut block, other, kept);
@@ -135,6 +133,16 @@ pub fn put_block(out: &mut BytesMut, block: &[u8]) {
     out.put_slice(block);
 }
 
+fn check_name(name: &str) -> Result<(), BadHeaders> {
+    let is_ours = |b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(is_ours) {
+        return Ok(());
+    }
+    Err(BadHeaders(format!(
+        "{name:?} is no header name: 1 to {NAME_BYTES} of a-z, 0-9, _ and -"
+    )))
+}
+
 fn put(block: &mut Vec<u8>, name: &str, value: &str) {
     block.put_u8(u8::try_from(name.len()).expect("at most 64 bytes"));
     block.put_slice(name.as_bytes());
@@ -192,6 +200,7 @@ mod tests {
             b"\x01a\x00\x01\xff",
             b"\x01a\x00\x00\x01a\x00\x00",
             b"\x00\x00\x00",
+            &[b"\x01a\x10\x00".as_slice(), &[b'v'; 4096]].concat(),
         ] {
             assert!(Headers::parse(block).is_err(), "{block:?}");
         }

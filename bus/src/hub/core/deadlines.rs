@@ -15,6 +15,8 @@ pub(super) enum Deadline {
     Over(u64, u32),
     /// Of this subscription of this connection losses may be noticed again.
     Notice(u64, u32),
+    /// This request to many goes on no longer.
+    Gather(u64),
 }
 
 #[derive(Debug, Default)]

@@ -277,6 +277,7 @@ impl Core {
                 Deadline::Held(id, sub) => self.held_too_long(id, sub),
                 Deadline::Over(id, sub) => self.look_over(id, sub),
                 Deadline::Notice(id, sub) => self.notice_lag(id, sub),
+                Deadline::Gather(number) => self.finish_gather(number),
             }
         }
         self.regroup();

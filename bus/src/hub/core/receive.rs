@@ -9,7 +9,7 @@ use super::{
     conn::{Peer, Phase},
     edge::emit_frame,
     emit::{Batch, EmitFrame},
-    requests::Asked,
+    requests::{Asked, Replied},
 };
 use crate::{
     limits::DATA_OVERHEAD,
@@ -19,6 +19,7 @@ use crate::{
         data::{self, Payload, READERS_TYPE},
         flags,
         frame::{self, FrameError, FrameType, HEADER_BYTES},
+        headers::Headers,
         hello::Codec,
         json,
     },
@@ -209,6 +210,8 @@ impl Core {
                     payload: frame.body.slice(head.payload_at..),
                     reply_type: head.reply_type,
                     timeout_ms: head.timeout_ms,
+                    limit: head.limit,
+                    headers: Headers::parse(head.headers),
                 };
                 self.request(id, peer, asked);
             }
@@ -219,8 +222,13 @@ impl Core {
     fn take_reply(&mut self, id: u64, peer: &Peer, frame: &Came) {
         match data::reply(&frame.body, frame.flags) {
             Ok(head) => {
-                let payload = frame.body.slice(head.payload_at..);
-                self.reply(id, peer, head.call, head.kind, payload);
+                let replied = Replied {
+                    call: head.call,
+                    kind: head.kind,
+                    payload: frame.body.slice(head.payload_at..),
+                    headers: Headers::parse(head.headers),
+                };
+                self.reply(id, peer, replied);
             }
             Err(e) => self.malformed(id, e.to_string()),
         }
@@ -264,6 +272,7 @@ impl Core {
             Ok(object) => object,
             Err(e) => return self.malformed(id, format!("a REQUEST that can't be read: {e}")),
         };
+        let many = came.flags & flags::MANY != 0;
         let asked = Asked {
             r#ref: object.r#ref,
             topic: object.topic.as_bytes(),
@@ -271,6 +280,8 @@ impl Core {
             payload: json_text(object.payload),
             reply_type: READERS_TYPE,
             timeout_ms: object.timeout_ms,
+            limit: object.limit.or(many.then_some(0)),
+            headers: json::headers(&object.headers),
         };
         self.request(id, peer, asked);
     }
@@ -278,8 +289,13 @@ impl Core {
     fn take_json_reply(&mut self, id: u64, peer: &Peer, came: &Came) {
         match serde_json::from_slice::<json::Reply<'_>>(&came.body) {
             Ok(object) => {
-                let payload = json_text(object.payload);
-                self.reply(id, peer, object.call, Payload::Json, payload);
+                let replied = Replied {
+                    call: object.call,
+                    kind: Payload::Json,
+                    payload: json_text(object.payload),
+                    headers: json::headers(&object.headers),
+                };
+                self.reply(id, peer, replied);
             }
             Err(e) => self.malformed(id, format!("a REPLY that can't be read: {e}")),
         }

@@ -1,5 +1,8 @@
-//! Requests: REQUEST → one responder → CALL → REPLY → ANSWER, with a bounded table of what is pending.
+//! Requests: REQUEST → one responder → CALL → REPLY → ANSWER, with a bounded table of what is pending. Requests to many
+//! are in [`many`].
 
+mod frames;
+mod many;
 mod reply;
 
 use std::{
@@ -8,14 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use many::Gather;
+pub(super) use reply::Replied;
 
 use super::{
     Core,
     conn::Peer,
     deadlines::Deadline,
-    edge::{Forms, How, Text, json_frame},
-    item::{Announced, Card, Item, Whole},
+    edge::{Forms, How},
+    item::{Item, Whole},
     path::{Path, Target},
     queue::Urgent,
     types::SharedType,
@@ -24,16 +29,12 @@ use crate::{
     hub::Action,
     wire::{
         control::{HubOp, Refusal, RefusalKind},
-        data::{self, Payload, READERS_TYPE},
-        frame::{self, FrameType},
-        json,
+        data::{Payload, READERS_TYPE},
+        headers::{BadHeaders, Headers},
     },
 };
 
-/// A payload no longer than this is copied rather than kept alive with its read buffer.
-const COPY_BELOW: usize = 32 << 10;
-
-/// A request that waits for its answer.
+/// A call that waits for its reply.
 #[derive(Debug)]
 pub(super) struct Pending {
     asker: u64,
@@ -42,9 +43,18 @@ pub(super) struct Pending {
     reader: Option<Rc<SharedType>>,
     responder: u64,
     sub: u32,
-    until: Instant,
+    ends: Ends,
     urgent: bool,
-    topic: String,
+    topic: Rc<str>,
+}
+
+/// What else ends a call than its reply.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    /// Its own time.
+    At(Instant),
+    /// The request to many that it is one of, by number.
+    With(u64),
 }
 
 /// What is pending, by the hub's number for the call.
@@ -52,6 +62,8 @@ pub(super) struct Pending {
 pub(super) struct Requests {
     last: u64,
     pending: HashMap<u64, Pending>,
+    last_gather: u64,
+    gathers: HashMap<u64, Gather>,
 }
 
 /// A REQUEST as it was sent, in either codec.
@@ -62,6 +74,23 @@ pub(super) struct Asked<'a> {
     pub(super) payload: Bytes,
     pub(super) reply_type: u32,
     pub(super) timeout_ms: u32,
+    /// If everybody who serves the topic is asked: how many answers are enough; 0: all.
+    pub(super) limit: Option<u32>,
+    pub(super) headers: Result<Headers, BadHeaders>,
+}
+
+/// A request that may be called through.
+struct Admitted<'a> {
+    asker: u64,
+    peer: &'a Peer,
+    path: Rc<Path>,
+    /// What the asker reads; `None`: anything.
+    reader: Option<Rc<SharedType>>,
+    payload: Bytes,
+    headers: Headers,
+    r#ref: u64,
+    timeout_ms: u32,
+    until: Instant,
 }
 
 fn refusal(kind: RefusalKind, reason: impl Into<String>) -> Refusal {
@@ -82,6 +111,7 @@ impl Core {
 
     fn try_request(&mut self, id: u64, peer: &Peer, asked: Asked<'_>) -> Result<(), Refusal> {
         self.check_payload_size(asked.payload.len())?;
+        let headers = asked.headers.map_err(bad_headers)?;
         let path = self.path(id, peer, Action::Request, asked.kind, asked.topic)?;
         path.verdict.clone()?;
         let reader = self.reply_reader(id, asked.reply_type)?;
@@ -89,39 +119,97 @@ impl Core {
         if let Some(builtin) = &path.builtin
             && asked.kind == Payload::Json
         {
-            forms
-                .fits(builtin)
-                .map_err(|e| refusal(RefusalKind::Misfit, format!("{}: {e}", path.topic)))?;
+            forms.fits(builtin).map_err(|e| misfit(&path, &e))?;
         }
-        let waiting = self.conn(id).map_or(0, |c| c.asks.len());
-        if waiting >= self.limits.requests {
-            let reason =
-                format!("{waiting} requests of this connection wait for an answer already");
-            return Err(refusal(RefusalKind::Limit, reason));
-        }
-        let call = self.requests.last + 1;
-        let (target, frame) = self.choose(call, peer, &path, &mut forms, &asked)?;
-        self.queue_call(id, &path, &target, frame)?;
-        let pending = Pending {
+        let admitted = Admitted {
             asker: id,
-            r#ref: asked.r#ref,
+            peer,
+            path,
             reader,
+            payload: asked.payload,
+            headers,
+            r#ref: asked.r#ref,
+            timeout_ms: asked.timeout_ms,
+            until: self.now + Duration::from_millis(u64::from(asked.timeout_ms)),
+        };
+        match asked.limit {
+            None => self.ask_one(&admitted, &mut forms)?,
+            Some(limit) => self.ask_many(&admitted, &mut forms, limit)?,
+        }
+        self.relieve();
+        Ok(())
+    }
+
+    fn ask_one(&mut self, asked: &Admitted<'_>, forms: &mut Forms) -> Result<(), Refusal> {
+        self.check_waiting(asked.asker, 1)?;
+        let call = self.requests.last + 1;
+        let (target, frame) = self.choose(call, asked, forms)?;
+        self.put_through(call, asked, &target, frame, Ends::At(asked.until))?;
+        self.blame(asked.asker, target.conn);
+        Ok(())
+    }
+
+    /// Whether so many calls more may wait for an answer to this connection.
+    fn check_waiting(&self, id: u64, more: usize) -> Result<(), Refusal> {
+        let waiting = self.conn(id).map_or(0, |c| c.asks.len());
+        let limit = self.limits.requests;
+        if waiting + more <= limit {
+            return Ok(());
+        }
+        let reason = match more {
+            1 => format!("{waiting} requests of this connection wait for an answer already"),
+            _ => format!(
+                "{waiting} requests of this connection wait for an answer already, and with {more} more there would be over {limit}"
+            ),
+        };
+        Err(refusal(RefusalKind::Limit, reason))
+    }
+
+    /// Calls one responder, and gives the call's number.
+    fn call(
+        &mut self,
+        asked: &Admitted<'_>,
+        target: &Target,
+        forms: &mut Forms,
+        ends: Ends,
+    ) -> Result<u64, Refusal> {
+        let call = self.requests.last + 1;
+        let frame = asked
+            .call_frame(call, target, forms)
+            .map_err(|e| misfit(&asked.path, &e))?;
+        self.put_through(call, asked, target, frame, ends)?;
+        Ok(call)
+    }
+
+    fn put_through(
+        &mut self,
+        call: u64,
+        asked: &Admitted<'_>,
+        target: &Target,
+        frame: Whole,
+        ends: Ends,
+    ) -> Result<(), Refusal> {
+        self.queue_call(asked.asker, &asked.path, target, frame)?;
+        let pending = Pending {
+            asker: asked.asker,
+            r#ref: asked.r#ref,
+            reader: asked.reader.clone(),
             responder: target.conn,
             sub: target.sub,
-            until: self.now + Duration::from_millis(u64::from(asked.timeout_ms)),
-            urgent: path.urgent,
-            topic: path.topic.to_string(),
+            ends,
+            urgent: asked.path.urgent,
+            topic: asked.path.topic.as_str().into(),
         };
         self.begin_call(call, pending);
-        self.blame(id, target.conn);
-        self.relieve();
         Ok(())
     }
 
     /// Enters a call into all tables.
     fn begin_call(&mut self, call: u64, pending: Pending) {
         self.requests.last = call;
-        self.deadlines.set(pending.until, Deadline::Call(call));
+        if let Ends::At(until) = pending.ends {
+            self.deadlines.set(until, Deadline::Call(call));
+        }
         if let Some(conn) = self.conns.get_mut(&pending.asker) {
             conn.asks.insert(call);
         }
@@ -148,72 +236,28 @@ impl Core {
     fn choose(
         &self,
         call: u64,
-        peer: &Peer,
-        path: &Path,
+        asked: &Admitted<'_>,
         forms: &mut Forms,
-        asked: &Asked<'_>,
     ) -> Result<(Target, Whole), Refusal> {
-        let load = |t: &&Target| {
-            self.conn(t.conn)
-                .and_then(|c| c.subs.get(&t.sub))
-                .map(|s| (s.outstanding, s.last_call))
-        };
-        let mut targets: Vec<&Target> = path.targets.iter().collect();
-        targets.sort_by_key(load);
-        let mut misfit = None;
+        let mut targets: Vec<&Target> = asked.path.targets.iter().collect();
+        targets.sort_by_key(|target| self.load(target));
+        let mut unfit = None;
         for target in targets {
-            match self.call_frame(call, peer, path, target, forms, asked) {
+            match asked.call_frame(call, target, forms) {
                 Ok(frame) => return Ok((target.clone(), frame)),
-                Err(reason) => misfit = misfit.or(Some(reason)),
+                Err(reason) => unfit = unfit.or(Some(reason)),
             }
         }
-        Err(match misfit {
-            Some(reason) => refusal(RefusalKind::Misfit, format!("{}: {reason}", path.topic)),
-            None => refusal(
-                RefusalKind::NoResponders,
-                format!("nobody answers requests on {:?}", path.topic.as_str()),
-            ),
+        Err(match unfit {
+            Some(reason) => misfit(&asked.path, &reason),
+            None => nobody(&asked.path),
         })
     }
 
-    fn call_frame(
-        &self,
-        call: u64,
-        peer: &Peer,
-        path: &Path,
-        target: &Target,
-        forms: &mut Forms,
-        asked: &Asked<'_>,
-    ) -> Result<Whole, Rc<str>> {
-        let (sub, timeout_ms) = (target.sub, asked.timeout_ms);
-        let (kind, payload, ty) = match &target.how {
-            How::AsIs => (asked.kind, asked.payload.clone(), path.ty.clone()),
-            How::Typed(reader) => (Payload::Postcard(READERS_TYPE), forms.typed(reader)?, None),
-            How::Text(reader) => {
-                let text = forms.text(reader.as_ref())?;
-                let object = json::Call {
-                    call,
-                    sub,
-                    origin: peer.card.origin.clone(),
-                    topic: path.topic.to_string(),
-                    timeout_ms,
-                    payload: Some(json_of(&text)?),
-                    headers: json::HeaderTexts::new(),
-                };
-                let mut whole = Whole::plain(json_frame(FrameType::Call, 0, &object));
-                whole.call = Some(call);
-                return Ok(whole);
-            }
-            How::Misfit(reason) => return Err(Rc::clone(reason)),
-        };
-        let head = headed(FrameType::Call, payload.len(), |out| {
-            let topic = path.topic.as_str();
-            data::put_call(out, call, peer.card.conn, sub, timeout_ms, kind, topic);
-        });
-        Ok(Whole {
-            call: Some(call),
-            ..introduced(head, payload, &peer.card, ty)
-        })
+    /// How busy a responder is: its calls that wait, and when it got its last.
+    fn load(&self, target: &Target) -> Option<(u32, u64)> {
+        let sub = self.conn(target.conn)?.subs.get(&target.sub)?;
+        Some((sub.outstanding, sub.last_call))
     }
 
     fn queue_call(
@@ -264,23 +308,32 @@ impl Core {
         is_its
     }
 
-    /// Ends a call without an answer, and tells the asker.
+    /// Ends a call without an answer, and tells the asker, if nobody else was asked.
     pub(super) fn fail_call(
         &mut self,
         call: u64,
         kind: RefusalKind,
         reason: impl FnOnce(&str) -> String,
     ) {
-        if let Some(pending) = self.end_call(call) {
-            let refusal = refusal(kind, reason(&pending.topic));
-            self.answer(pending.asker, pending.r#ref, HubOp::Refused(refusal));
+        let Some(pending) = self.end_call(call) else {
+            return;
+        };
+        match pending.ends {
+            Ends::At(_) => {
+                let refusal = refusal(kind, reason(&pending.topic));
+                self.answer(pending.asker, pending.r#ref, HubOp::Refused(refusal));
+            }
+            Ends::With(gather) => self.went_on(gather),
         }
     }
 
     /// Takes a call out of all tables.
     pub(super) fn end_call(&mut self, call: u64) -> Option<Pending> {
         let pending = self.requests.pending.remove(&call)?;
-        self.deadlines.clear(pending.until, Deadline::Call(call));
+        match pending.ends {
+            Ends::At(until) => self.deadlines.clear(until, Deadline::Call(call)),
+            Ends::With(gather) => self.leave_gather(gather, call),
+        }
         if let Some(conn) = self.conns.get_mut(&pending.asker) {
             conn.asks.remove(&call);
         }
@@ -294,34 +347,21 @@ impl Core {
     }
 }
 
-fn json_of(text: &Text) -> Result<&serde_json::value::RawValue, Rc<str>> {
-    text.json().ok_or_else(|| {
-        "it is plain bytes, which requests and answers can't carry on a connection that speaks JSON"
-            .into()
-    })
+fn bad_headers(error: BadHeaders) -> Refusal {
+    refusal(RefusalKind::Malformed, error.to_string())
 }
 
-/// A frame's header and data header, before a payload of `length` bytes.
-fn headed(kind: FrameType, length: usize, put: impl FnOnce(&mut BytesMut)) -> Bytes {
-    let mut out = BytesMut::with_capacity(64);
-    let at = frame::begin(&mut out, kind, 0);
-    put(&mut out);
-    let whole = u32::try_from(out.len() - at - 4 + length)
-        .expect("frames are far below 4 GiB by every limit");
-    out[at..at + 4].copy_from_slice(&whole.to_be_bytes());
-    out.freeze()
+fn misfit(path: &Path, reason: &str) -> Refusal {
+    refusal(RefusalKind::Misfit, format!("{}: {reason}", path.topic))
 }
 
-fn introduced(head: Bytes, payload: Bytes, card: &Rc<Card>, ty: Option<Rc<Announced>>) -> Whole {
-    Whole {
-        head,
-        payload: if payload.len() < COPY_BELOW {
-            Bytes::copy_from_slice(&payload)
-        } else {
-            payload
-        },
-        card: Some(Rc::clone(card)),
-        ty,
-        call: None,
+/// Why nobody can be asked.
+fn nobody(path: &Path) -> Refusal {
+    match path.targets.first().map(|t| &t.how) {
+        Some(How::Misfit(reason)) => misfit(path, reason),
+        _ => refusal(
+            RefusalKind::NoResponders,
+            format!("nobody answers requests on {:?}", path.topic.as_str()),
+        ),
     }
 }

@@ -132,7 +132,7 @@ fn requests_cross_codecs_both_ways() {
     let body = json!({"call": call["call"], "payload": {"cents": 6}});
     w.send(j, &object(FrameType::Reply, 0, &body));
     let got = w.take(a);
-    let is_it = |g: &Got| matches!(g, Got::Answer { r#ref: 8, kind: Payload::Postcard(READERS_TYPE), payload } if payload[..] == [6]);
+    let is_it = |g: &Got| matches!(g, Got::Answer { r#ref: 8, kind: Payload::Postcard(READERS_TYPE), payload, .. } if payload[..] == [6]);
     assert!(got.iter().any(is_it), "{got:?}");
 
     let body = json!({"ref": 9, "topic": "from.json", "payload": [1, 2]});

@@ -9,6 +9,7 @@ use crate::{
     wire::{
         control::{ClientOp, RefusalKind},
         data::{Payload, READERS_TYPE},
+        headers::Headers,
     },
 };
 
@@ -41,6 +42,8 @@ fn a_request_goes_to_one_responder_and_its_reply_to_the_asker() {
     let got = w.take(asker);
     let want = Got::Answer {
         r#ref: 7,
+        conn: responder,
+        headers: Headers::new(),
         kind: Payload::Bytes,
         payload: bytes::Bytes::from_static(b"3"),
     };

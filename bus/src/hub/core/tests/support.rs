@@ -23,6 +23,7 @@ use crate::{
         },
         data::{self, Payload, READERS_TYPE},
         flags, frame,
+        headers::Headers,
         hello::{Codec, Welcome},
     },
 };
@@ -50,10 +51,13 @@ pub(in crate::hub) enum Got {
         sub: u32,
         kind: Payload,
         topic: String,
+        headers: Headers,
         payload: Bytes,
     },
     Answer {
         r#ref: u64,
+        conn: u64,
+        headers: Headers,
         kind: Payload,
         payload: Bytes,
     },
@@ -122,6 +126,7 @@ impl Reader {
                     sub: call.sub,
                     kind: call.kind,
                     topic: String::from_utf8(call.topic.to_vec()).unwrap(),
+                    headers: Headers::parse(call.headers).unwrap(),
                     payload: frame.body.slice(call.payload_at..),
                 });
             }
@@ -130,6 +135,8 @@ impl Reader {
                 self.check(answer.conn, answer.kind);
                 got.push(Got::Answer {
                     r#ref: answer.r#ref,
+                    conn: answer.conn,
+                    headers: Headers::parse(answer.headers).unwrap(),
                     kind: answer.kind,
                     payload: frame.body.slice(answer.payload_at..),
                 });
@@ -455,6 +462,11 @@ pub(in crate::hub) fn raw(kind: u8, flags: u8, body: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A frame with a JSON object.
+pub(in crate::hub) fn object(kind: FrameType, body: &serde_json::Value) -> Vec<u8> {
+    raw(kind as u8, 0, body.to_string().as_bytes())
+}
+
 pub(in crate::hub) fn control(codec: Codec, r#ref: u64, op: ClientOp) -> Vec<u8> {
     let body = codec::encode(codec, &ClientControl { r#ref, op }).unwrap();
     raw(FrameType::Control as u8, 0, &body)
@@ -499,6 +511,19 @@ pub(in crate::hub) fn serve(sub: u32, pattern: &str) -> ClientOp {
         sub,
         pattern: pattern.into(),
         reader: None,
+        options: SubscribeOptions {
+            serve: true,
+            ..SubscribeOptions::default()
+        },
+    }
+}
+
+/// Serving, with a type that requests are read as.
+pub(in crate::hub) fn typed_server<T: SchemaTrait + 'static>(sub: u32, pattern: &str) -> ClientOp {
+    ClientOp::Subscribe {
+        sub,
+        pattern: pattern.into(),
+        reader: Some(TypeSchema::of::<T>().encoded().to_vec()),
         options: SubscribeOptions {
             serve: true,
             ..SubscribeOptions::default()

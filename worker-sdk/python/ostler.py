@@ -210,11 +210,10 @@ class Bus:
         def answer(call):
             if isinstance(call, Call):
                 try:
-                    reply = handler(call)
+                    call.reply(handler(call))
                 except Exception as error:
                     call.decline(f"{type(error).__name__}: {error}")
                     raise
-                call.reply(reply)
 
         return self.subscribe(pattern, handler and answer, serve=True, **options)
 

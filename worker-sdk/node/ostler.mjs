@@ -57,15 +57,18 @@ export class Message {
 /** A question, to be answered once within `timeout` ms. */
 export class Call extends Message {
   #bus; #call; #life;
+  isAnswered = false;
   constructor(bus, body) {
     super(body);
     this.timeout = body.timeout_ms;
     [this.#bus, this.#call, this.#life] = [bus, body.call, bus._life];
   }
   reply(payload = null, headers) {
+    this.isAnswered = true;
     return this.#bus._send(REPLY, { call: this.#call, payload, headers }, { life: this.#life });
   }
   decline(reason) {
+    this.isAnswered = true;
     return this.#bus._tell({ Decline: { call: this.#call, reason } }, this.#life);
   }
 }
@@ -199,12 +202,14 @@ export class Bus {
     return sub;
   }
 
-  /** Questions on these topics. What `handler` gives is the reply; what it throws is told to the asker. */
+  /** Questions on these topics. What `handler` gives is the reply, unless it has replied itself; what it throws is told
+   * to the asker. */
   serve(pattern, handler, options = {}) {
     const answer = async (call) => {
       if (!(call instanceof Call)) return;
       try {
-        await call.reply(await handler(call));
+        const reply = await handler(call);
+        if (!call.isAnswered) await call.reply(reply);
       } catch (error) {
         await call.decline(`${error?.name}: ${error?.message}`).catch(() => {});
       }

@@ -77,14 +77,18 @@ class Message:
 class Call(Message):
     """A question, to be answered once within `timeout` seconds."""
 
+    is_answered = False
+
     def __init__(self, bus, body):
         super().__init__(body)
         self.timeout, self._bus, self._number, self._life = body["timeout_ms"] / 1000, bus, body["call"], bus._life
 
     def reply(self, payload=None, headers=None):
+        self.is_answered = True
         self._bus._send(REPLY, _body(payload, headers, call=self._number), life=self._life)
 
     def decline(self, reason):
+        self.is_answered = True
         self._bus._tell({"Decline": {"call": self._number, "reason": reason}}, life=self._life)
 
 
@@ -205,12 +209,15 @@ class Bus:
         return sub
 
     def serve(self, pattern, handler=None, **options):
-        """Questions on these topics. What `handler` returns is the reply; what it raises is told to the asker."""
+        """Questions on these topics. What `handler` returns is the reply, unless it has replied itself; what it raises is
+        told to the asker."""
 
         def answer(call):
             if isinstance(call, Call):
                 try:
-                    call.reply(handler(call))
+                    reply = handler(call)
+                    if not call.is_answered:
+                        call.reply(reply)
                 except Exception as error:
                     call.decline(f"{type(error).__name__}: {error}")
                     raise

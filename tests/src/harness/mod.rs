@@ -12,14 +12,18 @@
 //! - [`peer`]: a peer of the hub that can break the protocol.
 //! - [`Heard`]: a subscription of the test's own.
 //! - [`Web`]: one HTTP request at a time.
+//! - [`Agent`]: a program in another language that does on the bus what it is asked.
+//! - [`Cut`]: a way to the hub that can be cut.
 //! - [`Fleet`]: the same with a bus connection of the test's own.
 //!
 //! `env!("CARGO_BIN_EXE_…")` exists in integration tests and benchmarks only, hence programs are given by path. What is
 //! awaited here runs on tokio but needs no particular runtime; output is read by threads, so that a child never blocks
 //! on a test that is busy elsewhere.
 
+mod agent;
 mod app;
 mod cli;
+mod cut;
 mod dir;
 mod fixture;
 mod fleet;
@@ -36,8 +40,10 @@ mod view;
 mod wait;
 mod web;
 
+pub use agent::{Agent, Language};
 pub use app::App;
 pub use cli::{Cli, Output};
+pub use cut::Cut;
 pub use dir::PrivateDir;
 pub use fixture::{Fixture, Program};
 pub use fleet::Fleet;

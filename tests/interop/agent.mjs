@@ -56,7 +56,7 @@ class Agent {
     return { got, lost, in_order };
   }
   async serve({ pattern, how }) {
-    await this.bus.serve(pattern, answers[how]);
+    this.subs.set(pattern, await this.bus.serve(pattern, answers[how]));
   }
   request({ topic, payload, ...options }) {
     return this.bus.request(topic, payload, in_ms(options));
@@ -83,6 +83,7 @@ if (path === 'worker') {
   console.log('ready');
   const { reason } = await worker.draining;
   console.log(`draining: ${reason}`);
+  await worker.close();
   process.exit(0);
 }
 

@@ -108,6 +108,7 @@ def worker():
     print("ready", flush=True)
     worker.draining.wait()
     print(f"draining: {worker.reason}", flush=True)
+    worker.close()
 
 
 worker() if sys.argv[2] == "worker" else agent()

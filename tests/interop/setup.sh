@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the interoperability tests need besides Rust: Node (from the system), and gunicorn in a virtual
+# Installs what the interoperability tests need besides Rust: Python and Node (from the system), and gunicorn in a virtual
 # environment under target/interop. What is there already is left alone, and then nothing is asked of the network.
 set -euo pipefail
 
@@ -23,6 +23,10 @@ has_gunicorn() {
 
 if ! command -v node >/dev/null; then
     system nodejs
+fi
+
+if ! command -v python3 >/dev/null; then
+    system python3 python3-venv
 fi
 
 if ! has_gunicorn; then

@@ -428,7 +428,10 @@ export class Worker extends Bus {
     Object.assign(worker, { app: env.OSTLER_APP, id, slot, generation });
     for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => worker.drain(signal, 30_000));
     await worker._open();
-    await worker.serve(`to.worker.${id}.drain`, ({ payload }) => worker.drain(payload.reason, payload.deadline_ms));
+    await worker.serve(`to.worker.${id}.drain`, async (call) => {
+      await call.reply(); // First: this program may end at once.
+      worker.drain(call.payload.reason, call.payload.deadline_ms);
+    });
     return worker;
   }
 

@@ -149,11 +149,15 @@ class Subscription:
             self._came.notify_all()
 
     def _each(self, handler):
-        for item in self:
-            try:
-                handler(item)
-            except Exception:  # One mistake must not end all that comes after it.
-                log.exception("handling what %s brought", self.op["Subscribe"]["pattern"])
+        pattern = self.op["Subscribe"]["pattern"]
+        try:
+            for item in self:
+                try:
+                    handler(item)
+                except Exception:  # One mistake must not end all that comes after it.
+                    log.exception("handling what %s brought", pattern)
+        except Error as error:
+            log.warning("nothing more comes for %s: %s", pattern, error)
 
 
 class Bus:
@@ -440,8 +444,7 @@ class Worker(Bus):
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._on_signal)
-        told = lambda call: self.drain(call.payload["reason"], call.payload["deadline_ms"] / 1000)
-        self.serve(f"to.worker.{self.id}.drain", told)
+        self.serve(f"to.worker.{self.id}.drain", self._told_to_drain)
 
     def listen(self, name):
         """The listening socket that the process file declares under this name."""
@@ -460,6 +463,10 @@ class Worker(Bus):
     def disconnect(self):
         """Says that it goes of its own accord: its exit is no crash."""
         self.request("_sys.worker.disconnect", {})
+
+    def _told_to_drain(self, call):
+        call.reply()  # First: this program may end at once.
+        self.drain(call.payload["reason"], call.payload["deadline_ms"] / 1000)
 
     def _on_signal(self, number, _):  # A handler may interrupt whoever holds the Event's lock.
         threading.Thread(target=self.drain, args=(signal.Signals(number).name, 30), daemon=True).start()

@@ -160,6 +160,10 @@ pub(crate) async fn a_worker_comes_back_by_path_with_its_token(language: Languag
         (kind, &reply["call"], &reply["payload"]),
         (0x12, &json!(9), &Value::Null)
     );
+    let (_, last) = talk.frame().await;
+    assert_eq!(last["op"], "Drain");
+    let done = json!({"ref": last["ref"], "op": {"Done": {"count": 0}}});
+    talk.send(CONTROL, done).await;
     worker.ends_well().await;
 }
 

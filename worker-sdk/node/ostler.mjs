@@ -9,7 +9,8 @@ import net from 'node:net';
 
 const HELLO = 1, WELCOME = 2, CONTROL = 3, EMIT = 0x10, REQUEST = 0x11, REPLY = 0x12, RUN = 0x20, CALL = 0x21, ANSWER = 0x22;
 const IGNORABLE = 0x01, RETAIN = 0x04, RETAINED = 0x20; // flags
-const UNSENT_BYTES = 4 << 20, BATCH_BYTES = 256 << 10, WAITERS = 1024; // that wait to be written, go into one write; who wait for room
+const UNSENT_BYTES = 4 << 20, BATCH_BYTES = 256 << 10; // that wait to be written, and go into one write
+const WAITERS = 1024; // who wait for room among them
 const ITEMS = 65536, ITEM_BYTES = 8 << 20, WINDOW = 1024; // of a subscription, that wait for its reader
 const OVERHEAD = 512 + 4096; // of a data frame: addresses, and headers
 
@@ -121,7 +122,8 @@ export class Subscription {
 
   _put(item, size = 64) {
     if (this.handler) return this.handler(item);
-    while (this.#head < this.#items.length && (this.#items.length - this.#head >= ITEMS || this.#bytes + size > ITEM_BYTES)) {
+    const isFull = () => this.#items.length - this.#head >= ITEMS || this.#bytes + size > ITEM_BYTES;
+    while (!this.options.window && this.#head < this.#items.length && isFull()) {
       const old = this.#shift();
       this.#lost += old instanceof Lost ? old.missed ?? 0 : 1;
     }
@@ -169,9 +171,10 @@ export class Bus {
     const data = Buffer.isBuffer(payload) ? { bytes: payload.toString('base64') } : { payload };
     const body = { topic, ...data, ttl_ms: ttl, headers };
     const end = Date.now() + this.timeout;
-    while (this.#held.has(topic) && !this.#over && Date.now() < end) await this.#change(this.#released, end); // A subscriber with back-pressure.
+    // A subscriber with back-pressure may hold the topic.
+    while (this.#held.has(topic) && !this.#over && Date.now() < end) await this.#change(this.#released, end);
     const flags = retain ? RETAIN : 0;
-    return ack ? this._ask(EMIT, body, { flags }) : this._send(EMIT, body, { flags, keep: true });
+    return ack ? this._ask(EMIT, body, { flags }) : this._send(EMIT, body, { flags });
   }
 
   /** Asks one of those who serve the topic; gives the answer's payload. `timeout` in ms. */
@@ -250,8 +253,9 @@ export class Bus {
     }
   }
 
-  /** Queues a frame. `keep`: if this connection is lost the next will do; `life`: on no other than this one. */
-  async _send(kind, body, { flags = 0, keep = false, life = this._life } = {}) {
+  /** Queues a frame, with the reference that must be waited for when it is written; null: it is worth sending on any
+   * connection. With `life`: on none but that. */
+  async _send(kind, body, { flags = 0, life } = {}) {
     const bytes = frame(kind, flags, body);
     if (bytes.length > this.#payload + OVERHEAD) {
       throw new Refused('Limit', `a frame of ${bytes.length} bytes: a payload may have ${this.#payload}`);
@@ -262,8 +266,8 @@ export class Bus {
       await this.#change(this.#room, end);
     }
     if (this.#over) throw this.#over;
-    if (!keep && life !== this._life) return;
-    this.#out.push({ bytes, keep });
+    if (life !== undefined && life !== this._life) return;
+    this.#out.push({ bytes, ref: kind === EMIT && !body.ref ? null : body.ref ?? 0 });
     this.#unsent += bytes.length;
     this.#flushSoon();
   }
@@ -286,7 +290,8 @@ export class Bus {
       let count = 0, size = 0;
       while (count < this.#out.length && size < BATCH_BYTES) size += this.#out[count++].bytes.length;
       this.#unsent -= size;
-      socket.write(Buffer.concat(this.#out.splice(0, count).map(({ bytes }) => bytes)));
+      const wanted = this.#out.splice(0, count).filter(({ ref }) => !ref || this.#asked.has(ref));
+      socket.write(Buffer.concat(wanted.map(({ bytes }) => bytes)));
       for (const go of this.#room.splice(0)) go();
       if (!socket.writableNeedDrain) this.#flushSoon();
     });
@@ -336,7 +341,7 @@ export class Bus {
     this.#token = token ?? this.#token;
     const again = [...this._subs.values()].filter((sub) => sub.isOpen).map((sub) => {
       this.#opening.set(++this.#lastRef, sub);
-      return { bytes: frame(CONTROL, 0, { ref: this.#lastRef, op: sub.op }), keep: false };
+      return { bytes: frame(CONTROL, 0, { ref: this.#lastRef, op: sub.op }), ref: 0 };
     });
     this.#out.unshift(...again);
     this.#unsent += again.reduce((sum, { bytes }) => sum + bytes.length, 0);
@@ -362,7 +367,7 @@ export class Bus {
   #drop(why) {
     this.#socket = null;
     this._life += 1;
-    this.#out = this.#out.filter(({ keep }) => keep);
+    this.#out = this.#out.filter(({ ref }) => ref === null);
     this.#unsent = this.#out.reduce((sum, { bytes }) => sum + bytes.length, 0);
     this.#opening.clear();
     this.#held.clear();

@@ -135,7 +135,7 @@ class Subscription:
 
     def _put(self, item, size=64):
         with self._came:
-            while self._items and (len(self._items) >= ITEMS or self._bytes + size > ITEM_BYTES):
+            while not self._window and self._items and (len(self._items) >= ITEMS or self._bytes + size > ITEM_BYTES):
                 old, freed = self._items.popleft()
                 self._bytes -= freed
                 self._lost += (old.missed or 0) if isinstance(old, Lost) else 1
@@ -183,7 +183,7 @@ class Bus:
         with self._state:  # A subscriber with back-pressure may hold the topic.
             self._state.wait_for(lambda: self._over or topic not in self._held, self.timeout)
         flags = RETAIN if retain else 0
-        return self._ask(EMIT, body, flags) if ack else self._send(EMIT, body, flags, keep=True)
+        return self._ask(EMIT, body, flags) if ack else self._send(EMIT, body, flags)
 
     def request(self, topic, payload=None, timeout=5, headers=None):
         """Asks one of those who serve the topic; returns the answer's payload."""
@@ -265,8 +265,9 @@ class Bus:
         finally:
             self._asked.pop(ref, None)
 
-    def _send(self, kind, body, flags=0, keep=False, life=None):
-        """Queues a frame. `keep`: if this connection is lost the next will do; `life`: on no other than this one."""
+    def _send(self, kind, body, flags=0, life=None):
+        """Queues a frame, with the reference that must be waited for when it is written; None: it is worth sending on
+        any connection. With `life`: on none but that."""
         frame = _frame(kind, flags, body)
         if len(frame) > self._payload + OVERHEAD:
             raise Refused("Limit", f"a frame of {len(frame)} bytes: a payload may have {self._payload}")
@@ -276,7 +277,7 @@ class Bus:
             if self._over:
                 raise self._over
             if life in (None, self._life):
-                self._out.append((frame, keep))
+                self._out.append((frame, None if kind == EMIT and "ref" not in body else body.get("ref", 0)))
                 self._unsent += len(frame)
                 self._state.notify_all()
 
@@ -308,7 +309,7 @@ class Bus:
                 ref = next(self._refs)
                 self._opening[ref] = sub
                 frame = _frame(CONTROL, 0, {"ref": ref, "op": sub.op})
-                self._out.appendleft((frame, False))
+                self._out.appendleft((frame, 0))
                 self._unsent += len(frame)
             self._sock = sock
             self._state.notify_all()
@@ -339,7 +340,7 @@ class Bus:
         """The connection is gone, and whatever was asked on it."""
         with self._state:
             sock, self._sock, self._life = self._sock, None, self._life + 1
-            self._out = collections.deque(entry for entry in self._out if entry[1])
+            self._out = collections.deque(entry for entry in self._out if entry[1] is None)
             self._unsent = sum(len(frame) for frame, _ in self._out)
             asked = list(self._asked.values())
             self._opening.clear()
@@ -373,8 +374,10 @@ class Bus:
                     return
                 sock, batch, size = self._sock, [], 0
                 while self._out and size < BATCH_BYTES:
-                    batch.append(self._out.popleft()[0])
-                    size += len(batch[-1])
+                    frame, ref = self._out.popleft()
+                    size += len(frame)
+                    if not ref or ref in self._asked:
+                        batch.append(frame)
                 self._unsent -= size
                 self._state.notify_all()
             with contextlib.suppress(OSError):  # The reader hears of it too.

@@ -16,7 +16,10 @@ use ostler_tests::{
 };
 use serde_json::{Value, json};
 
-use scripted::{a_worker_comes_back_by_path_with_its_token, who_was_replaced_stays_away};
+use scripted::{
+    a_held_topic_waits, a_worker_comes_back_by_path_with_its_token, who_was_replaced_stays_away,
+    windows_are_told_what_was_taken,
+};
 
 const PROGRAMS: Programs = ostler_tests::programs!();
 
@@ -493,5 +496,7 @@ in_both! {
     a_lost_connection_is_made_again
     a_worker_comes_back_by_path_with_its_token
     who_was_replaced_stays_away
+    windows_are_told_what_was_taken
+    a_held_topic_waits
     updates_of_workers_lose_no_request
 }

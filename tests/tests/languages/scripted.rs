@@ -3,7 +3,7 @@
 use std::{os::fd::OwnedFd, process::Stdio};
 
 use futures::FutureExt;
-use ostler_tests::harness::{Language, PATIENCE, PrivateDir, deadline};
+use ostler_tests::harness::{Agent, Language, PATIENCE, PrivateDir, deadline};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
@@ -46,18 +46,95 @@ impl Talk {
         hello
     }
 
-    /// Hears that the worker wants to be told to drain.
-    async fn subscribed(&mut self) {
+    /// Does what it is asked next, and gives what that was.
+    async fn done(&mut self) -> Value {
         let (kind, asked) = self.frame().await;
-        let subscribe = &asked["op"]["Subscribe"];
-        assert_eq!(
-            (kind, &subscribe["pattern"]),
-            (CONTROL, &json!("to.worker.7.drain"))
-        );
-        assert_eq!(subscribe["options"]["serve"], true);
+        assert_eq!(kind, CONTROL, "{asked}");
         let done = json!({"ref": asked["ref"], "op": {"Done": {"count": 0}}});
         self.send(CONTROL, done).await;
+        asked["op"].clone()
     }
+
+    /// Hears that the worker wants to be told to drain.
+    async fn subscribed(&mut self) {
+        let asked = self.done().await;
+        let subscribe = &asked["Subscribe"];
+        assert_eq!(subscribe["pattern"], "to.worker.7.drain");
+        assert_eq!(subscribe["options"]["serve"], true);
+    }
+}
+
+/// An agent, connected to a hub that is played.
+async fn connected(language: Language) -> (Agent, Talk, PrivateDir) {
+    let dir = PrivateDir::new();
+    let path = dir.at("bus.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let let_in = async {
+        let (stream, _) = deadline("the agent", PATIENCE, listener.accept())
+            .await
+            .unwrap();
+        let mut talk = Talk(stream);
+        talk.welcome().await;
+        talk
+    };
+    let (agent, talk) = tokio::join!(Agent::start(language, &path), let_in);
+    (agent, talk, dir)
+}
+
+/// A member of a queue group says what its reader has taken, all of it, and no more.
+pub(crate) async fn windows_are_told_what_was_taken(language: Language) {
+    const EVENTS: u64 = 700;
+    let (mut agent, mut talk, _dir) = connected(language).await;
+    agent
+        .ask(json!({"do": "subscribe", "pattern": "work", "group": "all"}))
+        .await;
+    let subscribe = talk.done().await;
+    let subscribe = &subscribe["Subscribe"];
+    assert_eq!(
+        subscribe["options"],
+        json!({"group": "all", "window": 1024})
+    );
+    agent.answer().await;
+    for seq in 0..EVENTS {
+        let event = json!({"sub": subscribe["sub"], "seq": seq, "origin": "Master", "topic": "work", "payload": seq});
+        talk.send(0x20, event).await;
+    }
+    let got = agent
+        .done(json!({"do": "numbers", "pattern": "work", "until": EVENTS - 1}))
+        .await;
+    assert_eq!(got["got"], EVENTS);
+    agent.ask(json!({"do": "flush"})).await;
+    let mut taken = 0;
+    loop {
+        let (_, asked) = talk.frame().await;
+        let Some(count) = asked["op"]["Took"]["count"].as_u64() else {
+            assert_eq!(asked["op"], "Drain");
+            break;
+        };
+        assert_eq!(asked["op"]["Took"]["sub"], subscribe["sub"]);
+        taken += count;
+    }
+    assert_eq!(taken, EVENTS);
+}
+
+/// While a topic is held nothing is published on it; on others, and once it is released, everything is.
+pub(crate) async fn a_held_topic_waits(language: Language) {
+    let (mut agent, mut talk, _dir) = connected(language).await;
+    let tell = |name: &str| json!({"ref": 0, "op": {name: {"topic": "held"}}});
+    talk.send(CONTROL, tell("Hold")).await;
+    agent.ask(json!({"do": "flush"})).await;
+    talk.done().await;
+    agent.answer().await;
+    let emit = |topic| json!({"do": "emit", "topic": topic, "payload": 1});
+    agent.done(emit("free")).await;
+    assert_eq!(talk.frame().await.1["topic"], "free");
+    agent.ask(emit("held")).await;
+    let moment = std::time::Duration::from_millis(300);
+    let early = tokio::time::timeout(moment, talk.0.read_u8()).await;
+    assert!(early.is_err(), "it was published");
+    talk.send(CONTROL, tell("Release")).await;
+    assert_eq!(talk.frame().await.1["topic"], "held");
+    assert_eq!(agent.answer().await, json!({"ok": null}));
 }
 
 /// A worker on a socket it inherited, and where it may come back by path.
@@ -160,10 +237,7 @@ pub(crate) async fn a_worker_comes_back_by_path_with_its_token(language: Languag
         (kind, &reply["call"], &reply["payload"]),
         (0x12, &json!(9), &Value::Null)
     );
-    let (_, last) = talk.frame().await;
-    assert_eq!(last["op"], "Drain");
-    let done = json!({"ref": last["ref"], "op": {"Done": {"count": 0}}});
-    talk.send(CONTROL, done).await;
+    assert_eq!(talk.done().await, "Drain");
     worker.ends_well().await;
 }
 

@@ -1,13 +1,14 @@
 // A client of Ostler's bus for Node 18 or newer, without dependencies, written from docs/protocol.md.
 //
-// Reading never waits for writing. A lost connection is made again, after a pause that grows from 0.1 to 5 s, with jitter:
-// subscriptions go on, with a `Lost` where the gap is; what was asked fails with `Disconnected`; events wait, up to 4 MiB.
-// Events that were being written when the connection was lost are lost with it: `emit(…, { ack: true })` tells.
+// Reading never waits for writing. A lost connection is made again, after a pause that grows from 0.1 to 5 s, with
+// jitter: subscriptions go on, with a `Lost` where the gap is; what was asked fails with `Disconnected`; events wait, up to
+// 4 MiB. Events that were being written when the connection was lost are lost with it: `emit(…, { ack: true })` tells.
 
 import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 
-const HELLO = 1, WELCOME = 2, CONTROL = 3, EMIT = 0x10, REQUEST = 0x11, REPLY = 0x12, RUN = 0x20, CALL = 0x21, ANSWER = 0x22;
+const HELLO = 1, WELCOME = 2, CONTROL = 3;
+const EMIT = 0x10, REQUEST = 0x11, REPLY = 0x12, RUN = 0x20, CALL = 0x21, ANSWER = 0x22;
 const IGNORABLE = 0x01, RETAIN = 0x04, RETAINED = 0x20; // flags
 const UNSENT_BYTES = 4 << 20, BATCH_BYTES = 256 << 10; // that wait to be written, and go into one write
 const WAITERS = 1024; // who wait for room among them
@@ -74,7 +75,8 @@ export class Call extends Message {
   }
 }
 
-/** What comes, in order, with `Lost` in the place of what didn't: `for await`. A reader that is too slow loses the oldest. */
+/** What comes, in order, with `Lost` in the place of what didn't: `for await`. A reader that is too slow loses the
+ * oldest. */
 export class Subscription {
   #items = []; #head = 0; #bytes = 0; #lost = 0; #over = null; #waiting = []; #taken = 0;
   isOpen = false;
@@ -166,7 +168,7 @@ export class Bus {
     Object.assign(this, { path, name, kind, timeout, fd });
   }
 
-  /** Publishes: JSON, or a Buffer. With `ack`, gives how many subscriptions it matched once the hub has it. `ttl` in ms. */
+  /** Publishes: JSON, or a Buffer. With `ack`, gives how many subscriptions it matched once the hub has it. */
   async emit(topic, payload = null, { ack = false, retain = false, ttl, headers } = {}) {
     const data = Buffer.isBuffer(payload) ? { bytes: payload.toString('base64') } : { payload };
     const body = { topic, ...data, ttl_ms: ttl, headers };
@@ -418,8 +420,8 @@ export class Bus {
   }
 }
 
-/** This process as the worker of Ostler that it is. `draining` resolves with `{ reason, deadline }` (of Date.now()) at the master's
- * word, TERM or INT. */
+/** This process as the worker of Ostler that it is. `draining` resolves with `{ reason, deadline }` (of Date.now()) at the
+ * master's word, TERM or INT. */
 export class Worker extends Bus {
   #drain;
   draining = new Promise((resolve) => (this.#drain = resolve));
@@ -494,5 +496,6 @@ function reader(limit, take) {
 }
 
 function closing({ kind, reason }) {
-  return Object.assign(new Disconnected(`${kind}: ${reason}`), { final: ['Hello', 'Denied', 'Replaced'].includes(kind) });
+  const final = ['Hello', 'Denied', 'Replaced'].includes(kind);
+  return Object.assign(new Disconnected(`${kind}: ${reason}`), { final });
 }

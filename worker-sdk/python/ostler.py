@@ -1,7 +1,7 @@
 """A client of Ostler's bus from Python's standard library alone (3.8 or newer), written from docs/protocol.md.
 
-One thread reads and one writes, so that neither waits for the other. A lost connection is made again, after a pause that
-grows from 0.1 to 5 s, with jitter: subscriptions go on, with a `Lost` where the gap is; what was asked fails with
+One thread reads and one writes, so that neither waits for the other. A lost connection is made again, after a pause
+that grows from 0.1 to 5 s, with jitter: subscriptions go on, with a `Lost` where the gap is; what was asked fails with
 `Disconnected`; events wait, up to 4 MiB. Events that were being written when the connection was lost are lost with it:
 `emit(…, ack=True)` tells.
 """
@@ -213,8 +213,8 @@ class Bus:
         return sub
 
     def serve(self, pattern, handler=None, **options):
-        """Questions on these topics. What `handler` returns is the reply, unless it has replied itself; what it raises is
-        told to the asker."""
+        """Questions on these topics. What `handler` returns is the reply, unless it has replied itself; what it
+        raises is told to the asker."""
 
         def answer(call):
             if isinstance(call, Call):

@@ -80,6 +80,27 @@ impl Pattern {
             first = false;
         }
     }
+
+    /// Whether there is a topic that both match.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (mut mine, mut theirs) = (self.0.split('.'), other.0.split('.'));
+        let mut first = true;
+        loop {
+            let wild = |token: &str| token == "*" || token == ">";
+            let reserved = |token: &str| first && token.starts_with('_');
+            match (mine.next(), theirs.next()) {
+                (Some(m), Some(t)) if wild(m) && reserved(t) || wild(t) && reserved(m) => {
+                    return false;
+                }
+                (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+                (Some(m), Some(t)) if m == t || wild(m) || wild(t) => {}
+                (None, None) => return true,
+                _ => return false,
+            }
+            first = false;
+        }
+    }
 }
 
 impl fmt::Display for Pattern {
@@ -159,6 +180,22 @@ mod tests {
             let exact = Pattern::new(&topic).unwrap();
             prop_assert_eq!(exact.exact(), Some(&*topic));
             prop_assert_eq!(large.covers(&exact), large.matches(&topic));
+        }
+
+        #[test]
+        fn patterns_overlap_if_a_topic_is_in_both(
+            one in pattern(), other in pattern(), topics in vec(topic(), 20),
+        ) {
+            let (one, other) = (Pattern::new(&one).unwrap(), Pattern::new(&other).unwrap());
+            let both = topics.iter().find(|t| one.matches(t) && other.matches(t));
+            prop_assert!(both.is_none() || one.overlaps(&other), "{:?}", both);
+            prop_assert_eq!(one.overlaps(&other), other.overlaps(&one));
+        }
+
+        #[test]
+        fn an_exact_pattern_overlaps_what_matches_it(one in pattern(), topic in topic()) {
+            let one = Pattern::new(&one).unwrap();
+            prop_assert_eq!(one.overlaps(&Pattern::new(&topic).unwrap()), one.matches(&topic));
         }
 
         #[test]

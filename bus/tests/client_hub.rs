@@ -100,6 +100,7 @@ struct Bench {
 fn rules() -> Rules {
     let mut rules = Rules::allow_all();
     let deny = |name: &'static str, action, pattern| Rule {
+        apps: None,
         name: name.into(),
         roles: vec![Role::Client],
         actions: vec![action],

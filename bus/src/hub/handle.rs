@@ -3,11 +3,12 @@
 use std::{
     io,
     os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream},
+    sync::Arc,
 };
 
 use tokio::{
     io::DuplexStream,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
 };
 
 use super::{
@@ -40,6 +41,7 @@ pub(super) enum Command {
     Listen(StdUnixListener, Admission),
     Attach(StdUnixStream, Principal),
     AttachMemory(DuplexStream, Principal),
+    SetRules(Arc<Rules>),
     Shutdown(oneshot::Sender<()>),
     #[cfg(test)]
     Panic,
@@ -49,6 +51,7 @@ pub(super) enum Command {
 #[derive(Clone, Debug)]
 pub struct Hub {
     commands: mpsc::Sender<Command>,
+    rules: watch::Sender<Arc<Rules>>,
 }
 
 impl Hub {
@@ -59,8 +62,9 @@ impl Hub {
     pub fn start(options: HubOptions) -> io::Result<(Self, Notices)> {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (sender, notices) = notice::channel();
+        let rules = watch::Sender::new(Arc::new(options.rules.clone()));
         thread::start(options, inbox, sender)?;
-        Ok((Self { commands }, notices))
+        Ok((Self { commands, rules }, notices))
     }
 
     /// Accepts peers on `listener`, which is taken over with its path left alone. Only the hub's own uid and root are let
@@ -88,6 +92,24 @@ impl Hub {
         let (transport, stream) = MemoryTransport::pair();
         self.send(Command::AttachMemory(stream, principal))?;
         Ok(transport)
+    }
+
+    /// Other rules from here on: for every frame, and for subscriptions that stand. Those that are denied now hear nothing
+    /// more, and are told so.
+    ///
+    /// # Errors
+    /// If the hub has ended.
+    pub fn set_rules(&self, rules: Rules) -> io::Result<()> {
+        let rules = Arc::new(rules);
+        self.send(Command::SetRules(Arc::clone(&rules)))?;
+        self.rules.send_replace(rules);
+        Ok(())
+    }
+
+    /// The rules that hold.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.borrow())
     }
 
     /// Tells every connection that the hub stops, writes what is queued for at most two seconds, and ends.

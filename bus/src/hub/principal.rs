@@ -79,6 +79,17 @@ impl Principal {
         }
     }
 
+    /// The app it is a worker of, if it is one.
+    #[must_use]
+    pub fn app(&self) -> Option<&str> {
+        match self {
+            Self::Worker { app, .. } => Some(app),
+            Self::Master | Self::Client { .. } | Self::Observer { .. } | Self::Operator { .. } => {
+                None
+            }
+        }
+    }
+
     /// What its events are stamped with on connection `conn`.
     #[must_use]
     pub fn origin(&self, conn: u64) -> Origin {

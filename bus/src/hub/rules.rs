@@ -44,6 +44,8 @@ pub enum Topics {
     Reserved,
     /// Topics that this pattern matches.
     Matching(Pattern),
+    /// Topics that none of these patterns matches, reserved ones too.
+    Except(Vec<Pattern>),
     /// Topics that this text matches as a pattern, once `{id}`, `{app}` and `{slot}` are the worker's own. Nothing, for
     /// whoever is no worker.
     OfSelf(String),
@@ -75,7 +77,7 @@ impl Topics {
                 | Principal::Observer { .. }
                 | Principal::Operator { .. } => None,
             },
-            Self::Every | Self::Reserved => None,
+            Self::Every | Self::Reserved | Self::Except(_) => None,
         }
     }
 
@@ -85,6 +87,10 @@ impl Topics {
             Self::Every => true,
             // A pattern's wildcard never stands for a reserved first token, so its own first character decides.
             Self::Reserved => subject.text().starts_with('_'),
+            Self::Except(patterns) => !patterns.iter().any(|pattern| match subject {
+                Subject::Topic(topic) => pattern.matches(topic),
+                Subject::Pattern(wanted) => pattern.overlaps(wanted),
+            }),
             Self::Matching(_) | Self::OfSelf(_) => {
                 self.pattern_for(who).is_some_and(|pattern| match subject {
                     Subject::Topic(topic) => pattern.matches(topic),
@@ -130,12 +136,22 @@ pub struct Rule {
     pub name: Cow<'static, str>,
     /// Whom it is about.
     pub roles: Vec<Role>,
+    /// Of the workers, those of these apps alone; `None`: of all apps.
+    pub apps: Option<Vec<String>>,
     /// What they would do.
     pub actions: Vec<Action>,
     /// With which topics.
     pub topics: Vec<Topics>,
     /// Whether they may.
     pub verdict: Verdict,
+}
+
+impl Rule {
+    fn is_about_app(&self, who: &Principal) -> bool {
+        let Some(apps) = &self.apps else { return true };
+        who.app()
+            .is_some_and(|app| apps.iter().any(|named| named == app))
+    }
 }
 
 /// Topics that travel in the control lane, as events or as requests.
@@ -176,6 +192,7 @@ impl Rules {
                     Role::Operator,
                     Role::Master,
                 ],
+                apps: None,
                 actions: Action::ALL.to_vec(),
                 topics: vec![Topics::Every],
                 verdict: Verdict::Allow,
@@ -211,6 +228,7 @@ pub fn authorize(
     let role = who.role();
     let decides = rules.access.iter().find(|rule| {
         rule.roles.contains(&role)
+            && rule.is_about_app(who)
             && rule.actions.contains(&action)
             && rule.topics.iter().any(|t| t.cover(who, subject))
     });
@@ -251,6 +269,7 @@ mod tests {
         Rule {
             name: "the rule".into(),
             roles: vec![Role::Worker, Role::Client],
+            apps: None,
             actions: vec![Action::Subscribe],
             topics: vec![topics],
             verdict,

@@ -166,6 +166,14 @@ impl Thread {
                 life.open(stream.into(), Door::Known(principal));
                 Ok(())
             }
+            Command::SetRules(rules) => {
+                // The next life begins with them.
+                self.options.rules = (*rules).clone();
+                let rules = (*rules).clone();
+                life.shell
+                    .step(|core| core.set_rules(Instant::now(), rules));
+                Ok(())
+            }
             // Taken out by whoever receives.
             Command::Shutdown(_) => Ok(()),
             #[cfg(test)]

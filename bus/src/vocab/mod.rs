@@ -1,6 +1,7 @@
 //! The built-in events and requests, as types. The hub's core names none of them: it is given their rules as data.
 
 pub mod control;
+pub mod rights;
 pub mod rules;
 pub mod status;
 pub mod update;

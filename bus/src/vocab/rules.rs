@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     control::{AppReload, AppScale, AppStart, AppStop, MasterKill, OperationFinished},
+    rights::AppRights,
     status::{MasterStatus, StatusReport},
     update::{
         AppFailed, AppResized, ConfigChanged, SystemRestartNeeded, UpdateAborted, UpdateFinished,
@@ -26,11 +27,17 @@ use crate::{
     wire::data::Payload,
 };
 
-/// The rules of a master's hub.
+/// The rules of a master's hub, as they are where nobody has said anything else.
 #[must_use]
 pub fn fleet_rules() -> Rules {
+    fleet_rules_with(&[])
+}
+
+/// The rules of a master's hub, and what each of `apps` may not do beside.
+#[must_use]
+pub fn fleet_rules_with(apps: &[AppRights]) -> Rules {
     Rules {
-        access: access(),
+        access: access(apps),
         control_lane: vec![
             ControlTopics {
                 action: Emit,
@@ -69,6 +76,7 @@ fn rule(
     Rule {
         name: name.into(),
         roles: roles.to_vec(),
+        apps: None,
         actions: actions.to_vec(),
         topics,
         verdict,
@@ -78,20 +86,20 @@ fn rule(
 /// All but the master.
 const OTHERS: [Role; 4] = [Observer, Client, Worker, Operator];
 
-/// First match decides, so exceptions stand before what they are exceptions from.
-fn access() -> Vec<Rule> {
-    use Verdict::{Allow, Deny};
-    let own = [
-        "to.worker.{id}.>",
-        "to.slot.{app}.{slot}.>",
-        "to.app.{app}.>",
-    ];
-    let own = own.map(|t| Topics::OfSelf(t.into())).to_vec();
-    let status = || patterns(&["masterStatus"]);
-    let mut lifecycle = patterns(&["worker.*", "app.*", "update.*", "config.*", "bus.*"]);
-    lifecycle.extend(patterns(&["operation.finished", "masterStatus.report"]));
-    lifecycle.extend(patterns(&["to.worker.*.drain", "to.worker.drain"]));
-    let answered = patterns(&["app.*", "master.*", "masterStatus"]);
+/// First match decides, so exceptions stand before what they are exceptions from. What is said of apps only takes away:
+/// before it stands what a worker can't do without, after it what is nobody's to give.
+fn access(apps: &[AppRights]) -> Vec<Rule> {
+    let mut rules = essentials();
+    rules.extend(apps.iter().flat_map(AppRights::denials));
+    rules.push(own_topics());
+    rules.extend(apps.iter().flat_map(AppRights::bounds));
+    rules.extend(defaults());
+    rules
+}
+
+/// What holds whatever else is said.
+fn essentials() -> Vec<Rule> {
+    use Verdict::Allow;
     vec![
         rule(
             "the master may do everything",
@@ -100,6 +108,46 @@ fn access() -> Vec<Rule> {
             &Action::ALL,
             vec![Topics::Every],
         ),
+        rule(
+            "workers report to the master",
+            Allow,
+            &[Worker],
+            &[Ask],
+            patterns(&["_sys.worker.*"]),
+        ),
+        rule(
+            "a worker hears when it is to drain",
+            Allow,
+            &[Worker],
+            &[Subscribe, Serve],
+            vec![Topics::OfSelf("to.worker.{id}.drain".into())],
+        ),
+    ]
+}
+
+fn own_topics() -> Rule {
+    let own = [
+        "to.worker.{id}.>",
+        "to.slot.{app}.{slot}.>",
+        "to.app.{app}.>",
+    ];
+    rule(
+        "a worker hears what is sent to it",
+        Verdict::Allow,
+        &[Worker],
+        &[Subscribe, Serve],
+        own.map(|topic| Topics::OfSelf(topic.into())).to_vec(),
+    )
+}
+
+fn defaults() -> Vec<Rule> {
+    use Verdict::{Allow, Deny};
+    let status = || patterns(&["masterStatus"]);
+    let mut lifecycle = patterns(&["worker.*", "app.*", "update.*", "config.*", "bus.*"]);
+    lifecycle.extend(patterns(&["operation.finished", "masterStatus.report"]));
+    lifecycle.extend(patterns(&["to.worker.*.drain", "to.worker.drain"]));
+    let answered = patterns(&["app.*", "master.*", "masterStatus"]);
+    vec![
         rule(
             "everyone may ask for the status",
             Allow,
@@ -127,13 +175,6 @@ fn access() -> Vec<Rule> {
             &OTHERS,
             &[Emit, Serve],
             vec![Topics::Reserved],
-        ),
-        rule(
-            "workers report to the master",
-            Allow,
-            &[Worker],
-            &[Ask],
-            patterns(&["_sys.worker.*"]),
         ),
         rule(
             "only workers report to the master",
@@ -176,13 +217,6 @@ fn access() -> Vec<Rule> {
             &[Client],
             &[Emit],
             patterns(&["systemRestartNeeded"]),
-        ),
-        rule(
-            "a worker hears what is sent to it",
-            Allow,
-            &[Worker],
-            &[Subscribe, Serve],
-            own,
         ),
         rule(
             "a worker doesn't hear what is sent to others",
@@ -236,12 +270,12 @@ fn conflate(topic: &Topic, origin: &Origin, kind: Payload, payload: &[u8]) -> Op
     postcard::to_stdvec(&meaning).ok()
 }
 
-/// Whether `masterStatus` from `asker` may be answered on the topic `id`: never on a built-in one, and only where the
+/// Whether, by these rules, `masterStatus` from `asker` may be answered on the topic `id`: never on a built-in one, and only where the
 /// asker could publish itself.
 ///
 /// # Errors
 /// Why not, in words.
-pub fn may_answer_on(id: &str, asker: &Origin) -> Result<(), String> {
+pub fn may_answer_on(rules: &Rules, id: &str, asker: &Origin) -> Result<(), String> {
     let topic = Topic::new(id).map_err(|error| error.to_string())?;
     if builtins().iter().any(|(builtin, _)| *builtin == topic) {
         return Err(format!("{topic} is a topic of the master's own"));
@@ -263,12 +297,7 @@ pub fn may_answer_on(id: &str, asker: &Origin) -> Result<(), String> {
             pid: *pid,
         },
     };
-    authorize(
-        &fleet_rules(),
-        &who,
-        Action::Emit,
-        Subject::Topic(topic.as_str()),
-    )
+    authorize(rules, &who, Action::Emit, Subject::Topic(topic.as_str()))
 }
 
 fn read<E: Event>(kind: Payload, payload: &[u8]) -> Option<E> {

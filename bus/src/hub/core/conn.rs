@@ -58,6 +58,8 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) struct Sub {
     pub(super) pattern: Pattern,
+    /// It answers requests rather than hearing events.
+    pub(super) serve: bool,
     /// The reader's type; `None` takes everything as it comes.
     pub(super) reader: Option<Rc<SharedType>>,
     /// Its queue group.

@@ -230,6 +230,7 @@ impl Core {
         self.routes.add(&pattern, route);
         let state = Sub {
             pattern,
+            serve: options.serve,
             reader,
             group: options.group.as_deref().map(Rc::from),
             outstanding: 0,

@@ -30,6 +30,7 @@ mod receive;
 mod requests;
 mod retained;
 mod routes;
+mod ruling;
 mod types;
 
 #[cfg(test)]
@@ -77,6 +78,8 @@ pub(super) struct Core {
     name: String,
     limits: Limits,
     rules: Rules,
+    /// They are not those under which everybody subscribed.
+    rules_changed: bool,
     types: Types,
     conns: HashMap<u64, Conn>,
     routes: Routes,
@@ -111,6 +114,7 @@ impl Core {
             limits: options.limits.clone(),
             rules: options.rules.clone(),
             types: Types::new(&options.builtins, &options.limits, &tally),
+            rules_changed: false,
             conns: HashMap::new(),
             routes: Routes::default(),
             retained: Retained::default(),

@@ -217,7 +217,8 @@ impl Core {
             let (Some(peer), Some(sub)) = (conn.peer(), conn.subs.get(&route.sub)) else {
                 continue;
             };
-            if by_wildcard && !self.may_have(peer, serve, topic) {
+            let judge = by_wildcard || self.rules_changed;
+            if judge && !self.may_have(peer, serve, topic) {
                 continue;
             }
             found.mixes &= conn.outbox.is_plain(route.sub);

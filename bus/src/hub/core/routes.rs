@@ -36,6 +36,11 @@ pub(super) struct Routes {
 }
 
 impl Routes {
+    /// What follows from any route may follow otherwise now.
+    pub(super) fn outdate_all(&mut self) {
+        self.stamps.outdate_all();
+    }
+
     pub(super) fn add(&mut self, pattern: &Pattern, route: Route) {
         self.stamps.outdate(pattern);
         let (key, serve) = ((route.conn, route.sub), route.serve);

@@ -15,5 +15,6 @@ mod model;
 mod policies;
 mod queues;
 mod requests;
+mod rights;
 pub(in crate::hub) mod support;
 mod types;

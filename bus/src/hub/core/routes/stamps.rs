@@ -67,9 +67,14 @@ impl Stamps {
     /// What was worked out for topics that `pattern` matches is stale.
     pub(super) fn outdate(&mut self, pattern: &Pattern) {
         match pattern.as_str() {
-            ">" => self.of_all += 1,
+            ">" => self.outdate_all(),
             pattern => self.root.outdate(Some(pattern), true),
         }
+    }
+
+    /// Whatever was worked out is stale.
+    pub(super) fn outdate_all(&mut self) {
+        self.of_all += 1;
     }
 
     #[cfg(test)]

@@ -13,6 +13,8 @@ mod ids;
 pub mod limits;
 mod origin;
 mod pattern;
+#[cfg(feature = "tls")]
+mod pem;
 pub mod schema;
 mod topic;
 pub mod transport;

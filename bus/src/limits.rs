@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::SchemaLimits;
+
 /// What a hub allows. All of it is configurable; the defaults are for one machine's fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -15,10 +17,26 @@ pub struct Limits {
     pub hello_timeout: Duration,
     /// Connections at once, beyond which none by path is let in; those whose peer is known are. Default 20,000.
     pub connections: usize,
+    /// Connections by path of one uid at once. Root's are counted apart from the hub's own uid's: so programs that have
+    /// run wild can't keep root out. Default 16,384: four fifths of all.
+    pub connections_per_uid: usize,
+    /// Peers let in within a second, by each listening socket; those who come faster wait in the kernel's queue, unharmed.
+    /// As many may come at once. Default 10,000: a fifth of what a core can accept, so that the rest of it serves those
+    /// who are in.
+    pub accepts_per_second: usize,
+    /// TCP peers at once that have not shown a token yet: a stranger costs a descriptor and a TLS handshake. Default 256.
+    pub greetings: usize,
+    /// How long a TCP peer with a wrong token waits for its answer, and holds one of the `greetings`: so a guess costs time.
+    /// Default 500 ms.
+    pub denial_delay: Duration,
     /// Subscriptions of one connection. Default 1,024.
     pub subscriptions: usize,
     /// Types announced by one connection. Default 1,024.
     pub types: usize,
+    /// Largest schema, in bytes of postcard. Default, and most, 16 KiB: clients take no more.
+    pub schema_bytes: usize,
+    /// Nodes of a schema. Default, and most, 1,024.
+    pub schema_nodes: usize,
     /// Events waiting for one subscription. Default 65,536.
     pub queue_messages: usize,
     /// Bytes waiting for one subscription. Default 8 MiB.
@@ -49,8 +67,14 @@ impl Default for Limits {
             payload_bytes: 1 << 20,
             hello_timeout: Duration::from_secs(10),
             connections: 20_000,
+            connections_per_uid: 16_384,
+            accepts_per_second: 10_000,
+            greetings: 256,
+            denial_delay: Duration::from_millis(500),
             subscriptions: 1024,
             types: 1024,
+            schema_bytes: SchemaLimits::DEFAULT.bytes,
+            schema_nodes: SchemaLimits::DEFAULT.nodes,
             queue_messages: 64 << 10,
             queue_bytes: 8 << 20,
             overflow_grace: Duration::from_secs(2),

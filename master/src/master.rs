@@ -11,16 +11,15 @@ use std::{
 };
 
 use ostler_bus::{
-    Limits,
     client::Bus,
-    hub::{Admission, Hub, HubNotice, HubOptions, Notices, Principal},
-    vocab::rules::{builtins, fleet_rules},
+    hub::{Admission, Hub, HubNotice, HubOptions, Notices, Principal, Rules},
+    vocab::rules::builtins,
 };
 use tokio::sync::watch;
 
 use crate::{
     cli::error::{CliError, Exit},
-    config::{app::AppDefinition, file},
+    config::{app::AppDefinition, bus_table::BusSettings, file},
     control, escape,
     features::{
         Settling,
@@ -35,7 +34,7 @@ use crate::{
     lock::MasterLock,
     log,
     process::{LineQueue, LogWriter, Spawner},
-    shell::{MasterSignal, Reread, Shell, ShellHandle, Workshop},
+    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
     sockets::Sockets,
     sys::{self, OpenFiles, Signals},
 };
@@ -50,6 +49,8 @@ pub struct MasterOptions {
     pub name: MasterName,
     /// Its apps.
     pub apps: Vec<AppDefinition>,
+    /// What was said of the bus.
+    pub bus: BusSettings,
     /// The process file, if there is one: read again at SIGHUP, and watched with `--auto-reload`.
     pub file: Option<PathBuf>,
     /// How its log is written.
@@ -94,8 +95,9 @@ where
     }
     let (lines, writer) =
         log::start(options.log, options.log_default).map_err(|e| system("start the log", &e))?;
+    let rights = Rights::of(&options.apps, options.file.as_deref());
     let (hub, notices) =
-        start_hub(&options.name, open_files).map_err(|e| system("start the hub", &e))?;
+        start_hub(&options, rights.rules(), open_files).map_err(|e| system("start the hub", &e))?;
     let listener = bind_bus(&lock.home().bus_socket())?;
     greet(&options, &lock, &sockets);
     let workshop = Workshop {
@@ -107,13 +109,17 @@ where
         log: lines.clone(),
         environment,
         open_files: open_files.and_then(|files| files.before),
+        rights,
     };
     let voice = feature(&hub, "shell").await?;
     let shell = Shell::new(
         workshop,
         voice.clone(),
         signals,
-        options.file.clone().map(reread),
+        options
+            .file
+            .clone()
+            .map(|file| reread(file, options.bus.clone())),
     );
     // Before anyone can ask: nobody is shown a master without its apps, or told that there is no such app.
     shell.handle().define(options.apps.clone()).await;
@@ -171,17 +177,24 @@ fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliErro
     Ok(sockets)
 }
 
-fn start_hub(name: &MasterName, files: Option<OpenFiles>) -> io::Result<(Hub, Notices)> {
-    let mut limits = Limits::default();
+fn start_hub(
+    options: &MasterOptions,
+    rules: Rules,
+    files: Option<OpenFiles>,
+) -> io::Result<(Hub, Notices)> {
+    let mut limits = options.bus.limits.clone();
     if let Some(most) = files.and_then(|files| files.now) {
         // Half is left for workers: their pipes, sockets and pidfds.
         let most = usize::try_from(most / 2).unwrap_or(usize::MAX);
         limits.connections = limits.connections.min(most);
+        // A fifth is kept for whoever comes to see what takes up the rest.
+        let share = limits.connections - limits.connections / 5;
+        limits.connections_per_uid = limits.connections_per_uid.min(share);
     }
     Hub::start(HubOptions {
-        name: name.to_string(),
+        name: options.name.to_string(),
         limits,
-        rules: fleet_rules(),
+        rules,
         builtins: builtins(),
     })
 }
@@ -224,11 +237,18 @@ async fn start_features(
     tokio::spawn(pass_on(notices, shell.clone()));
     let mark = system_restart::RestartMark::new(None);
     let (asked, noted, name) = (shell.clone(), mark.clone(), options.name.to_string());
+    let ruling = hub.clone();
     let mut first = Some(settling.clone());
     let bus = feature(hub, "status").await?;
     keep(hub.clone(), "status", bus, move |bus| {
         let cores = sys::available_cores();
-        let keeper = Keeper::new(asked.clone(), noted.clone(), name.clone(), cores);
+        let keeper = Keeper::new(
+            asked.clone(),
+            ruling.clone(),
+            noted.clone(),
+            name.clone(),
+            cores,
+        );
         keeper.run(bus, first.take())
     });
     let mut first = Some(settling.clone());
@@ -312,11 +332,14 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle) {
     }
 }
 
-fn reread(file: PathBuf) -> Reread {
+fn reread(file: PathBuf, bus: BusSettings) -> Reread {
     let path = file.clone();
     let read = Box::new(move || {
         file::read(&path, sys::available_cores())
-            .map(|file| file.apps)
+            .map(|file| Said {
+                held_back: bus.held_back(&file.bus),
+                apps: file.apps,
+            })
             .map_err(|errors| errors.to_string())
     });
     Reread { file, read }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::TcpListener,
     os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream},
     sync::Arc,
 };
@@ -15,9 +16,10 @@ use super::{
     notice::{self, Notices},
     principal::{Admission, Principal},
     rules::Rules,
-    thread,
+    thread::{self, TcpDoor},
+    tokens::Tokens,
 };
-use crate::{Limits, Topic, TypeSchema, transport::MemoryTransport};
+use crate::{Limits, Topic, TypeSchema, WorkerId, transport::MemoryTransport};
 
 /// Commands that may wait for the hub's thread: it takes them between two batches of frames.
 const COMMANDS: usize = 1024;
@@ -42,6 +44,9 @@ pub(super) enum Command {
     Attach(StdUnixStream, Principal),
     AttachMemory(DuplexStream, Principal),
     SetRules(Arc<Rules>),
+    ListenTcp(TcpListener, TcpDoor),
+    SetTokens(Tokens),
+    Revoke(WorkerId),
     Shutdown(oneshot::Sender<()>),
     #[cfg(test)]
     Panic,
@@ -76,7 +81,49 @@ impl Hub {
         self.send(Command::Listen(listener, admission))
     }
 
-    /// Takes over a connected socket whose peer is known: `principal`, whatever it says at HELLO.
+    /// Accepts peers on `listener` who show one of the [tokens](Self::set_tokens). What they say can be read on the way: for
+    /// this machine only.
+    ///
+    /// # Errors
+    /// If it can be reached from other machines, or the hub has ended.
+    pub fn listen_tcp(&self, listener: TcpListener) -> io::Result<()> {
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{address} can be reached from other machines: that needs TLS"),
+            ));
+        }
+        self.send(Command::ListenTcp(listener, TcpDoor::Plain))
+    }
+
+    /// Accepts peers on `listener` who speak TLS and show one of the [tokens](Self::set_tokens).
+    ///
+    /// # Errors
+    /// If the hub has ended.
+    #[cfg(feature = "tls")]
+    pub fn listen_tls(&self, listener: TcpListener, tls: super::TlsServer) -> io::Result<()> {
+        self.send(Command::ListenTcp(listener, TcpDoor::Tls(tls)))
+    }
+
+    /// Who may come in over a network, from here on. Whoever is in by a token that is there no longer has to go.
+    ///
+    /// # Errors
+    /// If the hub has ended.
+    pub fn set_tokens(&self, tokens: Tokens) -> io::Result<()> {
+        self.send(Command::SetTokens(tokens))
+    }
+
+    /// This worker is no more: nobody comes back by its token.
+    ///
+    /// # Errors
+    /// If the hub has ended.
+    pub fn revoke(&self, worker: WorkerId) -> io::Result<()> {
+        self.send(Command::Revoke(worker))
+    }
+
+    /// Takes over a connected socket whose peer is known: `principal`, whatever it says at HELLO. A worker is given a token there
+    /// with which it may come back by path.
     ///
     /// # Errors
     /// If the hub has ended.

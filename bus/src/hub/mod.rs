@@ -18,16 +18,24 @@
 mod acceptor;
 mod connection;
 mod core;
+mod crowd;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod handle;
 mod notice;
+mod pace;
+mod passes;
+mod porter;
 mod principal;
 mod reader;
 mod rules;
 mod shell;
+mod shortage;
 mod stream;
 mod thread;
+#[cfg(feature = "tls")]
+mod tls;
+mod tokens;
 mod writer;
 
 #[cfg(test)]
@@ -39,3 +47,6 @@ pub use principal::{Admission, Principal, Role};
 pub use rules::{
     Action, Conflate, ControlTopics, Rule, Rules, Subject, Topics, Verdict, authorize,
 };
+#[cfg(feature = "tls")]
+pub use tls::TlsServer;
+pub use tokens::Tokens;

@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use tokio::sync::Notify;
 
 use super::{
-    core::{Core, Door, Output},
+    core::{Core, Door, Output, PeerClaim},
     handle::HubOptions,
     notice::NoticeSender,
     stream::Stream,
@@ -57,6 +57,9 @@ pub(super) struct Shell {
     /// What the core panicked with.
     fault: RefCell<Option<String>>,
     pub(super) faulted: Notify,
+    /// What peers claim, until somebody has looked at it.
+    pub(super) claims: Cell<Vec<PeerClaim>>,
+    pub(super) claimed: Notify,
     /// The last connection is gone.
     pub(super) empty: Notify,
 }
@@ -74,6 +77,8 @@ impl Shell {
             earlier: Notify::new(),
             fault: RefCell::default(),
             faulted: Notify::new(),
+            claims: Cell::default(),
+            claimed: Notify::new(),
             empty: Notify::new(),
         })
     }
@@ -133,6 +138,10 @@ impl Shell {
         if self.links.borrow().is_empty() {
             self.empty.notify_one();
         }
+    }
+
+    pub(super) fn link(&self, id: u64) -> Option<Rc<Link>> {
+        self.links.borrow().get(&id).cloned()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -199,6 +208,13 @@ impl Shell {
             }
         }
         self.dirty.set(dirty);
+        let claims = self.core.borrow_mut().take_claims();
+        if !claims.is_empty() {
+            let mut waiting = self.claims.take();
+            waiting.extend(claims);
+            self.claims.set(waiting);
+            self.claimed.notify_one();
+        }
         for notice in self.core.borrow_mut().take_notices() {
             self.notices.send(notice);
         }

@@ -1,4 +1,4 @@
-//! A connection's bytes: a Unix socket, which can be tried without waiting, or memory, which can't.
+//! A connection's bytes: a Unix or TCP socket, which can be tried without waiting; or memory or TLS, which can't.
 
 use std::{
     io::{self, IoSlice},
@@ -7,15 +7,26 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncReadExt, AsyncWrite, DuplexStream, ReadHalf, WriteHalf},
-    net::UnixStream,
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
+    net::{TcpStream, UnixStream},
     sync::Mutex,
 };
+
+#[cfg(feature = "tls")]
+type TlsStream = Box<tokio_rustls::server::TlsStream<TcpStream>>;
 
 /// Both ways of one connection, for a reader and a writer on the same thread.
 #[derive(Debug)]
 pub(super) enum Stream {
     Unix(UnixStream),
+    Tcp(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls {
+        /// Only the connection's reader takes it.
+        read: Mutex<ReadHalf<TlsStream>>,
+        /// Only the connection's writer takes it.
+        write: Mutex<WriteHalf<TlsStream>>,
+    },
     Memory {
         /// Only the connection's reader takes it.
         read: Mutex<ReadHalf<DuplexStream>>,
@@ -30,6 +41,12 @@ impl From<UnixStream> for Stream {
     }
 }
 
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
 impl From<DuplexStream> for Stream {
     fn from(stream: DuplexStream) -> Self {
         let (read, write) = tokio::io::split(stream);
@@ -41,10 +58,23 @@ impl From<DuplexStream> for Stream {
 }
 
 impl Stream {
+    #[cfg(feature = "tls")]
+    pub(super) fn tls(stream: tokio_rustls::server::TlsStream<TcpStream>) -> Self {
+        let (read, write) = tokio::io::split(Box::new(stream));
+        Self::Tls {
+            read: Mutex::new(read),
+            write: Mutex::new(write),
+        }
+    }
+
     /// Waits until there may be something to read. Memory has nothing to wait for: its read waits.
     pub(super) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Unix(stream) => stream.readable().await,
+            Self::Tcp(stream) => stream.readable().await,
+            // What is there to read may have been decrypted already.
+            #[cfg(feature = "tls")]
+            Self::Tls { .. } => Ok(()),
             Self::Memory { .. } => Ok(()),
         }
     }
@@ -53,6 +83,9 @@ impl Stream {
     pub(super) async fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         match self {
             Self::Unix(stream) => stream.try_read_buf(buffer),
+            Self::Tcp(stream) => stream.try_read_buf(buffer),
+            #[cfg(feature = "tls")]
+            Self::Tls { read, .. } => read.lock().await.read_buf(buffer).await,
             Self::Memory { read, .. } => read.lock().await.read_buf(buffer).await,
         }
     }
@@ -60,7 +93,9 @@ impl Stream {
     /// Whether reading waits by itself, with the buffer in hand.
     pub(super) fn waits_with_buffer(&self) -> bool {
         match self {
-            Self::Unix(_) => false,
+            Self::Unix(_) | Self::Tcp(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls { .. } => true,
             Self::Memory { .. } => true,
         }
     }
@@ -69,6 +104,9 @@ impl Stream {
     pub(super) fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Unix(stream) => stream.try_write_vectored(parts),
+            Self::Tcp(stream) => stream.try_write_vectored(parts),
+            #[cfg(feature = "tls")]
+            Self::Tls { .. } => Err(io::ErrorKind::WouldBlock.into()),
             Self::Memory { .. } => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -83,12 +121,32 @@ impl Stream {
                     done => return done,
                 }
             },
-            Self::Memory { write, .. } => {
+            Self::Tcp(stream) => loop {
+                stream.writable().await?;
+                match stream.try_write_vectored(parts) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return done,
+                }
+            },
+            #[cfg(feature = "tls")]
+            Self::Tls { write, .. } => {
                 let mut write = write.lock().await;
-                let part = parts.iter().find(|p| !p.is_empty());
-                let part = part.map_or(&[][..], |p| p);
-                std::future::poll_fn(|cx| pin!(&mut *write).poll_write(cx, part)).await
+                let written = write_first(&mut *write, parts).await?;
+                // What was taken may still wait to be encrypted, and nobody else asks for it.
+                write.flush().await?;
+                Ok(written)
             }
+            Self::Memory { write, .. } => write_first(&mut *write.lock().await, parts).await,
         }
     }
+}
+
+/// Writes some of the first part that has something.
+async fn write_first(
+    write: &mut (impl AsyncWrite + Unpin),
+    parts: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    let part = parts.iter().find(|p| !p.is_empty());
+    let part = part.map_or(&[][..], |p| p);
+    std::future::poll_fn(|cx| pin!(&mut *write).poll_write(cx, part)).await
 }

@@ -11,7 +11,7 @@ use std::{
 
 use futures::FutureExt;
 use tokio::{
-    net::{UnixListener, UnixStream},
+    net::{TcpListener, UnixListener, UnixStream},
     runtime::{Builder, Runtime},
     sync::{mpsc, oneshot},
     task::{JoinSet, LocalSet},
@@ -21,12 +21,17 @@ use tokio::{
 use super::{
     acceptor, connection,
     core::Door,
+    crowd::Crowd,
     handle::{Command, HubOptions},
     notice::{HubNotice, NoticeSender},
+    passes::Passes,
+    porter::{self, Guests},
     principal::{Admission, Principal},
     shell::{Shell, panic_text},
     stream::Stream,
+    tokens::Tokens,
 };
+use crate::Limits;
 
 /// How long connections may take to read what is queued for them when the hub stops.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -52,14 +57,39 @@ struct Thread {
     options: HubOptions,
     inbox: mpsc::Receiver<Command>,
     notices: NoticeSender,
-    listeners: Vec<(Rc<UnixListener>, Admission)>,
+    listeners: Vec<Listener>,
+    passes: Rc<Passes>,
+    tokens: Tokens,
+    wrong_tokens: Rc<Cell<u64>>,
     /// Connections are numbered across lives.
     last_conn: Rc<Cell<u64>>,
 }
 
+/// A socket that peers come in by.
+#[derive(Clone)]
+enum Listener {
+    Path(Rc<UnixListener>, Admission),
+    Tcp(Rc<TcpListener>, TcpDoor),
+}
+
+/// How a network peer's bytes travel.
+#[derive(Clone, Debug)]
+pub(super) enum TcpDoor {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(super::tls::TlsServer),
+}
+
 /// One life of the hub: from start or panic to stop or panic.
 pub(super) struct Life {
-    shell: Rc<Shell>,
+    pub(super) shell: Rc<Shell>,
+    pub(super) limits: Limits,
+    pub(super) passes: Rc<Passes>,
+    pub(super) tokens: RefCell<Tokens>,
+    /// Tokens that nobody has, shown so far.
+    pub(super) wrong_tokens: Rc<Cell<u64>>,
+    pub(super) guests: Guests,
+    pub(super) crowd: Crowd,
     tasks: RefCell<JoinSet<()>>,
     pub(super) notices: NoticeSender,
     last_conn: Rc<Cell<u64>>,
@@ -79,6 +109,9 @@ impl Thread {
             inbox,
             notices,
             listeners: Vec::new(),
+            passes: Rc::default(),
+            tokens: Tokens::default(),
+            wrong_tokens: Rc::default(),
             last_conn: Rc::default(),
         }
     }
@@ -109,12 +142,19 @@ impl Thread {
         let shell = Shell::new(&self.options, self.notices.clone());
         let life = Rc::new(Life {
             shell: Rc::clone(&shell),
+            limits: self.options.limits.clone(),
+            passes: Rc::clone(&self.passes),
+            tokens: RefCell::new(self.tokens.clone()),
+            wrong_tokens: Rc::clone(&self.wrong_tokens),
+            guests: Guests::default(),
+            crowd: Crowd::default(),
             tasks: RefCell::default(),
             notices: self.notices.clone(),
             last_conn: Rc::clone(&self.last_conn),
         });
-        for (listener, admission) in &self.listeners {
-            life.listen(Rc::clone(listener), *admission);
+        life.spawn(porter::vouch(Rc::clone(&life)));
+        for listener in &self.listeners {
+            life.listen(listener.clone());
         }
         let end = AssertUnwindSafe(self.attend(&life)).catch_unwind().await;
         let end = end.unwrap_or_else(|panic| End::Panicked(panic_text(&*panic)));
@@ -151,19 +191,33 @@ impl Thread {
         }
     }
 
+    fn add(&mut self, life: &Rc<Life>, listener: Listener) {
+        self.listeners.push(listener.clone());
+        life.listen(listener);
+    }
+
     fn obey(&mut self, life: &Rc<Life>, command: Command) {
         let done = match command {
             Command::Listen(listener, admission) => listener
                 .set_nonblocking(true)
                 .and_then(|()| UnixListener::from_std(listener))
-                .map(|listener| {
-                    let listener = Rc::new(listener);
-                    self.listeners.push((Rc::clone(&listener), admission));
-                    life.listen(listener, admission);
-                }),
+                .map(|listener| self.add(life, Listener::Path(Rc::new(listener), admission))),
+            Command::ListenTcp(listener, door) => listener
+                .set_nonblocking(true)
+                .and_then(|()| TcpListener::from_std(listener))
+                .map(|listener| self.add(life, Listener::Tcp(Rc::new(listener), door))),
+            Command::SetTokens(tokens) => {
+                self.tokens = tokens.clone();
+                porter::exchange(life, tokens);
+                Ok(())
+            }
+            Command::Revoke(worker) => {
+                self.passes.revoke(worker);
+                Ok(())
+            }
             Command::Attach(stream, principal) => life.attach(stream, principal),
             Command::AttachMemory(stream, principal) => {
-                life.open(stream.into(), Door::Known(principal));
+                life.open(stream.into(), Door::Known(principal), ());
                 Ok(())
             }
             Command::SetRules(rules) => {
@@ -190,29 +244,48 @@ impl Thread {
 }
 
 impl Life {
-    /// A peer by path, whose uid is right.
-    pub(super) fn admit(self: &Rc<Self>, stream: UnixStream, admission: Admission) {
-        self.open(stream.into(), Door::Path(admission));
-    }
-
     fn attach(self: &Rc<Self>, stream: StdUnixStream, principal: Principal) -> io::Result<()> {
         stream.set_nonblocking(true)?;
         let stream = UnixStream::from_std(stream)?;
-        self.open(stream.into(), Door::Known(principal));
+        let door = match self.passes.issue(&principal) {
+            Some(token) => Door::Inherited(principal, token),
+            None => Door::Known(principal),
+        };
+        self.open(stream.into(), door, ());
         Ok(())
     }
 
-    fn listen(self: &Rc<Self>, listener: Rc<UnixListener>, admission: Admission) {
-        let task = acceptor::accept(Rc::clone(self), listener, admission);
+    fn listen(self: &Rc<Self>, listener: Listener) {
+        let life = Rc::clone(self);
+        match listener {
+            Listener::Path(listener, admission) => {
+                self.spawn(acceptor::by_path(life, listener, admission));
+            }
+            Listener::Tcp(listener, door) => self.spawn(acceptor::by_tcp(life, listener, door)),
+        }
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.tasks.borrow_mut().spawn_local(task);
     }
 
-    fn open(self: &Rc<Self>, stream: Stream, door: Door) {
+    /// Begins a connection, and gives its number; `seat` is held until its end.
+    pub(super) fn open(
+        self: &Rc<Self>,
+        stream: Stream,
+        door: Door,
+        seat: impl Sized + 'static,
+    ) -> u64 {
         let id = self.last_conn.get() + 1;
         self.last_conn.set(id);
         let link = self.shell.open(id, stream, door);
-        let task = connection::run(Rc::clone(&self.shell), link);
-        self.tasks.borrow_mut().spawn_local(task);
+        let life = Rc::clone(self);
+        self.spawn(async move {
+            connection::run(Rc::clone(&life.shell), link).await;
+            life.guests.left(id);
+            drop(seat);
+        });
+        id
     }
 
     /// Waits for a task to panic, and says with what; those that end are cleared away.

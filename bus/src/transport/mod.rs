@@ -1,14 +1,21 @@
-//! How bytes get to a hub. Unix stream and in-memory; a network transport is one more implementation.
+//! How bytes get to a hub. Unix stream, in memory, and over a network.
 
 use std::io;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub(crate) mod liveness;
 mod memory;
+mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 mod unix;
 
 pub use memory::MemoryTransport;
+pub use tcp::TcpTransport;
+#[cfg(feature = "tls")]
+pub use tls::TlsClient;
 pub use unix::{InheritedTransport, UnixTransport};
 
 /// A duplex stream of bytes.

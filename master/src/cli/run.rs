@@ -7,7 +7,7 @@ use super::{
     error::{CliError, Exit},
 };
 use crate::{
-    config::{app::AppDefinition, file, flags, program},
+    config::{app::AppDefinition, bus_table::BusSettings, file, flags, program},
     home::MasterName,
     log,
     master::{self, MasterOptions},
@@ -37,6 +37,7 @@ fn options(args: &RunArgs, name: Option<MasterName>) -> Result<MasterOptions, Cl
             Ok(MasterOptions {
                 name,
                 apps: process_file.apps,
+                bus: process_file.bus,
                 file: Some(process_file.path),
                 log,
                 log_default: log::DEFAULT,
@@ -48,6 +49,7 @@ fn options(args: &RunArgs, name: Option<MasterName>) -> Result<MasterOptions, Cl
             Ok(MasterOptions {
                 name,
                 apps: vec![app],
+                bus: BusSettings::default(),
                 file: None,
                 log,
                 log_default: log::DEFAULT,

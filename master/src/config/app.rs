@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use super::bus_rights::BusRights;
+
 /// An app's definition. One is kept per generation: a crash respawn uses its own generation's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppDefinition {
@@ -43,6 +45,8 @@ pub struct AppDefinition {
     pub listen_pid: bool,
     /// Watch these and roll when they change; `None` is off.
     pub auto_reload: Option<Watch>,
+    /// What its workers may do on the bus, beyond what the fleet's own rules say. Default: nothing is said.
+    pub bus: BusRights,
 }
 
 /// An app's name: one topic token (`[A-Za-z0-9_-]`, 1 to 64 bytes).

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     app::{Readiness, Watch},
+    bus_rights,
     errors::Wrong,
     listen_table, policy_values, program,
     settings::{Instances, MOST_INSTANCES, Reload, Settings},
@@ -16,7 +17,7 @@ use super::{
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 18] = [
+pub(super) const KEYS: [&str; 19] = [
     "command",
     "cwd",
     "env",
@@ -35,6 +36,7 @@ pub(super) const KEYS: [&str; 18] = [
     "stop_exit_codes",
     "listen_pid",
     "auto_reload",
+    "bus",
 ];
 
 /// What other tools call the same thing.
@@ -91,6 +93,7 @@ pub(super) fn read(
             }
             "listen_pid" => settings.listen_pid = w.boolean(&path, node),
             "auto_reload" => settings.auto_reload = auto_reload(w, &path, node, base),
+            "bus" => settings.bus = bus_rights::read(w, &path, node),
             _ => w.unknown_key(key.span(), &path, name, &KEYS, meant(name)),
         }
     }

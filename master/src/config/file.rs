@@ -11,6 +11,10 @@
 //! instances = "auto"                 # one per core
 //! listen = { http = ":8080", admin = { address = "127.0.0.1:9000", backlog = 16 } }
 //! kill_ladder = ["TERM:30s", "KILL"]
+//! bus = { emit = { deny = ["admin.>"] } }   # what its workers may not do
+//!
+//! [bus.limits]                       # of the master's hub
+//! payload_bytes = "4MiB"
 //! ```
 //!
 //! Relative paths (`cwd`, `unix:` sockets, watched paths) start at the file's directory, which is also the default `cwd`;
@@ -28,6 +32,7 @@ use toml::de::DeTable;
 use super::{
     app::{AppDefinition, AppName, SocketAddress},
     app_table,
+    bus_table::{self, BusSettings},
     errors::{ConfigErrors, Place, Wrong},
     naming,
     settings::Settings,
@@ -47,6 +52,8 @@ pub struct ProcessFile {
     pub master: MasterName,
     /// The apps, by name.
     pub apps: Vec<AppDefinition>,
+    /// What was said of the bus.
+    pub bus: BusSettings,
 }
 
 /// Reads a process file. `cores` is what `instances = "auto"` means.
@@ -106,10 +113,11 @@ pub fn parse(path: &Path, text: &str, cores: u32) -> Result<ProcessFile, ConfigE
     let found = document_of(&mut walker, document.get_ref(), &base, cores);
     let errors = walker.finish();
     match found {
-        Some((name, apps)) if errors.is_empty() => Ok(ProcessFile {
+        Some((name, apps, bus)) if errors.is_empty() => Ok(ProcessFile {
             master: name.unwrap_or_else(|| master_name(&absolute, &apps)),
             path: absolute,
             apps,
+            bus,
         }),
         _ => Err(ConfigErrors {
             file: path.to_owned(),
@@ -118,7 +126,7 @@ pub fn parse(path: &Path, text: &str, cores: u32) -> Result<ProcessFile, ConfigE
     }
 }
 
-type Document = (Option<MasterName>, Vec<AppDefinition>);
+type Document = (Option<MasterName>, Vec<AppDefinition>, BusSettings);
 
 fn document_of(
     walker: &mut Walker<'_>,
@@ -129,6 +137,7 @@ fn document_of(
     let mut name = None;
     let mut defaults = Settings::default();
     let mut apps = None;
+    let mut bus = BusSettings::default();
     for (key, node) in table {
         match key.get_ref().as_ref() {
             "name" => {
@@ -141,6 +150,7 @@ fn document_of(
                 }
             }
             "app" => apps = walker.table("app", node, "write a table for each app: [app.web]"),
+            "bus" => bus = bus_table::read(walker, key.span(), node, base),
             other => top_level_key(walker, key.span(), other),
         }
     }
@@ -154,7 +164,7 @@ fn document_of(
         }
         return None;
     };
-    Some((name, apps_of(walker, apps, &defaults, base, cores)))
+    Some((name, apps_of(walker, apps, &defaults, base, cores), bus))
 }
 
 /// Whether a top-level key is `app`, or was meant to be.
@@ -175,7 +185,7 @@ fn top_level_key(walker: &mut Walker<'_>, span: Range<usize>, key: &str) {
         return;
     }
     let meant = is_apps(key).then_some("app");
-    walker.unknown_key(span, key, key, &["name", "defaults", "app"], meant);
+    walker.unknown_key(span, key, key, &["name", "defaults", "app", "bus"], meant);
 }
 
 fn defaults_of(walker: &mut Walker<'_>, table: &DeTable<'_>, base: &Path) -> Settings {

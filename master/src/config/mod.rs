@@ -7,6 +7,9 @@
 pub mod address;
 pub mod app;
 mod app_table;
+mod bus_limits;
+pub mod bus_rights;
+pub mod bus_table;
 pub mod errors;
 pub mod file;
 pub mod flags;

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
     app::{AppDefinition, AppName, Backoff, Readiness, Rung, SocketDeclaration, Watch},
+    bus_rights::BusRights,
     errors::Wrong,
 };
 
@@ -66,6 +67,7 @@ pub struct Settings {
     pub stop_exit_codes: Option<Vec<i32>>,
     pub listen_pid: Option<bool>,
     pub auto_reload: Option<Reload>,
+    pub bus: BusRights,
 }
 
 /// Whether to watch files.
@@ -78,7 +80,7 @@ pub enum Reload {
 }
 
 impl Settings {
-    /// These, and `base` where they say nothing. Environments are merged, variable by variable.
+    /// These, and `base` where they say nothing. Environments are merged, variable by variable; rights, action by action.
     #[must_use]
     pub fn or(self, base: &Self) -> Self {
         let base = base.clone();
@@ -103,6 +105,7 @@ impl Settings {
             stop_exit_codes: self.stop_exit_codes.or(base.stop_exit_codes),
             listen_pid: self.listen_pid.or(base.listen_pid),
             auto_reload: self.auto_reload.or(base.auto_reload),
+            bus: over(self.bus, base.bus),
         }
     }
 
@@ -136,8 +139,19 @@ impl Settings {
                 Some(Reload::On(watch)) => Some(watch),
                 Some(Reload::Off) | None => None,
             },
+            bus: self.bus,
         }
     }
+}
+
+/// Action by action: what an app says of one stands instead of what the defaults say of it.
+fn over(mut rights: BusRights, base: BusRights) -> BusRights {
+    for (action, said) in base {
+        if rights.iter().all(|(known, _)| *known != action) {
+            rights.push((action, said));
+        }
+    }
+    rights
 }
 
 /// `["TERM:30s", "KILL"]`.

@@ -69,6 +69,44 @@ fn malformed(text: &str) -> Wrong {
     )
 }
 
+/// Units of sizes and how many bytes they are. Those of a thousand and those of 1,024 are kept apart by their names.
+const SIZES: [(&str, i64); 7] = [
+    ("B", 1),
+    ("kB", 1_000),
+    ("KiB", 1 << 10),
+    ("MB", 1_000_000),
+    ("MiB", 1 << 20),
+    ("GB", 1_000_000_000),
+    ("GiB", 1 << 30),
+];
+
+/// Reads a number of bytes: "512", "64KiB", "1MiB", "2 GB".
+///
+/// # Errors
+/// If it is no whole number, has another unit, or is too large for any machine.
+pub fn size(text: &str) -> Result<i64, Wrong> {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let unit = match text[end..].trim_start() {
+        "" => "B",
+        unit => unit,
+    };
+    let length = SIZES.iter().find(|(name, _)| *name == unit);
+    let bytes = text[..end]
+        .parse::<i64>()
+        .ok()
+        .zip(length)
+        .and_then(|(number, (_, length))| number.checked_mul(*length));
+    bytes.ok_or_else(|| {
+        Wrong::new(
+            format!("{text:?} is not a number of bytes"),
+            "write a whole number, or one with a unit: \"64KiB\", \"1MiB\", \"2GB\"",
+        )
+    })
+}
+
 /// A duration as [`duration`] reads it, in the largest unit that loses nothing: "500ms", "30s", "5m".
 #[must_use]
 pub fn exact(duration: Duration) -> String {
@@ -189,6 +227,24 @@ mod tests {
             let of_millis = Duration::from_millis(millis);
             assert_eq!(exact(of_millis), text);
             assert_eq!(duration(text), Ok(of_millis));
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let cases = [
+            ("512", 512),
+            ("0B", 0),
+            ("64KiB", 65_536),
+            ("2 GB", 2_000_000_000),
+            ("1MiB", 1 << 20),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "KiB", "1.5MiB", "-1", "1 mib", "1K", "9999999999GiB"] {
+            let wrong = size(text).unwrap_err();
+            assert!(wrong.problem.contains("number of bytes"), "{wrong}");
         }
     }
 

@@ -193,6 +193,27 @@ impl<'t> Walker<'t> {
         }
     }
 
+    /// A number of bytes from `least` to `most`: plain, or with a unit.
+    pub(super) fn bytes(
+        &mut self,
+        key: &str,
+        node: &Node<'_>,
+        least: i64,
+        most: i64,
+    ) -> Option<i64> {
+        let Some(text) = node.get_ref().as_str() else {
+            return self.integer(key, node, least, most);
+        };
+        let bytes = self.take(key, node, units::size(text))?;
+        if (least..=most).contains(&bytes) {
+            return Some(bytes);
+        }
+        let fix = format!("use {least} to {most} bytes");
+        let wrong = Wrong::new(format!("{text:?} is out of range"), fix);
+        self.fault(node.span(), key, wrong);
+        None
+    }
+
     /// A count that may be anything from `least` up.
     pub(super) fn count(&mut self, key: &str, node: &Node<'_>, least: u32) -> Option<u32> {
         self.integer(key, node, i64::from(least), i64::from(u32::MAX))

@@ -61,6 +61,7 @@ pub(crate) fn run(args: DemoArgs, name: Option<MasterName>) -> Result<ExitCode, 
     let options = MasterOptions {
         name: name.unwrap_or_else(|| MasterName::from(&app.name)),
         apps: vec![app],
+        bus: crate::config::bus_table::BusSettings::default(),
         file: None,
         log: log::Format::Human,
         log_default: LOG,

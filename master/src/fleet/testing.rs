@@ -54,6 +54,7 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         stop_exit_codes: Vec::new(),
         listen_pid: true,
         auto_reload: None,
+        bus: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod handle;
 mod perform;
+mod rights;
 mod signals;
 mod worker;
 
@@ -26,7 +27,10 @@ use tokio::{
 };
 
 use self::{handle::Message, worker::Process};
-pub use self::{handle::ShellHandle, signals::MasterSignal, signals::Reread, worker::Workshop};
+pub use self::{
+    handle::ShellHandle, rights::Rights, signals::MasterSignal, signals::Reread, signals::Said,
+    worker::Workshop,
+};
 use crate::{
     escape,
     fleet::{Fleet, Input, Moment, RequestToken, WorkerNews},

@@ -19,7 +19,16 @@ pub struct Reread {
     /// The file, for people.
     pub file: PathBuf,
     /// Reads and checks it; what is wrong with it, in words, if anything is.
-    pub read: Box<dyn FnMut() -> Result<Vec<AppDefinition>, String> + Send>,
+    pub read: Box<dyn FnMut() -> Result<Said, String> + Send>,
+}
+
+/// What the process file says now.
+#[derive(Debug)]
+pub struct Said {
+    /// The apps.
+    pub apps: Vec<AppDefinition>,
+    /// What can't be taken up while the master runs, in words.
+    pub held_back: Vec<String>,
 }
 
 impl fmt::Debug for Reread {
@@ -157,9 +166,12 @@ impl Shell {
         let mut inputs = vec![];
         if let Some(reread) = &mut self.reread {
             match (reread.read)() {
-                Ok(apps) => {
+                Ok(Said { apps, held_back }) => {
                     let file = reread.file.display();
                     tracing::info!("SIGHUP: read {file} again");
+                    for what in held_back {
+                        tracing::warn!("{what}");
+                    }
                     for gone in rolled
                         .iter()
                         .filter(|name| !apps.iter().any(|app| app.name.as_str() == *name))
@@ -171,11 +183,17 @@ impl Shell {
                     for app in apps {
                         let name = app.name.to_string();
                         match self.workshop.prepare(app, &self.handle) {
-                            Some(app) => inputs.push(Input::Define(app)),
+                            Some(app) => {
+                                self.workshop.rights.take(&app);
+                                inputs.push(Input::Define(app));
+                            }
                             None => {
                                 rolled.remove(&name);
                             }
                         }
+                    }
+                    if let Err(error) = self.workshop.rights.enact(&self.workshop.hub) {
+                        tracing::error!("new rights on the bus don't hold: {error}");
                     }
                 }
                 Err(error) => {

@@ -15,7 +15,10 @@ use ostler_bus::{
     vocab::worker::ExitStatus,
 };
 
-use super::handle::{Message, ShellHandle};
+use super::{
+    handle::{Message, ShellHandle},
+    rights::Rights,
+};
 use crate::{
     config::app::{AppDefinition, AppName},
     fleet::{self, SignalTarget, Snapshot, SpawnOrder, WorkerNews},
@@ -48,6 +51,8 @@ pub struct Workshop {
     pub environment: Vec<(OsString, OsString)>,
     /// The soft limit on open files that the master was started with.
     pub open_files: Option<u64>,
+    /// What each app's workers may do on the bus.
+    pub rights: Rights,
 }
 
 /// A running worker's process, as the shell holds it.
@@ -288,6 +293,9 @@ impl Begun {
         // While the worker gets ready: the next one, or this one's successor, need not wait for its shim.
         spawner.keep_spare();
         let status = listen(id, &self.notify, &child, shell).await;
+        if let Err(error) = hub.revoke(id) {
+            tracing::debug!("the token of worker {id} was not withdrawn: {error}");
+        }
         let stderr_tail = match output {
             Ok(output) => output.finish(PIPE_GRACE).await.stderr_tail,
             Err(error) => vec![format!("(its output could not be read: {error})")],

@@ -16,7 +16,10 @@ use super::{
 use crate::{
     Pattern,
     hub::{Admission, Principal},
-    wire::{control::RefusalKind, hello::Codec},
+    wire::{
+        control::RefusalKind,
+        hello::{Codec, Kind},
+    },
 };
 
 /// How a peer came in, and so what it may be.
@@ -24,15 +27,32 @@ use crate::{
 pub(crate) enum Door {
     /// Its principal is known.
     Known(Principal),
-    /// It may choose at HELLO, within bounds.
+    /// A worker on the socket it inherited, and what it may show later to come back by path.
+    Inherited(Principal, WorkerToken),
+    /// It may choose at HELLO, within bounds; a worker that has lost its socket shows its token.
     Path(Admission),
+    /// From a network: its token says what it may be.
+    Network,
+}
+
+/// What a worker shows when it comes back by path.
+pub(crate) type WorkerToken = Rc<str>;
+
+/// What a peer says of itself and proves with a token. Whether it is true is not for the core to find out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) conn: u64,
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    pub(crate) token: String,
 }
 
 /// How far a connection is.
 ///
 /// ```text
-/// Greeting ──HELLO──▶ Open ──fault, limit, stop──▶ Closing ──written, or gone──▶ (removed)
-///     └───────────────no agreement, late──────────────▲
+/// Greeting ──HELLO──────────────▶ Open ──fault, limit, stop──▶ Closing ──written, or gone──▶ (removed)
+///   │ └──HELLO, token──▶ Vouching ──▲                            ▲
+///   └───────no agreement, late─┴─────not believed, late──────────┘
 /// ```
 #[derive(Debug)]
 pub(super) enum Phase {
@@ -41,6 +61,12 @@ pub(super) enum Phase {
     /// A peer that came by path has until then to say it. One that inherited its socket has all the time it wants: its
     /// program may load for a minute before it looks at the bus, or may not know that there is one.
     Greeting { door: Door, until: Option<Instant> },
+    /// It has said HELLO with a token; until somebody has said whether that holds, nothing more is taken from it.
+    Vouching {
+        /// The version and codec agreed on.
+        agreed: (u32, Codec),
+        until: Option<Instant>,
+    },
     /// It takes part.
     Open(Peer),
     /// It was told why, and nothing more is taken from it.
@@ -111,7 +137,7 @@ impl Conn {
     pub(super) fn peer(&self) -> Option<&Peer> {
         match &self.phase {
             Phase::Open(peer) => Some(peer),
-            Phase::Greeting { .. } | Phase::Closing => None,
+            Phase::Greeting { .. } | Phase::Vouching { .. } | Phase::Closing => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     types::SharedType,
 };
 use crate::{
-    Pattern, Topic,
+    Pattern, SchemaLimits, Topic,
     hub::{Action, Subject, authorize},
     limits::TOPIC_BYTES,
     wire::{
@@ -165,8 +165,13 @@ impl Core {
             let reason = "the hub's memory for types is used up, and it takes no more for now";
             return Err(refusal(RefusalKind::Limit, reason));
         }
+        let limits = SchemaLimits {
+            bytes: self.limits.schema_bytes.min(SchemaLimits::DEFAULT.bytes),
+            nodes: self.limits.schema_nodes.min(SchemaLimits::DEFAULT.nodes),
+            ..SchemaLimits::DEFAULT
+        };
         self.types
-            .take(encoded)
+            .take(encoded, &limits)
             .map_err(|e| refusal(RefusalKind::BadType, e.to_string()))
     }
 

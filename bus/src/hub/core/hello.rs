@@ -4,13 +4,15 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashSet,
     rc::Rc,
+    time::Instant,
 };
 
 use bytes::Bytes;
 
 use super::{
     Core,
-    conn::{Door, Peer, Phase},
+    conn::{Claim, Door, Peer, Phase, WorkerToken},
+    deadlines::Deadline,
     item::{Card, Item, Whole},
     queue::Urgent,
 };
@@ -33,24 +35,95 @@ impl Core {
             return;
         };
         let (door, until) = (door.clone(), *until);
-        if let Some(until) = until {
-            self.deadlines
-                .clear(until, super::deadlines::Deadline::Hello(id));
-        }
-        match agree(kind, body, door) {
-            Ok(agreed) => self.welcome(id, agreed),
-            Err((kind, reason)) => self.close(id, kind, reason),
+        let agreed = match agree(kind, body) {
+            Ok(agreed) => agreed,
+            Err((kind, reason)) => return self.close(id, kind, reason),
+        };
+        match who(agreed.hello, door) {
+            Ok(Who::Is(principal, token)) => {
+                self.heard(id, until);
+                if token.is_some() {
+                    self.replace_holder(id, &principal);
+                }
+                self.welcome(id, (agreed.proto, agreed.codec), principal, token);
+            }
+            Ok(Who::Claims { kind, name, token }) => {
+                if let Some(conn) = self.conns.get_mut(&id) {
+                    let agreed = (agreed.proto, agreed.codec);
+                    conn.phase = Phase::Vouching { agreed, until };
+                    self.claims.push(Claim {
+                        conn: id,
+                        kind,
+                        name,
+                        token,
+                    });
+                }
+            }
+            Err(reason) => self.close(id, CloseKind::Denied, reason),
         }
     }
 
-    fn welcome(&mut self, id: u64, agreed: Agreed) {
+    /// Whether what a connection claimed is true: who it is then, and what it may show next time.
+    pub(crate) fn vouched(
+        &mut self,
+        now: Instant,
+        id: u64,
+        outcome: Result<(Principal, Option<WorkerToken>), String>,
+    ) {
+        self.now = now;
+        let Some(Phase::Vouching { agreed, until }) = self.conn(id).map(|c| &c.phase) else {
+            // It was too late, or has gone.
+            return;
+        };
+        let (agreed, until) = (*agreed, *until);
+        match outcome {
+            Ok((principal, token)) => {
+                self.heard(id, until);
+                self.replace_holder(id, &principal);
+                self.welcome(id, agreed, principal, token);
+            }
+            Err(reason) => self.close(id, CloseKind::Denied, reason),
+        }
+    }
+
+    /// HELLO came in time.
+    fn heard(&mut self, id: u64, until: Option<Instant>) {
+        if let Some(until) = until {
+            self.deadlines.clear(until, Deadline::Hello(id));
+        }
+    }
+
+    /// A worker has one connection: whoever was it before is it no more.
+    fn replace_holder(&mut self, id: u64, principal: &Principal) {
+        let Principal::Worker { id: worker, .. } = principal else {
+            return;
+        };
+        let holds = |p: &Principal| matches!(p, Principal::Worker { id, .. } if id == worker);
+        let held = self.conns.iter().filter(|(other, _)| **other != id);
+        let old: Vec<u64> = held
+            .filter(|(_, conn)| conn.peer().is_some_and(|peer| holds(&peer.principal)))
+            .map(|(other, _)| *other)
+            .collect();
+        for old in old {
+            let reason = format!("worker {worker} has connected again, as connection {id}");
+            self.close(old, CloseKind::Replaced, reason);
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        id: u64,
+        (proto, codec): (u32, Codec),
+        principal: Principal,
+        token: Option<WorkerToken>,
+    ) {
         let welcome = Welcome {
-            proto: agreed.proto,
-            codec: agreed.codec,
+            proto,
+            codec,
             hub: self.name.clone(),
             conn: id,
             life: String::new(),
-            token: None,
+            token: token.as_deref().map(str::to_owned),
             limits: WelcomeLimits {
                 payload: self.limits.payload_bytes,
                 control: self.limits.control_bytes,
@@ -65,22 +138,22 @@ impl Core {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
-        conn.codec = agreed.codec;
-        conn.outbox.set_codec(agreed.codec);
+        conn.codec = codec;
+        conn.outbox.set_codec(codec);
         conn.outbox.push_urgent(urgent(out.freeze()));
         let card = Card {
             conn: id,
-            origin: agreed.principal.origin(id),
+            origin: principal.origin(id),
             gone: Cell::new(false),
             known_to: RefCell::new(HashSet::new()),
         };
         conn.phase = Phase::Open(Peer {
-            principal: Rc::new(agreed.principal.clone()),
+            principal: Rc::new(principal.clone()),
             card: Rc::new(card),
         });
         self.notices.push(HubNotice::Connected {
             conn: id,
-            principal: agreed.principal,
+            principal,
         });
         self.mark(id);
     }
@@ -98,10 +171,10 @@ fn urgent(frame: Bytes) -> Urgent {
 struct Agreed {
     proto: u32,
     codec: Codec,
-    principal: Principal,
+    hello: Hello,
 }
 
-fn agree(kind: u8, body: &[u8], door: Door) -> Result<Agreed, (CloseKind, String)> {
+fn agree(kind: u8, body: &[u8]) -> Result<Agreed, (CloseKind, String)> {
     let bad = |reason: String| (CloseKind::Hello, reason);
     if FrameType::from_byte(kind) != Some(FrameType::Hello) {
         return Err(bad(format!(
@@ -137,39 +210,54 @@ fn agree(kind: u8, body: &[u8], door: Door) -> Result<Agreed, (CloseKind, String
             hello.codecs
         ))
     })?;
-    let principal = principal(hello, door)?;
     Ok(Agreed {
         proto,
         codec,
-        principal,
+        hello,
     })
 }
 
-fn principal(hello: Hello, door: Door) -> Result<Principal, (CloseKind, String)> {
-    let admission = match door {
-        Door::Known(principal) => return Ok(principal),
-        Door::Path(admission) => admission,
+/// Who a peer is, as far as its HELLO decides it.
+enum Who {
+    /// This, and it may show that token next time.
+    Is(Principal, Option<WorkerToken>),
+    /// Whoever the token belongs to.
+    Claims {
+        kind: Kind,
+        name: String,
+        token: String,
+    },
+}
+
+fn who(hello: Hello, door: Door) -> Result<Who, String> {
+    let (kind, name, token) = (hello.kind, hello.name, hello.token);
+    let admission = match (door, token) {
+        (Door::Known(principal), _) => return Ok(Who::Is(principal, None)),
+        (Door::Inherited(principal, token), _) => return Ok(Who::Is(principal, Some(token))),
+        (Door::Network, Some(token)) => return Ok(Who::Claims { kind, name, token }),
+        (Door::Network, None) => {
+            return Err("whoever comes over a network shows a token: put one into HELLO".into());
+        }
+        (Door::Path(_), Some(token)) if kind == Kind::Worker => {
+            return Ok(Who::Claims { kind, name, token });
+        }
+        (Door::Path(admission), _) => admission,
     };
-    let name = hello.name;
-    let (role, principal) = match hello.kind {
+    let (role, principal) = match kind {
         Kind::Observer => (Role::Observer, Principal::Observer { name }),
         Kind::Client => (Role::Client, Principal::Client { name }),
         Kind::Operator => (Role::Operator, Principal::Operator { name }),
         Kind::Worker => {
-            return Err((
-                CloseKind::Denied,
-                "a worker is whoever holds the socket it inherited (OSTLER_BUS_FD); by path, connect as a client".into(),
-            ));
+            return Err(
+                "a worker is whoever holds the socket it inherited (OSTLER_BUS_FD), or shows the token it was given there; by path, connect as a client".into(),
+            );
         }
     };
     if role > admission.most {
-        return Err((
-            CloseKind::Denied,
-            format!(
-                "on this socket nobody may be more than {}, and the peer wants to be {role}",
-                admission.most
-            ),
+        return Err(format!(
+            "on this socket nobody may be more than {}, and the peer wants to be {role}",
+            admission.most
         ));
     }
-    Ok(principal)
+    Ok(Who::Is(principal, None))
 }

@@ -64,7 +64,10 @@ use crate::{
     },
 };
 
-pub(super) use self::{conn::Door, output::Output};
+pub(super) use self::{
+    conn::{Claim as PeerClaim, Door, WorkerToken},
+    output::Output,
+};
 
 /// How often a subscription's losses are told to the hub's own process.
 const LAG_NOTICE_EVERY: Duration = Duration::from_secs(10);
@@ -104,6 +107,8 @@ pub(super) struct Core {
     now: Instant,
     dirty: Vec<u64>,
     notices: Vec<HubNotice>,
+    /// What peers have claimed since the shell last looked.
+    claims: Vec<PeerClaim>,
 }
 
 impl Core {
@@ -131,6 +136,7 @@ impl Core {
             now,
             dirty: Vec::new(),
             notices: Vec::new(),
+            claims: Vec::new(),
         }
     }
 
@@ -138,8 +144,8 @@ impl Core {
     pub(super) fn connect(&mut self, now: Instant, id: u64, door: Door) {
         self.now = now;
         let until = match door {
-            Door::Known(_) => None,
-            Door::Path(_) => Some(now + self.limits.hello_timeout),
+            Door::Known(_) | Door::Inherited(..) => None,
+            Door::Path(_) | Door::Network => Some(now + self.limits.hello_timeout),
         };
         let conn = Conn::new(id, door, until, &self.tally);
         self.conns.insert(id, conn);
@@ -259,6 +265,11 @@ impl Core {
         std::mem::take(&mut self.notices)
     }
 
+    /// What peers claim. Each is to be answered by [`vouched`](Self::vouched).
+    pub(super) fn take_claims(&mut self) -> Vec<PeerClaim> {
+        std::mem::take(&mut self.claims)
+    }
+
     /// When [`expire`](Self::expire) has something to do.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.next()
@@ -288,8 +299,7 @@ impl Core {
     }
 
     /// The frame for a peer that may not even say HELLO.
-    pub(super) fn denial(reason: String) -> Bytes {
-        let kind = CloseKind::Denied;
+    pub(super) fn denial(kind: CloseKind, reason: String) -> Bytes {
         output::control_frame(Codec::Json, 0, HubOp::Closing { kind, reason })
     }
 
@@ -346,7 +356,7 @@ impl Core {
         conn.paths = path::PathCache::default();
         let peer = match &phase {
             Phase::Open(peer) => Some(peer),
-            Phase::Greeting { .. } | Phase::Closing => None,
+            Phase::Greeting { .. } | Phase::Vouching { .. } | Phase::Closing => None,
         };
         for (sub, state) in subs {
             self.end_sub(id, sub, &state, peer);
@@ -361,8 +371,11 @@ impl Core {
             });
         }
         match phase {
-            Phase::Greeting { until: None, .. } => {}
+            Phase::Greeting { until: None, .. } | Phase::Vouching { until: None, .. } => {}
             Phase::Greeting {
+                until: Some(until), ..
+            }
+            | Phase::Vouching {
                 until: Some(until), ..
             } => {
                 self.deadlines.clear(until, Deadline::Hello(id));

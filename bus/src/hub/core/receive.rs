@@ -149,7 +149,9 @@ impl Core {
     pub(crate) fn is_clogged(&self, id: u64) -> bool {
         self.conn(id).is_some_and(|c| {
             let (answers, bytes) = c.outbox.unread_answers();
-            answers >= self.limits.control_frames || bytes >= self.limits.queue_bytes
+            matches!(c.phase, Phase::Vouching { .. })
+                || answers >= self.limits.control_frames
+                || bytes >= self.limits.queue_bytes
         })
     }
 
@@ -157,7 +159,7 @@ impl Core {
         match self.conn(id).map(|c| (&c.phase, c.codec)) {
             Some((Phase::Greeting { .. }, _)) => Stance::Greeting,
             Some((Phase::Open(peer), codec)) => Stance::Open(peer.clone(), codec),
-            Some((Phase::Closing, _)) | None => Stance::Deaf,
+            Some((Phase::Vouching { .. } | Phase::Closing, _)) | None => Stance::Deaf,
         }
     }
 

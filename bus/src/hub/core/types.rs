@@ -10,7 +10,7 @@ use super::{
     memory::{Charge, Tally},
     plans::{Plan, Plans, Room},
 };
-use crate::{Limits, SchemaError, Topic, TypeKey, TypeSchema};
+use crate::{Limits, SchemaError, SchemaLimits, Topic, TypeKey, TypeSchema};
 
 /// What a decoded schema takes, as a multiple of its encoding: the encoding itself and the table to walk values by.
 pub(super) const DECODED: usize = 5;
@@ -79,8 +79,17 @@ impl Types {
     }
 
     /// The type with this encoding, which nobody vouches for.
-    pub(super) fn take(&mut self, encoded: &[u8]) -> Result<Rc<SharedType>, SchemaError> {
-        let schema = TypeSchema::decode(encoded)?;
+    pub(super) fn take(
+        &mut self,
+        encoded: &[u8],
+        limits: &SchemaLimits,
+    ) -> Result<Rc<SharedType>, SchemaError> {
+        let schema = TypeSchema::decode_within(encoded, limits).or_else(|error| {
+            // The hub's own process is bound by no limit it has set for others.
+            let mut builtins = self.builtins.values();
+            let builtin = builtins.find(|builtin| builtin.encoded() == encoded);
+            builtin.cloned().ok_or(error)
+        })?;
         let key = schema.key();
         if let Some(shared) = self.shared.get(&key).and_then(Weak::upgrade)
             && shared.schema == schema

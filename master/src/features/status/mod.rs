@@ -8,6 +8,7 @@ use futures::StreamExt;
 use ostler_bus::{
     Origin,
     client::{Bus, Delivery, SubscribeError},
+    hub::Hub,
     vocab::{
         rules::may_answer_on,
         status::{MasterInfo, MasterStatus, StatusReport},
@@ -29,6 +30,7 @@ const BROADCAST_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Keeper {
     shell: ShellHandle,
+    hub: Hub,
     mark: RestartMark,
     title: String,
     cores: u32,
@@ -50,10 +52,11 @@ struct Made {
 impl Keeper {
     /// The keeper for the master named `title` that may use `cores` cores.
     #[must_use]
-    pub fn new(shell: ShellHandle, mark: RestartMark, title: String, cores: u32) -> Self {
+    pub fn new(shell: ShellHandle, hub: Hub, mark: RestartMark, title: String, cores: u32) -> Self {
         let system = rustix::system::uname();
         Self {
             shell,
+            hub,
             mark,
             title,
             cores,
@@ -119,7 +122,7 @@ impl Keeper {
     /// only where the asker could publish itself.
     async fn answer_on_topic(&mut self, bus: &Bus, id: Option<&str>, asker: &Origin) {
         let Some(id) = id else { return };
-        if let Err(reason) = may_answer_on(id, asker) {
+        if let Err(reason) = may_answer_on(&self.hub.rules(), id, asker) {
             return tracing::warn!(
                 "masterStatus was not answered on {:?}: {reason}",
                 escape::line(id)

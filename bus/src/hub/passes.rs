@@ -1,0 +1,154 @@
+//! The tokens that workers come back with when they have lost the socket they inherited.
+//!
+//! Each worker is given one of its own, at random, in the WELCOME on that socket. It opens the door only to a process of the
+//! worker's own session or process group: what leaks into a log helps nobody else. Held beside the hub's lives, so that
+//! it is good after a panic too.
+
+use std::{cell::RefCell, collections::HashMap, fs, rc::Rc};
+
+use super::{core::WorkerToken, principal::Principal};
+use crate::WorkerId;
+
+/// Every token there is, by worker.
+#[derive(Debug, Default)]
+pub(super) struct Passes(RefCell<HashMap<WorkerId, Pass>>);
+
+#[derive(Debug)]
+struct Pass {
+    principal: Principal,
+    token: WorkerToken,
+}
+
+impl Passes {
+    /// A token for this worker, instead of any it had. `None` for others, and where the system has no random bits.
+    pub(super) fn issue(&self, principal: &Principal) -> Option<WorkerToken> {
+        let Principal::Worker { id, .. } = principal else {
+            return None;
+        };
+        let token: WorkerToken = random_hex()?.into();
+        let pass = Pass {
+            principal: principal.clone(),
+            token: Rc::clone(&token),
+        };
+        self.0.borrow_mut().insert(*id, pass);
+        Some(token)
+    }
+
+    /// The worker is no more.
+    pub(super) fn revoke(&self, worker: WorkerId) {
+        self.0.borrow_mut().remove(&worker);
+    }
+
+    /// Which worker a process is that shows this token; `pid` as the kernel tells it of the peer.
+    pub(super) fn check(
+        &self,
+        token: &str,
+        pid: Option<i32>,
+    ) -> Result<(Principal, Option<WorkerToken>), String> {
+        let shown = blake3::hash(token.as_bytes());
+        let passes = self.0.borrow();
+        // Compared as hashes, in constant time, and with all of them.
+        let found = passes.values().fold(None, |found, pass| {
+            match blake3::hash(pass.token.as_bytes()) == shown {
+                true => Some(pass),
+                false => found,
+            }
+        });
+        let pass = found.ok_or("no worker that lives has this token")?;
+        let Principal::Worker {
+            id, pid: leader, ..
+        } = &pass.principal
+        else {
+            return Err("this token is no worker's".into());
+        };
+        let peer = pid.filter(|pid| *pid > 0).ok_or(
+            "the kernel doesn't say which process this is: a worker's token is good in the master's own container only",
+        )?;
+        if !belongs(peer, *leader) {
+            return Err(format!(
+                "this is the token of worker {id}, and process {peer} belongs to neither its session nor its process group"
+            ));
+        }
+        Ok((pass.principal.clone(), Some(Rc::clone(&pass.token))))
+    }
+}
+
+/// Whether process `peer` is of the session or the process group that `leader` leads.
+fn belongs(peer: i32, leader: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{peer}/stat")) else {
+        return false;
+    };
+    // The name in parentheses may hold anything: what follows the last one counts. State, parent, group, session.
+    let Some((_, rest)) = stat.rsplit_once(')') else {
+        return false;
+    };
+    let mut fields = rest.split_ascii_whitespace().skip(2);
+    let mut next = || fields.next().and_then(|field| field.parse::<u32>().ok());
+    let (group, session) = (next(), next());
+    leader != 0 && (group == Some(leader) || session == Some(leader))
+}
+
+/// 128 random bits, as 32 hexadecimal digits.
+fn random_hex() -> Option<String> {
+    let mut bits = [0_u8; 16];
+    let mut filled = 0;
+    while filled < bits.len() {
+        match rustix::rand::getrandom(&mut bits[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(n) => filled += n,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(format!("{:032x}", u128::from_ne_bytes(bits)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Generation, Slot};
+
+    fn worker(id: u64, pid: u32) -> Principal {
+        Principal::Worker {
+            app: "web".into(),
+            id: WorkerId(id),
+            slot: Slot(0),
+            generation: Generation(1),
+            pid,
+        }
+    }
+
+    fn own_group() -> (i32, u32) {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        let group = rustix::process::getpgrp().as_raw_nonzero().get();
+        (pid, group.unsigned_abs())
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_workers_processes_alone() {
+        let (pid, group) = own_group();
+        let passes = Passes::default();
+        let (ours, others) = (worker(1, group), worker(2, 1));
+        let token = passes.issue(&ours).expect("random bits");
+        let foreign = passes.issue(&others).expect("random bits");
+        assert_eq!(token.len(), 32);
+        assert_ne!(token, foreign);
+        let (principal, again) = passes.check(&token, Some(pid)).expect("it is ours");
+        assert_eq!((principal, again), (ours, Some(Rc::clone(&token))));
+        for (token, pid, word) in [
+            (&*foreign, Some(pid), "neither its session"),
+            (&*token, Some(1), "neither its session"),
+            (&*token, Some(0), "doesn't say which process"),
+            (&*token, None, "doesn't say which process"),
+            (&token[..31], Some(pid), "no worker"),
+            ("", Some(pid), "no worker"),
+        ] {
+            let reason = passes.check(token, pid).unwrap_err();
+            assert!(reason.contains(word), "{word:?} in {reason:?}");
+        }
+        let newer = passes.issue(&worker(1, group)).expect("random bits");
+        assert!(passes.check(&token, Some(pid)).is_err(), "replaced");
+        passes.revoke(WorkerId(1));
+        assert!(passes.check(&newer, Some(pid)).is_err(), "revoked");
+        assert_eq!(passes.issue(&Principal::Master), None);
+    }
+}

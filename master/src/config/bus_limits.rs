@@ -1,0 +1,142 @@
+//! The `bus.limits` table: each bound of [`Limits`] under its own name, which tells its unit too.
+
+use std::time::Duration;
+
+use ostler_bus::Limits;
+
+use super::walk::{Node, Walker};
+
+/// A bound, by how it is written.
+enum Slot<'l> {
+    /// `"64KiB"`, or a number.
+    Bytes(&'l mut usize),
+    /// A number.
+    Count(&'l mut usize),
+    /// `"10s"`.
+    Time(&'l mut Duration),
+}
+
+/// Every key.
+pub const KEYS: [&str; 20] = [
+    "hello_bytes",
+    "control_bytes",
+    "payload_bytes",
+    "hello_timeout",
+    "connections",
+    "connections_per_uid",
+    "accepts_per_second",
+    "greetings",
+    "subscriptions",
+    "types",
+    "schema_bytes",
+    "schema_nodes",
+    "queue_messages",
+    "queue_bytes",
+    "control_frames",
+    "requests",
+    "retained_topics",
+    "retained_bytes",
+    "memory_bytes",
+    "denial_delay",
+];
+
+/// Where `key` is kept, and from what to what it may go: within it, a hub works.
+fn slot<'l>(limits: &'l mut Limits, key: &str) -> Option<(Slot<'l>, [i64; 2])> {
+    const COUNT: [i64; 2] = [1, 1 << 24];
+    const BYTES: [i64; 2] = [1 << 10, 1 << 40];
+    // A length field has 32 bits, and a HELLO some 300 bytes.
+    const FRAME: [i64; 2] = [1 << 10, 1 << 30];
+    Some(match key {
+        "hello_bytes" => (Slot::Bytes(&mut limits.hello_bytes), [512, 64 << 10]),
+        "control_bytes" => (Slot::Bytes(&mut limits.control_bytes), FRAME),
+        "payload_bytes" => (Slot::Bytes(&mut limits.payload_bytes), FRAME),
+        "hello_timeout" => (Slot::Time(&mut limits.hello_timeout), COUNT),
+        "connections" => (Slot::Count(&mut limits.connections), COUNT),
+        "connections_per_uid" => (Slot::Count(&mut limits.connections_per_uid), COUNT),
+        "accepts_per_second" => (Slot::Count(&mut limits.accepts_per_second), COUNT),
+        "greetings" => (Slot::Count(&mut limits.greetings), COUNT),
+        "subscriptions" => (Slot::Count(&mut limits.subscriptions), COUNT),
+        "types" => (Slot::Count(&mut limits.types), COUNT),
+        "schema_bytes" => (Slot::Bytes(&mut limits.schema_bytes), [16, 16 << 10]),
+        "schema_nodes" => (Slot::Count(&mut limits.schema_nodes), [1, 1024]),
+        "queue_messages" => (Slot::Count(&mut limits.queue_messages), COUNT),
+        "queue_bytes" => (Slot::Bytes(&mut limits.queue_bytes), BYTES),
+        "control_frames" => (Slot::Count(&mut limits.control_frames), COUNT),
+        "requests" => (Slot::Count(&mut limits.requests), COUNT),
+        "retained_topics" => (Slot::Count(&mut limits.retained_topics), COUNT),
+        "retained_bytes" => (Slot::Bytes(&mut limits.retained_bytes), BYTES),
+        "memory_bytes" => (Slot::Bytes(&mut limits.memory_bytes), BYTES),
+        "denial_delay" => (Slot::Time(&mut limits.denial_delay), COUNT),
+        _ => return None,
+    })
+}
+
+/// Reads the table; where it says nothing, the defaults hold.
+pub(super) fn read(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Limits {
+    let mut limits = Limits::default();
+    let fix = "write a table: [bus.limits]";
+    let Some(table) = walker.table(path, node, fix) else {
+        return limits;
+    };
+    for (key, node) in table {
+        let name = key.get_ref().as_ref();
+        let path = format!("{path}.{name}");
+        match slot(&mut limits, name) {
+            Some((slot, range)) => take(walker, &path, node, slot, range),
+            None => walker.unknown_key(key.span(), &path, name, &KEYS, None),
+        }
+    }
+    limits
+}
+
+fn take(
+    walker: &mut Walker<'_>,
+    path: &str,
+    node: &Node<'_>,
+    slot: Slot<'_>,
+    [least, most]: [i64; 2],
+) {
+    let number = match slot {
+        Slot::Time(time) => {
+            if let Some(said) = walker.positive(path, node) {
+                *time = said;
+            }
+            return;
+        }
+        Slot::Bytes(bytes) => walker.bytes(path, node, least, most).zip(Some(bytes)),
+        Slot::Count(count) => walker.integer(path, node, least, most).zip(Some(count)),
+    };
+    if let Some((said, place)) = number
+        && let Ok(said) = usize::try_from(said)
+    {
+        *place = said;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields, as the type itself names them.
+    fn fields() -> Vec<String> {
+        let debug = format!("{:#?}", Limits::default());
+        let named = debug
+            .lines()
+            .filter_map(|line| line.trim().split_once(": "));
+        named.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn every_bound_has_a_key_and_stands_in_the_guide() {
+        let guide = include_str!("../../../docs/guide.md");
+        for field in fields() {
+            assert!(KEYS.contains(&&*field), "{field} has no key");
+            assert!(slot(&mut Limits::default(), &field).is_some(), "{field}");
+            let row = format!("| `{field}` |");
+            assert!(guide.contains(&row), "the guide's table lacks {row}");
+        }
+        for key in KEYS {
+            assert!(fields().iter().any(|f| f == key), "{key} is no bound");
+        }
+    }
+}

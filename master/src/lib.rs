@@ -20,6 +20,7 @@ pub mod home;
 pub mod lock;
 pub mod log;
 pub mod master;
+mod network;
 pub mod process;
 pub mod shell;
 pub mod sockets;

@@ -33,6 +33,7 @@ use crate::{
     home::{Home, MasterName},
     lock::MasterLock,
     log,
+    network::NetworkDoor,
     process::{LineQueue, LogWriter, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
     sockets::Sockets,
@@ -90,6 +91,8 @@ where
     lock.home()
         .check_lengths(options.apps.iter().map(|app| &app.name))?;
     let sockets = prepare(&lock, &options.apps)?;
+    let network = options.bus.tcp.as_ref().map(NetworkDoor::prepare);
+    let network = network.transpose()?;
     if std::process::id() == 1 {
         sys::adopt_orphans().map_err(|e| system("adopt orphans", &e))?;
     }
@@ -110,6 +113,7 @@ where
         environment,
         open_files: open_files.and_then(|files| files.before),
         rights,
+        tokens: options.bus.tcp.as_ref().map(|tcp| tcp.tokens.clone()),
     };
     let voice = feature(&hub, "shell").await?;
     let shell = Shell::new(
@@ -147,6 +151,10 @@ where
     // Who came meanwhile waits in the socket's queue.
     hub.listen(listener, Admission::default())
         .map_err(|e| system("start the hub", &e))?;
+    if let Some(door) = network {
+        door.open(&hub)
+            .map_err(|e| system("open the bus's network door", &e))?;
+    }
     tokio::spawn(beside(feature(&hub, "guide").await?));
     let code = shell.run().await;
     last_words([voice, control]).await;

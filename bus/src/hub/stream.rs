@@ -7,10 +7,13 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
+    io::{AsyncReadExt, AsyncWrite, DuplexStream, ReadHalf, WriteHalf},
     net::{TcpStream, UnixStream},
     sync::Mutex,
 };
+
+#[cfg(feature = "tls")]
+use tokio::io::AsyncWriteExt;
 
 #[cfg(feature = "tls")]
 type TlsStream = Box<tokio_rustls::server::TlsStream<TcpStream>>;

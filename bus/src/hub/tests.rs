@@ -14,7 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     Admission, Hub, HubNotice, HubOptions, Notices, Principal, Rules,
     core::tests::support::{
-        Got, Reader, client, control, emit, emit_with, hello, options, subscribe, subscribe_with,
+        Got, Reader, client, control, emit, emit_with, hello, hello_with, options, subscribe,
+        subscribe_with,
     },
 };
 use crate::{
@@ -27,6 +28,10 @@ use crate::{
         hello::Codec,
     },
 };
+
+mod doors;
+mod network;
+mod process;
 
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -14,18 +14,18 @@ use tokio::time::Instant;
 use super::{
     args::{EmitArgs, RequestArgs, TailArgs, WaitArgs},
     bus_errors::gone,
-    connect,
+    connect::{self, Wanted},
     error::{CliError, Exit},
     event_line, interrupt,
     output::{self, Reader},
 };
-use crate::{config::units, escape, home::MasterName};
+use crate::{config::units, escape};
 
 /// Events written at once, when many are there: one write each would be most of the work.
 const AT_ONCE: usize = 256;
 
 /// `ostler emit`
-pub(super) fn emit(args: &EmitArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+pub(super) fn emit(args: &EmitArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let topic = Topic::new(&args.topic)?;
     let pattern = args.wait.as_deref().map(Pattern::new).transpose()?;
     connect::talk(wanted, async |session| {
@@ -59,7 +59,7 @@ fn is_own(bus: &Bus, event: &Received<Payload>) -> bool {
 }
 
 /// `ostler wait`
-pub(super) fn wait(args: &WaitArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+pub(super) fn wait(args: &WaitArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let pattern = Pattern::new(&args.pattern)?;
     connect::talk(wanted, async |session| {
         let mut events = session.bus.subscribe_raw(pattern.as_str()).await?;
@@ -101,10 +101,7 @@ async fn print_first(
 }
 
 /// `ostler request`
-pub(super) fn request(
-    args: &RequestArgs,
-    wanted: Option<&MasterName>,
-) -> Result<ExitCode, CliError> {
+pub(super) fn request(args: &RequestArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let topic = Topic::new(&args.topic)?;
     connect::talk(wanted, async |session| {
         let question = args.payload.to_string();
@@ -118,7 +115,7 @@ pub(super) fn request(
 }
 
 /// `ostler tail`
-pub(super) fn tail(args: &TailArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+pub(super) fn tail(args: &TailArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let pattern = Pattern::new(&args.pattern)?;
     connect::talk(wanted, async |session| {
         let mut interrupt = interrupt::listen()?;

@@ -13,8 +13,9 @@ use ostler_bus::{
 use tokio::time::Instant;
 
 use super::{
+    args::WayArgs,
     error::{CliError, Exit},
-    select,
+    remote, select,
 };
 use crate::home::{Home, LiveMaster, MasterName};
 
@@ -27,20 +28,41 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// How long connecting may take: a master answers within milliseconds, even when flooded.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Which master is meant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// By name, on this machine.
+    pub(super) master: Option<&'a MasterName>,
+    /// By address.
+    pub(super) way: &'a WayArgs,
+}
+
 /// A connection to a master.
 #[derive(Debug)]
 pub(super) struct Session {
     /// Its bus.
     pub(super) bus: Bus,
-    /// Which one it is.
-    pub(super) master: LiveMaster,
-    /// Where it lives.
-    pub(super) home: Home,
+    /// Where it is.
+    pub(super) place: Place,
+}
+
+/// Where a master is.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// On this machine, where its lock and its process can be looked at.
+    Here {
+        /// Which one it is.
+        master: LiveMaster,
+        /// Where it lives.
+        home: Home,
+    },
+    /// Somewhere: all that is known of it comes over its bus.
+    There,
 }
 
 /// Connects to the master that is meant and talks to it, on a runtime that ends with the talk.
 pub(super) fn talk(
-    wanted: Option<&MasterName>,
+    wanted: Wanted<'_>,
     verb: impl AsyncFnOnce(Session) -> Result<ExitCode, CliError>,
 ) -> Result<ExitCode, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -48,7 +70,14 @@ pub(super) fn talk(
         .build()
         .map_err(|error| CliError::new(Exit::Failed, "can't start the runtime").because(&error))?;
     let done = runtime.block_on(async {
-        let session = open(Home::of_this_process()?, wanted).await?;
+        let session = match remote::Address::of(wanted.way)? {
+            // A name says more than a variable.
+            Some(address) if wanted.master.is_none() => Session {
+                bus: remote::open(&address, wanted.way).await?,
+                place: Place::There,
+            },
+            Some(_) | None => open(Home::of_this_process()?, wanted.master).await?,
+        };
         verb(session).await
     });
     // A write that a stopped reader doesn't take must not hold up the end.
@@ -67,7 +96,10 @@ async fn open(home: Home, wanted: Option<&MasterName>) -> Result<Session, CliErr
             ..ConnectOptions::operator("cli")
         };
         match Bus::connect(UnixTransport::new(socket), options).await {
-            Ok(bus) => return Ok(Session { bus, master, home }),
+            Ok(bus) => {
+                let place = Place::Here { master, home };
+                return Ok(Session { bus, place });
+            }
             Err(ConnectError::NotRunning { .. }) if Instant::now() < until => {
                 tokio::time::sleep(AGAIN).await;
             }

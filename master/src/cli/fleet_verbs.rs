@@ -16,7 +16,7 @@ use tokio::{io::Interest, time::Instant};
 use super::{
     args::{AppArgs, KillArgs, ReloadArgs, ScaleArgs, Waiting},
     bus_errors::{gone, of_master},
-    connect::{self, Session},
+    connect::{self, Place, Session, Wanted},
     error::{CliError, Exit},
     interrupt,
     live::Live,
@@ -26,7 +26,6 @@ use super::{
 };
 use crate::{
     config::{app::AppName, units},
-    home::MasterName,
     sys,
 };
 
@@ -40,7 +39,7 @@ const FORCED: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// `ostler reload`
-pub(super) fn reload(args: &ReloadArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+pub(super) fn reload(args: &ReloadArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let app = named(args.app.as_ref());
     let request = AppReload {
         app: app.clone(),
@@ -53,7 +52,7 @@ pub(super) fn reload(args: &ReloadArgs, wanted: Option<&MasterName>) -> Result<E
 }
 
 /// `ostler stop`
-pub(super) fn stop(args: &AppArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+pub(super) fn stop(args: &AppArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let app = named(args.app.as_ref());
     let request = AppStop { app: app.clone() };
     connect::talk(wanted, async |session| {
@@ -62,7 +61,7 @@ pub(super) fn stop(args: &AppArgs, wanted: Option<&MasterName>) -> Result<ExitCo
 }
 
 /// `ostler start`
-pub(super) fn start(args: &AppArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+pub(super) fn start(args: &AppArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let app = named(args.app.as_ref());
     let request = AppStart { app: app.clone() };
     connect::talk(wanted, async |session| {
@@ -71,7 +70,7 @@ pub(super) fn start(args: &AppArgs, wanted: Option<&MasterName>) -> Result<ExitC
 }
 
 /// `ostler scale`
-pub(super) fn scale(args: &ScaleArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+pub(super) fn scale(args: &ScaleArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let (app, to) = args.what()?;
     connect::talk(wanted, async |session| {
         let app = match named(app.as_ref()) {
@@ -87,7 +86,7 @@ pub(super) fn scale(args: &ScaleArgs, wanted: Option<&MasterName>) -> Result<Exi
 }
 
 /// `ostler kill`
-pub(super) fn kill(args: KillArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+pub(super) fn kill(args: KillArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let request = MasterKill { force: args.force };
     connect::talk(wanted, async |session| {
         let patience = match args.force {
@@ -96,12 +95,15 @@ pub(super) fn kill(args: KillArgs, wanted: Option<&MasterName>) -> Result<ExitCo
         };
         let begun = Instant::now();
         // Opened while it lives: its number may be another process's afterwards.
-        let process = sys::pidfd_open(session.master.pid).ok();
+        let process = match &session.place {
+            Place::Here { master, .. } => sys::pidfd_open(master.pid).ok(),
+            Place::There => None,
+        };
         let ending = async {
             let code = carry_out(&session, Doing::Kill, None, &request, args.waiting).await?;
             if args.waiting.wanted() {
                 lock_released(&session, process).await?;
-                let (name, took) = (&session.master.name, progress::time(begun.elapsed()));
+                let (name, took) = (session.bus.hub(), progress::time(begun.elapsed()));
                 eprintln!("master {name} has ended, after {took}");
             }
             Ok(code)
@@ -234,8 +236,15 @@ fn not_awaited(doing: Doing, op: OpId, why: Waited) -> CliError {
 /// Waits until the master no longer holds its lock, so that another one of its name could start, and its process is gone:
 /// the last it does is to let go of the lock.
 async fn lock_released(session: &Session, process: Option<OwnedFd>) -> Result<(), CliError> {
-    while session.home.live_masters()?.contains(&session.master) {
-        tokio::time::sleep(LOOK).await;
+    match &session.place {
+        Place::Here { master, home } => {
+            while home.live_masters()?.contains(master) {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        Place::There => {
+            session.bus.closed().await;
+        }
     }
     if let Some(process) = process.and_then(|fd| sys::watch_fd(fd, Interest::READABLE).ok()) {
         // It can only fail with the runtime.
@@ -245,18 +254,20 @@ async fn lock_released(session: &Session, process: Option<OwnedFd>) -> Result<()
 }
 
 fn still_there(session: &Session, force: bool, patience: Duration) -> CliError {
-    let master = &session.master;
+    let (pid, kill) = match &session.place {
+        Place::Here { master, .. } => (
+            format!(" (pid {})", master.pid),
+            format!("kill -KILL {}", master.pid),
+        ),
+        Place::There => (String::new(), "kill -KILL PID".to_owned()),
+    };
+    let (name, after) = (session.bus.hub(), units::exact(patience));
     let error = CliError::new(
         Exit::Failed,
-        format!(
-            "master {} (pid {}) is still there after {}",
-            master.name,
-            master.pid,
-            units::exact(patience)
-        ),
+        format!("master {name}{pid} is still there after {after}"),
     );
     match force {
-        true => error.hint(format!("it is hung: end it with `kill -KILL {}`", master.pid)),
+        true => error.hint(format!("it is hung: end it with `{kill}`")),
         false => error.hint(
             "its workers are still finishing what they have: `ostler ls` shows which; `ostler kill --force` doesn't wait for them",
         ),

@@ -17,6 +17,7 @@ mod live;
 mod operation;
 mod output;
 mod progress;
+mod remote;
 pub mod render;
 mod run;
 pub mod select;
@@ -27,7 +28,10 @@ mod values;
 
 use std::process::ExitCode;
 
-use self::args::{Cli, Verb};
+use self::{
+    args::{Cli, Verb},
+    connect::Wanted,
+};
 use crate::demo;
 
 /// The command line, from its words to the exit code.
@@ -36,7 +40,10 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    let master = cli.master.as_ref();
+    let master = Wanted {
+        master: cli.master.as_ref(),
+        way: &cli.way,
+    };
     let done = match cli.verb {
         Verb::Run(args) => run::run(&args, cli.master),
         Verb::Ls(args) => state_verbs::ls(args, master),

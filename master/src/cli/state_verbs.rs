@@ -12,12 +12,12 @@ use tokio::time::Instant;
 use super::{
     args::JsonArgs,
     bus_errors::of_master,
-    connect,
+    connect::{self, Wanted},
     error::{CliError, Exit},
     output, render,
     style::Style,
 };
-use crate::{escape, home::MasterName};
+use crate::escape;
 
 /// The state of everything.
 pub(super) async fn ask(bus: &Bus) -> Result<StatusReport, CliError> {
@@ -27,7 +27,7 @@ pub(super) async fn ask(bus: &Bus) -> Result<StatusReport, CliError> {
 }
 
 /// `ostler ls`
-pub(super) fn ls(args: JsonArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+pub(super) fn ls(args: JsonArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     connect::talk(wanted, async |session| {
         let report = ask(&session.bus).await?;
         let text = match args.json {
@@ -49,7 +49,7 @@ struct Pong {
 }
 
 /// `ostler ping`
-pub(super) fn ping(args: JsonArgs, wanted: Option<&MasterName>) -> Result<ExitCode, CliError> {
+pub(super) fn ping(args: JsonArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     connect::talk(wanted, async |session| {
         let asked = Instant::now();
         let report = ask(&session.bus).await?;

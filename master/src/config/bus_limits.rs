@@ -17,7 +17,7 @@ enum Slot<'l> {
 }
 
 /// Every key.
-pub const KEYS: [&str; 20] = [
+const KEYS: [&str; 20] = [
     "hello_bytes",
     "control_bytes",
     "payload_bytes",

@@ -1,12 +1,13 @@
 //! What the process file says of each app's rights on the bus, made into rules for the hub.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use ostler_bus::{
-    hub::{Hub, Rules},
+    hub::{Rules, Tokens},
     vocab::{rights::AppRights, rules::fleet_rules_with},
 };
 
+use super::Workshop;
 use crate::config::{
     app::{AppDefinition, AppName},
     bus_rights::BusRights,
@@ -55,9 +56,20 @@ impl Rights {
             .collect();
         fleet_rules_with(&apps)
     }
+}
 
-    /// Makes them hold.
-    pub(super) fn enact(&self, hub: &Hub) -> io::Result<()> {
-        hub.set_rules(self.rules())
+impl Workshop {
+    /// What the files say now of who may do what holds from here on. A file of tokens that can't be used changes nothing.
+    pub(super) fn renew_doors(&self) {
+        if let Err(error) = self.hub.set_rules(self.rights.rules()) {
+            tracing::error!("new rights on the bus don't hold: {error}");
+        }
+        let Some(file) = &self.tokens else { return };
+        if let Err(error) = Tokens::read(file).and_then(|tokens| self.hub.set_tokens(tokens)) {
+            tracing::error!(
+                "the bus's tokens in {} can't be used, the old ones hold: {error}",
+                file.display()
+            );
+        }
     }
 }

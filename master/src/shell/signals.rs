@@ -192,9 +192,7 @@ impl Shell {
                             }
                         }
                     }
-                    if let Err(error) = self.workshop.rights.enact(&self.workshop.hub) {
-                        tracing::error!("new rights on the bus don't hold: {error}");
-                    }
+                    self.workshop.renew_doors();
                 }
                 Err(error) => {
                     tracing::error!(

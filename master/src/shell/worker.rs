@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -53,6 +54,8 @@ pub struct Workshop {
     pub open_files: Option<u64>,
     /// What each app's workers may do on the bus.
     pub rights: Rights,
+    /// The file of tokens for the bus's network door, if it has one.
+    pub tokens: Option<PathBuf>,
 }
 
 /// A running worker's process, as the shell holds it.

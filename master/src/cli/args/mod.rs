@@ -2,7 +2,7 @@
 //!
 //! The hidden `__exec` is not part of it: it is dispatched before anything is parsed.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use ostler_bus::vocab::control::ScaleTo;
@@ -24,6 +24,10 @@ pub struct Cli {
     /// Which master, by name [default: the only one running; for run, the app's or the file's name]
     #[arg(short = 'M', long, global = true, value_name = "NAME", value_parser = values::master_name)]
     pub master: Option<MasterName>,
+
+    /// The way to it, if it is not by name.
+    #[command(flatten)]
+    pub way: WayArgs,
 
     /// What to do.
     #[command(subcommand)]
@@ -82,6 +86,27 @@ pub enum Verb {
     /// See it work: a small web service with 4 workers, and what to try
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
+}
+
+/// How to reach a master over a network.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Over a network")]
+pub struct WayArgs {
+    /// Its bus: tls://HOST:PORT, or tcp://HOST:PORT on this machine [default: $OSTLER_BUS, if it is such an address]
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "master")]
+    pub bus: Option<String>,
+
+    /// The file with our token
+    #[arg(long, global = true, value_name = "FILE", env = "OSTLER_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+
+    /// For tls: the certificate of the authority that the master's own is from
+    #[arg(long, global = true, value_name = "FILE", env = "OSTLER_BUS_CA")]
+    pub ca: Option<PathBuf>,
+
+    /// For a master that asks for one: our certificate and its key
+    #[arg(long, global = true, num_args = 2, value_names = ["CERT", "KEY"])]
+    pub identity: Option<Vec<PathBuf>>,
 }
 
 /// Whether to print JSON.

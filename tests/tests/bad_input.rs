@@ -846,7 +846,7 @@ async fn log_that_cannot_be_written_stops_nobody() {
 #[tokio::test]
 async fn out_of_descriptors_is_survived() {
     let alone = Alone::new();
-    let script = "ulimit -Hn 48; exec \"$@\"";
+    let script = "ulimit -n 48 && exec \"$@\"";
     let run = [
         PROGRAMS.ostler,
         "run",

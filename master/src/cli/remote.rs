@@ -140,10 +140,8 @@ fn token(path: &Path) -> Result<String, String> {
     file.take(LARGEST)
         .read_to_string(&mut text)
         .map_err(|error| error.to_string())?;
-    let lines = text.lines().map(str::trim);
-    let line = lines
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .next();
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
     let word = line.and_then(|line| line.split_ascii_whitespace().last());
     word.map(str::to_owned)
         .ok_or_else(|| "there is no token in it".to_owned())

@@ -13,6 +13,7 @@
 mod lose;
 mod overflow;
 mod sub;
+mod urgent;
 mod window;
 mod write;
 
@@ -28,22 +29,17 @@ use super::{
     list::{Key, List},
     memory::{Charge, Tally},
 };
-use crate::{
-    Topic,
-    wire::{control::HubOp, hello::Codec},
-};
+use crate::{Topic, wire::hello::Codec};
 
 use self::sub::SubQueue;
 pub(super) use self::{
     overflow::Strain,
     sub::{Bounds, Counts, Load, Terms},
+    urgent::Urgent,
 };
 
 /// A slice this long may keep its read buffer alive; a shorter one is copied if it would keep one more.
 const PINNING_BYTES: usize = 32 << 10;
-
-/// What a HOLD or RELEASE stands for, beside its topic.
-const HOLD: &[u8] = b"hold";
 
 /// An item of the data queue.
 #[derive(Debug)]
@@ -70,18 +66,6 @@ pub(super) struct Extra {
     topic: Option<Topic>,
     /// The event as it was published, where the item is another form of it and another reader may yet get it.
     source: Option<Run>,
-}
-
-/// An item of the control queue.
-#[derive(Debug)]
-pub(super) struct Urgent {
-    pub(super) item: Item,
-    /// For which subscription.
-    pub(super) sub: Option<u32>,
-    /// Who caused it; `None`: the connection itself.
-    pub(super) from: Option<u64>,
-    /// What it stands for: one that comes later replaces it.
-    pub(super) stands_for: Option<(Topic, Vec<u8>)>,
 }
 
 /// What a connection was told of a publisher.
@@ -159,20 +143,6 @@ impl Outbox {
     /// Answers that the connection has not taken yet: their number and bytes.
     pub(super) fn unread_answers(&self) -> (usize, usize) {
         (self.own + self.unowned.0, self.unowned.1)
-    }
-
-    /// Items of the control lane caused by others.
-    pub(super) fn foreign_urgent(&self) -> usize {
-        self.urgent.len() - self.own
-    }
-
-    /// Whose items fill the control lane, and with how many.
-    pub(super) fn senders(&self) -> HashMap<u64, usize> {
-        let mut counts: HashMap<u64, usize> = HashMap::new();
-        for from in self.urgent.iter().filter_map(|u| u.from) {
-            *counts.entry(from).or_default() += 1;
-        }
-        counts
     }
 
     pub(super) fn open_sub(&mut self, sub: u32, bounds: Bounds, terms: Terms) {
@@ -360,74 +330,6 @@ impl Outbox {
         self.unowned.0 += 1;
         self.unowned.1 += item.bytes();
         self.append(None, item);
-    }
-
-    /// Queues something in the control lane. One that it stands for too is replaced.
-    pub(super) fn push_urgent(&mut self, urgent: Urgent) {
-        if urgent.stands_for.is_some()
-            && let Some(at) = self
-                .urgent
-                .iter()
-                .position(|u| u.stands_for == urgent.stands_for && u.sub == urgent.sub)
-            && let Some(old) = self.urgent.remove(at)
-        {
-            self.release(&old.item);
-            self.own -= usize::from(old.from.is_none());
-            if let Some(queue) = old.sub.and_then(|sub| self.subs.get_mut(&sub)) {
-                queue.counts.conflated += old.item.events();
-            }
-        }
-        if let Some(queue) = urgent.sub.and_then(|sub| self.subs.get_mut(&sub)) {
-            queue.counts.matched += urgent.item.events();
-        }
-        self.hold(&urgent.item);
-        self.own += usize::from(urgent.from.is_none());
-        self.urgent.push_back(urgent);
-    }
-
-    /// Drops the oldest that `sender` caused, and says for which subscription it was.
-    pub(super) fn drop_oldest_urgent(&mut self, sender: u64) -> Option<u32> {
-        let at = self.urgent.iter().position(|u| u.from == Some(sender))?;
-        let old = self.urgent.remove(at)?;
-        self.release(&old.item);
-        if let Some(sub) = old.sub
-            && let Some(queue) = self.subs.get_mut(&sub)
-        {
-            queue.counts.lagged += old.item.events();
-            *self.urgent_lost.entry(sub).or_default() += old.item.events();
-        }
-        old.sub
-    }
-
-    /// Queues the answer to something the connection asked.
-    pub(super) fn push_own(&mut self, r#ref: u64, op: HubOp) {
-        let frame = super::output::control_frame(self.codec, r#ref, op);
-        self.push_urgent(Urgent {
-            item: Item::Whole(Whole::plain(frame)),
-            sub: None,
-            from: None,
-            stands_for: None,
-        });
-    }
-
-    /// Asks the connection to hold back a topic, or to go on. What it was not told yet is taken back instead.
-    pub(super) fn push_hold(&mut self, topic: &Topic, op: HubOp) {
-        let stands_for = Some((topic.clone(), HOLD.to_vec()));
-        let untold = |u: &Urgent| u.sub.is_none() && u.stands_for == stands_for;
-        if let Some(at) = self.urgent.iter().position(untold)
-            && let Some(old) = self.urgent.remove(at)
-        {
-            self.release(&old.item);
-            self.own -= 1;
-            return;
-        }
-        let frame = super::output::control_frame(self.codec, 0, op);
-        self.push_urgent(Urgent {
-            item: Item::Whole(Whole::plain(frame)),
-            sub: None,
-            from: None,
-            stands_for,
-        });
     }
 
     /// Publisher `conn` has gone: forget it after its last event.

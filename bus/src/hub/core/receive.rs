@@ -106,7 +106,10 @@ impl Core {
             let (kind, flags) = (input[at + 4], input[at + 5]);
             let end = at + size;
             match &stance {
-                Stance::Deaf => return input.len(),
+                Stance::Deaf => {
+                    at = input.len();
+                    break;
+                }
                 Stance::Open(peer, Codec::Postcard) if kind == FrameType::Emit as u8 => {
                     let frame = EmitFrame { at, end, flags };
                     self.emit(id, peer, &mut batch, &frame);

@@ -38,6 +38,8 @@ pub(crate) struct Scan {
 #[derive(Clone)]
 enum Stance {
     Greeting,
+    /// Nothing, until it is known whether what it said is true.
+    Waiting,
     Open(Peer, Codec),
     Deaf,
 }
@@ -110,6 +112,7 @@ impl Core {
                     at = input.len();
                     break;
                 }
+                Stance::Waiting => break,
                 Stance::Open(peer, Codec::Postcard) if kind == FrameType::Emit as u8 => {
                     let frame = EmitFrame { at, end, flags };
                     self.emit(id, peer, &mut batch, &frame);
@@ -162,7 +165,8 @@ impl Core {
         match self.conn(id).map(|c| (&c.phase, c.codec)) {
             Some((Phase::Greeting { .. }, _)) => Stance::Greeting,
             Some((Phase::Open(peer), codec)) => Stance::Open(peer.clone(), codec),
-            Some((Phase::Vouching { .. } | Phase::Closing, _)) | None => Stance::Deaf,
+            Some((Phase::Vouching { .. }, _)) => Stance::Waiting,
+            Some((Phase::Closing, _)) | None => Stance::Deaf,
         }
     }
 

@@ -18,3 +18,4 @@ mod requests;
 mod rights;
 pub(in crate::hub) mod support;
 mod types;
+mod vouching;

@@ -313,7 +313,7 @@ impl Core {
     /// The framing is broken: nothing after it can be understood.
     pub(crate) fn broken(&mut self, id: u64, error: FrameError) {
         let kind = match self.stance(id) {
-            Stance::Greeting => CloseKind::Hello,
+            Stance::Greeting | Stance::Waiting => CloseKind::Hello,
             Stance::Open(..) | Stance::Deaf => CloseKind::Framing,
         };
         self.close(id, kind, error.to_string());

@@ -738,9 +738,11 @@ async fn stopped_subscriber_lags_and_harms_nobody() {
 
 /// A tail of the topic `flood` alone.
 async fn tail_of_flood(fleet: &Fleet) -> Process {
-    let tail = fleet.ostler(["tail", "flood"]).start();
+    let mut tail = fleet.ostler(["tail", "flood"]).start();
     let stands = async { while fleet.bus.json("flood", &()).acked().await != Ok(1) {} };
     deadline("the tail's subscription", PATIENCE, stands).await;
+    // It has read the hub's answer, too: stopped before, it would give the hub up when it goes on.
+    tail.wait_for_line("\"flood\"", PATIENCE).await;
     tail
 }
 

@@ -7,6 +7,7 @@
 pub mod bus;
 mod contest;
 pub mod fleet;
+pub mod peers;
 pub mod relay;
 pub mod roles;
 pub mod serial;

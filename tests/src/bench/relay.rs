@@ -122,6 +122,14 @@ fn subscribe(mut stream: UnixStream, buffer: usize) -> Result<u64, String> {
     }
 }
 
+/// Relays to the publisher's end, in buffers of the usual size.
+///
+/// # Errors
+/// If a socket fails, or somebody takes nothing any more.
+pub fn hand_on(from: UnixStream, to: Vec<UnixStream>) -> Result<(), String> {
+    relay(from, to, Setup::default().buffer).map(drop)
+}
+
 /// Relays to the publisher's end; gives the processor time it took.
 fn relay(mut from: UnixStream, mut to: Vec<UnixStream>, buffer: usize) -> Result<Duration, String> {
     for stream in &to {

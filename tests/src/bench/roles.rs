@@ -9,6 +9,9 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
 };
 
+/// What a role prints.
+pub type Pipe = ChildStdout;
+
 /// The first argument of a process in a role; cargo passes nothing like it.
 const MARK: &str = "in-the-role-of";
 
@@ -120,6 +123,25 @@ impl Role {
         stdout.read_exact(&mut bytes).map_err(|e| e.to_string())?;
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         Ok(())
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Says some bytes to it.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn tell(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.stdin.write_all(bytes).map_err(|e| e.to_string())
+    }
+
+    /// What it prints, for somebody else to wait for; before its first line was read.
+    pub fn take_pipe(&mut self) -> Option<Pipe> {
+        self.stdout.take().map(BufReader::into_inner)
     }
 
     /// What it prints, for somebody else to read.

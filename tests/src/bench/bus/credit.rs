@@ -12,9 +12,11 @@ const REPORT: u64 = 4 << 10;
 
 /// A reader's word: so many were read, so many were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Report {
-    pub(super) read: u64,
-    pub(super) lost: u64,
+pub struct Report {
+    /// Read.
+    pub read: u64,
+    /// Told to be lost.
+    pub lost: u64,
 }
 
 impl Report {
@@ -25,7 +27,7 @@ impl Report {
         bytes
     }
 
-    fn from(bytes: [u8; 16]) -> Self {
+    pub(in crate::bench) fn from(bytes: [u8; 16]) -> Self {
         let both = u128::from_be_bytes(bytes);
         Self {
             read: (both >> 64) as u64,
@@ -36,9 +38,10 @@ impl Report {
 
 /// The reader's side.
 #[derive(Debug)]
-pub(super) struct Reporter<W> {
+pub struct Reporter<W> {
     to: W,
     events: u64,
+    step: u64,
     now: Report,
     due: u64,
 }
@@ -46,24 +49,30 @@ pub(super) struct Reporter<W> {
 impl<W: Write> Reporter<W> {
     /// Says that this reader is ready for so many events.
     pub(super) fn new(to: W, events: u64) -> Result<Self, String> {
+        Self::every(to, events, REPORT)
+    }
+
+    /// The same, to say each time that so many more were read.
+    pub(in crate::bench) fn every(to: W, events: u64, step: u64) -> Result<Self, String> {
         let mut reporter = Self {
             to,
             events,
+            step,
             now: Report::default(),
-            due: REPORT.min(events),
+            due: step.min(events),
         };
         reporter.tell()?;
         Ok(reporter)
     }
 
     /// Counts; true once all have come or are lost.
-    pub(super) fn count(&mut self, read: u64, lost: u64) -> Result<bool, String> {
+    pub(in crate::bench) fn count(&mut self, read: u64, lost: u64) -> Result<bool, String> {
         self.now.read += read;
         self.now.lost += lost;
         let sum = self.now.read + self.now.lost;
         if sum >= self.due {
             self.tell()?;
-            self.due = (sum + REPORT).min(self.events);
+            self.due = (sum + self.step).min(self.events);
         }
         Ok(sum >= self.events)
     }

@@ -8,7 +8,7 @@
 //! done over the wire ([`bare`]), which show what the hub alone can do.
 
 mod bare;
-mod credit;
+pub(super) mod credit;
 mod hub;
 mod publish;
 mod read;

@@ -32,6 +32,22 @@ impl Process {
         })
     }
 
+    /// The processor time of its threads that have not ended, in nanoseconds.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn cpu_nanos(self) -> Result<u64, String> {
+        let tasks = format!("/proc/{}/task", self.0);
+        let mut sum = 0;
+        for task in fs::read_dir(&tasks).map_err(|e| format!("{tasks}: {e}"))? {
+            let path = task.map_err(|e| e.to_string())?.path().join("schedstat");
+            let stat = read(&path.to_string_lossy())?;
+            let ran = stat.split(' ').next().and_then(|ran| ran.parse::<u64>().ok());
+            sum += ran.ok_or("the kernel keeps no schedstat")?;
+        }
+        Ok(sum)
+    }
+
     /// How often its threads have been switched to since they began.
     ///
     /// # Errors

@@ -141,6 +141,19 @@ impl Results {
         };
         Some(median(name)? / median(other)?)
     }
+
+    /// The median of the ratios of `name` to `other`, round by round; `None` if either took no part.
+    #[must_use]
+    pub fn round_ratio(&self, name: &str, other: &str) -> Option<f64> {
+        let of = |name| self.samples.iter().find(|s| s.name == name);
+        let pairs = of(name)?.figures.iter().zip(&of(other)?.figures);
+        let figures: Vec<f64> = pairs.map(|(own, others)| own / others).collect();
+        let ratios = Samples {
+            name: String::new(),
+            figures,
+        };
+        (!ratios.figures.is_empty()).then(|| ratios.median())
+    }
 }
 
 /// As a Markdown table.
@@ -205,6 +218,9 @@ mod tests {
         assert_eq!(*order.borrow(), "eooeeo");
         assert_eq!(results.ratio("ostler", "env"), Some(1.5));
         assert_eq!(results.ratio("nobody", "env"), None);
+        // 3/9, 300/1, 2.5/2
+        assert_eq!(results.round_ratio("ostler", "env"), Some(1.25));
+        assert_eq!(results.round_ratio("ostler", "nobody"), None);
         let table = results.to_string();
         assert!(
             table.contains("| env | 2.00 | 1.00 | 9.00 | 1.00 |"),

@@ -12,7 +12,7 @@ const REPORT: u64 = 4 << 10;
 
 /// A reader's word: so many were read, so many were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub(in crate::bench) struct Report {
     /// Read.
     pub read: u64,
     /// Told to be lost.
@@ -38,7 +38,7 @@ impl Report {
 
 /// The reader's side.
 #[derive(Debug)]
-pub struct Reporter<W> {
+pub(in crate::bench) struct Reporter<W> {
     to: W,
     events: u64,
     step: u64,
@@ -48,7 +48,7 @@ pub struct Reporter<W> {
 
 impl<W: Write> Reporter<W> {
     /// Says that this reader is ready for so many events.
-    pub(super) fn new(to: W, events: u64) -> Result<Self, String> {
+    pub(in crate::bench) fn new(to: W, events: u64) -> Result<Self, String> {
         Self::every(to, events, REPORT)
     }
 

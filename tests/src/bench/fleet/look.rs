@@ -42,7 +42,10 @@ impl Process {
         for task in fs::read_dir(&tasks).map_err(|e| format!("{tasks}: {e}"))? {
             let path = task.map_err(|e| e.to_string())?.path().join("schedstat");
             let stat = read(&path.to_string_lossy())?;
-            let ran = stat.split(' ').next().and_then(|ran| ran.parse::<u64>().ok());
+            let ran = stat
+                .split(' ')
+                .next()
+                .and_then(|ran| ran.parse::<u64>().ok());
             sum += ran.ok_or("the kernel keeps no schedstat")?;
         }
         Ok(sum)

@@ -59,7 +59,10 @@ impl Asker {
         ostler::frame(&mut line)?;
         let mut question = BytesMut::new();
         let at = frame::begin(&mut question, FrameType::Request, 0);
-        let (kind, topic) = (Payload::Postcard(QUESTION), <MasterStatus as Request>::TOPIC);
+        let (kind, topic) = (
+            Payload::Postcard(QUESTION),
+            <MasterStatus as Request>::TOPIC,
+        );
         data::put_request(&mut question, kind, topic, 2, READERS_TYPE, 5000);
         let asked = MasterStatus::default();
         question.extend(codec::encode(Codec::Postcard, &asked).map_err(|e| e.to_string())?);
@@ -106,7 +109,9 @@ impl Asker {
     pub fn sizes(&mut self) -> Result<(usize, usize), String> {
         self.line.write(&self.question)?;
         let answer = match self.answer {
-            Some(size) => self.line.until(|came| Ok((came.len() >= size).then_some((size, size))))?,
+            Some(size) => self
+                .line
+                .until(|came| Ok((came.len() >= size).then_some((size, size))))?,
             None => loop {
                 let (kind, body) = ostler::frame(&mut self.line)?;
                 if kind == FrameType::Answer as u8 {
@@ -167,7 +172,8 @@ impl Asker {
             filled += self.line.read(&mut buffer[filled..])?;
             let (mut at, mut now) = (0, 0);
             while let Some(size) = self.size(&buffer[at..filled])? {
-                now += usize::from(buffer[at + 4] == FrameType::Answer as u8 || self.answer.is_some());
+                now +=
+                    usize::from(buffer[at + 4] == FrameType::Answer as u8 || self.answer.is_some());
                 at += size;
             }
             buffer.copy_within(at..filled, 0);

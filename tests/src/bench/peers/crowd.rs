@@ -36,9 +36,8 @@ pub struct Crowd {
 /// # Errors
 /// If one fails.
 pub fn idle(server: &Server, count: usize) -> Result<Crowd, String> {
-    let resident = || -> Result<f64, String> {
-        Ok((server.process.memory()?.resident * 1024) as f64)
-    };
+    let resident =
+        || -> Result<f64, String> { Ok((server.process.memory()?.resident * 1024) as f64) };
     let idle = resident()?;
     let mut lines: Vec<Line> = Vec::with_capacity(count);
     for number in 0..count {

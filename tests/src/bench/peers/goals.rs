@@ -86,7 +86,13 @@ mod tests {
         goals.add("peer", Bound::AtMost(1.5), None);
         let table = goals.to_string();
         assert!(table.contains("| rate | ≥ 3 | 3.50 | reached |"), "{table}");
-        assert!(table.contains("| time | ≤ 1.5 | 1.61 | **not reached** |"), "{table}");
-        assert!(table.contains("| peer | ≤ 1.5 | | not compared |"), "{table}");
+        assert!(
+            table.contains("| time | ≤ 1.5 | 1.61 | **not reached** |"),
+            "{table}"
+        );
+        assert!(
+            table.contains("| peer | ≤ 1.5 | | not compared |"),
+            "{table}"
+        );
     }
 }

@@ -82,7 +82,10 @@ pub fn run(
     let mut all = Vec::new();
     for reader in &mut hearing {
         let line = reader.line()?;
-        all.extend(line.split(' ').filter_map(|nanos| nanos.parse::<u64>().ok()));
+        all.extend(
+            line.split(' ')
+                .filter_map(|nanos| nanos.parse::<u64>().ok()),
+        );
     }
     Latency::of(all)
 }
@@ -184,7 +187,10 @@ mod tests {
     #[test]
     fn percentiles_are_of_the_sorted() {
         let latency = Latency::of((1..=1000).rev().map(|n| n * 1000).collect()).unwrap();
-        assert_eq!((latency.p50, latency.p90, latency.p99), (501.0, 901.0, 991.0));
+        assert_eq!(
+            (latency.p50, latency.p90, latency.p99),
+            (501.0, 901.0, 991.0)
+        );
         assert!(Latency::of(vec![]).is_err());
     }
 }

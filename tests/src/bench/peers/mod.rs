@@ -27,13 +27,14 @@ use super::roles::Play;
 pub const TOPIC: &str = "bench.sample";
 
 /// The roles that a benchmark beside peers must be able to play.
-pub const ROLES: [(&str, Play); 12] = [
+pub const ROLES: [(&str, Play); 13] = [
     ("server", server::play),
     ("relay", relay::play),
     ("read", party::read),
     ("publish", party::publish),
     ("member", party::member),
     ("stall", party::stall),
+    ("listen", party::listen),
     ("emit", sdk::emit),
     ("nats-publish", sdk::nats_publish),
     ("nats-subscribe", sdk::nats_subscribe),

@@ -19,7 +19,11 @@ pub fn run(subscribers: usize, events: u64, payload: usize) -> Result<Outcome, S
     let script = dir.write("node.cjs", SCRIPT);
     let mut child = Command::new("node")
         .arg(script)
-        .args([subscribers.to_string(), events.to_string(), payload.to_string()])
+        .args([
+            subscribers.to_string(),
+            events.to_string(),
+            payload.to_string(),
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -29,7 +33,10 @@ pub fn run(subscribers: usize, events: u64, payload: usize) -> Result<Outcome, S
     let output = child.wait_with_output().map_err(|e| e.to_string())?;
     drop(stdin.map(|mut stdin| stdin.flush()));
     let text = String::from_utf8_lossy(&output.stdout);
-    let numbers: Vec<f64> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    let numbers: Vec<f64> = text
+        .split_whitespace()
+        .filter_map(|n| n.parse().ok())
+        .collect();
     let [seconds, cpu_nanos, read] = numbers[..] else {
         return Err(format!("node ended with {}: {text}", output.status));
     };

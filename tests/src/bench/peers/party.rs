@@ -71,12 +71,12 @@ fn count(task: &Task, mut line: Line, mut reporter: Reporter<Stdout>) -> Result<
 
 /// How far publishing may go, as told on standard input.
 #[derive(Clone, Debug)]
-pub struct Allowance(watch::Receiver<u64>);
+pub(super) struct Allowance(watch::Receiver<u64>);
 
 impl Allowance {
     /// Listens on a thread of its own; the process ends with its standard input.
     #[must_use]
-    pub fn listen() -> Self {
+    pub(super) fn listen() -> Self {
         let (told, allowed) = watch::channel(0);
         std::thread::spawn(move || {
             let mut stdin = std::io::stdin().lock();
@@ -93,7 +93,7 @@ impl Allowance {
     ///
     /// # Errors
     /// If nobody tells any more.
-    pub async fn until(&mut self, events: u64) -> Result<(), String> {
+    pub(super) async fn until(&mut self, events: u64) -> Result<(), String> {
         let there = self.0.wait_for(|told| *told >= events).await;
         there.map(drop).map_err(|e| e.to_string())
     }
@@ -107,7 +107,7 @@ impl Allowance {
 ///
 /// # Errors
 /// If nobody listens.
-pub fn ready() -> Result<Reporter<Stdout>, String> {
+pub(super) fn ready() -> Result<Reporter<Stdout>, String> {
     Reporter::every(std::io::stdout(), u64::MAX, u64::MAX)
 }
 
@@ -182,4 +182,24 @@ pub(super) fn stall(args: &[String]) -> Result<(), String> {
     ready()?;
     server::linger();
     Ok(())
+}
+
+/// A role: subscribes on a hub in a codec, reads, and says nothing of it.
+pub(super) fn listen(args: &[String]) -> Result<(), String> {
+    let [address, codec] = args else {
+        return Err("usage: ADDRESS CODEC".into());
+    };
+    crate::bench::roles::end_with_stdin();
+    let mut line = Line::connect(&address.parse()?)?;
+    ostler::greet(&mut line, codec)?;
+    let options = ostler::Options {
+        json: codec == "json",
+        ..ostler::Options::default()
+    };
+    ostler::subscribe(&mut line, options)?;
+    ready()?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        line.read(&mut buffer)?;
+    }
 }

@@ -10,7 +10,9 @@ pub(super) fn play(args: &[String]) -> Result<(), String> {
         return Err("usage: SOCKET SUBSCRIBERS".into());
     };
     end_with_stdin();
-    let subscribers: usize = subscribers.parse().map_err(|_| "SUBSCRIBERS is no number")?;
+    let subscribers: usize = subscribers
+        .parse()
+        .map_err(|_| "SUBSCRIBERS is no number")?;
     let failed = |e: std::io::Error| e.to_string();
     let listener = UnixListener::bind(socket).map_err(failed)?;
     println!("listening");

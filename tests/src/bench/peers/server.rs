@@ -189,21 +189,41 @@ fn nats(dir: &PrivateDir) -> Result<Vec<String>, Absent> {
     let program = found("nats-server", "nats-server")?;
     let ports = dir.path().to_string_lossy().into_owned();
     let words = ["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", &ports];
-    Ok([&program[..]].into_iter().chain(words).map(str::to_owned).collect())
+    Ok([&program[..]]
+        .into_iter()
+        .chain(words)
+        .map(str::to_owned)
+        .collect())
 }
 
 fn redis(socket: &str) -> Result<Vec<String>, Absent> {
     let program = found("redis-server", "redis-server")?;
     let words = [
-        "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no",
-        "--client-output-buffer-limit", "pubsub 0 0 0",
+        "--port",
+        "0",
+        "--unixsocket",
+        socket,
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--client-output-buffer-limit",
+        "pubsub 0 0 0",
     ];
-    Ok([&program[..]].into_iter().chain(words).map(str::to_owned).collect())
+    Ok([&program[..]]
+        .into_iter()
+        .chain(words)
+        .map(str::to_owned)
+        .collect())
 }
 
 /// A bus as a session has it, without the limits of one.
 fn dbus_config(socket: &str) -> String {
-    let limits = ["max_incoming_bytes", "max_outgoing_bytes", "max_message_size"];
+    let limits = [
+        "max_incoming_bytes",
+        "max_outgoing_bytes",
+        "max_message_size",
+    ];
     let limits: String = limits
         .iter()
         .map(|name| format!("<limit name=\"{name}\">134217728</limit>"))

@@ -279,7 +279,11 @@ mod tests {
                     let mut counter = Counter::new(wire, size);
                     let first = counter.take(&stream[..cut]).unwrap();
                     let second = counter.take(&stream[first.used..]).unwrap();
-                    assert_eq!(first.used + second.used, stream.len(), "{name} cut at {cut}");
+                    assert_eq!(
+                        first.used + second.used,
+                        stream.len(),
+                        "{name} cut at {cut}"
+                    );
                     assert_eq!(first.read + second.read, 5 * each, "{name} cut at {cut}");
                 }
             }

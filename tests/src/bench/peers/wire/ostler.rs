@@ -136,8 +136,7 @@ pub(super) fn piece(bytes: &[u8]) -> Result<Option<Piece>, String> {
         return Ok(None);
     }
     let body = &bytes[HEADER_BYTES..size];
-    let control: HubControl =
-        codec::decode(Codec::Postcard, body).map_err(|e| e.to_string())?;
+    let control: HubControl = codec::decode(Codec::Postcard, body).map_err(|e| e.to_string())?;
     let lost = match control.op {
         HubOp::Lagged { missed, .. } | HubOp::Misfit { missed, .. } => missed,
         HubOp::Closing { reason, .. } => return Err(reason),

@@ -72,7 +72,11 @@ pub(super) fn subscribe(line: &mut Line, to: &Address) -> Result<(), String> {
     loop {
         beside.write(&frame(mark.as_bytes(), 0))?;
         if line.is_readable(MARK_AGAIN)? {
-            return line.until(|came| Ok(head(came).filter(|(_, n)| came.len() >= *n).map(|(_, n)| (n, ()))));
+            return line.until(|came| {
+                Ok(head(came)
+                    .filter(|(_, n)| came.len() >= *n)
+                    .map(|(_, n)| (n, ())))
+            });
         }
     }
 }

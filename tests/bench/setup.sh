@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Installs the brokers that `cargo bench -p ostler-tests --bench bus` compares with: what Debian has of them. None is
+# enabled or started as a service; the benchmark starts its own, on loopback or a Unix socket, and ends them. What is there already is left alone.
+set -euo pipefail
+
+missing=()
+need() {
+    local program=$1 package=$2
+    if ! PATH=$PATH:/usr/sbin command -v "$program" >/dev/null; then missing+=("$package"); fi
+}
+
+need nats-server nats-server
+need redis-server redis-server
+need mosquitto mosquitto
+need dbus-daemon dbus
+need node nodejs
+need python3 python3
+if ! PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -q 'libzmq\.so\.5'; then missing+=(libzmq5); fi
+
+if [ "${#missing[@]}" -gt 0 ]; then
+    sudo=
+    if [ "$(id -u)" -ne 0 ]; then sudo=sudo; fi
+    # Packages that bring a service must not start it.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+        $sudo chmod 755 $policy
+        trap '$sudo rm -f $policy' EXIT
+    fi
+    echo "installing ${missing[*]}" >&2
+    $sudo apt-get update -qq >&2
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >&2
+fi
+
+PATH=$PATH:/usr/sbin
+nats-server --version
+redis-server --version
+mosquitto -h | head -n 1
+dbus-daemon --version | head -n 1
+echo "node $(node --version)"
+ldconfig -p | grep -m 1 'libzmq\.so\.5'

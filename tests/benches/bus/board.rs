@@ -22,8 +22,14 @@ impl<'a> Board<'a> {
     }
 
     /// Adds a contender; the first is what the others' ratios are to.
-    pub(crate) fn add(&mut self, name: &str, measure: impl FnMut() -> Result<Vec<f64>, String> + 'a) {
-        self.contenders.push((name.into(), Box::new(measure)));
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        measure: impl FnMut() -> Result<Vec<f64>, String> + 'a,
+    ) {
+        if is_asked(name) {
+            self.contenders.push((name.into(), Box::new(measure)));
+        }
     }
 
     /// Runs so many rounds, prints what was found, and gives it: for each figure. Who fails is left out from then on, and so said.
@@ -63,10 +69,26 @@ impl<'a> Board<'a> {
         };
         let all: Vec<Results> = self.figures.iter().enumerate().map(results).collect();
         for results in &all {
-            println!("{results}");
+            if !is_of_no_interest(results) {
+                println!("{results}");
+            }
         }
         all
     }
+}
+
+/// Whether `--only WORD,WORD` leaves this contender in: its name begins with one of the words.
+fn is_asked(name: &str) -> bool {
+    let words: Vec<String> = std::env::args().collect();
+    let only = words.iter().position(|word| word == "--only");
+    only.and_then(|at| words.get(at + 1))
+        .is_none_or(|only| only.split(',').any(|word| name.starts_with(word)))
+}
+
+/// Losses, where there were none.
+fn is_of_no_interest(results: &Results) -> bool {
+    let figures = results.samples.iter().flat_map(|sample| &sample.figures);
+    figures.into_iter().all(|figure| *figure == 0.0)
 }
 
 /// The larger of the medians of two, by name: what "the better of both" means for rates.

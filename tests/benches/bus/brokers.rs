@@ -3,6 +3,8 @@
 use ostler_tests::bench::peers::{server::Server, wire::Wire};
 
 pub(crate) const OURS: &str = "Ostler";
+/// The hub of another build.
+pub(crate) const OTHER: &str = "Ostler, other build";
 pub(crate) const RELAY: &str = "raw relay";
 pub(crate) const NATS: &str = "NATS";
 pub(crate) const REDIS: &str = "Redis";
@@ -37,11 +39,17 @@ impl Brokers {
                 Err(why) => eprintln!("left out: {name}: {why}"),
             }
         }
+        if let Ok(program) = std::env::var("OSTLER_BENCH_OTHER") {
+            running.push((OTHER, Server::hub_of(&program)?));
+        }
         Ok(Self(running))
     }
 
     /// Those of the names that take part.
-    pub(crate) fn of<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = (&'static str, &'a Server)> {
+    pub(crate) fn of<'a>(
+        &'a self,
+        names: &'a [&str],
+    ) -> impl Iterator<Item = (&'static str, &'a Server)> {
         let named = self.0.iter().filter(|(name, _)| names.contains(name));
         named.map(|(name, server)| (*name, server))
     }

@@ -19,7 +19,7 @@ use ostler_tests::{
 
 use crate::{
     board::{Board, better},
-    brokers::{Brokers, DBUS, MOSQUITTO, NATS, NODE, OURS, REDIS, RELAY, ZEROMQ},
+    brokers::{Brokers, DBUS, MOSQUITTO, NATS, NODE, OTHER, OURS, REDIS, RELAY, ZEROMQ},
 };
 
 /// Ours, published by the client's `emit`; and read by its typed subscription.
@@ -29,9 +29,10 @@ const NATS_CLIENT: &str = "NATS, `async-nats` publish";
 const NATS_CLIENTS: &str = "NATS, `async-nats` publish and subscribe";
 
 /// About how many deliveries a second each makes on a small machine: a turn is to take a third of a second.
-const PACE: [(&str, f64); 12] = [
+const PACE: [(&str, f64); 13] = [
     (RELAY, 30e6),
     (OURS, 20e6),
+    (OTHER, 20e6),
     (CLIENT, 12e6),
     (CLIENTS, 6e6),
     (NATS, 3.5e6),
@@ -227,7 +228,7 @@ fn small(brokers: &Brokers, rounds: usize, goals: &mut Goals) {
         payload: 64,
     };
     let mut board = board("1 → 4, 64 bytes");
-    let names = [OURS, NATS, REDIS, MOSQUITTO, ZEROMQ, DBUS];
+    let names = [OURS, OTHER, NATS, REDIS, MOSQUITTO, ZEROMQ, DBUS];
     add_fans(&mut board, brokers, &names, load);
     for (name, server) in brokers.of(&[OURS]) {
         debug_assert_eq!(name, OURS);
@@ -307,7 +308,7 @@ fn fans(brokers: &Brokers, rounds: usize, goals: &mut Goals, load: Load) {
     let Load { readers, payload } = load;
     let title = format!("1 → {readers}, {payload} bytes");
     let mut board = board(&title);
-    let names = [OURS, NATS, REDIS, ZEROMQ];
+    let names = [OURS, OTHER, NATS, REDIS, ZEROMQ];
     add_fans(&mut board, brokers, &names, load);
     let results = board.run(rounds);
     let rate = &results[0];
@@ -343,7 +344,7 @@ fn everybody(brokers: &Brokers, rounds: usize, goals: &mut Goals) {
         payload: 64,
     };
     let mut board = board("8 workers, all to all, 64 bytes");
-    let names = [OURS, NATS, REDIS];
+    let names = [OURS, OTHER, NATS, REDIS];
     for (name, server) in brokers.of(&names) {
         let events = load.events(name) / MEMBERS as u64;
         board.add(name, move || {

@@ -20,7 +20,7 @@ use ostler_tests::{
 
 use crate::{
     board::Board,
-    brokers::{Brokers, MOSQUITTO, NATS, OURS, REDIS, RELAY, ZEROMQ},
+    brokers::{Brokers, MOSQUITTO, NATS, OTHER, OURS, REDIS, RELAY, ZEROMQ},
 };
 
 const OSTLER: &str = env!("CARGO_BIN_EXE_ostler-under-test");
@@ -40,7 +40,7 @@ pub(crate) fn measure(brokers: &Brokers, rounds: usize, goals: &mut Goals) -> Re
         let [half, most, nearly] = ["p50", "p90", "p99"].map(|p| format!("{title}: {p}"));
         let mut board = Board::new(&[(&half, "µs"), (&most, "µs"), (&nearly, "µs")]);
         board.add(RELAY, move || through_relay(readers).map(figures));
-        let names = [OURS, NATS, REDIS, MOSQUITTO, ZEROMQ];
+        let names = [OURS, OTHER, NATS, REDIS, MOSQUITTO, ZEROMQ];
         for (name, server) in brokers.of(&names) {
             board.add(name, move || {
                 let (from, to) = (&server.publishers, &server.subscribers);

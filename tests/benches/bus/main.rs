@@ -1,6 +1,9 @@
-//! `cargo bench -p ostler-tests --bench bus [-- PART…] [-- --rounds N]`: the hub beside other brokers, in turns, on loopback.
+//! `cargo bench -p ostler-tests --bench bus [-- PART…]`: the hub beside other brokers, in turns, on loopback.
 //!
 //! Parts: `deliveries`, `latency`, `ask`, `crowd`, `json`, `stalled`; without any, all of them, in about four minutes.
+//! `--rounds N` instead of five, `--only NAME,NAME` for some contenders. `OSTLER_BENCH_OTHER=PATH`, another build of this
+//! benchmark: its hub takes part as well, in turns with this one's.
+//!
 //! Brokers come from the system (`tests/bench/setup.sh`); who isn't there is left out and named.
 //! `--features async-nats` adds NATS's own library.
 

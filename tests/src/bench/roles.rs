@@ -75,8 +75,16 @@ impl Role {
     /// If it can't be started.
     pub fn start(name: &str, args: &[&str]) -> Result<Self, String> {
         let words = command(name)?;
-        let mut child = Command::new(&words[0])
-            .args(&words[1..])
+        Self::start_of(&words[0], name, args)
+    }
+
+    /// Starts another build of a benchmark in a role.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub fn start_of(program: &str, name: &str, args: &[&str]) -> Result<Self, String> {
+        let mut child = Command::new(program)
+            .args([MARK, name])
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

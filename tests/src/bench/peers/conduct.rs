@@ -49,6 +49,7 @@ pub struct Party {
     part: Part,
     report: Report,
     partial: Vec<u8>,
+    gone: bool,
 }
 
 impl Party {
@@ -65,6 +66,7 @@ impl Party {
             part,
             report: Report::default(),
             partial: Vec::new(),
+            gone: false,
         })
     }
 
@@ -73,8 +75,17 @@ impl Party {
     /// # Errors
     /// If it has failed.
     pub fn begin(&mut self) -> Result<(), String> {
-        while !self.hear()? {}
+        self.ready()?;
         self.role.tell(&u64::MAX.to_be_bytes())
+    }
+
+    fn ready(&mut self) -> Result<(), String> {
+        while !self.hear()? {
+            if self.gone {
+                return Err("somebody has failed".into());
+            }
+        }
+        Ok(())
     }
 
     fn reads(&self) -> bool {
@@ -93,9 +104,7 @@ impl Party {
     fn hear(&mut self) -> Result<bool, String> {
         let mut buffer = [0; 4096];
         let read = self.pipe.read(&mut buffer).map_err(|e| e.to_string())?;
-        if read == 0 {
-            return Err("somebody has failed".into());
-        }
+        self.gone = read == 0;
         self.partial.extend_from_slice(&buffer[..read]);
         let (reports, rest) = self.partial.as_chunks();
         let last = reports.last().map(|bytes| Report::from(*bytes));
@@ -128,7 +137,7 @@ pub fn run(
     window: u64,
 ) -> Result<Outcome, String> {
     for party in &mut parties {
-        while !party.hear()? {}
+        party.ready()?;
     }
     let publishers = parties.iter().filter(|p| p.publishes()).count() as u64;
     let readers = parties.iter().filter(|p| p.reads()).count() as u64;
@@ -152,6 +161,12 @@ pub fn run(
         if !hear(&mut parties)? {
             break;
         }
+        if parties
+            .iter()
+            .any(|party| party.gone && party.done() < each)
+        {
+            return Err("somebody has failed".into());
+        }
         last = Instant::now();
     }
     let read: u64 = parties.iter().map(|party| party.report.read).sum();
@@ -168,13 +183,15 @@ fn hear(parties: &mut [Party]) -> Result<bool, String> {
     let stuck = Timespec::try_from(STUCK).map_err(|e| e.to_string())?;
     let mut fds: Vec<PollFd<'_>> = parties
         .iter()
+        .filter(|party| !party.gone)
         .map(|party| PollFd::new(&party.pipe, PollFlags::IN))
         .collect();
     if poll(&mut fds, Some(&stuck)).map_err(|e| e.to_string())? == 0 {
         return Ok(false);
     }
     let spoke: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-    for (party, spoke) in parties.iter_mut().zip(spoke) {
+    let there = parties.iter_mut().filter(|party| !party.gone);
+    for (party, spoke) in there.zip(spoke) {
         if spoke {
             party.hear()?;
         }

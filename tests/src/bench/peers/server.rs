@@ -57,7 +57,7 @@ pub struct Server {
     /// Its process.
     pub process: Process,
     _role: Role,
-    _dir: PrivateDir,
+    dir: PrivateDir,
 }
 
 /// Why a broker takes no part.
@@ -74,7 +74,10 @@ impl Server {
         let socket = path("socket");
         let mut beside = Address::Unix(socket.clone());
         let words: Vec<String> = match wire {
-            Wire::Ostler => return Self::of_role(wire, "hub", &[&socket], dir, socket.clone()),
+            Wire::Ostler => {
+                let role = Role::start("hub", &[&socket])?;
+                return Self::of_role(role, dir, socket);
+            }
             Wire::Nats => nats(&dir)?,
             Wire::Redis => redis(&socket)?,
             Wire::Mqtt => {
@@ -109,7 +112,7 @@ impl Server {
             subscribers: Address::Unix(socket),
             process: Process(pid),
             _role: role,
-            _dir: dir,
+            dir,
         };
         while let Err(why) = server.find().and_then(|()| server.try_out()) {
             if began.elapsed() > PATIENCE {
@@ -120,22 +123,26 @@ impl Server {
         Ok(server)
     }
 
-    fn of_role(
-        wire: Wire,
-        name: &str,
-        args: &[&str],
-        dir: PrivateDir,
-        socket: String,
-    ) -> Result<Self, Absent> {
-        let mut role = Role::start(name, args)?;
+    /// Starts the hub of another build of this benchmark.
+    ///
+    /// # Errors
+    /// If it doesn't start.
+    pub fn hub_of(program: &str) -> Result<Self, Absent> {
+        let dir = PrivateDir::new();
+        let socket = dir.at("socket").to_string_lossy().into_owned();
+        let role = Role::start_of(program, "hub", &[&socket])?;
+        Self::of_role(role, dir, socket)
+    }
+
+    fn of_role(mut role: Role, dir: PrivateDir, socket: String) -> Result<Self, Absent> {
         role.line()?;
         Ok(Self {
-            wire,
+            wire: Wire::Ostler,
             publishers: Address::Unix(socket.clone()),
             subscribers: Address::Unix(socket),
             process: Process(role.id()),
             _role: role,
-            _dir: dir,
+            dir,
         })
     }
 
@@ -143,7 +150,7 @@ impl Server {
     fn find(&mut self) -> Result<(), String> {
         if self.wire == Wire::Nats {
             let file = self
-                ._dir
+                .dir
                 .at(&format!("nats-server_{}.ports", self.process.0));
             let ports = std::fs::read(file).map_err(|e| e.to_string())?;
             let ports: serde_json::Value =

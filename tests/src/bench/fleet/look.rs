@@ -41,7 +41,10 @@ impl Process {
         let mut sum = 0;
         for task in fs::read_dir(&tasks).map_err(|e| format!("{tasks}: {e}"))? {
             let path = task.map_err(|e| e.to_string())?.path().join("schedstat");
-            let stat = read(&path.to_string_lossy())?;
+            // Threads end meanwhile, and take their counts with them.
+            let Ok(stat) = fs::read_to_string(path) else {
+                continue;
+            };
             let ran = stat
                 .split(' ')
                 .next()

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     line::{Address, Line},
-    wire::Wire,
+    wire::{Wire, zmtp},
 };
 use crate::{
     bench::{
@@ -90,8 +90,8 @@ impl Server {
             }
             Wire::Zmtp => {
                 found("python3", "python3")?;
-                beside = Address::Unix(path("from"));
-                let words = ["python3", "-c", PROXY, &path("from"), &socket];
+                beside = zmtp::publishers_of(&beside);
+                let words = ["python3", "-c", PROXY, &path("socket.in"), &socket];
                 words.map(str::to_owned).to_vec()
             }
             Wire::Dbus => {

@@ -9,7 +9,7 @@ mod nats;
 pub mod ostler;
 mod raw;
 mod redis;
-mod zmtp;
+pub(super) mod zmtp;
 
 use std::str::FromStr;
 

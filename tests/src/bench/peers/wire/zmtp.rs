@@ -62,13 +62,21 @@ fn head(bytes: &[u8]) -> Option<(u8, usize)> {
     Some((flags, 9 + length as usize))
 }
 
+/// Where publishers connect to the proxy whose subscribers connect to this address.
+pub(in crate::bench::peers) fn publishers_of(subscribers: &Address) -> Address {
+    match subscribers {
+        Address::Unix(path) => Address::Unix(format!("{path}.in")),
+        Address::Tcp(host) => Address::Tcp(host.clone()),
+    }
+}
+
 /// A broker doesn't say that it has a subscription. So a second one follows the first, to something that is sent until it arrives.
 pub(super) fn subscribe(line: &mut Line, to: &Address) -> Result<(), String> {
     let mark = format!("{MARK}{}", std::process::id());
     let subscription = |topic: &str| frame(&[b"\x01", topic.as_bytes()].concat(), 0);
     line.write(&subscription(TOPIC))?;
     line.write(&subscription(&mark))?;
-    let mut beside = super::Wire::Zmtp.connect(to, true)?;
+    let mut beside = super::Wire::Zmtp.connect(&publishers_of(to), true)?;
     loop {
         beside.write(&frame(mark.as_bytes(), 0))?;
         if line.is_readable(MARK_AGAIN)? {

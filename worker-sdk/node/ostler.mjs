@@ -424,6 +424,7 @@ export class Bus {
  * master's word, TERM or INT. */
 export class Worker extends Bus {
   #drain;
+  #alive;
   draining = new Promise((resolve) => (this.#drain = resolve));
 
   static async start() {
@@ -435,6 +436,7 @@ export class Worker extends Bus {
     Object.assign(worker, { app: env.OSTLER_APP, id, slot, generation });
     for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => worker.drain(signal, 30_000));
     await worker._open();
+    worker.#alive = setInterval(() => {}, 1 << 30); // Without the bus too, until a signal comes.
     await worker.serve(`to.worker.${id}.drain`, async (call) => {
       await call.reply(); // First: this program may end at once.
       worker.drain(call.payload.reason, call.payload.deadline_ms);
@@ -460,8 +462,14 @@ export class Worker extends Bus {
     await this.request('_sys.worker.disconnect', {});
   }
 
+  async close() {
+    clearInterval(this.#alive);
+    await super.close();
+  }
+
   /** Begins to drain; the first reason stands. */
   drain(reason, ms) {
+    clearInterval(this.#alive);
     this.#drain({ reason, deadline: Date.now() + ms - Math.min(250, ms / 10) });
   }
 }

@@ -65,7 +65,7 @@ class Agent {
     return (await this.bus.requestMany(topic, payload, in_ms(options))).map(show);
   }
   flush() {
-    return this.bus.flush(15_000);
+    return this.bus.flush(45_000);
   }
   close() {
     return this.bus.close();

@@ -59,13 +59,13 @@ class Agent:
         self.subs.pop(pattern).close()
 
     def next(self, pattern):
-        return show(self.subs[pattern].get(15))
+        return show(self.subs[pattern].get(45))
 
     def numbers(self, pattern, until):
         """All numbers up to `until`: how many, how many were told as lost, and whether they came in order."""
         got, lost, last, in_order = 0, 0, -1, True
         while last != until:
-            item = self.subs[pattern].get(15)
+            item = self.subs[pattern].get(45)
             if isinstance(item, ostler.Lost):
                 lost += item.missed or 0
             else:
@@ -82,7 +82,7 @@ class Agent:
         return [show(answer) for answer in self.bus.request_many(topic, **options)]
 
     def flush(self):
-        self.bus.flush(15)
+        self.bus.flush(45)
 
     def close(self):
         self.bus.close()

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -11,7 +12,10 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use super::{PATIENCE, deadline};
+use super::deadline;
+
+/// Starting an interpreter, and taking thousands of events with it, takes its time on a busy machine.
+const SLOW: Duration = Duration::from_secs(60);
 
 /// A language with a client of its own in `worker-sdk/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +124,7 @@ impl Agent {
     /// # Panics
     /// If it has ended, or doesn't answer in time.
     pub async fn answer(&mut self) -> Value {
-        let line = deadline("the agent's answer", PATIENCE, self.output.next_line()).await;
+        let line = deadline("the agent's answer", SLOW, self.output.next_line()).await;
         let line = line.expect("a line").expect("an agent that lives");
         serde_json::from_str(&line).expect("JSON")
     }

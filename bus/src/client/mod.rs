@@ -17,6 +17,7 @@
 //!         Delivery::Event(order) => println!("{} from {:?}", order.event.id, order.origin),
 //!         Delivery::Lagged { missed } => println!("too slow: {missed} orders were dropped"),
 //!         Delivery::Misfit { reason, .. } => println!("somebody's orders have another shape: {reason}"),
+//!         Delivery::Reconnected { missed } => println!("the hub was away; missed: {missed:?}"),
 //!         Delivery::Disconnected(why) => println!("no more orders: {why}"),
 //!     }
 //! }
@@ -45,10 +46,12 @@
 
 mod announce;
 mod connection;
+mod direct;
 mod emit;
 mod error;
 mod handle;
 mod handshake;
+mod holds;
 mod lease;
 mod ledger;
 mod link;
@@ -59,20 +62,34 @@ mod problems;
 mod publishers;
 mod queue;
 mod receive;
+mod reconnect;
+mod reliable;
 mod request;
 mod scratch;
 mod serve;
+mod session;
 mod standing;
 mod state;
 mod subscribe;
 mod subscription;
+mod task;
+mod trace;
 
+pub use direct::direct_topics;
 pub use emit::Emission;
 pub use error::{ConnectError, Disconnected, DrainError, EmitError, RequestError, SubscribeError};
 pub use handle::{Bus, ConnectionState};
 pub use options::ConnectOptions;
 pub use payload::{Payload, ToJsonError};
 pub use problems::{Problem, Problems};
+pub use reconnect::ReconnectPolicy;
+pub use request::{Answer, Answers, Many, One, Question};
 pub use serve::{Call, Calls};
 pub use subscribe::SubscribeBuilder;
 pub use subscription::{Delivery, Received, Subscription};
+pub use trace::TraceContext;
+
+pub use crate::wire::{
+    control::OverflowPolicy,
+    headers::{BadHeaders, Headers},
+};

@@ -48,6 +48,7 @@ mod announce;
 mod connection;
 mod direct;
 mod emit;
+mod ending;
 mod error;
 mod handle;
 mod handshake;

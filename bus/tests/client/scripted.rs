@@ -145,6 +145,11 @@ impl Door {
         (hub, hello)
     }
 
+    /// Whether nobody will ever come again.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Whether a client has come and not been let in.
     pub(crate) fn is_knocked_at(&mut self) -> bool {
         self.0.try_recv().is_ok()
@@ -405,6 +410,11 @@ impl Hub {
         data::put_answer(&mut body, r#ref, 3, kind);
         body.extend_from_slice(payload);
         self.frame(FrameType::Answer, 0, &body).await;
+    }
+
+    /// The bare stream, and what was received of it.
+    pub(crate) fn into_parts(self) -> (DuplexStream, BytesMut) {
+        (self.stream, self.received)
     }
 
     /// Whether the client has hung up, all that it said before being thrown away.

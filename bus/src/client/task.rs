@@ -63,6 +63,8 @@ impl<T: Transport> Task<T> {
             };
             let in_vain = self.link.lock().lose(&why, unwritten);
             drop(in_vain);
+            // What was held is not any more.
+            self.link.has_room();
             backoff.lost_after(began.elapsed());
             match self.reconnect(policy, &mut backoff, &why).await {
                 Ok(again) => met = self.resume(again),

@@ -113,8 +113,7 @@ async fn a_question_under_way_fails_and_one_that_waits_is_asked() {
     let asking = bus.request(&PriceOf { id: 2 });
     let answering = async {
         let (mut hub, _) = door.welcome(LIVELY).await;
-        let mut reply_index = 0;
-        let r#ref = loop {
+        let (r#ref, reply_index) = loop {
             match hub.heard().await {
                 Some(Said::Control(_, ClientOp::Announce { .. })) => {}
                 Some(Said::Request {
@@ -124,8 +123,7 @@ async fn a_question_under_way_fails_and_one_that_waits_is_asked() {
                     ..
                 }) => {
                     assert_eq!(topic, PriceOf::TOPIC);
-                    reply_index = reply_type;
-                    break r#ref;
+                    break (r#ref, reply_type);
                 }
                 other => panic!("{other:?}"),
             }

@@ -18,6 +18,8 @@ use crate::Identity;
 #[derive(Debug)]
 pub struct DirectEvents<E> {
     ways: SelectAll<Subscription<E>>,
+    /// How many of them have not ended.
+    open: usize,
 }
 
 /// Requests sent to this worker: a [`Stream`] of [`Call`]s.
@@ -30,8 +32,9 @@ impl<E: Event> DirectEvents<E> {
     pub(crate) async fn subscribe(bus: &Bus, identity: &Identity) -> Result<Self, SubscribeError> {
         let topics = topics(identity, E::TOPIC);
         let ways = topics.iter().map(|topic| bus.subscribe_to::<E>(topic));
-        let ways = try_join_all(ways).await?.into_iter().collect();
-        Ok(Self { ways })
+        let ways: SelectAll<_> = try_join_all(ways).await?.into_iter().collect();
+        let open = ways.len();
+        Ok(Self { ways, open })
     }
 }
 
@@ -51,7 +54,7 @@ impl<E> Stream for DirectEvents<E> {
         loop {
             match ready!(self.ways.poll_next_unpin(cx)) {
                 // Each of them tells of the end: the last one is passed on.
-                Some(Delivery::Disconnected(_)) if self.ways.len() > 1 => {}
+                Some(Delivery::Disconnected(_)) if self.open > 1 => self.open -= 1,
                 delivery => return Poll::Ready(delivery),
             }
         }

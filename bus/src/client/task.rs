@@ -104,10 +104,7 @@ impl<T: Transport> Task<T> {
         let attempts = self.attempts(backoff, why, &mut error);
         let made = async {
             match policy.give_up_after {
-                Some(after) => match tokio::time::timeout(after, attempts).await {
-                    Ok(made) => Some(made),
-                    Err(_) => None,
-                },
+                Some(after) => tokio::time::timeout(after, attempts).await.ok(),
                 None => Some(attempts.await),
             }
         };

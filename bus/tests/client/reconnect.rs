@@ -175,9 +175,9 @@ async fn readers_are_told_what_is_missing_and_the_hub_what_was_had() {
     assert_eq!(ids(&mut orders, 2).await, [60, 61]);
     drop(hub);
 
-    // A hub that knew nothing has begun to count anew, after its history.
+    // A hub that knew nothing has begun to count anew, with its history.
     let (_hub, _, resume) = resumed(&mut door, LIVELY).await;
-    let (since, taken) = (61, 1);
+    let (since, taken) = (61, 2);
     assert_eq!(resume, Some(Resume { sub, since, taken }));
 }
 

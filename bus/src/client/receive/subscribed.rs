@@ -45,7 +45,7 @@ pub(in crate::client) struct Subscribed {
     since: u64,
     /// Events that came, or were told as lost, as the hub counts them.
     taken: u64,
-    /// Whether events from the history count: they do where the hub has counted them before, when nobody was there.
+    /// Whether events from the history count: they do once it goes on where it ended on another connection.
     replay_counts: bool,
 }
 
@@ -87,7 +87,8 @@ impl Subscribed {
             Stage::Asked => return self.ask(sub),
             Stage::Live | Stage::Again | Stage::Resuming => self.stage = Stage::Again,
         }
-        let resume = self.resumes().then_some(Resume {
+        self.replay_counts = false;
+        let resume = (!self.options.serve).then_some(Resume {
             sub,
             since: self.since,
             taken: self.taken,
@@ -104,17 +105,13 @@ impl Subscribed {
         }
     }
 
-    /// A group's events went to others, and calls are nobody's: there is nothing to go on with.
-    fn resumes(&self) -> bool {
-        !self.options.serve && self.options.group.is_none()
-    }
-
     /// The hub has it.
     pub(in crate::client) fn accepted(&mut self) {
         match self.stage {
             Stage::Asked => self.stage = Stage::Live,
-            Stage::Again if self.resumes() => self.stage = Stage::Resuming,
-            Stage::Again => self.resumed(None),
+            // Calls of a lost connection are nobody's: there is nothing to go on with.
+            Stage::Again if self.options.serve => self.stage = Stage::Live,
+            Stage::Again => self.stage = Stage::Resuming,
             Stage::Live | Stage::Resuming => {}
         }
     }
@@ -129,7 +126,7 @@ impl Subscribed {
             Some(missed) => self.taken = self.taken.saturating_add(missed),
             None => self.taken = 0,
         }
-        self.replay_counts = missed.is_some();
+        self.replay_counts = true;
         self.give(Item::Reconnected(missed));
     }
 
@@ -147,7 +144,7 @@ impl Subscribed {
         if counts {
             self.taken = self.taken.saturating_add(run.count.into());
         }
-        if !has(flags::CONTROL_LANE) && !has(flags::RETAINED) {
+        if !has(flags::CONTROL_LANE) {
             let last = run.first_seq.saturating_add(run.count.into());
             self.since = self.since.max(last.saturating_sub(1));
         }

@@ -34,3 +34,32 @@ pub(super) fn adopt(span: &Span, trace: &TraceContext) {
     // Without an OpenTelemetry layer there is nobody to be told.
     let _unheard = span.set_parent(Context::new().with_remote_span_context(remote));
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::{Registry, layer::SubscriberExt};
+
+    use super::*;
+    use crate::client::trace::{TRACEPARENT, outgoing};
+
+    #[test]
+    fn a_span_goes_on_with_a_trace_and_what_is_sent_within_it_carries_it() {
+        // Its tracer makes no steps of its own: what is current is what came.
+        let registry = Registry::default().with(tracing_opentelemetry::layer());
+        tracing::subscriber::with_default(registry, || {
+            assert!(outgoing().is_empty(), "no span, no trace");
+            let came = TraceContext::start();
+            let mut block = bytes::BytesMut::new();
+            let mut headers = crate::wire::headers::Headers::new();
+            headers
+                .insert(TRACEPARENT, &came.to_string())
+                .expect("a header");
+            headers.put(&mut block);
+            let span = TraceContext::span(&block[2..], "event", "a.b");
+            span.in_scope(|| {
+                assert_eq!(outgoing().get(TRACEPARENT), Some(&*came.to_string()));
+            });
+            assert!(outgoing().is_empty(), "only within it");
+        });
+    }
+}

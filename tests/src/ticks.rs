@@ -157,6 +157,9 @@ impl Tally {
                 Delivery::Disconnected(Disconnected::Drained) => {}
                 Delivery::Lagged { missed } => tally.fault(format!("missed {missed}")),
                 Delivery::Misfit { reason, .. } => tally.fault(reason),
+                Delivery::Reconnected { missed } => {
+                    tally.fault(format!("the connection was lost, and {missed:?} with it"));
+                }
                 Delivery::Disconnected(why) => tally.fault(why.to_string()),
             }
         }

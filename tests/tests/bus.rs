@@ -635,10 +635,10 @@ async fn late_subscriber_gets_the_retained_value() {
     }
     let mut late = Heard::<Note>::on(&client(&fleet, "late").await).await;
     let kept = late.next().await;
-    assert_eq!((kept.event.number, kept.retained), (2, true));
+    assert_eq!((kept.event.number, kept.is_retained()), (2, true));
     fleet.bus.emit(&Note::new("live", 3)).await.unwrap();
     let live = late.next().await;
-    assert_eq!((live.event.number, live.retained), (3, false));
+    assert_eq!((live.event.number, live.is_retained()), (3, false));
 }
 
 /// Another type on the topic of [`Note`].
@@ -809,7 +809,10 @@ async fn loss_of_the_master_is_told_in_band() {
             Delivery::Disconnected(why) => {
                 break assert!(why.to_string().contains("lost"), "{why}");
             }
-            Delivery::Event(_) | Delivery::Lagged { .. } | Delivery::Misfit { .. } => {}
+            Delivery::Event(_)
+            | Delivery::Lagged { .. }
+            | Delivery::Misfit { .. }
+            | Delivery::Reconnected { .. } => {}
         }
     }
     let emitted = fleet.bus.emit(&rich()).await;

@@ -255,7 +255,7 @@ async fn late_subscriber_gets_the_last_report() {
     fleet.bus.emit(&MasterStatus::default()).await.unwrap();
     let live = reports.next().await;
     let late = fleet.hear::<StatusReport>().await.next().await;
-    assert!(!live.retained && late.retained);
+    assert!(!live.is_retained() && late.is_retained());
     assert_eq!((late.event, late.seq), (live.event, live.seq));
 }
 

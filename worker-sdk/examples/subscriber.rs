@@ -31,6 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             Delivery::Lagged { missed } => println!("too slow: {missed} readings were dropped"),
             Delivery::Misfit { reason, .. } => println!("readings of another shape: {reason}"),
+            Delivery::Reconnected { missed } => println!("the hub was away; missed: {missed:?}"),
             Delivery::Disconnected(why) => return Err(why.into()),
         }
     }

@@ -1,6 +1,6 @@
 //! Who this worker is, as the environment it was started with says. Read once, at the edge.
 
-use std::{env, os::fd::RawFd, str::FromStr};
+use std::{env, os::fd::RawFd, path::PathBuf, str::FromStr};
 
 use ostler_bus::{Generation, Slot, WorkerId};
 
@@ -32,6 +32,8 @@ pub(crate) struct Inheritance {
 pub(crate) struct Managed {
     pub(crate) identity: Identity,
     pub(crate) bus_fd: RawFd,
+    /// Where the hub is found again.
+    pub(crate) bus_path: Option<PathBuf>,
 }
 
 /// The first inherited descriptor, by systemd's convention.
@@ -67,7 +69,11 @@ impl Inheritance {
             generation: Generation(needed("OSTLER_GENERATION")?),
         };
         Ok(Self {
-            managed: Some(Managed { identity, bus_fd }),
+            managed: Some(Managed {
+                identity,
+                bus_fd,
+                bus_path: var("OSTLER_BUS").map(PathBuf::from),
+            }),
             sockets,
         })
     }
@@ -125,7 +131,8 @@ mod tests {
         )
     }
 
-    const MANAGED: [(&str, &str); 5] = [
+    const MANAGED: [(&str, &str); 6] = [
+        ("OSTLER_BUS", "/run/bus"),
         ("OSTLER_BUS_FD", "5"),
         ("OSTLER_APP", "web"),
         ("OSTLER_WORKER_ID", "7"),
@@ -137,6 +144,7 @@ mod tests {
     fn a_worker_of_ostler_knows_who_it_is() {
         let managed = read(&MANAGED).unwrap().managed.unwrap();
         assert_eq!(managed.bus_fd, 5);
+        assert_eq!(managed.bus_path.as_deref(), Some("/run/bus".as_ref()));
         assert_eq!(
             managed.identity,
             Identity {
@@ -183,7 +191,7 @@ mod tests {
     #[test]
     fn a_broken_environment_is_named() {
         for vars in [
-            &MANAGED[..4],
+            &MANAGED[..5],
             &[("OSTLER_BUS_FD", "x")],
             &[("LISTEN_FDS", "-1")],
             &[("LISTEN_FDS", "99999")],

@@ -40,10 +40,14 @@ pub(crate) fn sockets(names: Vec<String>) -> Result<Sockets, StartError> {
     Ok(sockets)
 }
 
-/// Connects to the master's hub.
+/// Connects to the master's hub: by the inherited socket, and if that is lost by path, as the worker whose token the hub gave.
 pub(crate) async fn bus(managed: &Managed) -> Result<Bus, StartError> {
-    let socket = bus_socket(managed.bus_fd)?;
-    Bus::connect(InheritedTransport::new(socket), options(&managed.identity))
+    let inherited = InheritedTransport::new(bus_socket(managed.bus_fd)?);
+    let transport = match &managed.bus_path {
+        Some(path) => inherited.or_path(path),
+        None => inherited,
+    };
+    Bus::connect(transport, options(&managed.identity))
         .await
         .map_err(StartError::Connect)
 }

@@ -34,9 +34,10 @@
 //!
 //! [`Worker::start`] returns when the hub knows the worker; nothing sent to it from then on is missed. A worker says
 //! [`Worker::ready`] once; the master starts the next only then. [`Worker::draining`] goes off once: by the master's word, by
-//! TERM or by INT; a second signal cuts what is left. A worker whose master is gone serves on.
+//! TERM or by INT; a second signal cuts what is left. A worker whose master is gone serves on, and looks for it where the bus was.
 
 mod alone;
+mod direct;
 mod drain;
 mod error;
 mod hear;
@@ -47,6 +48,7 @@ mod listener;
 mod sys;
 mod worker;
 
+pub use direct::{DirectCalls, DirectEvents};
 pub use drain::{DrainSignal, Draining};
 pub use error::StartError;
 pub use identity::Identity;

@@ -7,13 +7,15 @@ use std::{
 
 use axum::Router;
 use ostler_bus::{
-    client::{Bus, DrainError},
+    Event, Request,
+    client::{Bus, ConnectionState, DrainError, RequestError},
     hub::Hub,
     vocab::worker::{Disconnect, Drain, Ready},
 };
 
 use crate::{
-    DrainSignal, Identity, Listener, StartError, alone, drain, hear, http,
+    DirectCalls, DirectEvents, DrainSignal, Identity, Listener, StartError, alone, drain, hear,
+    http,
     identity::Inheritance,
     inherited::{self, Sockets},
 };
@@ -109,11 +111,7 @@ impl Worker {
     /// # Errors
     /// If the master did not take it.
     pub async fn ready(&self) -> Result<(), StartError> {
-        match self.is_managed() {
-            true => self.bus.request(&Ready {}).await,
-            false => Ok(()),
-        }
-        .map_err(StartError::Announce)
+        self.announce(&Ready {}).await
     }
 
     /// Says that this worker is going of its own accord, so that its exit is not taken for a crash. Returns when the master
@@ -122,11 +120,49 @@ impl Worker {
     /// # Errors
     /// If the master did not take it.
     pub async fn disconnect(&self) -> Result<(), StartError> {
-        match self.is_managed() {
-            true => self.bus.request(&Disconnect {}).await,
-            false => Ok(()),
+        self.announce(&Disconnect {}).await
+    }
+
+    /// Tells the master. Twice does no harm, so it is said again if the connection was lost at it and is made again.
+    async fn announce<R: Request<Reply = ()>>(&self, what: &R) -> Result<(), StartError> {
+        if !self.is_managed() {
+            return Ok(());
         }
-        .map_err(StartError::Announce)
+        loop {
+            match self.bus.request(what).await {
+                Err(RequestError::Disconnected(_)) if self.has_a_bus() => {}
+                said => return said.map_err(StartError::Announce),
+            }
+        }
+    }
+
+    fn has_a_bus(&self) -> bool {
+        match &*self.bus.state().borrow() {
+            ConnectionState::Connected | ConnectionState::Reconnecting { .. } => true,
+            ConnectionState::Draining | ConnectionState::Closed(_) => false,
+        }
+    }
+
+    /// Subscribes to events of a type that are sent to this worker: by its id, its slot or its app
+    /// ([`Emission::to_worker`](ostler_bus::client::Emission::to_worker) and its siblings).
+    ///
+    /// # Errors
+    /// If the hub refuses, or is gone.
+    pub async fn subscribe_direct<E: Event>(&self) -> Result<DirectEvents<E>, StartError> {
+        DirectEvents::subscribe(&self.bus, &self.identity)
+            .await
+            .map_err(StartError::Subscribe)
+    }
+
+    /// Answers requests of a type that are sent to this worker: by its id, its slot or its app
+    /// ([`Question::to_worker`](ostler_bus::client::Question::to_worker) and its siblings).
+    ///
+    /// # Errors
+    /// If the hub refuses, or is gone.
+    pub async fn serve_direct<R: Request>(&self) -> Result<DirectCalls<R>, StartError> {
+        DirectCalls::serve(&self.bus, &self.identity)
+            .await
+            .map_err(StartError::Subscribe)
     }
 
     /// Tells when to drain.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{Router, routing::get};
 use futures::StreamExt;
 use ostler_worker_sdk::{
-    Event, Listener, StartError, Worker,
+    Event, Listener, Request, StartError, Worker,
     bus::{
         Origin,
         client::{Delivery, RequestError},
@@ -54,6 +54,46 @@ async fn its_own_events_work_and_there_is_no_fleet() {
         "{nobody:?}"
     );
     worker.finish().await.unwrap();
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "tests.size", reply = u64)]
+struct Size {}
+
+#[tokio::test]
+async fn what_is_sent_to_it_directly_arrives_by_each_way() {
+    let worker = Worker::start().await.unwrap();
+    let (bus, who) = (worker.bus(), worker.identity());
+    let mut said = worker.subscribe_direct::<Said>().await.unwrap();
+    let mut asked = worker.serve_direct::<Size>().await.unwrap();
+    let say = |what: &str| bus.event(&Said { what: what.into() });
+    assert_eq!(say("id").to_worker(who.id).acked().await, Ok(1));
+    assert_eq!(say("slot").to_slot(&who.app, who.slot).acked().await, Ok(1));
+    assert_eq!(say("app").to_app(&who.app).acked().await, Ok(1));
+    assert_eq!(say("other").to_app("another").acked().await, Ok(0));
+    assert_eq!(say("all").acked().await, Ok(0), "only what is direct");
+    let mut heard = Vec::new();
+    for _ in 0..3 {
+        match timeout(PATIENCE, said.next()).await.unwrap() {
+            Some(Delivery::Event(received)) => heard.push(received.event.what),
+            other => panic!("{other:?}"),
+        }
+    }
+    heard.sort();
+    assert_eq!(heard, ["app", "id", "slot"]);
+    let asking = bus.question(&Size {}).to_slot(&who.app, who.slot).ask();
+    let answering = async {
+        let call = timeout(PATIENCE, asked.next()).await.unwrap().unwrap();
+        call.reply(&7).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(asking, answering);
+    assert_eq!(answer.unwrap().reply, 7);
+    worker.finish().await.unwrap();
+    assert!(matches!(
+        timeout(PATIENCE, said.next()).await.unwrap(),
+        Some(Delivery::Disconnected(_))
+    ));
+    assert!(timeout(PATIENCE, said.next()).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Which types this connection has announced, and under which index.
 //!
-//! A type is announced once per connection, right before its first use. There are two ways to be announced: with its own topic,
+//! A type is announced once per connection, right before its first use; on a later connection at its beginning, under the same index. There are two ways to be announced: with its own topic,
 //! so that its events need not name it; or without one, for replies and for topics chosen at run time.
 
 use std::{
@@ -61,10 +61,11 @@ pub(super) enum Scope {
 pub(super) struct Announced {
     pub(super) index: u32,
     topic: &'static str,
+    schema: fn() -> TypeSchema,
     pub(super) standing: Standing,
 }
 
-/// The announced types of one connection; at most as many as the program has types.
+/// The announced types; at most as many as the program has types.
 #[derive(Debug, Default)]
 pub(super) struct Types {
     own: HashMap<TypeId, Announced, BuildHasherDefault<IdHasher>>,
@@ -108,6 +109,7 @@ impl Types {
         let announced = Announced {
             index,
             topic: ty.topic,
+            schema: ty.schema,
             standing: Standing::Unknown,
         };
         self.table(scope).insert(ty.id, announced);
@@ -126,7 +128,40 @@ impl Types {
     }
 }
 
+/// A type to be announced anew.
+#[derive(Debug)]
+pub(super) struct Anew {
+    pub(super) index: u32,
+    /// As in the announcement: empty without a topic of its own.
+    pub(super) topic: &'static str,
+    pub(super) schema: TypeSchema,
+    pub(super) announcement: Announcement,
+}
+
 impl Types {
+    /// Every type, by its index, for a hub that knows none; what an earlier one thought of them is forgotten.
+    pub(super) fn anew(&mut self) -> Vec<Anew> {
+        let own = self.own.iter_mut().map(|known| (Scope::Own, known));
+        let free = self.free.iter_mut().map(|known| (Scope::Free, known));
+        let mut all: Vec<_> = own
+            .chain(free)
+            .map(|(scope, (id, known))| {
+                known.standing = Standing::Unknown;
+                Anew {
+                    index: known.index,
+                    topic: match scope {
+                        Scope::Own => known.topic,
+                        Scope::Free => "",
+                    },
+                    schema: (known.schema)(),
+                    announcement: Announcement { id: *id, scope },
+                }
+            })
+            .collect();
+        all.sort_by_key(|anew| anew.index);
+        all
+    }
+
     /// The topic of what was announced.
     pub(super) fn topic(&self, announcement: Announcement) -> Option<&'static str> {
         let table = match announcement.scope {

@@ -1,4 +1,4 @@
-//! The owning task: it alone reads and writes the socket.
+//! One connection, driven by the owning task: it alone reads and writes the socket.
 //!
 //! ```text
 //!   ┌─ write what waits (one call per buffer) ─┐
@@ -21,7 +21,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::{error::Disconnected, link::Link, receive::Receiver};
+use super::{error::Disconnected, link::Link, outbox::unwritten, receive::Receiver};
 use crate::{
     transport::ByteStream,
     wire::{frame, hello::WelcomeLimits},
@@ -34,18 +34,24 @@ const READ_BYTES: usize = 64 << 10;
 const RUN_SLACK_BYTES: usize = 1 << 20;
 
 /// How long a connection whose handles are gone may take to write what was emitted. A hub that takes nothing for so long is hung.
-const LINGER: Duration = Duration::from_secs(5);
+pub(super) const LINGER: Duration = Duration::from_secs(5);
 
 /// A connection and its end of the socket.
-pub(super) struct Connection {
+pub(super) struct Connection<'a> {
     link: Arc<Link>,
     stream: Box<dyn ByteStream>,
     incoming: BytesMut,
     writing: BytesMut,
     written: usize,
     frame_limit: usize,
-    receiver: Receiver,
-    why: Option<Disconnected>,
+    receiver: &'a mut Receiver,
+}
+
+/// How a connection ended.
+pub(super) struct Ended {
+    pub(super) why: Disconnected,
+    /// The frames that were to be written and were not, or not wholly.
+    pub(super) unwritten: BytesMut,
 }
 
 /// Whether a direction moved.
@@ -55,29 +61,35 @@ enum Moved {
     No,
 }
 
-impl Connection {
-    pub(super) fn new(link: Arc<Link>, stream: Box<dyn ByteStream>, received: BytesMut) -> Self {
-        let receiver = Receiver::new(Arc::clone(&link));
+impl<'a> Connection<'a> {
+    pub(super) fn new(
+        link: Arc<Link>,
+        receiver: &'a mut Receiver,
+        stream: Box<dyn ByteStream>,
+        received: BytesMut,
+    ) -> Self {
         Self {
             stream,
             incoming: received,
             writing: BytesMut::new(),
             written: 0,
-            frame_limit: largest_frame(&link.welcome.limits),
+            frame_limit: largest_frame(&link.welcome().limits),
             receiver,
-            why: None,
             link,
         }
     }
 
     /// Runs until the connection ends.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self) -> Ended {
         let link = Arc::clone(&self.link);
         let why = tokio::select! {
             why = poll_fn(|cx| self.poll(cx)) => why,
             why = link.lingered(LINGER) => why,
         };
-        self.why = Some(why);
+        Ended {
+            why,
+            unwritten: unwritten(self.writing, self.written),
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
@@ -159,17 +171,6 @@ impl Connection {
             target: self.link.target.clone(),
             error: error.to_string(),
         }
-    }
-}
-
-impl Drop for Connection {
-    /// Also when the runtime is shut down, or something here panics: whoever waits is told.
-    fn drop(&mut self) {
-        let why = self.why.take().unwrap_or_else(|| Disconnected::Lost {
-            target: self.link.target.clone(),
-            error: "the task that owned it was stopped with its runtime".into(),
-        });
-        self.receiver.end(&why);
     }
 }
 

@@ -8,7 +8,6 @@ use tokio::{
 };
 
 use super::{
-    connection::Connection,
     error::{ConnectError, Disconnected, DrainError},
     handshake,
     ledger::Pending,
@@ -16,6 +15,7 @@ use super::{
     options::ConnectOptions,
     problems::Problems,
     state::Ending,
+    task::Task,
 };
 use crate::{
     transport::Transport,
@@ -46,6 +46,15 @@ impl Drop for Handle {
 pub enum ConnectionState {
     /// It works.
     Connected,
+    /// It was lost, and is being made again. What is emitted meanwhile waits, within its bound.
+    Reconnecting {
+        /// When it was lost.
+        since: std::time::Instant,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+        /// Why it was lost.
+        why: Disconnected,
+    },
     /// [`Bus::drain`] was called: nothing new is sent.
     Draining,
     /// It has ended.
@@ -54,28 +63,22 @@ pub enum ConnectionState {
 
 impl Bus {
     /// Connects, and starts the task that owns the connection (so it must be called within a tokio runtime, and
-    /// lives no longer than that).
+    /// lives no longer than that). A connection that is lost later is made again, as
+    /// [`ConnectOptions::reconnect`] says; one that can't be made at first is an error.
     ///
     /// # Errors
     /// Where the hub was looked for, what happened there, and what to do about it.
     pub async fn connect(
-        transport: impl Transport,
-        options: ConnectOptions,
+        transport: impl Transport + 'static,
+        mut options: ConnectOptions,
     ) -> Result<Self, ConnectError> {
         let target = transport.target();
-        let after = options.connect_timeout;
-        let greeting = handshake::greet(&transport, &options, &target);
-        let met = tokio::time::timeout(after, greeting)
-            .await
-            .unwrap_or_else(|_| {
-                Err(ConnectError::TimedOut {
-                    target: target.clone(),
-                    after,
-                })
-            })?;
-        let link = Link::new(met.welcome, options, target);
-        let connection = Connection::new(Arc::clone(&link), met.stream, met.received);
-        tokio::spawn(connection.run());
+        options
+            .instance
+            .get_or_insert_with(handshake::random_instance);
+        let met = handshake::within(&transport, &options, &target, None).await?;
+        let link = Link::new(met.welcome.clone(), options, target);
+        tokio::spawn(Task::new(Arc::clone(&link), transport).run(met));
         Ok(Self {
             handle: Arc::new(Handle { link }),
         })
@@ -83,7 +86,7 @@ impl Bus {
 
     /// Ends the connection in good order: nothing new is emitted, everything emitted is at the hub, everything the hub had
     /// queued for this program has arrived; then the subscriptions end with [`Disconnected::Drained`] after their last events.
-    /// Calls being answered still can be, meanwhile.
+    /// Calls being answered still can be, meanwhile. A connection that is lost at that is made again only for what is still to be sent.
     ///
     /// # Errors
     /// If the hub had not taken everything in time. The connection is closed all the same.
@@ -137,21 +140,21 @@ impl Bus {
         Problems::new(self.handle.link.problems.subscribe())
     }
 
-    /// The hub's name.
+    /// The hub's name, as it gave it at first.
     #[must_use]
     pub fn hub(&self) -> &str {
-        &self.handle.link.welcome.hub
+        &self.handle.link.hub
     }
 
-    /// This connection's number at the hub.
+    /// This connection's number at the hub; while there is none, the last one's.
     #[must_use]
     pub fn conn(&self) -> u64 {
-        self.handle.link.welcome.conn
+        self.handle.link.welcome().conn
     }
 
     /// What the hub allows.
     #[must_use]
     pub fn limits(&self) -> WelcomeLimits {
-        self.handle.link.welcome.limits
+        self.handle.link.welcome().limits
     }
 }

@@ -28,18 +28,37 @@ pub(super) struct Met {
     pub(super) received: BytesMut,
 }
 
-/// Connects, says HELLO and waits for the WELCOME. The caller sets the deadline.
-pub(super) async fn greet(
+/// Connects, says HELLO and waits for the WELCOME, within the time that the options allow. `token` is one the hub has given.
+pub(super) async fn within(
     transport: &impl Transport,
     options: &ConnectOptions,
     target: &str,
+    token: Option<&str>,
+) -> Result<Met, ConnectError> {
+    let after = options.connect_timeout;
+    let expired = |_| {
+        Err(ConnectError::TimedOut {
+            target: target.into(),
+            after,
+        })
+    };
+    tokio::time::timeout(after, greet(transport, options, target, token))
+        .await
+        .unwrap_or_else(expired)
+}
+
+async fn greet(
+    transport: &impl Transport,
+    options: &ConnectOptions,
+    target: &str,
+    token: Option<&str>,
 ) -> Result<Met, ConnectError> {
     let mut stream = transport
         .connect()
         .await
         .map_err(|source| unreachable_hub(target, source))?;
     let mut out = BytesMut::new();
-    let hello = serde_json::to_vec(&hello(options)).map_err(|e| lost(target, e.into()))?;
+    let hello = serde_json::to_vec(&hello(options, token)).map_err(|e| lost(target, e.into()))?;
     frame::put(&mut out, FrameType::Hello, 0, &hello);
     // A hub that refuses before it reads has closed already: its reason is still there to be read.
     let said = stream.write_all(&out).await;
@@ -67,22 +86,22 @@ pub(super) async fn greet(
     }
 }
 
-fn hello(options: &ConnectOptions) -> Hello {
+fn hello(options: &ConnectOptions, token: Option<&str>) -> Hello {
     Hello {
         magic: MAGIC.into(),
         proto: VERSIONS,
         codecs: vec!["postcard".into()],
         kind: options.kind,
         name: options.name.clone(),
-        instance: Some(options.instance.clone().unwrap_or_else(random_instance)),
-        token: options.token.clone(),
+        instance: options.instance.clone(),
+        token: token.map(Into::into).or_else(|| options.token.clone()),
         features: Vec::new(),
         ext: Map::new(),
     }
 }
 
 /// 128 random bits, as 32 hexadecimal digits.
-fn random_instance() -> String {
+pub(super) fn random_instance() -> String {
     let mut bits = [0_u8; 16];
     let mut filled = 0;
     while filled < bits.len() {

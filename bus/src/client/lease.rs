@@ -34,6 +34,13 @@ impl Lease {
         self.held = false;
     }
 
+    /// Tells that so many events were taken that came by the connection of that number.
+    pub(super) fn took(&self, epoch: u32, count: u64) {
+        let sub = self.sub;
+        let op = ClientOp::Took { sub, count };
+        self.handle.link.control_in(epoch, op);
+    }
+
     pub(super) fn handle(&self) -> &Arc<Handle> {
         &self.handle
     }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{announce::Announcement, publishers::Publisher};
+use super::{announce::Announcement, publishers::Publisher, request::Gathering};
 use crate::wire::{control::Refusal, data};
 
 /// References under way at once; over it, senders wait for room. As the hub's queue of one subscription.
@@ -22,38 +22,40 @@ pub(super) enum Addressee {
 
 /// An answer as it came.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Answered {
     pub(super) publisher: Arc<Publisher>,
     pub(super) kind: data::Payload,
+    pub(super) headers: Bytes,
     pub(super) payload: Bytes,
 }
+
+/// Who waits for one number, or why there is none.
+pub(super) type Asker<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// What an answer of the hub means to this side. Dropping one tells its waiter that the connection ended.
 #[derive(Debug)]
 pub(super) enum Pending {
     /// An acknowledged event.
-    Ack {
-        to: Addressee,
-        answer: oneshot::Sender<Result<u64, Refusal>>,
-    },
+    Ack { to: Addressee, answer: Asker<u64> },
     /// The first event on a topic, acknowledged behind the emitter's back.
     Probe(Addressee),
     /// A type.
     Announce(Announcement),
     /// A subscription.
-    Subscribe {
-        sub: u32,
-        answer: oneshot::Sender<Result<u64, Refusal>>,
-    },
+    Subscribe { sub: u32, answer: Asker<u64> },
+    /// A subscription, on another connection than before.
+    Resubscribe { sub: u32 },
     /// The end of a subscription.
     Unsubscribe { sub: u32 },
     /// A request.
-    Request(oneshot::Sender<Result<Answer, Refusal>>),
+    Request(Asker<Answered>),
+    /// A request to many.
+    Many(Gathering),
     /// A drain.
-    Drain(oneshot::Sender<Result<u64, Refusal>>),
+    Drain(Asker<u64>),
 }
 
-/// The references of one connection: chosen here, growing, never 0.
+/// The references of a client: chosen here, growing over all its connections, never 0.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     last: u64,
@@ -74,6 +76,11 @@ impl Ledger {
         r#ref
     }
 
+    /// What waits for `ref`.
+    pub(super) fn look(&self, r#ref: u64) -> Option<&Pending> {
+        self.open.get(&r#ref)
+    }
+
     /// Takes out what waits for `ref`.
     pub(super) fn close(&mut self, r#ref: u64) -> Option<Pending> {
         self.open.remove(&r#ref)
@@ -83,7 +90,23 @@ impl Ledger {
         self.open.len() >= LEDGER_ENTRIES
     }
 
-    /// Takes out everything: the connection has ended.
+    /// Puts back what waits for `ref`.
+    pub(super) fn put_back(&mut self, r#ref: u64, pending: Pending) {
+        self.open.insert(r#ref, pending);
+    }
+
+    /// Takes out the questions that `stay` does not name.
+    pub(super) fn lose_questions(&mut self, stay: impl Fn(u64) -> bool) -> Vec<Pending> {
+        let lost = |r#ref: &u64, pending: &mut Pending| {
+            matches!(pending, Pending::Request(_) | Pending::Many(_)) && !stay(*r#ref)
+        };
+        self.open
+            .extract_if(lost)
+            .map(|(_, pending)| pending)
+            .collect()
+    }
+
+    /// Takes out everything.
     pub(super) fn clear(&mut self) -> HashMap<u64, Pending> {
         std::mem::take(&mut self.open)
     }

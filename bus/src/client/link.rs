@@ -1,42 +1,60 @@
-//! What handles and the owning task share: the outgoing buffer, what was announced, who waits for what, and the end.
+//! What handles and the owning task share, over all connections: the outgoing buffer, what was announced, who waits for
+//! what, and the end.
 //!
 //! One lock, held for a copy of some bytes at most, never across an await and never while user code runs.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::Context,
     time::Duration,
 };
 
 use futures::task::AtomicWaker;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::{
+    sync::{Notify, broadcast, watch},
+    time::Instant,
+};
 
 use super::{
     error::{Disconnected, EmitError},
     handle::ConnectionState,
     ledger::Pending,
     options::ConnectOptions,
-    outbox::Outbox,
     problems::Problem,
-    queue::Sink,
-    state::{Ending, Phase, Purpose, PutError, State},
+    state::{Ending, Purpose, PutError, State},
 };
 use crate::wire::{control::ClientOp, hello::Welcome};
 
 /// Problems that wait for one reader of them; the oldest are dropped, and counted.
 const PROBLEMS: usize = 64;
 
-/// The shared half of a connection.
+/// What a sender waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// Room.
+    No,
+    /// Its topic.
+    Yes,
+}
+
+/// The shared half of a client.
 #[derive(Debug)]
 pub(super) struct Link {
     state: Mutex<State>,
     pub(super) wake: AtomicWaker,
-    room: Notify,
-    hung_up: Notify,
+    pub(super) room: Notify,
+    pub(super) hung_up: Notify,
     pub(super) phase: watch::Sender<ConnectionState>,
     pub(super) problems: broadcast::Sender<Problem>,
-    pub(super) welcome: Welcome,
+    /// The last one.
+    welcome: Mutex<Arc<Welcome>>,
+    /// Of the last WELCOME: asked for at each event.
+    payload_limit: AtomicUsize,
+    /// The hub's name, as it was first.
+    pub(super) hub: String,
     pub(super) options: ConnectOptions,
     pub(super) target: String,
 }
@@ -50,10 +68,29 @@ impl Link {
             hung_up: Notify::new(),
             phase: watch::Sender::new(ConnectionState::Connected),
             problems: broadcast::Sender::new(PROBLEMS),
-            welcome,
+            hub: welcome.hub.clone(),
+            payload_limit: AtomicUsize::new(welcome.limits.payload),
+            welcome: Mutex::new(Arc::new(welcome)),
             options,
             target,
         })
+    }
+
+    /// What the hub said last when it let this program in.
+    pub(super) fn welcome(&self) -> Arc<Welcome> {
+        Arc::clone(&self.welcome.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The largest payload the hub takes.
+    pub(super) fn payload_limit(&self) -> usize {
+        self.payload_limit.load(Ordering::Relaxed)
+    }
+
+    /// The hub has let this program in again.
+    pub(super) fn set_welcome(&self, welcome: Welcome) {
+        self.payload_limit
+            .store(welcome.limits.payload, Ordering::Relaxed);
+        *self.welcome.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(welcome);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -80,39 +117,54 @@ impl Link {
         put
     }
 
-    /// Puts something into the outbox, and waits for room as long as the options allow.
+    /// Puts something for `topic` into the outbox, and waits for room, and for the topic to be let go, as long as the options allow.
     pub(super) async fn put<R>(
         &self,
         purpose: Purpose,
+        topic: &str,
         mut put: impl FnMut(&mut State) -> Result<R, PutError>,
     ) -> Result<R, EmitError> {
-        match self.try_put(purpose, &mut put) {
+        let began = match self.try_put(purpose, &mut put) {
             Ok(done) => return Ok(done),
             Err(PutError::Never(why)) => return Err(why),
-            Err(PutError::Full) => {}
-        }
-        let waited = self.options.room_timeout;
-        let with_room = async {
-            loop {
-                // Told of room from here on: none that appears between the attempt and the wait is missed.
-                let mut room = std::pin::pin!(self.room.notified());
-                room.as_mut().enable();
-                match self.try_put(purpose, &mut put) {
-                    Err(PutError::Full) => room.await,
-                    Err(PutError::Never(why)) => return Err(why),
-                    Ok(done) => return Ok(done),
-                }
-            }
+            Err(PutError::Full | PutError::Held) => Instant::now(),
         };
-        let expired = |_| Err(EmitError::Full { waited });
-        tokio::time::timeout(waited, with_room)
-            .await
-            .unwrap_or_else(expired)
+        loop {
+            // Told of room from here on: none that appears between the attempt and the wait is missed.
+            let mut room = std::pin::pin!(self.room.notified());
+            room.as_mut().enable();
+            let (waited, held) = match self.try_put(purpose, &mut put) {
+                Ok(done) => return Ok(done),
+                Err(PutError::Never(why)) => return Err(why),
+                Err(PutError::Full) => (self.options.room_timeout, Held::No),
+                Err(PutError::Held) => (self.options.hold_timeout, Held::Yes),
+            };
+            if tokio::time::timeout_at(began + waited, room).await.is_err() {
+                return Err(match held {
+                    Held::No => EmitError::Full { waited },
+                    Held::Yes => EmitError::Held {
+                        topic: topic.into(),
+                        waited,
+                    },
+                });
+            }
+        }
     }
 
     /// Sends a control message that must not wait. A closed connection has done what it asks for.
     pub(super) fn control(&self, op: ClientOp, pending: Option<Pending>) {
-        let mut state = self.lock();
+        self.append(self.lock(), op, pending);
+    }
+
+    /// The same, if it still is the connection of that number: it means nothing to another.
+    pub(super) fn control_in(&self, epoch: u32, op: ClientOp) {
+        let state = self.lock();
+        if state.epoch == epoch {
+            self.append(state, op, None);
+        }
+    }
+
+    fn append(&self, mut state: MutexGuard<'_, State>, op: ClientOp, pending: Option<Pending>) {
         if state.admits(Purpose::Finish).is_err() {
             return;
         }
@@ -124,59 +176,9 @@ impl Link {
         }
     }
 
-    /// Nothing new from here on.
-    pub(super) fn start_draining(&self) -> Result<(), Disconnected> {
-        let mut state = self.lock();
-        match &state.phase {
-            Phase::Open | Phase::Draining => state.phase = Phase::Draining,
-            Phase::Closed(why) => return Err(why.clone()),
-        }
-        drop(state);
-        self.phase.send_if_modified(|phase| {
-            let open = matches!(phase, ConnectionState::Connected);
-            if open {
-                *phase = ConnectionState::Draining;
-            }
-            open
-        });
-        self.room.notify_waiters();
-        Ok(())
-    }
-
-    /// Asks the owning task to end the connection.
-    pub(super) fn end(&self, ending: Ending) {
-        self.lock().ending = Some(ending);
-        self.wake.wake();
-        self.hung_up.notify_one();
-    }
-
-    /// Says that the connection has ended: every wait fails, nothing more can be sent.
-    pub(super) fn closed(&self, why: &Disconnected) -> HashMap<u32, Sink> {
-        let mut state = self.lock();
-        if let Phase::Closed(_) = state.phase {
-            return HashMap::new();
-        }
-        state.phase = Phase::Closed(why.clone());
-        let waiting = state.ledger.clear();
-        let subscribing = std::mem::take(&mut state.subscribing);
-        state.outbox = Outbox::new(self.options.outgoing_bytes);
-        drop(state);
-        self.phase
-            .send_replace(ConnectionState::Closed(why.clone()));
-        drop(waiting);
-        self.room.notify_waiters();
-        subscribing
-    }
-
-    /// Why the connection has ended; a loss, if it is only about to.
-    pub(super) fn why_closed(&self) -> Disconnected {
-        match &self.lock().phase {
-            Phase::Closed(why) => why.clone(),
-            Phase::Open | Phase::Draining => Disconnected::Lost {
-                target: self.target.clone(),
-                error: "the answer will not come".into(),
-            },
-        }
+    /// The number of the connection there is.
+    pub(super) fn epoch(&self) -> u32 {
+        self.lock().epoch
     }
 
     /// Swaps what waits to be written for `written`; tells whether there is any, and otherwise how to end, if to.
@@ -187,11 +189,11 @@ impl Link {
     ) -> Result<bool, Disconnected> {
         self.wake.register(cx.waker());
         let mut state = self.lock();
-        if let Some(Ending::Now(why)) = &state.ending {
+        if let Some((Ending::Now(why), _)) = &state.ending {
             return Err(why.clone());
         }
         let any = state.outbox.take(written);
-        if !any && let Some(Ending::Flush(why)) = &state.ending {
+        if !any && let Some((Ending::Flush(why), _)) = &state.ending {
             return Err(why.clone());
         }
         drop(state);
@@ -205,23 +207,13 @@ impl Link {
     pub(super) fn check_ending(&self, cx: &Context<'_>) -> Result<(), Disconnected> {
         self.wake.register(cx.waker());
         match &self.lock().ending {
-            Some(Ending::Now(why)) => Err(why.clone()),
-            Some(Ending::Flush(_)) | None => Ok(()),
+            Some((Ending::Now(why), _)) => Err(why.clone()),
+            Some((Ending::Flush(_), _)) | None => Ok(()),
         }
     }
 
-    /// Waits until everything should have been written since the end was asked for, and `grace` has passed.
-    pub(super) async fn lingered(&self, grace: Duration) -> Disconnected {
-        self.hung_up.notified().await;
-        tokio::time::sleep(grace).await;
-        match &self.lock().ending {
-            Some(Ending::Flush(why) | Ending::Now(why)) => why.clone(),
-            None => Disconnected::HungUp,
-        }
-    }
-
-    /// Says that a reference was settled, if somebody waited for that.
-    pub(super) fn ledger_has_room(&self) {
+    /// Says that a reference was settled or a topic let go, if somebody waited for that.
+    pub(super) fn has_room(&self) {
         self.room.notify_waiters();
     }
 

@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     announce::{Scope, TypeRef},
+    emit::{headers_flag, put_headers},
     error::EmitError,
     handle::Handle,
     lease::Lease,
@@ -22,11 +23,12 @@ use super::{
     publishers::Publisher,
     receive,
     scratch::Scratch,
-    state::Purpose,
+    state::{Purpose, PutError, State},
+    trace::{self, TraceContext},
 };
 use crate::{
     Origin, Request, Topic,
-    wire::{FrameType, data},
+    wire::{FrameType, data, headers::Headers},
 };
 
 /// Requests that wait for one server; over it they are declined at once. As the hub's bound of requests per asker.
@@ -36,6 +38,8 @@ pub(super) const WAITING_CALLS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Incoming {
     link: Arc<Link>,
+    /// The number of the connection it came by: on another one nobody waits for its answer.
+    epoch: u32,
     call: u64,
     /// True once it was answered or declined.
     settled: bool,
@@ -43,12 +47,14 @@ pub(super) struct Incoming {
     publisher: Arc<Publisher>,
     until: Instant,
     kind: data::Payload,
+    headers: Bytes,
     payload: Bytes,
 }
 
 impl Incoming {
     pub(super) fn new(
         link: Arc<Link>,
+        epoch: u32,
         head: &data::Call<'_>,
         topic: Topic,
         publisher: Arc<Publisher>,
@@ -56,31 +62,44 @@ impl Incoming {
     ) -> Self {
         Self {
             link,
+            epoch,
             call: head.call,
             settled: false,
             topic,
             publisher,
             until: Instant::now() + Duration::from_millis(head.timeout_ms.into()),
             kind: head.kind,
+            headers: body.slice_ref(head.headers),
             payload: body.slice(head.payload_at..),
         }
     }
 
+    /// Whether its asker can't be answered any more.
+    fn is_void(&self) -> bool {
+        self.link.epoch() != self.epoch
+    }
+
     pub(super) fn decline(mut self, reason: &str) {
         self.settled = true;
-        receive::decline(&self.link, self.call, reason);
+        receive::decline(&self.link, self.epoch, self.call, reason);
     }
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
         if !self.settled {
-            receive::decline(&self.link, self.call, "it was dropped without an answer");
+            receive::decline(
+                &self.link,
+                self.epoch,
+                self.call,
+                "it was dropped without an answer",
+            );
         }
     }
 }
 
-/// Requests as they arrive: a [`Stream`] of [`Call`]s, which ends with the connection. Dropping it ends the service.
+/// Requests as they arrive: a [`Stream`] of [`Call`]s. It goes on when the connection was lost and made again, without those that came
+/// by the lost one, and ends when the connection has. Dropping it ends the service.
 #[derive(Debug)]
 pub struct Calls<R> {
     calls: mpsc::Receiver<Incoming>,
@@ -116,6 +135,9 @@ impl<R: Request> Calls<R> {
             let Some(incoming) = ready!(self.calls.poll_recv(cx)) else {
                 return Poll::Ready(None);
             };
+            if incoming.is_void() {
+                continue;
+            }
             match Encoded::new(&incoming.publisher, incoming.kind, &incoming.payload).typed::<R>() {
                 Ok(request) => {
                     return Poll::Ready(Some(Call {
@@ -156,6 +178,23 @@ impl<R: Request> Call<R> {
         &self.incoming.topic
     }
 
+    /// Its headers.
+    pub fn headers(&self) -> Headers {
+        // The hub has checked them.
+        Headers::parse(&self.incoming.headers).unwrap_or_default()
+    }
+
+    /// The trace it is part of, as a step of its own: what is emitted, asked and answered within its
+    /// [`scope`](TraceContext::scope) goes on from here. `None` if its asker was part of none.
+    pub fn trace(&self) -> Option<TraceContext> {
+        TraceContext::continued(&self.incoming.headers)
+    }
+
+    /// A span for what is done to answer it, which goes on with the trace it is part of.
+    pub fn span(&self) -> tracing::Span {
+        TraceContext::span(&self.incoming.headers, "call", self.topic().as_str())
+    }
+
     /// When the asker gives up.
     pub fn deadline(&self) -> std::time::Instant {
         self.incoming.until.into_std()
@@ -164,26 +203,54 @@ impl<R: Request> Call<R> {
     /// Answers. Returns when the outgoing buffer took the answer.
     ///
     /// # Errors
-    /// If the connection has ended, the answer is too large, or there was no room; the asker is then told that it was declined.
-    pub async fn reply(mut self, reply: &R::Reply) -> Result<(), EmitError> {
+    /// If the connection it came by was lost, the answer is too large, or there was no room; the asker is then told that it
+    /// was declined.
+    pub async fn reply(self, reply: &R::Reply) -> Result<(), EmitError> {
+        self.reply_with(reply, Headers::new()).await
+    }
+
+    /// Answers, with headers beside the answer.
+    ///
+    /// # Errors
+    /// As [`Call::reply`].
+    pub async fn reply_with(
+        mut self,
+        reply: &R::Reply,
+        mut headers: Headers,
+    ) -> Result<(), EmitError> {
         let link = Arc::clone(&self.incoming.link);
         let topic = self.incoming.topic.as_str();
         let payload = Scratch::postcard(reply).map_err(|reason| EmitError::Encoding {
             topic: topic.into(),
             reason,
         })?;
-        let limit = link.welcome.limits.payload;
+        let limit = link.payload_limit();
         if payload.len() > limit {
             return Err(EmitError::too_large(topic, payload.len(), limit));
         }
-        let (call, ty) = (self.incoming.call, TypeRef::reply::<R>());
-        link.put(Purpose::Finish, |state| {
+        trace::add(&mut headers).map_err(|bad| EmitError::BadHeader {
+            topic: topic.into(),
+            reason: bad.to_string(),
+        })?;
+        let (epoch, call, ty) = (
+            self.incoming.epoch,
+            self.incoming.call,
+            TypeRef::reply::<R>(),
+        );
+        let put = |state: &mut State| {
+            if state.epoch != epoch {
+                return Err(PutError::Never(EmitError::Disconnected(state.why_lost())));
+            }
             let (index, _) = state.announced(&ty, Scope::Free, topic)?;
-            let head = |out: &mut _| data::put_reply(out, call, data::Payload::Postcard(index));
-            state.outbox.frame(FrameType::Reply, 0, head, &payload);
+            let head = |out: &mut BytesMut| {
+                data::put_reply(out, call, data::Payload::Postcard(index));
+                put_headers(out, &headers);
+            };
+            let flags = headers_flag(&headers);
+            state.outbox.frame(FrameType::Reply, flags, head, &payload);
             Ok(())
-        })
-        .await?;
+        };
+        link.put(Purpose::Finish, topic, put).await?;
         self.incoming.settled = true;
         Ok(())
     }

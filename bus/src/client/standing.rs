@@ -63,6 +63,11 @@ impl Topics {
         self.set(topic, Standing::Refused(refusal));
     }
 
+    /// Another hub may think otherwise.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     fn set(&mut self, topic: &str, standing: Standing) {
         if self.0.len() >= REMEMBERED && !self.0.contains_key(topic) {
             self.0.retain(|_, s| matches!(s, Standing::Refused(_)));

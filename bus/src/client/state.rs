@@ -1,15 +1,19 @@
-//! What the link guards: what may still be sent, what was announced, who waits for what.
+//! What the link guards: what may still be sent, what was announced, who waits for what. It outlives each connection;
+//! `session.rs` says what becomes of it between two.
 
 use std::{collections::HashMap, pin::Pin};
 
+use tokio::time::Instant;
 use tokio_serde::Serializer;
 
 use super::{
     announce::{Announcement, Scope, TypeRef, Types},
     error::{Disconnected, EmitError},
+    holds::Holds,
     ledger::{Ledger, Pending},
     outbox::Outbox,
-    queue::Sink,
+    receive::subscribed::Subscribed,
+    reliable::Reliable,
     standing::{Standing, Topics},
 };
 use crate::wire::{
@@ -24,6 +28,8 @@ use crate::wire::{
 pub(super) enum PutError {
     /// There is no room now.
     Full,
+    /// The topic is held now.
+    Held,
     /// It will never be possible.
     Never(EmitError),
 }
@@ -67,14 +73,22 @@ pub(super) enum Ending {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) phase: Phase,
-    pub(super) ending: Option<Ending>,
+    /// The end that was asked for, and when first.
+    pub(super) ending: Option<(Ending, Instant)>,
+    /// Why the last connection was lost.
+    pub(super) lost: Option<Disconnected>,
+    /// Counts connections: what belongs to an earlier one is void.
+    pub(super) epoch: u32,
     codec: Codec,
+    outgoing_bytes: usize,
     pub(super) outbox: Outbox,
     pub(super) types: Types,
     pub(super) topics: Topics,
+    pub(super) holds: Holds,
     pub(super) ledger: Ledger,
+    pub(super) reliable: Reliable,
     /// Subscriptions the owning task hasn't taken over yet.
-    pub(super) subscribing: HashMap<u32, Sink>,
+    pub(super) subscribing: HashMap<u32, Subscribed>,
     next_sub: u32,
 }
 
@@ -83,14 +97,24 @@ impl State {
         Self {
             phase: Phase::Open,
             ending: None,
+            lost: None,
+            epoch: 0,
             codec,
+            outgoing_bytes,
             outbox: Outbox::new(outgoing_bytes),
             types: Types::default(),
             topics: Topics::default(),
+            holds: Holds::default(),
             ledger: Ledger::default(),
+            reliable: Reliable::default(),
             subscribing: HashMap::new(),
             next_sub: 0,
         }
+    }
+
+    /// Why the last connection was lost; there must have been one.
+    pub(super) fn why_lost(&self) -> Disconnected {
+        self.lost.clone().unwrap_or(Disconnected::HungUp)
     }
 
     /// Whether something with this purpose may be sent now.
@@ -100,6 +124,11 @@ impl State {
             (Phase::Draining, Purpose::Begin) => Err(EmitError::Draining),
             (Phase::Closed(why), _) => Err(EmitError::Disconnected(why.clone())),
         }
+    }
+
+    /// Whether a further acknowledged event must wait.
+    pub(super) fn reliable_is_full(&self) -> bool {
+        self.reliable.is_full(self.outgoing_bytes)
     }
 
     /// Appends a control message; `pending` is what its answer means.

@@ -11,17 +11,22 @@ use super::{
     lease::Lease,
     ledger::Pending,
     payload::{Encoded, Payload},
-    queue::{Queue, Sink},
+    queue::{Losing, Queue, Sink},
+    receive::subscribed::Subscribed,
     serve::{Calls, WAITING_CALLS},
     state::Purpose,
-    subscription::{Decode, Fits, Subscription},
+    subscription::{Credit, Decode, Fits, Subscription},
 };
 use crate::{
     Event, Pattern, Request, SchemaTrait, TypeSchema,
-    wire::control::{ClientOp, OverflowPolicy, Refusal, SubscribeOptions},
+    wire::control::{OverflowPolicy, Refusal, SubscribeOptions},
 };
 
-/// A subscription with bounds of its own. Made by [`Bus::subscription`].
+/// Events that the hub sends ahead of a reader that must lose none. Some hundred microseconds of a busy bus, so the
+/// way there and back is hidden; and what others must take over if the reader dies.
+const DEFAULT_WINDOW: u32 = 1024;
+
+/// A subscription with properties of its own. Made by [`Bus::subscription`].
 ///
 /// ```no_run
 /// # use ostler_bus::{client::{Bus, SubscribeError}, vocab::worker::WorkerExited};
@@ -34,8 +39,7 @@ use crate::{
 pub struct SubscribeBuilder<'a> {
     handle: &'a Arc<Handle>,
     pattern: &'a str,
-    max_messages: Option<u32>,
-    max_bytes: Option<u32>,
+    options: SubscribeOptions,
 }
 
 impl Bus {
@@ -69,13 +73,12 @@ impl Bus {
         self.subscription(pattern).raw().await
     }
 
-    /// Prepares a subscription with bounds of its own.
+    /// Prepares a subscription with properties of its own.
     pub fn subscription<'a>(&'a self, pattern: &'a str) -> SubscribeBuilder<'a> {
         SubscribeBuilder {
             handle: &self.handle,
             pattern,
-            max_messages: None,
-            max_bytes: None,
+            options: SubscribeOptions::default(),
         }
     }
 
@@ -93,15 +96,10 @@ impl Bus {
     /// As [`Bus::subscribe_to`].
     pub async fn serve_to<R: Request>(&self, pattern: &str) -> Result<Calls<R>, SubscribeError> {
         let (sender, calls) = mpsc::channel(WAITING_CALLS);
-        let builder = self.subscription(pattern);
+        let mut builder = self.subscription(pattern);
+        builder.options.serve = true;
         let reader = TypeSchema::of::<R>();
-        let options = SubscribeOptions {
-            serve: true,
-            ..builder.options()
-        };
-        let lease = builder
-            .ask(&Sink::Calls(sender), Some(&reader), options)
-            .await?;
+        let lease = builder.ask(&Sink::Calls(sender), Some(&reader)).await?;
         Ok(Calls::new(lease, calls))
     }
 }
@@ -109,13 +107,40 @@ impl Bus {
 impl SubscribeBuilder<'_> {
     /// Bounds the queue in messages, here and at the hub. Default: [`ConnectOptions`](super::ConnectOptions), 65,536.
     pub fn max_messages(mut self, max: u32) -> Self {
-        self.max_messages = Some(max);
+        self.options.max_messages = Some(max);
         self
     }
 
     /// Bounds the queue in bytes, here and at the hub. Default: [`ConnectOptions`](super::ConnectOptions), 8 MiB.
     pub fn max_bytes(mut self, max: u32) -> Self {
-        self.max_bytes = Some(max);
+        self.options.max_bytes = Some(max);
+        self
+    }
+
+    /// What happens when the reader falls behind and the queue is full. Default: [`OverflowPolicy::DropOldest`].
+    pub fn policy(mut self, policy: OverflowPolicy) -> Self {
+        self.options.policy = policy;
+        self
+    }
+
+    /// Joins a queue group: of all members with that name that an event matches, one gets it, the least loaded. What a
+    /// member was given and had not taken when it ended, another gets; it may then be handled twice.
+    pub fn group(mut self, name: impl Into<String>) -> Self {
+        self.options.group = Some(name.into());
+        self
+    }
+
+    /// So many events the hub sends ahead of what the reader has taken; an event counts as taken when the reader asks for the
+    /// next. Default: any number; but 1,024 in a group, with back pressure, and where a full queue disconnects, as
+    /// otherwise this process would take everything at once.
+    pub fn window(mut self, events: u32) -> Self {
+        self.options.window = Some(events.max(1));
+        self
+    }
+
+    /// So many of the last events of each topic that keeps a history come first.
+    pub fn history(mut self, events: u32) -> Self {
+        self.options.history = events;
         self
     }
 
@@ -140,52 +165,62 @@ impl SubscribeBuilder<'_> {
     }
 
     async fn events<T>(
-        self,
+        mut self,
         reader: Option<&TypeSchema>,
         decode: Decode<T>,
     ) -> Result<Subscription<T>, SubscribeError> {
-        let own = &self.handle.link.options;
-        let bound = |asked: Option<u32>, own: usize| asked.map_or(own, |n| n as usize);
-        let queue = Queue::new(
-            bound(self.max_messages, own.queue_messages),
-            bound(self.max_bytes, own.queue_bytes),
-        );
-        let options = self.options();
-        let sink = Sink::Events(Arc::clone(&queue));
-        let lease = self.ask(&sink, reader, options).await?;
-        Ok(Subscription::new(lease, queue, decode))
+        self.options.window = self.options.window.or_else(|| self.default_window());
+        let queue = self.queue();
+        let credit = self.options.window.map(Credit::new);
+        let lease = self.ask(&Sink::Events(Arc::clone(&queue)), reader).await?;
+        Ok(Subscription::new(lease, queue, decode, credit))
     }
 
-    fn options(&self) -> SubscribeOptions {
-        SubscribeOptions {
-            serve: false,
-            max_messages: self.max_messages,
-            max_bytes: self.max_bytes,
-            policy: OverflowPolicy::DropOldest,
-            ..SubscribeOptions::default()
+    /// Where nothing may be lost here the hub must know what the reader has taken.
+    fn default_window(&self) -> Option<u32> {
+        let hub_decides = match self.options.policy {
+            OverflowPolicy::Backpressure { .. } | OverflowPolicy::Disconnect => true,
+            OverflowPolicy::DropOldest
+            | OverflowPolicy::DropNewest
+            | OverflowPolicy::KeepLatest => false,
+        };
+        (hub_decides || self.options.group.is_some()).then_some(DEFAULT_WINDOW)
+    }
+
+    fn queue(&self) -> Arc<Queue> {
+        if let Some(window) = self.options.window {
+            // What came by a lost connection, and what comes by the next.
+            return Queue::new(Losing::Oldest, window as usize * 2, usize::MAX);
         }
+        let own = &self.handle.link.options;
+        let bound = |asked: Option<u32>, own: usize| asked.map_or(own, |n| n as usize);
+        let losing = match self.options.policy {
+            OverflowPolicy::DropNewest => Losing::Newest,
+            OverflowPolicy::KeepLatest => Losing::AllButLatest,
+            OverflowPolicy::DropOldest
+            | OverflowPolicy::Backpressure { .. }
+            | OverflowPolicy::Disconnect => Losing::Oldest,
+        };
+        Queue::new(
+            losing,
+            bound(self.options.max_messages, own.queue_messages),
+            bound(self.options.max_bytes, own.queue_bytes),
+        )
     }
 
     /// Asks the hub, and waits for its answer. Given up, it unsubscribes.
-    async fn ask(
-        self,
-        sink: &Sink,
-        reader: Option<&TypeSchema>,
-        options: SubscribeOptions,
-    ) -> Result<Lease, SubscribeError> {
+    async fn ask(self, sink: &Sink, reader: Option<&TypeSchema>) -> Result<Lease, SubscribeError> {
         let pattern = Pattern::new(self.pattern).map_err(SubscribeError::BadPattern)?;
         let link = &self.handle.link;
+        let reader = reader.map(TypeSchema::encoded);
         let (sub, answer) = link
-            .put(Purpose::Begin, |state| {
+            .put(Purpose::Begin, pattern.as_str(), |state| {
                 let sub = state.next_sub();
                 let (answer, answered) = oneshot::channel();
-                let op = ClientOp::Subscribe {
-                    sub,
-                    pattern: pattern.as_str().into(),
-                    reader: reader.map(|r| r.encoded().to_vec()),
-                    options: options.clone(),
-                };
-                state.subscribing.insert(sub, sink.clone());
+                let options = self.options.clone();
+                let subscribed = Subscribed::new(sink.clone(), pattern.as_str(), reader, options);
+                let op = subscribed.ask(sub);
+                state.subscribing.insert(sub, subscribed);
                 state.control(op, Some(Pending::Subscribe { sub, answer }));
                 Ok((sub, answered))
             })

@@ -53,4 +53,8 @@ impl Transport for MemoryTransport {
     fn target(&self) -> String {
         "memory".into()
     }
+
+    fn again(&self) -> bool {
+        false
+    }
 }

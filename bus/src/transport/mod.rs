@@ -34,4 +34,9 @@ pub trait Transport: Send + Sync {
 
     /// Where to, for people.
     fn target(&self) -> String;
+
+    /// Whether it can be gone again when its connection was lost. Default: yes.
+    fn again(&self) -> bool {
+        true
+    }
 }

@@ -36,10 +36,11 @@ impl Transport for UnixTransport {
     }
 }
 
-/// A socket that was connected before this process began; it connects once.
+/// A socket that was connected before this process began. It connects once; after that by the path, if it is given one.
 #[derive(Debug)]
 pub struct InheritedTransport {
     stream: Mutex<Option<StdUnixStream>>,
+    successor: Option<UnixTransport>,
 }
 
 impl InheritedTransport {
@@ -48,7 +49,15 @@ impl InheritedTransport {
     pub fn new(stream: StdUnixStream) -> Self {
         Self {
             stream: Mutex::new(Some(stream)),
+            successor: None,
         }
+    }
+
+    /// The same; when its connection was lost the hub is looked for at `path`. It must know the client by its token.
+    #[must_use]
+    pub fn or_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.successor = Some(UnixTransport::new(path));
+        self
     }
 }
 
@@ -60,17 +69,28 @@ impl Transport for InheritedTransport {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let stream = taken.ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::NotConnected,
-                "the inherited bus socket was used up",
-            )
-        })?;
+        let stream = match (taken, &self.successor) {
+            (Some(stream), _) => stream,
+            (None, Some(successor)) => return successor.connect().await,
+            (None, None) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::NotConnected,
+                    "the inherited bus socket was used up",
+                ));
+            }
+        };
         stream.set_nonblocking(true)?;
         Ok(Box::new(UnixStream::from_std(stream)?))
     }
 
     fn target(&self) -> String {
-        "the inherited bus socket".into()
+        match &self.successor {
+            None => "the inherited bus socket".into(),
+            Some(path) => path.target(),
+        }
+    }
+
+    fn again(&self) -> bool {
+        self.successor.is_some()
     }
 }

@@ -1,21 +1,26 @@
 //! A hub that does what a test says, made of raw frames: what the client meets is bytes, not another half of our own code.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use ostler_bus::{
     Bus, ConnectOptions, Event, Origin, Request, Schema, TypeSchema,
-    client::ConnectError,
-    transport::MemoryTransport,
+    client::{ConnectError, ReconnectPolicy},
+    transport::{ByteStream, MemoryTransport, Transport},
     wire::{
         Frame, FrameType, codec,
-        control::{ClientControl, ClientOp, HubControl, HubOp, Refusal, RefusalKind},
+        control::{
+            ClientControl, ClientOp, HubControl, HubOp, Refusal, RefusalKind, SubscribeOptions,
+        },
         data, flags, frame,
         hello::{Codec, Hello},
     },
 };
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::mpsc,
+};
 
 /// An event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
@@ -87,6 +92,93 @@ pub(crate) enum Said {
 pub(crate) const WELCOME: &str = r#"{"proto":1,"codec":"postcard","hub":"scripted","conn":7,
     "limits":{"payload":1048576,"control":65536,"subscriptions":1024},"ping_ms":0}"#;
 
+/// A way to a hub that can be gone again and again; there is one as long as somebody holds the [`Door`].
+pub(crate) struct Again {
+    arrivals: mpsc::Sender<DuplexStream>,
+    pipe_bytes: usize,
+}
+
+/// Where clients arrive.
+pub(crate) struct Door(mpsc::Receiver<DuplexStream>);
+
+impl Again {
+    /// A way whose pipe holds so many bytes each way.
+    pub(crate) fn way(pipe_bytes: usize) -> (Self, Door) {
+        let (arrivals, door) = mpsc::channel(4);
+        let way = Self {
+            arrivals,
+            pipe_bytes,
+        };
+        (way, Door(door))
+    }
+}
+
+#[async_trait::async_trait]
+impl Transport for Again {
+    async fn connect(&self) -> io::Result<Box<dyn ByteStream>> {
+        let (ours, theirs) = tokio::io::duplex(self.pipe_bytes);
+        let refused = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
+        self.arrivals.try_send(theirs).map_err(refused)?;
+        Ok(Box::new(ours))
+    }
+
+    fn target(&self) -> String {
+        "again".into()
+    }
+}
+
+impl Door {
+    /// The next client, which has said nothing yet.
+    pub(crate) async fn arrival(&mut self) -> Hub {
+        let stream = within(self.0.recv()).await.expect("a client that comes");
+        Hub {
+            stream,
+            received: BytesMut::new(),
+        }
+    }
+
+    /// The next client, welcomed; and its HELLO.
+    pub(crate) async fn welcome(&mut self, welcome: &str) -> (Hub, Hello) {
+        let mut hub = self.arrival().await;
+        let hello = hub.hello().await;
+        hub.frame(FrameType::Welcome, 0, welcome.as_bytes()).await;
+        (hub, hello)
+    }
+
+    /// Whether nobody will ever come again.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Whether a client has come and not been let in.
+    pub(crate) fn is_knocked_at(&mut self) -> bool {
+        self.0.try_recv().is_ok()
+    }
+}
+
+/// Options with which a lost connection is made again at once.
+pub(crate) fn eager() -> ConnectOptions {
+    let mut options = ConnectOptions::client("test");
+    options.reconnect = Some(ReconnectPolicy {
+        first: Duration::from_millis(1),
+        max: Duration::from_millis(2),
+        give_up_after: None,
+    });
+    options
+}
+
+/// A welcomed client that comes back, and its hub.
+pub(crate) async fn returning(options: ConnectOptions) -> (Bus, Hub, Door) {
+    let (way, mut door) = Again::way(64 << 10);
+    let connecting = Bus::connect(way, options);
+    let (bus, (hub, _)) = within(async { tokio::join!(connecting, door.welcome(LIVELY)) }).await;
+    (bus.expect("welcome"), hub, door)
+}
+
+/// As [`WELCOME`], of a hub that says which of its lives it is.
+pub(crate) const LIVELY: &str = r#"{"proto":1,"codec":"postcard","hub":"scripted","conn":7,"life":"aa",
+    "limits":{"payload":1048576,"control":65536,"subscriptions":1024},"ping_ms":0}"#;
+
 impl Hub {
     pub(crate) fn pair() -> (MemoryTransport, Self) {
         let (transport, stream) = MemoryTransport::pair();
@@ -144,6 +236,27 @@ impl Hub {
             if read.expect("readable") == 0 {
                 return None;
             }
+        }
+    }
+
+    /// The next frame the client sends, untouched.
+    pub(crate) async fn raw(&mut self) -> Frame {
+        self.next_frame().await.expect("a frame")
+    }
+
+    /// The next subscription the client asks for: its reference, number, pattern and options.
+    pub(crate) async fn subscription(&mut self) -> (u64, u32, String, SubscribeOptions) {
+        match self.op().await {
+            (
+                r#ref,
+                ClientOp::Subscribe {
+                    sub,
+                    pattern,
+                    options,
+                    ..
+                },
+            ) => (r#ref, sub, pattern, options),
+            other => panic!("expected a subscription, heard {other:?}"),
         }
     }
 
@@ -297,6 +410,11 @@ impl Hub {
         data::put_answer(&mut body, r#ref, 3, kind);
         body.extend_from_slice(payload);
         self.frame(FrameType::Answer, 0, &body).await;
+    }
+
+    /// The bare stream, and what was received of it.
+    pub(crate) fn into_parts(self) -> (DuplexStream, BytesMut) {
+        (self.stream, self.received)
     }
 
     /// Whether the client has hung up, all that it said before being thrown away.

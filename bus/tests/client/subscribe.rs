@@ -102,13 +102,13 @@ async fn events_with_all_that_the_hub_knows() {
     assert_eq!(first.event, order(1));
     assert_eq!(*first.origin, publisher());
     assert_eq!(
-        (first.topic.as_str(), first.seq, first.retained),
+        (first.topic.as_str(), first.seq, first.is_retained()),
         (OrderCreated::TOPIC, 41, true)
     );
     let second = event(within(orders.next()).await);
     assert_eq!(
-        (second.event, second.seq, second.retained),
-        (order(2), 50, false)
+        (second.is_retained(), second.event, second.seq),
+        (false, order(2), 50)
     );
     let third = event(within(orders.next()).await);
     assert_eq!(

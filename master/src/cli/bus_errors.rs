@@ -27,9 +27,11 @@ pub(super) fn gone(why: &Disconnected) -> CliError {
             error.causes.push(cause.clone());
             error.hint("its log may tell why; `ostler ls` shows whether one is running")
         }
-        Disconnected::Protocol { .. } | Disconnected::Drained | Disconnected::HungUp => {
-            failed(&why.to_string())
-        }
+        Disconnected::Protocol { .. }
+        | Disconnected::GaveUp { .. }
+        | Disconnected::NotResumed { .. }
+        | Disconnected::Drained
+        | Disconnected::HungUp => failed(&why.to_string()),
     }
 }
 
@@ -73,6 +75,8 @@ impl From<EmitError> for CliError {
             ),
             EmitError::Draining
             | EmitError::Full { .. }
+            | EmitError::Held { .. }
+            | EmitError::BadHeader { .. }
             | EmitError::TooLarge { .. }
             | EmitError::Encoding { .. }
             | EmitError::Unanswered { .. } => Self::new(Exit::Failed, error.to_string()),

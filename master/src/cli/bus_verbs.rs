@@ -43,7 +43,8 @@ pub(super) fn emit(args: &EmitArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliE
         match &mut answers {
             None => Ok(ExitCode::SUCCESS),
             Some(answers) => {
-                let is_answer = |event: &Received<Payload>| !event.retained && !is_own(&bus, event);
+                let is_answer =
+                    |event: &Received<Payload>| !event.is_retained() && !is_own(&bus, event);
                 print_first(answers, args.timeout, is_answer).await
             }
         }
@@ -93,7 +94,12 @@ async fn print_first(
                 output::print(&event_line::event(&event))?;
                 return Ok(ExitCode::SUCCESS);
             }
-            Some(Some(Delivery::Event(_) | Delivery::Lagged { .. } | Delivery::Misfit { .. })) => {}
+            Some(Some(
+                Delivery::Event(_)
+                | Delivery::Lagged { .. }
+                | Delivery::Misfit { .. }
+                | Delivery::Reconnected { .. },
+            )) => {}
             Some(Some(Delivery::Disconnected(why))) => return Err(gone(&why)),
             Some(None) => return Err(gone(&Disconnected::HungUp)),
         }

@@ -93,7 +93,8 @@ async fn open(home: Home, wanted: Option<&MasterName>) -> Result<Session, CliErr
         let socket = home.master(&master.name).bus_socket();
         let options = ConnectOptions {
             connect_timeout: CONNECT,
-            ..ConnectOptions::operator("cli")
+            // A command that loses its master says so.
+            ..ConnectOptions::operator("cli").once()
         };
         match Bus::connect(UnixTransport::new(socket), options).await {
             Ok(bus) => {

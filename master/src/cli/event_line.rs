@@ -51,7 +51,7 @@ pub(super) fn event(received: &Received<Payload>) -> String {
         seq: received.seq,
         topic: received.topic.as_str(),
         origin: &received.origin,
-        retained: received.retained,
+        retained: received.is_retained(),
         payload: None,
         bytes: None,
         misfit: None,
@@ -83,7 +83,7 @@ pub(super) fn delivery(delivery: &Delivery<Payload>) -> Option<String> {
             misfit: reason,
             missed: *missed,
         })),
-        Delivery::Disconnected(_) => None,
+        Delivery::Reconnected { .. } | Delivery::Disconnected(_) => None,
     }
 }
 
@@ -96,24 +96,17 @@ fn as_line(value: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::Bytes;
     use ostler_bus::{Topic, TypeSchema, vocab::update::WorkerRestartNeeded};
 
     use super::*;
 
     fn received(payload: Payload) -> Received<Payload> {
-        Received {
-            event: payload,
-            origin: Arc::new(Origin::Client {
-                name: "cli".into(),
-                conn: 3,
-            }),
-            topic: Topic::new("a.b").unwrap(),
-            seq: 7,
-            retained: false,
-        }
+        let origin = Origin::Client {
+            name: "cli".into(),
+            conn: 3,
+        };
+        Received::new(payload, origin, Topic::new("a.b").unwrap(), 7)
     }
 
     const HEAD: &str = r#"{"seq":7,"topic":"a.b","origin":{"Client":{"name":"cli","conn":3}},"#;

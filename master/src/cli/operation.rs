@@ -185,7 +185,7 @@ async fn listen<E: Event>(
     let events = bus.subscribe::<E>().await?;
     let heard = events.map(move |delivery| match delivery {
         Delivery::Event(received) => Heard::News(received.seq, news(received.event)),
-        Delivery::Lagged { .. } => Heard::Missed,
+        Delivery::Lagged { .. } | Delivery::Reconnected { .. } => Heard::Missed,
         Delivery::Misfit { topic, reason, .. } => Heard::Misfit(format!("{topic}: {reason}")),
         Delivery::Disconnected(why) => Heard::Gone(why),
     });

@@ -89,12 +89,15 @@ fn is_closed(bus: &Bus) -> bool {
 /// Whether the connection ended for good.
 fn is_over(bus: &Bus) -> bool {
     match &*bus.state().borrow() {
-        ConnectionState::Connected => false,
+        ConnectionState::Connected | ConnectionState::Reconnecting { .. } => false,
         ConnectionState::Draining => true,
         ConnectionState::Closed(why) => match why {
             Disconnected::Closed { kind, .. } => *kind == CloseKind::Stopping,
             Disconnected::Drained | Disconnected::HungUp => true,
-            Disconnected::Lost { .. } | Disconnected::Protocol { .. } => false,
+            Disconnected::Lost { .. }
+            | Disconnected::Protocol { .. }
+            | Disconnected::GaveUp { .. }
+            | Disconnected::NotResumed { .. } => false,
         },
     }
 }

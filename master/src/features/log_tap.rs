@@ -35,7 +35,7 @@ pub async fn run(bus: Bus, settling: Option<Settling>) -> Result<(), SubscribeEr
             Delivery::Misfit { reason, .. } => {
                 tracing::debug!(target: TARGET, "not logged: {}", escape::line(&reason));
             }
-            Delivery::Disconnected(_) => {}
+            Delivery::Reconnected { .. } | Delivery::Disconnected(_) => {}
         }
     }
     Ok(())

@@ -33,7 +33,7 @@ pub async fn run(
             Delivery::Misfit { reason, .. } => {
                 tracing::warn!("workerRestartNeeded ignored: {}", escape::line(&reason));
             }
-            Delivery::Disconnected(_) => {}
+            Delivery::Reconnected { .. } | Delivery::Disconnected(_) => {}
         }
     }
     Ok(())

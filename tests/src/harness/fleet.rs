@@ -65,7 +65,7 @@ impl Fleet {
     /// # Panics
     /// If its hub doesn't let this process in.
     pub async fn of(master: Master) -> Self {
-        let options = ConnectOptions::operator("test");
+        let options = ConnectOptions::operator("test").once();
         let bus = connect(bus_socket(&master), options).await;
         Self { bus, master }
     }

@@ -73,6 +73,7 @@ impl<T> Heard<T> {
             Delivery::Event(event) => event,
             Delivery::Lagged { missed } => panic!("missed {missed}"),
             Delivery::Misfit { reason, .. } => panic!("a misfit: {reason}"),
+            Delivery::Reconnected { missed } => panic!("reconnected, missed {missed:?}"),
             Delivery::Disconnected(why) => panic!("{why}"),
         }
     }

@@ -24,6 +24,20 @@ pub enum EmitError {
         /// How long was waited; zero if waiting was not asked for.
         waited: Duration,
     },
+    /// A subscriber with back pressure holds the topic, and didn't let it go for as long as was allowed.
+    Held {
+        /// Where to.
+        topic: String,
+        /// How long was waited; zero if waiting was not asked for.
+        waited: Duration,
+    },
+    /// A header can't be: its name, or the size of all of them.
+    BadHeader {
+        /// Where to.
+        topic: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The payload is larger than the hub allows.
     TooLarge {
         /// Where to.
@@ -42,7 +56,8 @@ pub enum EmitError {
         /// What its serializer said.
         reason: String,
     },
-    /// The hub took it, as far as is known, but did not acknowledge it in time.
+    /// The hub did not acknowledge it in time. It may have been delivered; if not, it still will be once the hub answers
+    /// or the connection is made again: to emit it again would make two of it.
     Unanswered {
         /// Where to.
         topic: String,
@@ -68,6 +83,17 @@ impl fmt::Display for EmitError {
                 f,
                 "not emitted: the outgoing buffer was full for {waited:?}; the hub takes nothing, is it hung?"
             ),
+            Self::Held { topic, waited } if waited.is_zero() => write!(
+                f,
+                "not emitted: a subscriber to {topic:?} can't keep up and holds its publishers; `emit` waits for it"
+            ),
+            Self::Held { topic, waited } => write!(
+                f,
+                "not emitted: a subscriber to {topic:?} that can't keep up held its publishers for {waited:?}"
+            ),
+            Self::BadHeader { topic, reason } => {
+                write!(f, "the event for {topic:?} can't be sent: {reason}")
+            }
             Self::TooLarge { topic, size, limit } => write!(
                 f,
                 "the payload for {topic:?} has {size} bytes, the hub allows {limit}: send a reference to it instead"
@@ -78,7 +104,7 @@ impl fmt::Display for EmitError {
             }
             Self::Unanswered { topic, after } => write!(
                 f,
-                "the hub did not acknowledge the event on {topic:?} within {after:?}: it may have been delivered"
+                "the hub did not acknowledge the event on {topic:?} within {after:?}: it may have been delivered, or still be"
             ),
         }
     }

@@ -42,6 +42,20 @@ pub enum Disconnected {
         /// What was wrong.
         what: String,
     },
+    /// It was lost, and could not be made again in the time that was allowed.
+    GaveUp {
+        /// Where the hub was.
+        target: String,
+        /// How long it was tried.
+        after: Duration,
+        /// What went wrong last.
+        error: String,
+    },
+    /// It was lost and made again, but the hub would not have this subscription any more. Told to that subscription alone.
+    NotResumed {
+        /// Why.
+        refusal: Refusal,
+    },
 }
 
 impl fmt::Display for Disconnected {
@@ -56,11 +70,24 @@ impl fmt::Display for Disconnected {
             }
             Self::Lost { target, error } => write!(
                 f,
-                "the bus connection to {target} was lost ({error}): is the hub still running? connect again"
+                "the bus connection to {target} was lost ({error}): is the hub still running?"
             ),
             Self::Protocol { target, what } => write!(
                 f,
                 "the hub at {target} broke the protocol ({what}): are both sides of the same release?"
+            ),
+            Self::GaveUp {
+                target,
+                after,
+                error,
+            } => write!(
+                f,
+                "the bus connection to {target} was lost, and could not be made again within {after:?}: {error}"
+            ),
+            Self::NotResumed { refusal } => write!(
+                f,
+                "the bus connection was lost and made again, but the hub refuses this subscription now: {}",
+                refusal.reason
             ),
         }
     }

@@ -102,7 +102,12 @@ impl Keeper {
                         self.answer_on_topic(&bus, received.event.id.as_deref(), &received.origin).await;
                         wanted = wanted.or(Some(not_before));
                     }
-                    Some(Delivery::Lagged { .. } | Delivery::Misfit { .. } | Delivery::Disconnected(_)) => {}
+                    Some(
+                        Delivery::Lagged { .. }
+                        | Delivery::Misfit { .. }
+                        | Delivery::Reconnected { .. }
+                        | Delivery::Disconnected(_),
+                    ) => {}
                     None => return Ok(()),
                 },
                 () = due => {

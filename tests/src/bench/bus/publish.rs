@@ -33,7 +33,7 @@ pub(super) fn client(socket: &Path, events: u64, credits: &Credits) -> Result<()
         .build()
         .map_err(|e| e.to_string())?;
     runtime.block_on(async {
-        let options = ConnectOptions::client("publisher");
+        let options = ConnectOptions::client("publisher").once();
         let bus = Bus::connect(UnixTransport::new(socket), options)
             .await
             .map_err(|e| e.to_string())?;

@@ -40,7 +40,7 @@ fn bare(socket: &Path, events: u64) -> Result<(), String> {
 }
 
 async fn client(kind: Reader, socket: &Path, events: u64) -> Result<(), String> {
-    let options = ConnectOptions::client("reader");
+    let options = ConnectOptions::client("reader").once();
     let bus = Bus::connect(UnixTransport::new(socket), options)
         .await
         .map_err(|e| e.to_string())?;
@@ -88,6 +88,7 @@ async fn count<T>(
             Delivery::Event(received) if is_right(&received.event, next) => (1, 0),
             Delivery::Event(_) => return Err(format!("event {next} is not what was emitted")),
             Delivery::Lagged { missed } | Delivery::Misfit { missed, .. } => (0, missed),
+            Delivery::Reconnected { .. } => return Err("the connection was lost".into()),
             Delivery::Disconnected(why) => return Err(why.to_string()),
         };
         next += read + lost;

@@ -52,7 +52,7 @@ impl Fleet {
             format!("name = {APP:?}\n[app.{APP}]\ncommand = {words}\ninstances = 0\n{settings}\n");
         let master = Master::builder(ostler).file(&file).start().await;
         let socket = master.home().join(APP).join("bus.sock");
-        let options = ConnectOptions::new(Kind::Operator, "bench");
+        let options = ConnectOptions::new(Kind::Operator, "bench").once();
         let bus = Bus::connect(UnixTransport::new(socket), options)
             .await
             .map_err(|e| e.to_string())?;
@@ -164,6 +164,7 @@ async fn next<E: Event>(events: &mut Subscription<E>) -> Result<E, String> {
         Some(Delivery::Lagged { missed } | Delivery::Misfit { missed, .. }) => {
             Err(format!("{missed} of {} were missed", E::TOPIC))
         }
+        Some(Delivery::Reconnected { .. }) => Err("the connection was lost".into()),
         Some(Delivery::Disconnected(why)) => Err(why.to_string()),
         None => Err("the subscription has ended".into()),
     }

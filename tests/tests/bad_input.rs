@@ -168,7 +168,7 @@ async fn command_that_cannot_be_run_is_reported() {
 async fn command_that_vanishes_later_aborts_the_update() {
     let master = PROGRAMS.master().name("web").instances(2);
     let program = master.dir().at("worker");
-    std::fs::copy(PROGRAMS.misbehave, &program).unwrap();
+    ostler_tests::harness::copy_program(PROGRAMS.misbehave, &program);
     let fleet = Fleet::ready(master.command([program.as_os_str(), "trivial".as_ref()]), 2).await;
     let before = fleet.until_ready(2).await;
     std::fs::remove_file(&program).unwrap();

@@ -410,7 +410,7 @@ async fn changed_ostler_binary_marks_a_system_restart() {
     let own = ostler_tests::harness::PrivateDir::new();
     let binary = own.at("ostler");
     let original = env!("CARGO_BIN_EXE_ostler-under-test");
-    fs::copy(original, &binary).expect("a copy");
+    ostler_tests::harness::copy_program(original, &binary);
     let builder = Master::builder(&binary).with("worker.sh", GOOD);
     builder.dir().make("src");
     let (master, mut tail) = started(builder.with("src/version", "1").apps(&[web()])).await;

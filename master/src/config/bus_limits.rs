@@ -17,7 +17,7 @@ enum Slot<'l> {
 }
 
 /// Every key.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "hello_bytes",
     "control_bytes",
     "payload_bytes",
@@ -32,6 +32,8 @@ const KEYS: [&str; 20] = [
     "schema_nodes",
     "queue_messages",
     "queue_bytes",
+    "overflow_grace",
+    "hold_timeout",
     "control_frames",
     "requests",
     "retained_topics",
@@ -61,6 +63,8 @@ fn slot<'l>(limits: &'l mut Limits, key: &str) -> Option<(Slot<'l>, [i64; 2])> {
         "schema_nodes" => (Slot::Count(&mut limits.schema_nodes), [1, 1024]),
         "queue_messages" => (Slot::Count(&mut limits.queue_messages), COUNT),
         "queue_bytes" => (Slot::Bytes(&mut limits.queue_bytes), BYTES),
+        "overflow_grace" => (Slot::Time(&mut limits.overflow_grace), COUNT),
+        "hold_timeout" => (Slot::Time(&mut limits.hold_timeout), COUNT),
         "control_frames" => (Slot::Count(&mut limits.control_frames), COUNT),
         "requests" => (Slot::Count(&mut limits.requests), COUNT),
         "retained_topics" => (Slot::Count(&mut limits.retained_topics), COUNT),

@@ -28,7 +28,7 @@ impl Guest {
         let dir = PrivateDir::new();
         let other = rustix::process::geteuid().is_root();
         let copy = dir.at("ostler");
-        std::fs::copy(ostler, &copy).expect("a copy of the program");
+        copy_program(ostler, &copy);
         let public = PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), public).expect("a directory of one's own");
         let guest = Self {
@@ -69,7 +69,7 @@ impl Guest {
     /// If it can't be copied.
     pub fn program(&self, program: &str, args: &[&str]) -> Cli {
         let copy = self.dir.at("program");
-        std::fs::copy(program, &copy).expect("a copy of the program");
+        copy_program(program, &copy);
         self.run(&copy, args)
     }
 
@@ -86,4 +86,17 @@ impl Guest {
     pub fn ostler(&self, args: &[&str]) -> Cli {
         self.run(&self.ostler, args)
     }
+}
+
+/// Copies a program so that it can be run at once. By a process of its own: were it this one that writes, a child started by
+/// another thread meanwhile would hold the file open for writing for a moment, and it could not be run ("text file busy").
+///
+/// # Panics
+/// If it can't be copied.
+pub fn copy_program(from: impl AsRef<Path>, to: &Path) {
+    let copied = std::process::Command::new("cp")
+        .arg(from.as_ref())
+        .arg(to)
+        .status();
+    assert!(copied.expect("cp").success(), "{} is copied", to.display());
 }

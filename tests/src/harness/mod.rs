@@ -47,7 +47,7 @@ pub use cut::Cut;
 pub use dir::PrivateDir;
 pub use fixture::{Fixture, Program};
 pub use fleet::Fleet;
-pub use guest::Guest;
+pub use guest::{Guest, copy_program};
 pub use heard::Heard;
 pub use lines::{LinePattern, Lines};
 pub use marked::Mark;

@@ -131,10 +131,7 @@ impl AppWatch {
         }
         for path in event.paths {
             if path.is_dir() && !self.watched.contains(&path) {
-                let (directories, files) = self.scope.appeared(&path);
-                directories
-                    .into_iter()
-                    .for_each(|directory| self.watch_or_warn(directory));
+                let files = self.watch_new(&path);
                 files
                     .iter()
                     .for_each(|file| self.debounce.changed(now, file));
@@ -146,6 +143,21 @@ impl AppWatch {
                     .directories()
                     .into_iter()
                     .for_each(|directory| self.watch_or_warn(directory));
+            }
+        }
+    }
+
+    /// Watches a new directory and all below it; gives the files that are there. Looked at again once everything is
+    /// watched: what is made between the look and the watch has no event.
+    fn watch_new(&mut self, path: &Path) -> Vec<PathBuf> {
+        loop {
+            let before = self.watched.len();
+            let (directories, files) = self.scope.appeared(path);
+            directories
+                .into_iter()
+                .for_each(|directory| self.watch_or_warn(directory));
+            if self.watched.len() == before {
+                return files;
             }
         }
     }

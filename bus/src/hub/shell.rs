@@ -169,7 +169,7 @@ impl Shell {
     pub(super) fn refill(&self, link: &Link) -> bool {
         let mut rest = link.rest.borrow_mut();
         let taken = catch_unwind(AssertUnwindSafe(|| {
-            self.core.borrow_mut().take_output(link.id, &mut rest);
+            self.core.borrow_mut().take_output(Instant::now(), link.id, &mut rest);
         }));
         if let Err(panic) = taken {
             self.fail(panic_text(&*panic));
@@ -207,7 +207,7 @@ impl Shell {
         let mut scratch = self.scratch.borrow_mut();
         loop {
             scratch.reset();
-            self.core.borrow_mut().take_output(link.id, &mut scratch);
+            self.core.borrow_mut().take_output(Instant::now(), link.id, &mut scratch);
             if scratch.is_empty() {
                 break;
             }

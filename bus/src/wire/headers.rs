@@ -42,23 +42,8 @@ impl Headers {
     /// # Errors
     /// If it is cut short, too long, has a name that isn't one or occurs twice, or a value that isn't UTF-8.
     pub fn parse(block: &[u8]) -> Result<Self, BadHeaders> {
-        let mut headers = Self::new();
-        let mut rest = block;
-        while !rest.is_empty() {
-            let (name, value, after) =
-                next(rest).ok_or_else(|| BadHeaders("the headers are cut short".into()))?;
-            let text = |part: &'_ [u8]| {
-                String::from_utf8(part.to_vec())
-                    .map_err(|_| BadHeaders("a header is not UTF-8".into()))
-            };
-            let (name, value) = (text(name)?, text(value)?);
-            if headers.get(&name).is_some() {
-                return Err(BadHeaders(format!("the header {name:?} occurs twice")));
-            }
-            headers.insert(&name, &value)?;
-            rest = after;
-        }
-        Ok(headers)
+        check(block)?;
+        Ok(Self(block.to_vec()))
     }
 
     /// Sets one; what it was before is replaced.
@@ -66,15 +51,7 @@ impl Headers {
     /// # Errors
     /// If the name is not 1 to [`NAME_BYTES`] of `a`–`z`, `0`–`9`, `_`, `-`, or all together would be over [`HEADERS_BYTES`].
     pub fn insert(&mut self, name: &str, value: &str) -> Result<(), BadHeaders> {
-        let fits = (1..=NAME_BYTES).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
-        if !fits {
-            return Err(BadHeaders(format!(
-                "{name:?} is no header name: 1 to {NAME_BYTES} of a-z, 0-9, _ and -"
-            )));
-        }
+        check_name(name.as_bytes())?;
         let mut block = Vec::with_capacity(self.0.len() + name.len() + value.len() + 3);
         for (other, kept) in self.iter().filter(|(other, _)| *other != name) {
             put(&mut block, other, kept);
@@ -110,6 +87,12 @@ impl Headers {
         })
     }
 
+    /// The block as it travels, without its length.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -126,6 +109,52 @@ impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
+}
+
+/// Whether a block is as it should be. In one pass: it may come from anybody, and hold a thousand names.
+///
+/// # Errors
+/// As [`Headers::parse`].
+pub fn check(block: &[u8]) -> Result<(), BadHeaders> {
+    if block.len() > HEADERS_BYTES {
+        return Err(BadHeaders(format!(
+            "the headers take more than {HEADERS_BYTES} bytes"
+        )));
+    }
+    let mut names = Vec::new();
+    let mut rest = block;
+    while !rest.is_empty() {
+        let (name, value, after) =
+            next(rest).ok_or_else(|| BadHeaders("the headers are cut short".into()))?;
+        check_name(name)?;
+        if std::str::from_utf8(value).is_err() {
+            return Err(BadHeaders("a header is not UTF-8".into()));
+        }
+        names.push(name);
+        rest = after;
+    }
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(BadHeaders(format!(
+            "the header {:?} occurs twice",
+            String::from_utf8_lossy(pair[0])
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn check_name(name: &[u8]) -> Result<(), BadHeaders> {
+    let is_one = (1..=NAME_BYTES).contains(&name.len())
+        && name
+            .iter()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+    if is_one {
+        return Ok(());
+    }
+    Err(BadHeaders(format!(
+        "{:?} is no header name: 1 to {NAME_BYTES} of a-z, 0-9, _ and -",
+        String::from_utf8_lossy(name)
+    )))
 }
 
 /// Writes headers that are a block already, behind their length.

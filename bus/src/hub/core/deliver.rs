@@ -43,6 +43,7 @@ impl Core {
             frames: if path.urgent { copied(&frames) } else { frames },
             types: batch.types.clone(),
             pins: (!path.urgent).then_some(self.input),
+            until: batch.until,
         };
         let mut parcel = Parcel::new(run, &path);
         if path.urgent {
@@ -248,6 +249,7 @@ impl Core {
                 frames: value.frame,
                 types: RunTypes::from(value.ty.clone()),
                 pins: None,
+                until: None,
             };
             let target = Target {
                 conn: id,

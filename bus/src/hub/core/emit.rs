@@ -3,7 +3,10 @@
 //! What follows from publisher, topic and type alone is worked out once and remembered as a [`Path`]; consecutive frames
 //! that go the same way are brought there as one [`Batch`].
 
-use std::rc::Rc;
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -21,7 +24,7 @@ use crate::{
         HEADER_BYTES,
         control::{HubOp, Refusal, RefusalKind},
         data::{self, Payload},
-        flags,
+        flags, headers,
     },
 };
 
@@ -37,6 +40,8 @@ pub(super) struct Batch<'a> {
     pub(super) count: u32,
     pub(super) first_seq: u64,
     pub(super) types: RunTypes,
+    /// When nobody wants them any more: all at the same time.
+    pub(super) until: Option<Instant>,
 }
 
 impl<'a> Batch<'a> {
@@ -49,16 +54,18 @@ impl<'a> Batch<'a> {
             count: 0,
             first_seq: 0,
             types: RunTypes::default(),
+            until: None,
         }
     }
 
     /// Begins with one event; what was before must be on its way.
-    fn begin(&mut self, path: Rc<Path>, frame: &EmitFrame, seq: u64) {
+    fn begin(&mut self, path: Rc<Path>, frame: &EmitFrame, seq: u64, until: Option<Instant>) {
         self.start = frame.at;
         self.end = frame.end;
         self.count = 1;
         self.first_seq = seq;
         self.types = RunTypes::from(path.ty.clone());
+        self.until = until;
         self.path = Some(path);
     }
 
@@ -69,7 +76,8 @@ impl<'a> Batch<'a> {
     }
 
     /// Takes the frame up to `end` in, if it goes the same way and follows directly.
-    fn extend(&mut self, path: &Rc<Path>, at: usize, end: usize) -> bool {
+    fn extend(&mut self, path: &Rc<Path>, frame: &EmitFrame, until: Option<Instant>) -> bool {
+        let (at, end) = (frame.at, frame.end);
         let Some(mine) = self.path.as_ref().filter(|_| self.count > 0) else {
             return false;
         };
@@ -81,6 +89,7 @@ impl<'a> Batch<'a> {
             || !plain
             || path.urgent
             || at != self.end
+            || until != self.until
             || end - self.start > RUN_BYTES
             || !self.types.hold(path.ty.as_ref())
         {
@@ -103,6 +112,10 @@ pub(super) struct EmitFrame {
     pub(super) flags: u8,
 }
 
+fn millis(n: u32) -> Duration {
+    Duration::from_millis(u64::from(n))
+}
+
 impl Core {
     /// Takes one EMIT frame. Whoever calls it brings the batch on its way afterwards.
     pub(super) fn emit(&mut self, id: u64, peer: &Peer, batch: &mut Batch<'_>, frame: &EmitFrame) {
@@ -120,9 +133,10 @@ impl Core {
         };
         let seq = self.next_seq(path.urgent);
         let count = path.targets.len() as u64;
-        if !batch.extend(&path, frame.at, frame.end) {
+        let until = head.ttl_ms.map(|ttl| self.now + millis(ttl));
+        if !batch.extend(&path, frame, until) {
             self.bring(id, peer, batch);
-            batch.begin(path, frame, seq);
+            batch.begin(path, frame, seq, until);
         }
         if let Some(r#ref) = head.ack {
             self.answer(id, r#ref, HubOp::Done { count });
@@ -140,6 +154,10 @@ impl Core {
     ) -> Result<Rc<Path>, Refusal> {
         let payload_at = frame.at + HEADER_BYTES + head.payload_at;
         self.check_payload_size(frame.end - payload_at)?;
+        headers::check(head.headers).map_err(|e| Refusal {
+            kind: RefusalKind::Malformed,
+            reason: e.to_string(),
+        })?;
         let path = match batch.same_path(head.kind, head.topic) {
             Some(path) => path,
             None => self.path(id, peer, Action::Emit, head.kind, head.topic)?,

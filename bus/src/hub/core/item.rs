@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashSet,
     rc::Rc,
+    time::Instant,
 };
 
 use bytes::{Buf, Bytes};
@@ -81,9 +82,16 @@ pub(super) struct Run {
     pub(super) types: RunTypes,
     /// The read buffer that `frames` keeps alive, if it isn't a copy.
     pub(super) pins: Option<u64>,
+    /// When nobody wants them any more.
+    pub(super) until: Option<Instant>,
 }
 
 impl Run {
+    /// The newest event's sequence number.
+    pub(super) fn last_seq(&self) -> u64 {
+        self.first_seq + u64::from(self.count.max(1)) - 1
+    }
+
     /// Takes off the oldest event.
     fn shorten(&mut self) {
         let size = frame::peek(&self.frames, usize::MAX >> 1)
@@ -108,6 +116,18 @@ pub(super) struct Whole {
     pub(super) ty: Option<Rc<Announced>>,
     /// The call, if it is one.
     pub(super) call: Option<u64>,
+    /// The event, if it is one.
+    pub(super) event: Option<Mark>,
+}
+
+/// What the hub must know of an event that is an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    pub(super) seq: u64,
+    /// Flags of its RUN frame.
+    pub(super) flags: u8,
+    /// When nobody wants it any more.
+    pub(super) until: Option<Instant>,
 }
 
 impl Whole {
@@ -119,6 +139,7 @@ impl Whole {
             card: None,
             ty: None,
             call: None,
+            event: None,
         }
     }
 }
@@ -131,6 +152,8 @@ pub(super) enum Item {
     /// Events of a type that the subscription's reader can't read.
     Misfit {
         missed: u64,
+        /// The last one's sequence number.
+        last_seq: u64,
         topic: Topic,
         reason: Rc<str>,
     },
@@ -157,6 +180,25 @@ impl Item {
             Self::Run(run) => run.frames.len(),
             Self::Whole(whole) => whole.head.len() + whole.payload.len(),
             Self::Misfit { reason, .. } => reason.len(),
+            Self::Gap => 0,
+        }
+    }
+
+    /// When nobody wants it any more.
+    pub(super) fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Run(run) => run.until,
+            Self::Whole(whole) => whole.event.and_then(|event| event.until),
+            Self::Misfit { .. } | Self::Gap => None,
+        }
+    }
+
+    /// The sequence number up to which [`lose_oldest`](Self::lose_oldest) takes off; 0 for what is no event.
+    pub(super) fn oldest_seq(&self) -> u64 {
+        match self {
+            Self::Run(run) => run.first_seq,
+            Self::Whole(whole) => whole.event.map_or(0, |event| event.seq),
+            Self::Misfit { last_seq, .. } => *last_seq,
             Self::Gap => 0,
         }
     }

@@ -181,9 +181,9 @@ impl Core {
     }
 
     /// Moves what may be written now into `out`.
-    pub(super) fn take_output(&mut self, id: u64, out: &mut Output) {
+    pub(super) fn take_output(&mut self, now: Instant, id: u64, out: &mut Output) {
         if let Some(conn) = self.conns.get_mut(&id) {
-            conn.outbox.take(out);
+            conn.outbox.take(now, out);
         }
     }
 

@@ -9,6 +9,7 @@
 //! its own stream alone.
 
 mod lose;
+mod told;
 mod write;
 
 use std::{
@@ -23,6 +24,7 @@ use super::{
     list::{Key, List},
     memory::{Charge, Tally},
 };
+pub(super) use self::told::Told;
 use crate::{
     Topic,
     wire::{control::HubOp, hello::Codec},
@@ -38,6 +40,8 @@ struct Waiting {
     sub: Option<u32>,
     /// Events of `sub` lost just before it.
     lagged: u64,
+    /// The last of those' sequence number.
+    lagged_seq: u64,
     item: Item,
     /// Grows along the queue.
     order: u64,
@@ -53,6 +57,7 @@ struct SubQueue {
     bytes: usize,
     max_messages: usize,
     max_bytes: usize,
+    told: Told,
 }
 
 /// An item of the control queue.
@@ -154,6 +159,7 @@ impl Outbox {
                 bytes: 0,
                 max_messages,
                 max_bytes,
+                told: Told::default(),
             },
         );
     }
@@ -211,10 +217,11 @@ impl Outbox {
     pub(super) fn push(&mut self, sub: u32, item: Item) -> u64 {
         if let Item::Misfit {
             missed,
+            last_seq,
             topic,
             reason,
         } = &item
-            && self.adds_to_last_misfit(sub, *missed, topic, reason)
+            && self.adds_to_last_misfit(sub, (*missed, *last_seq), topic, reason)
         {
             return 0;
         }
@@ -299,6 +306,7 @@ impl Outbox {
         self.data.push_back(Waiting {
             sub,
             lagged: 0,
+            lagged_seq: 0,
             item,
             order: self.order,
             next_of_sub: None,
@@ -309,7 +317,7 @@ impl Outbox {
     fn adds_to_last_misfit(
         &mut self,
         sub: u32,
-        more: u64,
+        (more, seq): (u64, u64),
         topic: &Topic,
         reason: &Rc<str>,
     ) -> bool {
@@ -320,10 +328,12 @@ impl Outbox {
         match last {
             Item::Misfit {
                 missed,
+                last_seq,
                 topic: t,
                 reason: r,
             } if t == topic && (Rc::ptr_eq(r, reason) || r == reason) => {
                 *missed += more;
+                *last_seq = seq;
                 true
             }
             Item::Misfit { .. } | Item::Run(_) | Item::Whole(_) | Item::Gap => false,

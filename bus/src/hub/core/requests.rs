@@ -315,5 +315,6 @@ fn introduced(head: Bytes, payload: Bytes, card: &Rc<Card>, ty: Option<Rc<Announ
         card: Some(Rc::clone(card)),
         ty,
         call: None,
+        event: None,
     }
 }

@@ -52,8 +52,10 @@ impl Outbox {
         let waiting = self.data.get_mut(key);
         let before = (waiting.item.messages(), waiting.item.bytes());
         let pinned = pins(&waiting.item);
+        let seq = waiting.item.oldest_seq();
         let missed = waiting.item.lose_oldest();
         waiting.lagged += missed;
+        waiting.lagged_seq = waiting.lagged_seq.max(seq);
         let (messages, bytes) = (waiting.item.messages(), waiting.item.bytes());
         if pinned && messages == 0 {
             self.pinning.0 -= 1;
@@ -79,7 +81,9 @@ impl Outbox {
         };
         queue.head = Some(next);
         let gap = self.data.remove(key);
-        self.data.get_mut(next).lagged += gap.lagged;
+        let next = self.data.get_mut(next);
+        next.lagged += gap.lagged;
+        next.lagged_seq = next.lagged_seq.max(gap.lagged_seq);
         self.charge.sub(ITEM_BYTES);
     }
 }

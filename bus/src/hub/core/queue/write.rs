@@ -1,6 +1,6 @@
 //! From the queue to the wire, each event behind what must be known of its publisher.
 
-use std::{collections::HashSet, rc::Rc};
+use std::{collections::HashSet, rc::Rc, time::Instant};
 
 use super::{Known, Outbox, Waiting};
 use crate::{
@@ -20,18 +20,19 @@ use crate::{
 
 impl Outbox {
     /// Moves what may be written now into `out`.
-    pub(in crate::hub::core) fn take(&mut self, out: &mut Output) {
+    pub(in crate::hub::core) fn take(&mut self, now: Instant, out: &mut Output) {
         while !out.is_full() {
             if let Some(urgent) = self.urgent.pop_front() {
                 self.own -= usize::from(urgent.from.is_none());
                 self.release(&urgent.item);
-                self.write(urgent.sub, 0, urgent.item, out);
+                self.write(now, urgent.sub, urgent.item, out);
                 continue;
             }
             self.write_goners(out);
             let Some(key) = self.data.front() else { break };
             let waiting = self.take_front(key);
-            self.write(waiting.sub, waiting.lagged, waiting.item, out);
+            self.write_lag(&waiting, out);
+            self.write(now, waiting.sub, waiting.item, out);
         }
         if self.urgent.is_empty() {
             self.urgent.shrink_to(4);
@@ -60,12 +61,30 @@ impl Outbox {
         waiting
     }
 
-    fn write(&mut self, sub: Option<u32>, lagged: u64, item: Item, out: &mut Output) {
-        let sub = sub.unwrap_or_default();
-        if lagged > 0 {
-            let missed = lagged;
-            out.put_control(self.codec, HubOp::Lagged { sub, missed });
+    /// Tells what was lost before an item.
+    fn write_lag(&mut self, waiting: &Waiting, out: &mut Output) {
+        let (sub, missed) = (waiting.sub.unwrap_or_default(), waiting.lagged);
+        if missed == 0 {
+            return;
         }
+        out.put_control(self.codec, HubOp::Lagged { sub, missed });
+        if let Some(queue) = self.subs.get_mut(&sub) {
+            queue.told.notice(missed, waiting.lagged_seq);
+        }
+    }
+
+    fn write(&mut self, now: Instant, sub: Option<u32>, item: Item, out: &mut Output) {
+        let is_late = item.until().is_some_and(|until| until <= now);
+        if let Some(queue) = sub.and_then(|sub| self.subs.get_mut(&sub)) {
+            match is_late {
+                true => queue.told.expired += item.messages() as u64,
+                false => queue.told.write(&item),
+            }
+        }
+        if is_late {
+            return;
+        }
+        let sub = sub.unwrap_or_default();
         match item {
             Item::Run(run) => self.write_run(sub, run, out),
             Item::Whole(whole) => {
@@ -77,6 +96,7 @@ impl Outbox {
             }
             Item::Misfit {
                 missed,
+                last_seq: _,
                 topic,
                 reason,
             } => {

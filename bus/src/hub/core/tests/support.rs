@@ -319,7 +319,7 @@ impl World {
     /// As much as one write takes.
     pub(in crate::hub) fn take_once(&mut self, id: u64) -> Option<Vec<Got>> {
         let mut out = Output::default();
-        self.core.take_output(id, &mut out);
+        self.core.take_output(self.now, id, &mut out);
         if out.is_empty() {
             return None;
         }

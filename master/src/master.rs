@@ -14,7 +14,7 @@ use ostler_bus::{
     Limits,
     client::Bus,
     hub::{Admission, Hub, HubNotice, HubOptions, Notices, Principal},
-    vocab::rules::{builtins, fleet_rules},
+    vocab::rules::{builtins, fleet_history, fleet_rules},
 };
 use tokio::sync::watch;
 
@@ -183,6 +183,7 @@ fn start_hub(name: &MasterName, files: Option<OpenFiles>) -> io::Result<(Hub, No
         limits,
         rules: fleet_rules(),
         builtins: builtins(),
+        history: fleet_history(),
     })
 }
 

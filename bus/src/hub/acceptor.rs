@@ -18,7 +18,7 @@ pub(super) async fn accept(life: Rc<Life>, listener: Rc<UnixListener>, admission
     loop {
         match listener.accept().await {
             Ok((stream, _)) => match vet(&stream) {
-                Ok(()) => life.admit(stream, admission),
+                Ok(uid) => life.admit(stream, uid, admission),
                 Err(reason) => turn_away(&life, &stream, reason),
             },
             // Out of descriptors or memory, or the peer gave up: the next one may do better.
@@ -30,13 +30,13 @@ pub(super) async fn accept(life: Rc<Life>, listener: Rc<UnixListener>, admission
     }
 }
 
-fn vet(stream: &UnixStream) -> Result<(), String> {
+fn vet(stream: &UnixStream) -> Result<u32, String> {
     let own = rustix::process::geteuid().as_raw();
     let peer = stream
         .peer_cred()
         .map_err(|e| format!("the system doesn't say whose this connection is: {e}"))?
         .uid();
-    judge(own, peer)
+    judge(own, peer).map(|()| peer)
 }
 
 /// Whether a peer of uid `peer` may connect to a hub of uid `own`.

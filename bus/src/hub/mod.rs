@@ -19,6 +19,7 @@ mod acceptor;
 mod connection;
 mod core;
 mod handle;
+mod history;
 mod notice;
 mod principal;
 mod reader;
@@ -32,6 +33,7 @@ mod writer;
 mod tests;
 
 pub use handle::{Hub, HubOptions};
+pub use history::HistoryRule;
 pub use notice::{HubNotice, Notices};
 pub use principal::{Admission, Principal, Role};
 pub use rules::{

@@ -62,9 +62,9 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    pub(super) fn new(options: &HubOptions, notices: NoticeSender) -> Rc<Self> {
+    pub(super) fn new(options: &HubOptions, life: u128, notices: NoticeSender) -> Rc<Self> {
         Rc::new(Self {
-            core: RefCell::new(Core::new(options, Instant::now())),
+            core: RefCell::new(Core::new(options, life, Instant::now())),
             links: RefCell::default(),
             scratch: RefCell::default(),
             dirty: Cell::default(),
@@ -111,7 +111,8 @@ impl Shell {
         self.fault.borrow().clone()
     }
 
-    pub(super) fn open(&self, id: u64, stream: Stream, door: Door) -> Rc<Link> {
+    /// `uid`: the peer's, if it came by path.
+    pub(super) fn open(&self, id: u64, stream: Stream, door: Door, uid: Option<u32>) -> Rc<Link> {
         let link = Rc::new(Link {
             id,
             stream,
@@ -123,7 +124,12 @@ impl Shell {
             broken: RefCell::default(),
         });
         self.links.borrow_mut().insert(id, Rc::clone(&link));
-        self.step(|core| core.connect(Instant::now(), id, door));
+        self.step(|core| {
+            core.connect(Instant::now(), id, door);
+            if let Some(uid) = uid {
+                core.vouch(id, uid);
+            }
+        });
         link
     }
 
@@ -169,7 +175,9 @@ impl Shell {
     pub(super) fn refill(&self, link: &Link) -> bool {
         let mut rest = link.rest.borrow_mut();
         let taken = catch_unwind(AssertUnwindSafe(|| {
-            self.core.borrow_mut().take_output(Instant::now(), link.id, &mut rest);
+            self.core
+                .borrow_mut()
+                .take_output(Instant::now(), link.id, &mut rest);
         }));
         if let Err(panic) = taken {
             self.fail(panic_text(&*panic));
@@ -207,7 +215,9 @@ impl Shell {
         let mut scratch = self.scratch.borrow_mut();
         loop {
             scratch.reset();
-            self.core.borrow_mut().take_output(Instant::now(), link.id, &mut scratch);
+            self.core
+                .borrow_mut()
+                .take_output(Instant::now(), link.id, &mut scratch);
             if scratch.is_empty() {
                 break;
             }

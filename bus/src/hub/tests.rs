@@ -419,6 +419,7 @@ fn the_hub_ends_with_its_last_handle() {
         limits: Limits::default(),
         rules: Rules::allow_all(),
         builtins: Vec::new(),
+        history: Vec::new(),
     })
     .unwrap();
     let mut a = Peer::join(&hub, client("a"));

@@ -106,7 +106,7 @@ impl Thread {
     }
 
     async fn live(&mut self) -> End {
-        let shell = Shell::new(&self.options, self.notices.clone());
+        let shell = Shell::new(&self.options, random(), self.notices.clone());
         let life = Rc::new(Life {
             shell: Rc::clone(&shell),
             tasks: RefCell::default(),
@@ -163,7 +163,7 @@ impl Thread {
                 }),
             Command::Attach(stream, principal) => life.attach(stream, principal),
             Command::AttachMemory(stream, principal) => {
-                life.open(stream.into(), Door::Known(principal));
+                life.open(stream.into(), Door::Known(principal), None);
                 Ok(())
             }
             // Taken out by whoever receives.
@@ -183,14 +183,14 @@ impl Thread {
 
 impl Life {
     /// A peer by path, whose uid is right.
-    pub(super) fn admit(self: &Rc<Self>, stream: UnixStream, admission: Admission) {
-        self.open(stream.into(), Door::Path(admission));
+    pub(super) fn admit(self: &Rc<Self>, stream: UnixStream, uid: u32, admission: Admission) {
+        self.open(stream.into(), Door::Path(admission), Some(uid));
     }
 
     fn attach(self: &Rc<Self>, stream: StdUnixStream, principal: Principal) -> io::Result<()> {
         stream.set_nonblocking(true)?;
         let stream = UnixStream::from_std(stream)?;
-        self.open(stream.into(), Door::Known(principal));
+        self.open(stream.into(), Door::Known(principal), None);
         Ok(())
     }
 
@@ -199,10 +199,10 @@ impl Life {
         self.tasks.borrow_mut().spawn_local(task);
     }
 
-    fn open(self: &Rc<Self>, stream: Stream, door: Door) {
+    fn open(self: &Rc<Self>, stream: Stream, door: Door, uid: Option<u32>) {
         let id = self.last_conn.get() + 1;
         self.last_conn.set(id);
-        let link = self.shell.open(id, stream, door);
+        let link = self.shell.open(id, stream, door, uid);
         let task = connection::run(Rc::clone(&self.shell), link);
         self.tasks.borrow_mut().spawn_local(task);
     }
@@ -235,6 +235,20 @@ impl Life {
         // Whoever doesn't read in time does without.
         let _ = timeout(FAREWELL, gone).await;
     }
+}
+
+/// 128 random bits.
+fn random() -> u128 {
+    let mut bits = [0; 16];
+    let mut filled = 0;
+    while filled < bits.len() {
+        match rustix::rand::getrandom(&mut bits[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(n) => filled += n,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => panic!("the system has no random numbers: {error}"),
+        }
+    }
+    u128::from_be_bytes(bits)
 }
 
 async fn until(due: Option<Instant>) {

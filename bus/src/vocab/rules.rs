@@ -17,8 +17,8 @@ use super::{
 use crate::{
     Event, Generation, Origin, Request, SchemaTrait, Topic,
     hub::{
-        Action::{self, Emit, Request as Ask, Serve, Subscribe},
-        ControlTopics, Principal,
+        Action::{self, Emit, Request as Ask, Retain, Serve, Subscribe},
+        ControlTopics, HistoryRule, Principal,
         Role::{self, Client, Master, Observer, Operator, Worker},
         Rule, Rules, Subject, Topics, Verdict, authorize,
     },
@@ -52,7 +52,28 @@ pub fn fleet_rules() -> Rules {
             },
         ],
         conflate: Some(conflate),
+        mailboxes: own_addresses(),
     }
+}
+
+/// The fleet's histories: 64 events of each of the sixteen topics on which the master tells what happens, some thousand in
+/// all, so that whoever looks after a crash, or comes back after a lost connection, sees what led there.
+#[must_use]
+pub fn fleet_history() -> Vec<HistoryRule> {
+    LIFECYCLE.map(|topics| HistoryRule::last(topics, 64)).into()
+}
+
+/// What the master alone tells.
+const LIFECYCLE: [&str; 5] = ["worker.*", "app.*", "update.*", "config.*", "bus.*"];
+
+/// Where a worker is sent to.
+fn own_addresses() -> Vec<Topics> {
+    let own = [
+        "to.worker.{id}.>",
+        "to.slot.{app}.{slot}.>",
+        "to.app.{app}.>",
+    ];
+    own.map(|t| Topics::OfSelf(t.into())).to_vec()
 }
 
 fn patterns(texts: &[&str]) -> Vec<Topics> {
@@ -81,14 +102,8 @@ const OTHERS: [Role; 4] = [Observer, Client, Worker, Operator];
 /// First match decides, so exceptions stand before what they are exceptions from.
 fn access() -> Vec<Rule> {
     use Verdict::{Allow, Deny};
-    let own = [
-        "to.worker.{id}.>",
-        "to.slot.{app}.{slot}.>",
-        "to.app.{app}.>",
-    ];
-    let own = own.map(|t| Topics::OfSelf(t.into())).to_vec();
     let status = || patterns(&["masterStatus"]);
-    let mut lifecycle = patterns(&["worker.*", "app.*", "update.*", "config.*", "bus.*"]);
+    let mut lifecycle = patterns(&LIFECYCLE);
     lifecycle.extend(patterns(&["operation.finished", "masterStatus.report"]));
     lifecycle.extend(patterns(&["to.worker.*.drain", "to.worker.drain"]));
     let answered = patterns(&["app.*", "master.*", "masterStatus"]);
@@ -111,7 +126,7 @@ fn access() -> Vec<Rule> {
             "observers only listen, and ask for the status",
             Deny,
             &[Observer],
-            &[Emit, Ask, Serve],
+            &[Emit, Retain, Ask, Serve],
             vec![Topics::Every],
         ),
         rule(
@@ -125,7 +140,7 @@ fn access() -> Vec<Rule> {
             "topics that begin with _ are the master's",
             Deny,
             &OTHERS,
-            &[Emit, Serve],
+            &[Emit, Retain, Serve],
             vec![Topics::Reserved],
         ),
         rule(
@@ -167,7 +182,7 @@ fn access() -> Vec<Rule> {
             "only the master publishes its own events",
             Deny,
             &OTHERS,
-            &[Emit],
+            &[Emit, Retain],
             lifecycle,
         ),
         rule(
@@ -182,7 +197,7 @@ fn access() -> Vec<Rule> {
             Allow,
             &[Worker],
             &[Subscribe, Serve],
-            own,
+            own_addresses(),
         ),
         rule(
             "a worker doesn't hear what is sent to others",

@@ -58,6 +58,10 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) struct Sub {
     pub(super) pattern: Pattern,
+    /// Who lost its connection may go on with it on another.
+    pub(super) resumable: bool,
+    /// Events after this number are its own to count; those up to it were before its time.
+    pub(super) floor: u64,
     /// The reader's type; `None` takes everything as it comes.
     pub(super) reader: Option<Rc<SharedType>>,
     /// Calls that wait for its reply.
@@ -72,6 +76,10 @@ pub(super) struct Sub {
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) phase: Phase,
+    /// Whose it is, if it came by path.
+    pub(super) uid: Option<u32>,
+    /// Its client across connections, if it said which.
+    pub(super) session: Option<u64>,
     pub(super) codec: Codec,
     pub(super) outbox: Outbox,
     pub(super) types: HashMap<u32, Rc<Announced>>,
@@ -91,6 +99,8 @@ impl Conn {
     pub(super) fn new(id: u64, door: Door, until: Option<Instant>, tally: &Tally) -> Self {
         Self {
             phase: Phase::Greeting { door, until },
+            uid: None,
+            session: None,
             codec: Codec::Json,
             outbox: Outbox::new(id, tally),
             types: HashMap::new(),

@@ -75,10 +75,10 @@ impl Core {
             } => {
                 let done = self.subscribe(id, peer, sub, &pattern, reader, &options);
                 if done.is_ok() {
-                    // Acknowledged first, then the retained values.
+                    // Acknowledged first, then what was.
                     self.answer(id, r#ref, HubOp::Done { count: 0 });
                     if !options.serve {
-                        self.replay(id, sub);
+                        self.bring_past(id, sub, &options);
                     }
                     return;
                 }
@@ -233,6 +233,8 @@ impl Core {
         self.routes.add(&pattern, route);
         let state = Sub {
             pattern,
+            resumable: !options.serve && options.group.is_none(),
+            floor: self.seq[0],
             reader,
             outstanding: 0,
             last_call: 0,

@@ -9,6 +9,10 @@ pub(super) enum Deadline {
     Hello(u64),
     /// This call must have been answered.
     Call(u64),
+    /// This client must have come back.
+    Session(u64),
+    /// This connection must have subscribed to what is sent to it.
+    Mailbox(u64),
 }
 
 #[derive(Debug, Default)]

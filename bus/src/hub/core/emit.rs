@@ -15,8 +15,9 @@ use super::{
     conn::Peer,
     edge::{Forms, How},
     item::RunTypes,
+    kept::{Event, Kept},
     path::Path,
-    retained::Value,
+    reliable::Outcome,
 };
 use crate::{
     hub::{Action, Role},
@@ -112,10 +113,6 @@ pub(super) struct EmitFrame {
     pub(super) flags: u8,
 }
 
-fn millis(n: u32) -> Duration {
-    Duration::from_millis(u64::from(n))
-}
-
 impl Core {
     /// Takes one EMIT frame. Whoever calls it brings the batch on its way afterwards.
     pub(super) fn emit(&mut self, id: u64, peer: &Peer, batch: &mut Batch<'_>, frame: &EmitFrame) {
@@ -127,13 +124,39 @@ impl Core {
                 return self.refuse_unasked(id, "", RefusalKind::Malformed, e.to_string());
             }
         };
+        let reliable = frame.flags & flags::RELIABLE != 0;
+        let number = match (reliable, head.ack) {
+            (true, None) => {
+                let reason = "a reliable event needs a reference".into();
+                return self.refuse_unasked(id, "", RefusalKind::Malformed, reason);
+            }
+            (true, number) => number,
+            (false, _) => None,
+        };
+        if number.is_some_and(|number| !self.is_new(id, number)) {
+            return;
+        }
         let path = match self.admit(id, peer, batch, frame, &head) {
             Ok(path) => path,
-            Err(refusal) => return self.refuse_emit(id, &head, refusal),
+            Err(refusal) => {
+                if let Some(number) = number {
+                    self.settled(id, number, Outcome::Refused(refusal.kind));
+                }
+                return self.refuse_emit(id, &head, refusal);
+            }
         };
         let seq = self.next_seq(path.urgent);
-        let count = path.targets.len() as u64;
-        let until = head.ttl_ms.map(|ttl| self.now + millis(ttl));
+        let count = path.present;
+        if let Some(number) = number {
+            self.settled(id, number, Outcome::Taken(count));
+        }
+        let until = self.until(&head);
+        if let Some(rule) = path.history {
+            let slice = batch.input.slice(frame.at..frame.end);
+            let kept = Kept::new(&event(peer, &path, seq, &slice, until), &self.tally);
+            self.history.keep(rule, kept, self.now);
+            self.relieve();
+        }
         if !batch.extend(&path, frame, until) {
             self.bring(id, peer, batch);
             batch.begin(path, frame, seq, until);
@@ -175,7 +198,9 @@ impl Core {
                 })?;
         }
         if frame.flags & flags::RETAIN != 0 {
-            self.retain(peer, &path, batch, frame)?;
+            let slice = batch.input.slice(frame.at..frame.end);
+            let is_empty = frame.end == payload_at && head.kind == Payload::Bytes;
+            self.retain(peer, &path, &slice, self.until(head), is_empty)?;
         }
         Ok(path)
     }
@@ -214,27 +239,54 @@ impl Core {
         self.refuse_unasked(id, &topic, refusal.kind, refusal.reason);
     }
 
+    /// When nobody wants the event any more.
+    fn until(&self, head: &data::Emit<'_>) -> Option<Instant> {
+        head.ttl_ms
+            .map(|ttl| self.now + Duration::from_millis(u64::from(ttl)))
+    }
+
+    /// Keeps an event as its topic's value; without a payload, forgets the one it has.
     fn retain(
         &mut self,
         peer: &Peer,
-        path: &Rc<Path>,
-        batch: &Batch<'_>,
-        frame: &EmitFrame,
+        path: &Path,
+        frame: &Bytes,
+        until: Option<Instant>,
+        is_empty: bool,
     ) -> Result<(), Refusal> {
-        let value = Value {
-            topic: path.topic.clone(),
-            card: Rc::clone(&peer.card),
-            seq: self.seq[usize::from(path.urgent)] + 1,
-            ty: path.ty.clone(),
-            frame: Bytes::copy_from_slice(&batch.input[frame.at..frame.end]),
-            urgent: path.urgent,
-        };
+        self.may_retain(peer, path)?;
+        if is_empty {
+            self.retained.delete(&path.topic);
+            return Ok(());
+        }
+        let seq = self.seq[usize::from(path.urgent)] + 1;
+        let value = Kept::new(&event(peer, path, seq, frame, until), &self.tally);
         let is_own = peer.principal.role() == Role::Master;
+        let limits = (!is_own).then_some(&self.limits);
         self.retained
-            .keep(value, (!is_own).then_some(&self.limits))
+            .keep(Rc::new(value), limits, self.now)
             .map_err(|reason| Refusal {
                 kind: RefusalKind::Limit,
                 reason: format!("{}: {reason}", path.topic),
             })
+    }
+}
+
+/// What is kept of an event.
+fn event<'a>(
+    peer: &'a Peer,
+    path: &'a Path,
+    seq: u64,
+    frame: &'a Bytes,
+    until: Option<Instant>,
+) -> Event<'a> {
+    Event {
+        topic: &path.topic,
+        card: &peer.card,
+        seq,
+        kind: path.kind,
+        ty: path.ty.as_ref(),
+        frame,
+        until,
     }
 }

@@ -13,6 +13,7 @@ use super::{
     conn::{Door, Peer, Phase},
     item::{Card, Item, Whole},
     queue::Urgent,
+    session::Owner,
 };
 use crate::{
     hub::{HubNotice, Principal, Role},
@@ -44,12 +45,17 @@ impl Core {
     }
 
     fn welcome(&mut self, id: u64, agreed: Agreed) {
+        if let Some(instance) = agreed.instance {
+            let uid = self.conn(id).and_then(|c| c.uid);
+            let owner = Owner::of(&agreed.principal, uid);
+            self.enter_session(id, owner, instance);
+        }
         let welcome = Welcome {
             proto: agreed.proto,
             codec: agreed.codec,
             hub: self.name.clone(),
             conn: id,
-            life: String::new(),
+            life: format!("{:032x}", self.life),
             token: None,
             limits: WelcomeLimits {
                 payload: self.limits.payload_bytes,
@@ -99,6 +105,7 @@ struct Agreed {
     proto: u32,
     codec: Codec,
     principal: Principal,
+    instance: Option<u128>,
 }
 
 fn agree(kind: u8, body: &[u8], door: Door) -> Result<Agreed, (CloseKind, String)> {
@@ -137,12 +144,28 @@ fn agree(kind: u8, body: &[u8], door: Door) -> Result<Agreed, (CloseKind, String
             hello.codecs
         ))
     })?;
+    let instance = match &hello.instance {
+        Some(text) => Some(instance(text).ok_or_else(|| {
+            bad(format!(
+                "an instance is 32 hexadecimal digits, and this one is {text:?}"
+            ))
+        })?),
+        None => None,
+    };
     let principal = principal(hello, door)?;
     Ok(Agreed {
+        instance,
         proto,
         codec,
         principal,
     })
+}
+
+fn instance(text: &str) -> Option<u128> {
+    let is_hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hex
+        .then(|| u128::from_str_radix(text, 16).ok())
+        .flatten()
 }
 
 fn principal(hello: Hello, door: Door) -> Result<Principal, (CloseKind, String)> {

@@ -14,17 +14,23 @@ mod deliver;
 mod edge;
 mod emit;
 mod hello;
+mod history;
 mod item;
+mod kept;
 mod list;
+mod mailbox;
 mod memory;
 mod output;
 mod parcel;
 mod path;
 mod queue;
 mod receive;
+mod reliable;
 mod requests;
+mod resume;
 mod retained;
 mod routes;
+mod session;
 mod types;
 
 #[cfg(test)]
@@ -40,11 +46,14 @@ use bytes::Bytes;
 use self::{
     conn::{Conn, Phase},
     deadlines::{Deadline, Deadlines},
+    history::History,
     item::Whole,
+    mailbox::Mailboxes,
     memory::Tally,
     requests::Requests,
     retained::Retained,
     routes::Routes,
+    session::Sessions,
     types::Types,
 };
 use super::{handle::HubOptions, notice::HubNotice, principal::Role, rules::Rules};
@@ -68,12 +77,17 @@ const UNASKED_REFUSALS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Core {
     name: String,
+    /// No other life of a hub has it.
+    life: u128,
     limits: Limits,
     rules: Rules,
     types: Types,
     conns: HashMap<u64, Conn>,
     routes: Routes,
     retained: Retained,
+    history: History,
+    sessions: Sessions,
+    mailboxes: Mailboxes,
     requests: Requests,
     deadlines: Deadlines,
     tally: Tally,
@@ -89,15 +103,20 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(options: &HubOptions, now: Instant) -> Self {
+    /// `life`: random, another each time.
+    pub(super) fn new(options: &HubOptions, life: u128, now: Instant) -> Self {
         Self {
             name: options.name.clone(),
+            life,
             limits: options.limits.clone(),
             rules: options.rules.clone(),
             types: Types::new(&options.builtins),
             conns: HashMap::new(),
             routes: Routes::default(),
             retained: Retained::default(),
+            history: History::new(&options.history, options.limits.history_bytes),
+            sessions: Sessions::default(),
+            mailboxes: Mailboxes::default(),
             requests: Requests::default(),
             deadlines: Deadlines::default(),
             tally: Tally::default(),
@@ -117,6 +136,9 @@ impl Core {
             Door::Known(_) => None,
             Door::Path(_) => Some(now + self.limits.hello_timeout),
         };
+        if let Door::Known(principal) = &door {
+            self.open_mailbox(id, principal);
+        }
         let conn = Conn::new(id, door, until, &self.tally);
         self.conns.insert(id, conn);
         // Whoever is known comes in whatever strangers do: the fleet's workers and the master's own features.
@@ -128,6 +150,13 @@ impl Core {
                 self.limits.connections
             );
             self.close(id, CloseKind::Limit, reason);
+        }
+    }
+
+    /// The connection's peer has this uid, as the system says.
+    pub(super) fn vouch(&mut self, id: u64, uid: u32) {
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.uid = Some(uid);
         }
     }
 
@@ -232,6 +261,8 @@ impl Core {
                     let reason = format!("no HELLO within {:?}", self.limits.hello_timeout);
                     self.close(id, CloseKind::Hello, reason);
                 }
+                Deadline::Session(session) => self.session_due(session),
+                Deadline::Mailbox(id) => self.close_mailbox(id),
                 Deadline::Call(call) => {
                     self.fail_call(call, RefusalKind::TimedOut, |topic| {
                         format!("no answer to {topic:?} came in time")
@@ -289,6 +320,8 @@ impl Core {
 
     /// Takes a connection out of everything others see of it.
     fn depart(&mut self, id: u64, reason: &str) {
+        self.leave_session(id);
+        self.close_mailbox(id);
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };

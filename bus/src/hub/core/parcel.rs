@@ -84,11 +84,14 @@ impl Parcel {
 
     /// The items for one subscription.
     pub(super) fn items(&mut self, target: &Target, copy: bool) -> Vec<Item> {
+        // Only the data lane's numbers say where a reader is.
+        let urgent = self.urgent;
+        let told = |seq: u64| if urgent { 0 } else { seq };
         match &target.how {
             How::AsIs => vec![Item::Run(self.run(copy))],
             How::Misfit(reason) => vec![Item::Misfit {
                 missed: u64::from(self.run.count),
-                last_seq: self.run.last_seq(),
+                last_seq: told(self.run.last_seq()),
                 topic: self.topic.clone(),
                 reason: Rc::clone(reason),
             }],
@@ -103,23 +106,23 @@ impl Parcel {
                         pins: None,
                         ..base.clone()
                     }),
-                    Err(reason) => misfit(&topic, seq, reason),
+                    Err(reason) => misfit(&topic, told(seq), reason),
                 };
                 let seqs = base.first_seq..;
                 self.events().iter_mut().zip(seqs).map(convert).collect()
             }
             How::Text(reader) => {
                 let (base, topic) = (self.run.clone(), self.topic.clone());
-                let convert = |(event, seq): (&mut Single, u64)| {
-                    match event.forms.text(reader.as_ref()) {
+                let convert =
+                    |(event, seq): (&mut Single, u64)| match event.forms.text(reader.as_ref()) {
                         Ok(text) => {
                             let headers = &event.headers;
-                            let object = event_object(target.sub, seq, &base, &topic, &text, headers);
+                            let object =
+                                event_object(target.sub, seq, &base, &topic, &text, headers);
                             Item::Whole(object)
                         }
-                        Err(reason) => misfit(&topic, seq, reason),
-                    }
-                };
+                        Err(reason) => misfit(&topic, told(seq), reason),
+                    };
                 let seqs = base.first_seq..;
                 self.events().iter_mut().zip(seqs).map(convert).collect()
             }

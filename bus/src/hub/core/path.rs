@@ -1,12 +1,14 @@
 //! Where an event or request goes, worked out from its publisher, topic and type, and remembered.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{cell::OnceCell, collections::HashMap, rc::Rc};
 
 use super::{
     Core,
     conn::Peer,
     edge::{How, how},
     item::Announced,
+    mailbox,
+    routes::Route,
 };
 use crate::{
     Topic, TypeSchema,
@@ -35,6 +37,12 @@ pub(super) struct Path {
     /// JSON must fit it.
     pub(super) builtin: Option<TypeSchema>,
     pub(super) targets: Vec<Target>,
+    /// How many of them are there, rather than waited for.
+    pub(super) present: u64,
+    /// The rule by which its topic keeps a history.
+    pub(super) history: Option<usize>,
+    /// Whether the topic's value may be retained; found out when first asked.
+    pub(super) may_retain: OnceCell<Result<(), Refusal>>,
 }
 
 /// A subscription that an event goes to, or one that could answer a request.
@@ -119,11 +127,23 @@ impl Core {
             Ok(()) => self.targets(&topic, action, kind, ty.as_deref()),
             Err(_) => Vec::new(),
         };
+        let urgent = self.rules.is_control(action, topic.as_str());
+        let is_there = |t: &&Target| self.conns.contains_key(&t.conn) && !self.is_closing(t.conn);
         Ok(Path {
             epoch: self.routes.epoch(),
             kind,
             sent: sent.into(),
-            urgent: self.rules.is_control(action, topic.as_str()),
+            urgent,
+            present: targets.iter().filter(is_there).count() as u64,
+            history: match action {
+                Action::Emit if !urgent => self.history.rule(&topic),
+                Action::Emit
+                | Action::Retain
+                | Action::Request
+                | Action::Serve
+                | Action::Subscribe => None,
+            },
+            may_retain: OnceCell::new(),
             topic,
             verdict,
             ty,
@@ -142,6 +162,26 @@ impl Core {
             })
     }
 
+    /// Whether a path's topic may have a retained value of this publisher's.
+    pub(super) fn may_retain(&self, peer: &Peer, path: &Path) -> Result<(), Refusal> {
+        let find_out = || {
+            let topic = path.topic.as_str();
+            if path.urgent {
+                let reason =
+                    format!("{topic} travels in the control lane, where nothing is retained");
+                return Err(reason);
+            }
+            let subject = Subject::Topic(topic);
+            authorize(&self.rules, &peer.principal, Action::Retain, subject)
+        };
+        let denied = |reason| Refusal {
+            kind: RefusalKind::Denied,
+            reason,
+        };
+        let verdict = || find_out().map_err(denied);
+        path.may_retain.get_or_init(verdict).clone()
+    }
+
     fn targets(
         &self,
         topic: &Topic,
@@ -153,7 +193,9 @@ impl Core {
         self.routes
             .matching(topic.as_str(), serve)
             .filter_map(|(route, by_wildcard)| {
-                let conn = self.conn(route.conn)?;
+                let Some(conn) = self.conn(route.conn).filter(|c| c.peer().is_some()) else {
+                    return self.absent_target(route, by_wildcard, topic);
+                };
                 let sub = conn.subs.get(&route.sub)?;
                 let may_have = !by_wildcard || self.may_have(conn.peer()?, serve, topic);
                 may_have.then(|| Target {
@@ -163,6 +205,22 @@ impl Core {
                 })
             })
             .collect()
+    }
+
+    /// A target where nobody is just now: somebody's mailbox, or a subscription whose client may come back.
+    fn absent_target(&self, route: Route, by_wildcard: bool, topic: &Topic) -> Option<Target> {
+        let waits = match mailbox::owner(route.conn) {
+            Some(owner) => self.mailboxes.get(owner)?.wants(topic),
+            None => {
+                let absent = self.sessions.absent(route.conn, route.sub)?;
+                !by_wildcard || self.may_have(&absent.peer, false, topic)
+            }
+        };
+        waits.then_some(Target {
+            conn: route.conn,
+            sub: route.sub,
+            how: How::AsIs,
+        })
     }
 
     /// Whether a subscription with wildcards gets this topic: its pattern was allowed, but perhaps not all of it.

@@ -19,12 +19,12 @@ use std::{
 
 use bytes::Bytes;
 
+pub(super) use self::told::Told;
 use super::{
     item::{Card, ITEM_BYTES, Item, Run, Whole},
     list::{Key, List},
     memory::{Charge, Tally},
 };
-pub(super) use self::told::Told;
 use crate::{
     Topic,
     wire::{control::HubOp, hello::Codec},
@@ -236,12 +236,19 @@ impl Outbox {
         };
         queue.messages += messages;
         queue.bytes += bytes;
-        let before = queue.tail.replace(key);
-        match before {
+        self.link(sub, key);
+        self.trim(sub)
+    }
+
+    /// Puts an item at the end of its subscription's.
+    fn link(&mut self, sub: u32, key: Key) {
+        let Some(queue) = self.subs.get_mut(&sub) else {
+            return;
+        };
+        match queue.tail.replace(key) {
             Some(before) => self.data.get_mut(before).next_of_sub = Some(key),
             None => queue.head = Some(key),
         }
-        self.trim(sub)
     }
 
     /// Queues something of the connection's own, in order with its data.

@@ -26,6 +26,11 @@ impl Routes {
         self.epoch
     }
 
+    /// What is remembered must be asked again: the routes lead to others now.
+    pub(super) fn touch(&mut self) {
+        self.epoch += 1;
+    }
+
     pub(super) fn add(&mut self, pattern: &Pattern, route: Route) {
         self.epoch += 1;
         match pattern.exact() {

@@ -47,6 +47,7 @@ impl Told {
             self.notices.pop_front();
             self.cut = true;
         }
+        let last_seq = self.notices.back().map_or(0, |last| last.1).max(last_seq);
         self.notices.push_back((self.count, last_seq));
     }
 
@@ -100,6 +101,17 @@ impl Outbox {
         if let Some(queue) = self.subs.get_mut(&sub) {
             queue.told = told;
         }
+    }
+
+    /// Events of `sub` were lost before they could wait here.
+    pub(in crate::hub::core) fn push_lag(&mut self, sub: u32, lost: u64) {
+        if !self.subs.contains_key(&sub) {
+            return;
+        }
+        self.hold(&Item::Gap);
+        let key = self.append(Some(sub), Item::Gap);
+        self.data.get_mut(key).lagged = lost;
+        self.link(sub, key);
     }
 
     /// How many events wait to be told, lost ones among them.

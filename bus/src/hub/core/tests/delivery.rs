@@ -36,7 +36,7 @@ fn frames_of_one_read_travel_as_one_run_of_the_very_bytes() {
     }
     w.send(a, &input);
     let mut out = crate::hub::core::Output::default();
-    w.core.take_output(b, &mut out);
+    w.core.take_output(w.now, b, &mut out);
     let written: Vec<u8> = out.slices().iter().flat_map(|s| s.to_vec()).collect();
     let at = written.windows(input.len()).position(|w| w == input);
     assert_eq!(

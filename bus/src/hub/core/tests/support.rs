@@ -220,6 +220,7 @@ pub(in crate::hub) fn options(limits: Limits, rules: Rules) -> HubOptions {
         limits,
         rules,
         builtins: Vec::new(),
+        history: Vec::new(),
     }
 }
 
@@ -236,7 +237,7 @@ impl World {
     pub(in crate::hub) fn with(options: HubOptions) -> Self {
         let now = Instant::now();
         Self {
-            core: Core::new(&options, now),
+            core: Core::new(&options, 0x9f0c, now),
             now,
             last: 0,
             codecs: HashMap::new(),

@@ -60,8 +60,8 @@ pub(super) struct Sub {
     pub(super) pattern: Pattern,
     /// Who lost its connection may go on with it on another.
     pub(super) resumable: bool,
-    /// Events after this number are its own to count; those up to it were before its time.
-    pub(super) floor: u64,
+    /// The number of the subscription it goes on from: its client may not have heard yet that it does.
+    pub(super) resumes: Option<u32>,
     /// The reader's type; `None` takes everything as it comes.
     pub(super) reader: Option<Rc<SharedType>>,
     /// Calls that wait for its reply.

@@ -7,6 +7,7 @@ use super::{
     conn::{Peer, Sub},
     item::{Announced, Whole},
     output::control_frame,
+    queue::Told,
     routes::Route,
     types::SharedType,
 };
@@ -225,6 +226,7 @@ impl Core {
             | OverflowPolicy::Backpressure { .. }
             | OverflowPolicy::Disconnect => conn.outbox.open_sub(sub, messages, bytes),
         }
+        conn.outbox.set_told(sub, Told::begun(self.seq[0]));
         let route = Route {
             conn: id,
             sub,
@@ -234,7 +236,7 @@ impl Core {
         let state = Sub {
             pattern,
             resumable: !options.serve && options.group.is_none(),
-            floor: self.seq[0],
+            resumes: None,
             reader,
             outstanding: 0,
             last_call: 0,

@@ -42,6 +42,8 @@ struct Waiting {
     lagged: u64,
     /// The last of those' sequence number.
     lagged_seq: u64,
+    /// Of those, before the subscription's time.
+    lagged_past: u64,
     item: Item,
     /// Grows along the queue.
     order: u64,
@@ -314,6 +316,7 @@ impl Outbox {
             sub,
             lagged: 0,
             lagged_seq: 0,
+            lagged_past: 0,
             item,
             order: self.order,
             next_of_sub: None,
@@ -328,8 +331,11 @@ impl Outbox {
         topic: &Topic,
         reason: &Rc<str>,
     ) -> bool {
-        let last = self.subs.get(&sub).and_then(|q| q.tail);
-        let Some(last) = last.map(|key| &mut self.data.get_mut(key).item) else {
+        let Some(queue) = self.subs.get(&sub) else {
+            return false;
+        };
+        let told = &queue.told;
+        let Some(last) = queue.tail.map(|key| &mut self.data.get_mut(key).item) else {
             return false;
         };
         match last {
@@ -338,7 +344,10 @@ impl Outbox {
                 last_seq,
                 topic: t,
                 reason: r,
-            } if t == topic && (Rc::ptr_eq(r, reason) || r == reason) => {
+            } if t == topic
+                && (Rc::ptr_eq(r, reason) || r == reason)
+                && told.is_past(*last_seq) == told.is_past(seq) =>
+            {
                 *missed += more;
                 *last_seq = seq;
                 true

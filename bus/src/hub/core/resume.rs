@@ -32,7 +32,7 @@ impl Core {
     pub(super) fn bring_past(&mut self, id: u64, sub: u32, options: &SubscribeOptions) {
         let mail = self.take_mail(id, sub);
         match options.resume {
-            Some(resume) => self.resume(id, sub, resume, options.history > 0),
+            Some(resume) => self.resume(id, sub, resume),
             None => {
                 let wanted = Wanted {
                     retained_since: 0,
@@ -55,7 +55,7 @@ impl Core {
     }
 
     /// Goes on where another subscription of the same client ended.
-    fn resume(&mut self, id: u64, sub: u32, resume: Resume, with_history: bool) {
+    fn resume(&mut self, id: u64, sub: u32, resume: Resume) {
         let Some((pattern, _, reader)) = self.subscriber(id, sub) else {
             return;
         };
@@ -66,31 +66,33 @@ impl Core {
                 absent.pattern == pattern && absent.reader.as_ref().map(|r| r.schema.key()) == key
             })
         });
-        let Some((conn, before)) = before else {
+        let Some(((conn, number), before)) = before else {
             return self.resume_unknown(id, sub, resume.since);
         };
-        self.routes.remove(&pattern, conn, resume.sub);
+        self.routes.remove(&pattern, conn, number);
         let noticed = resume.since.max(before.told.last_noticed(resume.taken));
-        let counted = noticed.max(before.floor);
-        let since = if with_history { noticed } else { counted };
+        let since = noticed.max(before.told.floor);
         let past = self.past(
             id,
             sub,
             &Wanted {
-                retained_since: resume.since,
+                retained_since: noticed,
                 since,
                 most: usize::MAX,
-                missed_since: counted,
+                missed_since: since,
             },
         );
-        let found = past
-            .iter()
-            .filter(|(kept, flags)| flags & flags::HISTORY != 0 && kept.seq > counted);
+        let is_found = |(_, flags): &&Sent| flags & flags::HISTORY != 0;
+        let found = past.iter().filter(is_found).count() as u64;
         let missed = before
             .matched
             .saturating_sub(resume.taken)
-            .saturating_sub(found.count() as u64);
-        self.begin_resumed(id, sub, Told::resumed(resume.taken + missed), since);
+            .saturating_sub(found);
+        let told = Told::resumed(since, resume.taken, noticed, missed);
+        if let Some(state) = self.conns.get_mut(&id).and_then(|c| c.subs.get_mut(&sub)) {
+            state.resumes = Some(resume.sub);
+        }
+        self.begin_resumed(id, sub, told);
         let missed = Some(missed);
         self.answer(id, 0, HubOp::Resumed { sub, missed });
         self.send_past(id, sub, past);
@@ -108,19 +110,15 @@ impl Core {
                 missed_since: since,
             },
         );
-        self.begin_resumed(id, sub, Told::resumed(0), since);
+        self.begin_resumed(id, sub, Told::resumed(since, 0, since, 0));
         let missed = None;
         self.answer(id, 0, HubOp::Resumed { sub, missed });
         self.send_past(id, sub, past);
     }
 
-    fn begin_resumed(&mut self, id: u64, sub: u32, told: Told, floor: u64) {
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return;
-        };
-        conn.outbox.set_told(sub, told);
-        if let Some(state) = conn.subs.get_mut(&sub) {
-            state.floor = floor;
+    fn begin_resumed(&mut self, id: u64, sub: u32, told: Told) {
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.outbox.set_told(sub, told);
         }
     }
 

@@ -86,8 +86,8 @@ pub(super) struct Absent {
     pub(super) matched: u64,
     /// What was written.
     pub(super) told: Told,
-    /// Events up to this number are not among `matched`, or were told.
-    pub(super) floor: u64,
+    /// The number of the one before: its client may not have heard that it had gone on from there.
+    resumes: Option<u32>,
     _charge: Charge,
 }
 
@@ -120,18 +120,26 @@ impl Sessions {
         }
     }
 
-    /// Takes an absent subscription out, if it is the same: with the connection it had.
+    /// Takes an absent subscription out, if it is the same: with the connection and number it had.
     pub(super) fn take_absent(
         &mut self,
         session: u64,
         sub: u32,
         is_same: impl FnOnce(&Absent) -> bool,
-    ) -> Option<(u64, Absent)> {
+    ) -> Option<((u64, u32), Absent)> {
         let session = self.sessions.get_mut(&session)?;
-        let conn = *session.absent.get(&sub)?;
-        self.absent.get(&(conn, sub)).filter(|a| is_same(a))?;
-        session.absent.remove(&sub);
-        Some((conn, self.absent.remove(&(conn, sub))?))
+        let resumes = |route: &(u64, u32)| {
+            let absent = self.absent.get(route);
+            absent.is_some_and(|a| a.resumes == Some(sub))
+        };
+        let mut routes = session.absent.iter().map(|(sub, conn)| (*conn, *sub));
+        let route = match session.absent.get(&sub) {
+            Some(conn) => (*conn, sub),
+            None => routes.find(resumes)?,
+        };
+        self.absent.get(&route).filter(|a| is_same(a))?;
+        session.absent.remove(&route.1);
+        Some((route, self.absent.remove(&route)?))
     }
 }
 
@@ -192,7 +200,7 @@ impl Core {
                 let absent = Absent {
                     matched: told.count + conn.outbox.untold(sub),
                     told,
-                    floor: state.floor,
+                    resumes: state.resumes,
                     _charge: self.tally.charge(ABSENT_BYTES),
                     pattern: state.pattern,
                     reader: state.reader,

@@ -56,6 +56,9 @@ impl Outbox {
         let missed = waiting.item.lose_oldest();
         waiting.lagged += missed;
         waiting.lagged_seq = waiting.lagged_seq.max(seq);
+        if self.subs.get(&sub).is_some_and(|q| q.told.is_past(seq)) {
+            waiting.lagged_past += missed;
+        }
         let (messages, bytes) = (waiting.item.messages(), waiting.item.bytes());
         if pinned && messages == 0 {
             self.pinning.0 -= 1;
@@ -83,6 +86,7 @@ impl Outbox {
         let gap = self.data.remove(key);
         let next = self.data.get_mut(next);
         next.lagged += gap.lagged;
+        next.lagged_past += gap.lagged_past;
         next.lagged_seq = next.lagged_seq.max(gap.lagged_seq);
         self.charge.sub(ITEM_BYTES);
     }

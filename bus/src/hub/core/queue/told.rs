@@ -20,6 +20,8 @@ pub(in crate::hub::core) struct Told {
     /// Events written, and events told as lost or misfit. Retained values aside; history counts if the subscription goes
     /// on where another ended.
     pub(in crate::hub::core) count: u64,
+    /// Events after this number are its own to count; those up to it were before its time, or its reader knows of them.
+    pub(in crate::hub::core) floor: u64,
     /// History counts.
     pub(in crate::hub::core) resumed: bool,
     /// Events that nobody wanted any more when they would have been written.
@@ -31,13 +33,29 @@ pub(in crate::hub::core) struct Told {
 }
 
 impl Told {
-    /// Of a subscription that goes on where another ended, whose reader has counted so many.
-    pub(in crate::hub::core) fn resumed(count: u64) -> Self {
+    /// Of a subscription that begins after event `floor`.
+    pub(in crate::hub::core) fn begun(floor: u64) -> Self {
         Self {
-            count,
-            resumed: true,
+            floor,
             ..Self::default()
         }
+    }
+
+    /// Of a subscription that goes on after event `floor`, where another ended. Its reader has counted `taken`, and knows
+    /// of events up to `noticed`; it is told of `missed` more at once.
+    pub(in crate::hub::core) fn resumed(floor: u64, taken: u64, noticed: u64, missed: u64) -> Self {
+        Self {
+            floor,
+            count: taken + missed,
+            resumed: true,
+            notices: VecDeque::from([(taken, noticed)]),
+            ..Self::default()
+        }
+    }
+
+    /// Whether an event was before the subscription's time.
+    pub(super) fn is_past(&self, seq: u64) -> bool {
+        seq != 0 && seq <= self.floor
     }
 
     /// Counts events that are told by their number.
@@ -79,6 +97,14 @@ impl Told {
         if counts { events } else { 0 }
     }
 
+    /// How many events an item that waits is owed as.
+    fn owes(&self, item: &Item) -> u64 {
+        match item {
+            Item::Misfit { last_seq, .. } if self.is_past(*last_seq) => 0,
+            Item::Misfit { .. } | Item::Run(_) | Item::Whole(_) | Item::Gap => self.weight(item),
+        }
+    }
+
     /// The last sequence number that a reader knows of which has counted `taken`, beside those of events it got.
     pub(in crate::hub::core) fn last_noticed(&self, taken: u64) -> u64 {
         let before = self.notices.iter().rev().find(|(count, _)| *count <= taken);
@@ -114,7 +140,8 @@ impl Outbox {
         self.link(sub, key);
     }
 
-    /// How many events wait to be told, lost ones among them.
+    /// How many events wait to be told, lost ones among them. What is before the subscription's time doesn't count: it is
+    /// brought again, or nobody was owed it.
     pub(in crate::hub::core) fn untold(&self, sub: u32) -> u64 {
         let Some(queue) = self.subs.get(&sub) else {
             return 0;
@@ -123,7 +150,7 @@ impl Outbox {
         let mut next = queue.head;
         while let Some(key) = next {
             let item = self.data.get(key);
-            waiting += item.lagged + queue.told.weight(&item.item);
+            waiting += item.lagged - item.lagged_past + queue.told.owes(&item.item);
             next = item.next_of_sub;
         }
         let urgent = self.urgent.iter().filter(|u| u.sub == Some(sub));

@@ -32,6 +32,10 @@ impl Core {
     pub(super) fn bring_past(&mut self, id: u64, sub: u32, options: &SubscribeOptions) {
         let mail = self.take_mail(id, sub);
         match options.resume {
+            // What it hadn't read went to the group's others.
+            Some(_) if options.group.is_some() => {
+                self.answer(id, 0, HubOp::Resumed { sub, missed: None });
+            }
             Some(resume) => self.resume(id, sub, resume),
             None => {
                 let wanted = Wanted {
@@ -86,6 +90,7 @@ impl Core {
         let found = past.iter().filter(is_found).count() as u64;
         let missed = before
             .matched
+            .saturating_sub(before.told.past_after(resume.taken))
             .saturating_sub(resume.taken)
             .saturating_sub(found);
         let told = Told::resumed(since, resume.taken, noticed, missed);

@@ -30,6 +30,9 @@ pub(in crate::hub::core) struct Told {
     notices: VecDeque<(u64, u64)>,
     /// There were more.
     cut: bool,
+    /// Which parts of the count are notices of what was before the subscription's time: from, to. For the most part it
+    /// begins with one.
+    past: Vec<(u64, u64)>,
 }
 
 impl Told {
@@ -58,9 +61,18 @@ impl Told {
         seq != 0 && seq <= self.floor
     }
 
-    /// Counts events that are told by their number.
-    pub(super) fn notice(&mut self, missed: u64, last_seq: u64) {
+    /// Counts events that are told by their number; `past` of them were before the subscription's time.
+    pub(super) fn notice(&mut self, missed: u64, past: u64, last_seq: u64) {
+        let before = self.count;
         self.count += missed;
+        let ranges = self.past.len();
+        match self.past.last_mut() {
+            _ if past == 0 => {}
+            Some((_, to)) if *to == before => *to += past,
+            // Only the control lane's events come between.
+            Some(_) if ranges == NOTICES => {}
+            Some(_) | None => self.past.push((before, before + past)),
+        }
         if self.notices.len() == NOTICES {
             self.notices.pop_front();
             self.cut = true;
@@ -74,7 +86,10 @@ impl Told {
         match item {
             Item::Misfit {
                 missed, last_seq, ..
-            } => self.notice(*missed, *last_seq),
+            } => {
+                let past = if self.is_past(*last_seq) { *missed } else { 0 };
+                self.notice(*missed, past, *last_seq);
+            }
             Item::Run(_) | Item::Whole(_) | Item::Gap => self.count += self.weight(item),
         }
     }
@@ -103,6 +118,12 @@ impl Told {
             Item::Misfit { last_seq, .. } if self.is_past(*last_seq) => 0,
             Item::Misfit { .. } | Item::Run(_) | Item::Whole(_) | Item::Gap => self.weight(item),
         }
+    }
+
+    /// How much of the count beyond `taken` is not owed to the reader: notices of what was before its time.
+    pub(in crate::hub::core) fn past_after(&self, taken: u64) -> u64 {
+        let after = |(from, to): &(u64, u64)| to.saturating_sub(taken.max(*from));
+        self.past.iter().map(after).sum()
     }
 
     /// The last sequence number that a reader knows of which has counted `taken`, beside those of events it got.

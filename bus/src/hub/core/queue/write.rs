@@ -69,7 +69,9 @@ impl Outbox {
         }
         out.put_control(self.codec, HubOp::Lagged { sub, missed });
         if let Some(queue) = self.subs.get_mut(&sub) {
-            queue.told.notice(missed, waiting.lagged_seq);
+            queue
+                .told
+                .notice(missed, waiting.lagged_past, waiting.lagged_seq);
         }
     }
 

@@ -200,13 +200,10 @@ pub(super) struct Emit<'a> {
 impl Emit<'_> {
     /// The flags that say what is there.
     pub(super) fn flags(&self) -> u8 {
-        let mut set = 0;
-        set |= self.ack.map_or(0, |_| flags::ACK);
-        set |= self.ttl_ms.map_or(0, |_| flags::EXPIRES);
-        set |= (!self.headers.is_empty())
-            .then_some(flags::HEADERS)
-            .unwrap_or_default();
-        set
+        let flag = |is_there, flag| if is_there { flag } else { 0 };
+        flag(self.ack.is_some(), flags::ACK)
+            | flag(self.ttl_ms.is_some(), flags::EXPIRES)
+            | flag(!self.headers.is_empty(), flags::HEADERS)
     }
 
     /// The whole frame; `more` flags beside those of what is there.

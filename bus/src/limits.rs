@@ -55,6 +55,19 @@ pub struct Limits {
     pub retained_topics: usize,
     /// Bytes of retained values in all. Default 16 MiB.
     pub retained_bytes: usize,
+    /// Bytes of all histories together, what the hub needs to find them included; over it, the oldest event of all goes.
+    /// Default 16 MiB.
+    pub history_bytes: usize,
+    /// How long a client that lost its connection may take to come back and go on where it was. Default 60 s.
+    pub session_timeout: Duration,
+    /// Clients without a connection that are waited for at once; beyond it, the one gone longest is forgotten. Default 4,096.
+    pub sessions: usize,
+    /// Events that wait for one worker before it subscribes; beyond it, the oldest is lost. Default 1,024.
+    pub mailbox_messages: usize,
+    /// Bytes of all such events together. Default 16 MiB.
+    pub mailbox_bytes: usize,
+    /// How long they wait: a program that loads for a minute misses nothing. Default 60 s.
+    pub mailbox_timeout: Duration,
     /// Bytes of all queues together; over it, the connection that holds most loses its oldest. Default 512 MiB.
     pub memory_bytes: usize,
 }
@@ -83,6 +96,12 @@ impl Default for Limits {
             requests: 1024,
             retained_topics: 1024,
             retained_bytes: 16 << 20,
+            history_bytes: 16 << 20,
+            session_timeout: Duration::from_secs(60),
+            sessions: 4096,
+            mailbox_messages: 1024,
+            mailbox_bytes: 16 << 20,
+            mailbox_timeout: Duration::from_secs(60),
             memory_bytes: 512 << 20,
         }
     }

@@ -123,6 +123,7 @@ impl Bench {
             limits: Limits::default(),
             rules: rules(),
             builtins: Vec::new(),
+            history: Vec::new(),
         };
         let (hub, notices) = Hub::start(options).expect("a thread");
         let bench = Self {

@@ -167,6 +167,7 @@ impl Bench {
             name: "bench".into(),
             limits: ostler_bus::Limits::default(),
             rules: Rules::allow_all(),
+            history: Vec::new(),
             builtins: Vec::new(),
         };
         let (hub, notices) = Hub::start(options).expect("a thread");
@@ -378,6 +379,7 @@ async fn a_hub_that_comes_back_finds_its_clients() {
             name: "bench".into(),
             limits: ostler_bus::Limits::default(),
             rules: Rules::allow_all(),
+            history: Vec::new(),
             builtins: Vec::new(),
         };
         let (hub, notices) = Hub::start(options).expect("a thread");

@@ -13,7 +13,7 @@ use std::{
 use ostler_bus::{
     client::Bus,
     hub::{Admission, Hub, HubNotice, HubOptions, Notices, Principal, Rules},
-    vocab::rules::builtins,
+    vocab::rules::{builtins, fleet_history},
 };
 use tokio::sync::watch;
 
@@ -204,6 +204,7 @@ fn start_hub(
         limits,
         rules,
         builtins: builtins(),
+        history: fleet_history(),
     })
 }
 

@@ -5,7 +5,7 @@ use ostler_bus::{
     Generation, Limits, Slot, WorkerId,
     client::Bus,
     hub::{Hub, HubOptions, Principal},
-    vocab::rules::{builtins, fleet_rules},
+    vocab::rules::{builtins, fleet_history, fleet_rules},
 };
 
 use crate::{Identity, StartError, inherited};
@@ -23,6 +23,7 @@ pub(crate) async fn stand_in() -> Result<(Bus, Identity, Hub), StartError> {
         limits: Limits::default(),
         rules: fleet_rules(),
         builtins: builtins(),
+        history: fleet_history(),
     };
     let (hub, _nobody_reads) = Hub::start(options).map_err(StartError::System)?;
     let principal = Principal::Worker {

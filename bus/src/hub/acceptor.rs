@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    core::{Core, Door},
+    core::{Core, Door, Whose},
     notice::HubNotice,
     pace::Pace,
     principal::Admission,
@@ -40,11 +40,13 @@ pub(super) async fn by_path(life: Rc<Life>, listener: Rc<UnixListener>, admissio
                 .map_err(|reason| (CloseKind::Denied, reason))
                 .and_then(|uid| {
                     let seat = life.crowd.enter(uid, life.limits.connections_per_uid);
-                    seat.map_err(|reason| (CloseKind::Limit, reason))
+                    let seat = seat.map_err(|reason| (CloseKind::Limit, reason))?;
+                    Ok((seat, uid))
                 });
             match seat {
-                Ok(seat) => {
-                    life.open(stream.into(), Door::Path(admission), seat);
+                Ok((seat, uid)) => {
+                    let id = life.open(stream.into(), Door::Path(admission), seat);
+                    life.shell.step(|core| core.vouch(id, Whose::Uid(uid)));
                 }
                 Err((kind, reason)) => {
                     tell(&Stream::from(stream), kind, reason.clone());

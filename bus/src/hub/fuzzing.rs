@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{
-    Admission, HubOptions, Principal, Role, Rules,
+    Admission, HistoryRule, HubOptions, Principal, Role, Rules,
     core::{Core, Door, Output},
 };
 use crate::{
@@ -65,13 +65,16 @@ impl Scene {
             name: "fuzzed".into(),
             limits: Limits {
                 memory_bytes: MEMORY_BYTES,
+                history_bytes: MEMORY_BYTES / 8,
+                retained_bytes: MEMORY_BYTES / 8,
                 ..Limits::default()
             },
             rules: Rules::allow_all(),
             builtins: Vec::new(),
+            history: vec![HistoryRule::last(">", 16)],
         };
         let mut scene = Self {
-            core: Core::new(&options, now),
+            core: Core::new(&options, 7, now),
             now,
             piece: usize::MAX,
         };

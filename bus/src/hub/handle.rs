@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    history::HistoryRule,
     notice::{self, Notices},
     principal::{Admission, Principal},
     rules::Rules,
@@ -35,6 +36,8 @@ pub struct HubOptions {
     pub rules: Rules,
     /// Topics whose type is fixed. Several entries for one topic: the first holds.
     pub builtins: Vec<(Topic, TypeSchema)>,
+    /// Topics that keep their last events.
+    pub history: Vec<HistoryRule>,
 }
 
 /// What the handle asks of the thread.

@@ -22,11 +22,13 @@ mod crowd;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod handle;
+mod history;
 mod notice;
 mod pace;
 mod passes;
 mod porter;
 mod principal;
+mod random;
 mod reader;
 mod rules;
 mod shell;
@@ -42,6 +44,7 @@ mod writer;
 mod tests;
 
 pub use handle::{Hub, HubOptions};
+pub use history::HistoryRule;
 pub use notice::{HubNotice, Notices};
 pub use principal::{Admission, Principal, Role};
 pub use rules::{

@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, collections::HashMap, fs, rc::Rc};
 
-use super::{core::WorkerToken, principal::Principal};
+use super::{core::WorkerToken, principal::Principal, random};
 use crate::WorkerId;
 
 /// Every token there is, by worker.
@@ -90,16 +90,7 @@ fn belongs(peer: i32, leader: u32) -> bool {
 
 /// 128 random bits, as 32 hexadecimal digits.
 fn random_hex() -> Option<String> {
-    let mut bits = [0_u8; 16];
-    let mut filled = 0;
-    while filled < bits.len() {
-        match rustix::rand::getrandom(&mut bits[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(n) => filled += n,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return None,
-        }
-    }
-    Some(format!("{:032x}", u128::from_ne_bytes(bits)))
+    random::bits().ok().map(|bits| format!("{bits:032x}"))
 }
 
 #[cfg(test)]

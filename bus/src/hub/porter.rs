@@ -6,7 +6,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    core::PeerClaim,
+    core::{PeerClaim, Whose},
     principal::Role,
     stream::Stream,
     thread::Life,
@@ -86,9 +86,14 @@ fn network(life: &Rc<Life>, claim: PeerClaim) {
     match checked {
         Ok((principal, mark)) => {
             life.guests.welcomed(id, mark, principal.role());
+            let owner = life.tokens.borrow().name_of(&mark).map(str::to_owned);
             let outcome = Ok((principal, None));
-            life.shell
-                .step(|core| core.vouched(Instant::now(), id, outcome));
+            life.shell.step(|core| {
+                if let Some(name) = owner {
+                    core.vouch(id, Whose::Token(name));
+                }
+                core.vouched(Instant::now(), id, outcome);
+            });
         }
         Err(wrong) => {
             let reason = match wrong {

@@ -11,6 +11,8 @@ use crate::{Origin, Pattern, Topic, wire::data::Payload};
 pub enum Action {
     /// Publish an event.
     Emit,
+    /// Set or delete the topic's retained value. Who does must be allowed to publish, too.
+    Retain,
     /// Ask.
     Request,
     /// Answer requests.
@@ -21,13 +23,20 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Emit, Self::Request, Self::Serve, Self::Subscribe];
+    pub const ALL: [Self; 5] = [
+        Self::Emit,
+        Self::Retain,
+        Self::Request,
+        Self::Serve,
+        Self::Subscribe,
+    ];
 }
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Emit => "publish on",
+            Self::Retain => "retain values on",
             Self::Request => "send requests to",
             Self::Serve => "answer requests on",
             Self::Subscribe => "subscribe to",
@@ -176,6 +185,9 @@ pub struct Rules {
     pub control_lane: Vec<ControlTopics>,
     /// Which events of the control lane replace each other.
     pub conflate: Option<Conflate>,
+    /// Addresses of whoever is attached: events on them wait until it subscribes. [`Topics::OfSelf`] for the most part;
+    /// [`Topics::Every`] and [`Topics::Reserved`] are no addresses.
+    pub mailboxes: Vec<Topics>,
 }
 
 impl Rules {
@@ -199,7 +211,14 @@ impl Rules {
             }],
             control_lane: Vec::new(),
             conflate: None,
+            mailboxes: Vec::new(),
         }
+    }
+
+    /// The addresses of `who`.
+    pub(super) fn addresses(&self, who: &Principal) -> Vec<Pattern> {
+        let own = self.mailboxes.iter().filter_map(|t| t.pattern_for(who));
+        own.map(Cow::into_owned).collect()
     }
 
     /// Whether `topic` travels in the control lane when it is emitted or requested.

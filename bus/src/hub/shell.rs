@@ -65,9 +65,9 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    pub(super) fn new(options: &HubOptions, notices: NoticeSender) -> Rc<Self> {
+    pub(super) fn new(options: &HubOptions, life: u128, notices: NoticeSender) -> Rc<Self> {
         Rc::new(Self {
-            core: RefCell::new(Core::new(options, Instant::now())),
+            core: RefCell::new(Core::new(options, life, Instant::now())),
             links: RefCell::default(),
             scratch: RefCell::default(),
             dirty: Cell::default(),

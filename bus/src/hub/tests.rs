@@ -14,15 +14,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     Admission, Hub, HubNotice, HubOptions, Notices, Principal, Rules,
     core::tests::support::{
-        Got, Reader, client, control, emit, emit_with, hello, hello_with, options, subscribe,
-        subscribe_with,
+        Got, Reader, client, control, emit, emit_with, hello, hello_instance, hello_with, options,
+        subscribe, subscribe_with,
     },
 };
 use crate::{
     Limits,
     transport::Transport,
     wire::{
-        control::{ClientOp, CloseKind, HubOp, OverflowPolicy, SubscribeOptions},
+        control::{ClientOp, CloseKind, HubOp, OverflowPolicy, Resume, SubscribeOptions},
         data::Payload,
         flags,
         hello::Codec,
@@ -177,6 +177,64 @@ fn peers_come_in_by_path() {
     a.ask(subscribe(1, "t"));
     a.send(&emit("t", b"x"));
     assert_eq!(a.event(), b"x");
+}
+
+#[test]
+fn whoever_comes_back_by_path_goes_on_and_knows_another_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bus");
+    let (hub, mut notices) = start();
+    hub.listen(UnixListener::bind(&path).unwrap(), Admission::default())
+        .unwrap();
+    let mut publisher = Peer::join(&hub, client("p"));
+    let come = || {
+        let mut peer = Peer::new(UnixStream::connect(&path).unwrap());
+        peer.send(&hello_instance(Codec::Postcard, 7));
+        let life = peer.until(|g| match g {
+            Got::Welcome(welcome) => Some(welcome.life),
+            _ => None,
+        });
+        (peer, life)
+    };
+    let again = |peer: &mut Peer, since, taken| {
+        let options = SubscribeOptions {
+            resume: Some(Resume {
+                sub: 1,
+                since,
+                taken,
+            }),
+            ..SubscribeOptions::default()
+        };
+        peer.ask(subscribe_with(1, "t", options));
+        peer.until(|g| match g {
+            Got::Control(0, HubOp::Resumed { missed, .. }) => Some(missed),
+            _ => None,
+        })
+    };
+    let (mut a, life) = come();
+    assert_eq!(life.len(), 32);
+    a.ask(subscribe(1, "t"));
+    publisher.send(&emit("t", b"1"));
+    assert_eq!(a.event(), b"1");
+    drop(a);
+    notice(&mut notices, |n| {
+        matches!(n, HubNotice::Disconnected { .. })
+    });
+    let acked = |n: u64| emit_with(flags::ACK, Payload::Bytes, "t", Some(n), b"");
+    publisher.send(&[acked(2), acked(3)].concat());
+    publisher.until(|g| matches!(g, Got::Control(3, HubOp::Done { count: 0 })).then_some(()));
+    let (mut a, same) = come();
+    assert_eq!(same, life);
+    assert_eq!(again(&mut a, 1, 1), Some(2));
+    // The same client once more, while it is still here.
+    let (mut b, _) = come();
+    assert_eq!(a.closing().0, CloseKind::Replaced);
+    assert_eq!(again(&mut b, 1, 3), Some(0));
+    hub.panic();
+    assert_eq!(b.closing().0, CloseKind::Fault);
+    let (mut b, other) = come();
+    assert_ne!(other, life);
+    assert_eq!(again(&mut b, 0, 3), None);
 }
 
 #[test]
@@ -424,6 +482,7 @@ fn the_hub_ends_with_its_last_handle() {
         limits: Limits::default(),
         rules: Rules::allow_all(),
         builtins: Vec::new(),
+        history: Vec::new(),
     })
     .unwrap();
     let mut a = Peer::join(&hub, client("a"));

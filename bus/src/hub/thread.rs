@@ -27,6 +27,7 @@ use super::{
     passes::Passes,
     porter::{self, Guests},
     principal::{Admission, Principal},
+    random,
     shell::{Shell, panic_text},
     stream::Stream,
     tokens::Tokens,
@@ -139,7 +140,9 @@ impl Thread {
     }
 
     async fn live(&mut self) -> End {
-        let shell = Shell::new(&self.options, self.notices.clone());
+        let number = random::bits()
+            .unwrap_or_else(|error| panic!("the system has no random numbers: {error}"));
+        let shell = Shell::new(&self.options, number, self.notices.clone());
         let life = Rc::new(Life {
             shell: Rc::clone(&shell),
             limits: self.options.limits.clone(),

@@ -144,6 +144,12 @@ impl Tokens {
         }
     }
 
+    /// The name of the token with this mark.
+    pub(super) fn name_of(&self, mark: &blake3::Hash) -> Option<&str> {
+        let found = self.0.iter().find(|token| token.hash == *mark);
+        found.map(|token| token.name.as_str())
+    }
+
     /// Whether the token with this mark is still good for `role`.
     pub(super) fn holds(&self, mark: &blake3::Hash, role: Role) -> bool {
         self.0

@@ -32,6 +32,7 @@ impl AppRights {
     pub fn word(action: Action) -> &'static str {
         match action {
             Action::Emit => "emit",
+            Action::Retain => "retain",
             Action::Request => "request",
             Action::Serve => "serve",
             Action::Subscribe => "subscribe",

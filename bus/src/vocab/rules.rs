@@ -18,8 +18,8 @@ use super::{
 use crate::{
     Event, Generation, Origin, Request, SchemaTrait, Topic,
     hub::{
-        Action::{self, Emit, Request as Ask, Serve, Subscribe},
-        ControlTopics, Principal,
+        Action::{self, Emit, Request as Ask, Retain, Serve, Subscribe},
+        ControlTopics, HistoryRule, Principal,
         Role::{self, Client, Master, Observer, Operator, Worker},
         Rule, Rules, Subject, Topics, Verdict, authorize,
     },
@@ -59,7 +59,28 @@ pub fn fleet_rules_with(apps: &[AppRights]) -> Rules {
             },
         ],
         conflate: Some(conflate),
+        mailboxes: own_addresses(),
     }
+}
+
+/// The fleet's histories: 64 events of each of the sixteen topics on which the master tells what happens, some thousand in
+/// all, so that whoever looks after a crash, or comes back after a lost connection, sees what led there.
+#[must_use]
+pub fn fleet_history() -> Vec<HistoryRule> {
+    LIFECYCLE.map(|topics| HistoryRule::last(topics, 64)).into()
+}
+
+/// What the master alone tells.
+const LIFECYCLE: [&str; 5] = ["worker.*", "app.*", "update.*", "config.*", "bus.*"];
+
+/// Where a worker is sent to.
+fn own_addresses() -> Vec<Topics> {
+    let own = [
+        "to.worker.{id}.>",
+        "to.slot.{app}.{slot}.>",
+        "to.app.{app}.>",
+    ];
+    own.map(|t| Topics::OfSelf(t.into())).to_vec()
 }
 
 fn patterns(texts: &[&str]) -> Vec<Topics> {
@@ -126,24 +147,19 @@ fn essentials() -> Vec<Rule> {
 }
 
 fn own_topics() -> Rule {
-    let own = [
-        "to.worker.{id}.>",
-        "to.slot.{app}.{slot}.>",
-        "to.app.{app}.>",
-    ];
     rule(
         "a worker hears what is sent to it",
         Verdict::Allow,
         &[Worker],
         &[Subscribe, Serve],
-        own.map(|topic| Topics::OfSelf(topic.into())).to_vec(),
+        own_addresses(),
     )
 }
 
 fn defaults() -> Vec<Rule> {
     use Verdict::{Allow, Deny};
     let status = || patterns(&["masterStatus"]);
-    let mut lifecycle = patterns(&["worker.*", "app.*", "update.*", "config.*", "bus.*"]);
+    let mut lifecycle = patterns(&LIFECYCLE);
     lifecycle.extend(patterns(&["operation.finished", "masterStatus.report"]));
     lifecycle.extend(patterns(&["to.worker.*.drain", "to.worker.drain"]));
     let answered = patterns(&["app.*", "master.*", "masterStatus"]);
@@ -159,7 +175,7 @@ fn defaults() -> Vec<Rule> {
             "observers only listen, and ask for the status",
             Deny,
             &[Observer],
-            &[Emit, Ask, Serve],
+            &[Emit, Retain, Ask, Serve],
             vec![Topics::Every],
         ),
         rule(
@@ -173,7 +189,7 @@ fn defaults() -> Vec<Rule> {
             "topics that begin with _ are the master's",
             Deny,
             &OTHERS,
-            &[Emit, Serve],
+            &[Emit, Retain, Serve],
             vec![Topics::Reserved],
         ),
         rule(
@@ -208,7 +224,7 @@ fn defaults() -> Vec<Rule> {
             "only the master publishes its own events",
             Deny,
             &OTHERS,
-            &[Emit],
+            &[Emit, Retain],
             lifecycle,
         ),
         rule(

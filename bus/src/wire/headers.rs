@@ -42,28 +42,7 @@ impl Headers {
     /// # Errors
     /// If it is cut short, too long, has a name that isn't one or occurs twice, or a value that isn't UTF-8.
     pub fn parse(block: &[u8]) -> Result<Self, BadHeaders> {
-        if block.len() > HEADERS_BYTES {
-            let reason = format!("the headers take more than {HEADERS_BYTES} bytes");
-            return Err(BadHeaders(reason));
-        }
-        let text = |part| {
-            std::str::from_utf8(part).map_err(|_| BadHeaders("a header is not UTF-8".into()))
-        };
-        let (mut rest, mut names) = (block, Vec::new());
-        while !rest.is_empty() {
-            let (name, value, after) =
-                next(rest).ok_or_else(|| BadHeaders("the headers are cut short".into()))?;
-            let name = text(name)?;
-            check_name(name)?;
-            text(value)?;
-            names.push(name);
-            rest = after;
-        }
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            let reason = format!("the header {:?} occurs twice", twice[0]);
-            return Err(BadHeaders(reason));
-        }
+        check(block)?;
         Ok(Self(block.to_vec()))
     }
 
@@ -72,7 +51,7 @@ impl Headers {
     /// # Errors
     /// If the name is not 1 to [`NAME_BYTES`] of `a`–`z`, `0`–`9`, `_`, `-`, or all together would be over [`HEADERS_BYTES`].
     pub fn insert(&mut self, name: &str, value: &str) -> Result<(), BadHeaders> {
-        check_name(name)?;
+        check_name(name.as_bytes())?;
         let mut block = Vec::with_capacity(self.0.len() + name.len() + value.len() + 3);
         for (other, kept) in self.iter().filter(|(other, _)| *other != name) {
             put(&mut block, other, kept);
@@ -108,6 +87,12 @@ impl Headers {
         })
     }
 
+    /// The block as it travels, without its length.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -126,21 +111,60 @@ impl fmt::Debug for Headers {
     }
 }
 
+/// Whether a block is as it should be. In one pass: it may come from anybody, and hold a thousand names.
+///
+/// # Errors
+/// As [`Headers::parse`].
+pub fn check(block: &[u8]) -> Result<(), BadHeaders> {
+    if block.is_empty() {
+        return Ok(());
+    }
+    if block.len() > HEADERS_BYTES {
+        return Err(BadHeaders(format!(
+            "the headers take more than {HEADERS_BYTES} bytes"
+        )));
+    }
+    let mut names = Vec::new();
+    let mut rest = block;
+    while !rest.is_empty() {
+        let (name, value, after) =
+            next(rest).ok_or_else(|| BadHeaders("the headers are cut short".into()))?;
+        check_name(name)?;
+        if std::str::from_utf8(value).is_err() {
+            return Err(BadHeaders("a header is not UTF-8".into()));
+        }
+        names.push(name);
+        rest = after;
+    }
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(BadHeaders(format!(
+            "the header {:?} occurs twice",
+            String::from_utf8_lossy(pair[0])
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn check_name(name: &[u8]) -> Result<(), BadHeaders> {
+    let is_one = (1..=NAME_BYTES).contains(&name.len())
+        && name
+            .iter()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+    if is_one {
+        return Ok(());
+    }
+    Err(BadHeaders(format!(
+        "{:?} is no header name: 1 to {NAME_BYTES} of a-z, 0-9, _ and -",
+        String::from_utf8_lossy(name)
+    )))
+}
+
 /// Writes headers that are a block already, behind their length.
 pub fn put_block(out: &mut BytesMut, block: &[u8]) {
     let length = u16::try_from(block.len()).expect("headers take at most 4 KiB");
     out.put_u16(length);
     out.put_slice(block);
-}
-
-fn check_name(name: &str) -> Result<(), BadHeaders> {
-    let is_ours = |b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-    if (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(is_ours) {
-        return Ok(());
-    }
-    Err(BadHeaders(format!(
-        "{name:?} is no header name: 1 to {NAME_BYTES} of a-z, 0-9, _ and -"
-    )))
 }
 
 fn put(block: &mut Vec<u8>, name: &str, value: &str) {

@@ -17,7 +17,7 @@ enum Slot<'l> {
 }
 
 /// Every key.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 28] = [
     "hello_bytes",
     "control_bytes",
     "payload_bytes",
@@ -38,6 +38,12 @@ const KEYS: [&str; 22] = [
     "requests",
     "retained_topics",
     "retained_bytes",
+    "history_bytes",
+    "sessions",
+    "session_timeout",
+    "mailbox_messages",
+    "mailbox_bytes",
+    "mailbox_timeout",
     "memory_bytes",
     "denial_delay",
 ];
@@ -69,6 +75,12 @@ fn slot<'l>(limits: &'l mut Limits, key: &str) -> Option<(Slot<'l>, [i64; 2])> {
         "requests" => (Slot::Count(&mut limits.requests), COUNT),
         "retained_topics" => (Slot::Count(&mut limits.retained_topics), COUNT),
         "retained_bytes" => (Slot::Bytes(&mut limits.retained_bytes), BYTES),
+        "history_bytes" => (Slot::Bytes(&mut limits.history_bytes), BYTES),
+        "sessions" => (Slot::Count(&mut limits.sessions), COUNT),
+        "session_timeout" => (Slot::Time(&mut limits.session_timeout), COUNT),
+        "mailbox_messages" => (Slot::Count(&mut limits.mailbox_messages), COUNT),
+        "mailbox_bytes" => (Slot::Bytes(&mut limits.mailbox_bytes), BYTES),
+        "mailbox_timeout" => (Slot::Time(&mut limits.mailbox_timeout), COUNT),
         "memory_bytes" => (Slot::Bytes(&mut limits.memory_bytes), BYTES),
         "denial_delay" => (Slot::Time(&mut limits.denial_delay), COUNT),
         _ => return None,

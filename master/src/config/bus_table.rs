@@ -97,7 +97,7 @@ pub(super) fn read(
             "listen" => listen = Some((node.span(), tcp_address(walker, &path, node, base))),
             "tls" => tls = Some((key.span(), tls_files(walker, &path, node, base))),
             "tokens" => tokens = Some((key.span(), file(walker, &path, node, base))),
-            "emit" | "subscribe" | "request" | "serve" => {
+            "emit" | "retain" | "subscribe" | "request" | "serve" => {
                 let fix = "move it below the app it is meant for: [app.NAME.bus]";
                 walker.misfit(
                     key.span(),

@@ -124,6 +124,7 @@ mod tests {
             limits,
             rules: Rules::allow_all(),
             builtins: Vec::new(),
+            history: Vec::new(),
         })
         .expect("a hub");
         let bus = attach(&hub, "feature").await.expect("attached");

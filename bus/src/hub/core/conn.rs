@@ -11,6 +11,7 @@ use super::{
     memory::Tally,
     path::PathCache,
     queue::Outbox,
+    session::Whose,
     types::SharedType,
 };
 use crate::{
@@ -63,14 +64,23 @@ pub(super) enum Phase {
     Greeting { door: Door, until: Option<Instant> },
     /// It has said HELLO with a token; until somebody has said whether that holds, nothing more is taken from it.
     Vouching {
-        /// The version and codec agreed on.
-        agreed: (u32, Codec),
+        agreed: Agreed,
         until: Option<Instant>,
     },
     /// It takes part.
     Open(Peer),
     /// It was told why, and nothing more is taken from it.
     Closing,
+}
+
+/// What HELLO settled, whoever the peer is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Agreed {
+    /// The protocol's version.
+    pub(super) proto: u32,
+    pub(super) codec: Codec,
+    /// The client across its connections.
+    pub(super) instance: Option<u128>,
 }
 
 /// Who takes part.
@@ -86,6 +96,10 @@ pub(super) struct Sub {
     pub(super) pattern: Pattern,
     /// It answers requests rather than hearing events.
     pub(super) serve: bool,
+    /// Who lost its connection may go on with it on another.
+    pub(super) resumable: bool,
+    /// The number of the subscription it goes on from: its client may not have heard yet that it does.
+    pub(super) resumes: Option<u32>,
     /// The reader's type; `None` takes everything as it comes.
     pub(super) reader: Option<Rc<SharedType>>,
     /// Its queue group.
@@ -102,6 +116,10 @@ pub(super) struct Sub {
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) phase: Phase,
+    /// Whose it is, if it came by path or over a network.
+    pub(super) whose: Option<Whose>,
+    /// Its client across connections, if it said which.
+    pub(super) session: Option<u64>,
     pub(super) codec: Codec,
     pub(super) outbox: Outbox,
     pub(super) types: HashMap<u32, Rc<Announced>>,
@@ -121,6 +139,8 @@ impl Conn {
     pub(super) fn new(id: u64, door: Door, until: Option<Instant>, tally: &Tally) -> Self {
         Self {
             phase: Phase::Greeting { door, until },
+            whose: None,
+            session: None,
             codec: Codec::Json,
             outbox: Outbox::new(id, tally),
             types: HashMap::new(),

@@ -7,7 +7,7 @@ use super::{
     conn::{Peer, Sub},
     item::{Announced, Whole},
     output::control_frame,
-    queue::{Bounds, Terms},
+    queue::{Bounds, Terms, Told},
     routes::Route,
     types::SharedType,
 };
@@ -78,11 +78,10 @@ impl Core {
             } => {
                 let done = self.subscribe(id, peer, sub, &pattern, reader, &options);
                 if done.is_ok() {
-                    // Acknowledged first, then the retained values.
+                    // Acknowledged first, then what was.
                     self.answer(id, r#ref, HubOp::Done { count: 0 });
-                    // A group has had its events: a new member gets none of them again.
-                    if !options.serve && options.group.is_none() {
-                        self.replay(id, sub);
+                    if !options.serve {
+                        self.bring_past(id, sub, &options);
                     }
                     return;
                 }
@@ -227,6 +226,7 @@ impl Core {
             return Ok(());
         };
         conn.outbox.open_sub(sub, bounds, terms);
+        conn.outbox.set_told(sub, Told::begun(self.seq[0]));
         let route = Route {
             conn: id,
             sub,
@@ -236,6 +236,8 @@ impl Core {
         let state = Sub {
             pattern,
             serve: options.serve,
+            resumable: !options.serve && options.group.is_none(),
+            resumes: None,
             reader,
             group: options.group.as_deref().map(Rc::from),
             outstanding: 0,

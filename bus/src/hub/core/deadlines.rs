@@ -17,6 +17,10 @@ pub(super) enum Deadline {
     Notice(u64, u32),
     /// This request to many goes on no longer.
     Gather(u64),
+    /// This client must have come back.
+    Session(u64),
+    /// This connection must have subscribed to what is sent to it.
+    Mailbox(u64),
 }
 
 #[derive(Debug, Default)]

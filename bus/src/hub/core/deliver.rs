@@ -5,20 +5,17 @@ use std::rc::Rc;
 use super::{
     Core,
     conn::Peer,
-    edge::{How, how},
+    edge::How,
     emit::Batch,
-    item::{Item, Run, RunTypes},
+    item::{Item, Run},
+    mailbox,
     parcel::Parcel,
     path::Target,
     queue::{Urgent, copied},
 };
 use crate::{
     Topic,
-    wire::{
-        control::CloseKind,
-        data::{self, Payload},
-        flags,
-    },
+    wire::{control::CloseKind, data, flags},
 };
 
 impl Core {
@@ -42,6 +39,7 @@ impl Core {
             frames: if path.urgent { copied(&frames) } else { frames },
             types: batch.types.clone(),
             pins: (!path.urgent).then_some(self.input),
+            until: batch.until,
         };
         let mut parcel = Parcel::new(run, &path);
         if path.urgent {
@@ -73,7 +71,7 @@ impl Core {
             .get_mut(&target.conn)
             .filter(|c| c.peer().is_some())
         else {
-            return;
+            return self.keep_for_absent(target, parcel);
         };
         let outbox = &mut conn.outbox;
         let copy = parcel
@@ -109,6 +107,17 @@ impl Core {
         }
         self.mark(target.conn);
         self.blame(from, target.conn);
+    }
+
+    /// Nobody is there, but somebody may come back, or is still to subscribe.
+    fn keep_for_absent(&mut self, target: &Target, parcel: &Parcel) {
+        match mailbox::owner(target.conn) {
+            Some(conn) => self.put_mail(conn, &parcel.run),
+            None => {
+                let events = u64::from(parcel.run.count);
+                self.sessions.count(target.conn, target.sub, events);
+            }
+        }
     }
 
     /// If the control lane of `to` overflows, whoever is to blame goes: who fills most of it; the reader, if it is
@@ -167,6 +176,10 @@ impl Core {
     /// Keeps all queues together within their bound: whoever holds most loses its oldest.
     pub(super) fn relieve(&mut self) {
         while self.tally.total() > self.limits.memory_bytes {
+            // Those who are there come before those who may come back.
+            if self.end_oldest_session() {
+                continue;
+            }
             let largest = self
                 .conns
                 .iter()
@@ -198,43 +211,6 @@ impl Core {
                 self.lagged(id, sub, n);
                 self.ease(id, sub);
             }
-        }
-    }
-
-    /// The retained values that a new subscription gets, after its acknowledgement.
-    pub(super) fn replay(&mut self, id: u64, sub: u32) {
-        let Some(conn) = self.conn(id) else { return };
-        let (Some(state), Some(peer)) = (conn.subs.get(&sub), conn.peer()) else {
-            return;
-        };
-        let (codec, peer) = (conn.codec, peer.clone());
-        let reader = state.reader.as_ref().map(|r| r.schema.clone());
-        for value in self.retained.matching(&state.pattern.clone()) {
-            if !self.may_have(&peer, false, &value.topic) {
-                continue;
-            }
-            let kind = data::frames(value.frame.clone())
-                .next()
-                .and_then(|(flags, body)| data::emit(&body, flags).ok().map(|h| h.kind))
-                .unwrap_or(Payload::Bytes);
-            let run = Run {
-                card: value.card,
-                first_seq: value.seq,
-                count: 1,
-                flags: flags::RETAINED | if value.urgent { flags::CONTROL_LANE } else { 0 },
-                frames: value.frame,
-                types: RunTypes::from(value.ty.clone()),
-                pins: None,
-            };
-            let target = Target {
-                conn: id,
-                sub,
-                how: how(kind, value.ty.as_deref(), codec, reader.as_ref()),
-            };
-            // In the data lane whatever its topic: it is an answer to the subscription, not news.
-            let mut parcel = Parcel::of(run, value.topic, value.ty, false);
-            self.hand_over(id, &target, &mut parcel);
-            self.relieve();
         }
     }
 }

@@ -13,7 +13,9 @@ use crate::{
     wire::{
         base64,
         data::{self, Payload, READERS_TYPE},
+        flags,
         frame::{self, FrameType},
+        headers,
         hello::Codec,
     },
 };
@@ -213,24 +215,54 @@ fn raw(json: String) -> Converted<Text> {
 }
 
 /// An EMIT frame for a reader of the type that `payload` was converted to.
-pub(super) fn typed_frame(topic: &str, payload: &[u8]) -> Bytes {
-    emit_frame(Payload::Postcard(READERS_TYPE), 0, topic, None, payload)
+pub(super) fn typed_frame(topic: &str, headers: &[u8], payload: &[u8]) -> Bytes {
+    let emit = Emit {
+        kind: Payload::Postcard(READERS_TYPE),
+        topic,
+        ack: None,
+        ttl_ms: None,
+        headers,
+        payload,
+    };
+    emit.frame(0)
 }
 
-/// A whole EMIT frame.
-pub(super) fn emit_frame(
-    kind: Payload,
-    flags: u8,
-    topic: &str,
-    ack: Option<u64>,
-    payload: &[u8],
-) -> Bytes {
-    let mut out = BytesMut::with_capacity(payload.len() + topic.len() + 32);
-    let at = frame::begin(&mut out, FrameType::Emit, flags);
-    data::put_emit(&mut out, kind, topic, ack);
-    out.extend_from_slice(payload);
-    frame::end(&mut out, at);
-    out.freeze()
+/// What an EMIT frame is made of.
+pub(super) struct Emit<'a> {
+    pub(super) kind: Payload,
+    pub(super) topic: &'a str,
+    pub(super) ack: Option<u64>,
+    pub(super) ttl_ms: Option<u32>,
+    /// As they travel.
+    pub(super) headers: &'a [u8],
+    pub(super) payload: &'a [u8],
+}
+
+impl Emit<'_> {
+    /// The flags that say what is there.
+    pub(super) fn flags(&self) -> u8 {
+        let flag = |is_there, flag| if is_there { flag } else { 0 };
+        flag(self.ack.is_some(), flags::ACK)
+            | flag(self.ttl_ms.is_some(), flags::EXPIRES)
+            | flag(!self.headers.is_empty(), flags::HEADERS)
+    }
+
+    /// The whole frame; `more` flags beside those of what is there.
+    pub(super) fn frame(&self, more: u8) -> Bytes {
+        let length = self.payload.len() + self.headers.len() + self.topic.len() + 40;
+        let mut out = BytesMut::with_capacity(length);
+        let at = frame::begin(&mut out, FrameType::Emit, self.flags() | more);
+        data::put_emit(&mut out, self.kind, self.topic, self.ack);
+        if let Some(ttl_ms) = self.ttl_ms {
+            out.extend_from_slice(&ttl_ms.to_be_bytes());
+        }
+        if !self.headers.is_empty() {
+            headers::put_block(&mut out, self.headers);
+        }
+        out.extend_from_slice(self.payload);
+        frame::end(&mut out, at);
+        out.freeze()
+    }
 }
 
 /// A frame whose body is one JSON object.

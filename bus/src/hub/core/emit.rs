@@ -3,7 +3,10 @@
 //! What follows from publisher, topic and type alone is worked out once and remembered as a [`Path`]; consecutive frames
 //! that go the same way are brought there as one [`Batch`].
 
-use std::rc::Rc;
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -12,8 +15,9 @@ use super::{
     conn::Peer,
     edge::{Forms, How},
     item::RunTypes,
+    kept::{Event, Kept},
     path::Path,
-    retained::Value,
+    reliable::Outcome,
 };
 use crate::{
     hub::{Action, Role},
@@ -21,7 +25,7 @@ use crate::{
         HEADER_BYTES,
         control::{HubOp, Refusal, RefusalKind},
         data::{self, Payload},
-        flags,
+        flags, headers,
     },
 };
 
@@ -37,6 +41,8 @@ pub(super) struct Batch<'a> {
     pub(super) count: u32,
     pub(super) first_seq: u64,
     pub(super) types: RunTypes,
+    /// When nobody wants them any more: all at the same time.
+    pub(super) until: Option<Instant>,
 }
 
 impl<'a> Batch<'a> {
@@ -49,16 +55,18 @@ impl<'a> Batch<'a> {
             count: 0,
             first_seq: 0,
             types: RunTypes::default(),
+            until: None,
         }
     }
 
     /// Begins with one event; what was before must be on its way.
-    fn begin(&mut self, path: Rc<Path>, frame: &EmitFrame, seq: u64) {
+    fn begin(&mut self, path: Rc<Path>, frame: &EmitFrame, seq: u64, until: Option<Instant>) {
         self.start = frame.at;
         self.end = frame.end;
         self.count = 1;
         self.first_seq = seq;
         self.types = RunTypes::from(path.ty.clone());
+        self.until = until;
         self.path = Some(path);
     }
 
@@ -69,7 +77,8 @@ impl<'a> Batch<'a> {
     }
 
     /// Takes the frame up to `end` in, if it goes the same way and follows directly.
-    fn extend(&mut self, path: &Rc<Path>, at: usize, end: usize) -> bool {
+    fn extend(&mut self, path: &Rc<Path>, frame: &EmitFrame, until: Option<Instant>) -> bool {
+        let (at, end) = (frame.at, frame.end);
         let Some(mine) = self.path.as_ref().filter(|_| self.count > 0) else {
             return false;
         };
@@ -81,6 +90,7 @@ impl<'a> Batch<'a> {
             || !plain
             || path.urgent
             || at != self.end
+            || until != self.until
             || end - self.start > RUN_BYTES
             || !self.types.hold(path.ty.as_ref())
         {
@@ -114,15 +124,42 @@ impl Core {
                 return self.refuse_unasked(id, "", RefusalKind::Malformed, e.to_string());
             }
         };
+        let reliable = frame.flags & flags::RELIABLE != 0;
+        let number = match (reliable, head.ack) {
+            (true, None) => {
+                let reason = "a reliable event needs a reference".into();
+                return self.refuse_unasked(id, "", RefusalKind::Malformed, reason);
+            }
+            (true, number) => number,
+            (false, _) => None,
+        };
+        if number.is_some_and(|number| !self.is_new(id, number)) {
+            return;
+        }
         let path = match self.admit(id, peer, batch, frame, &head) {
             Ok(path) => path,
-            Err(refusal) => return self.refuse_emit(id, &head, refusal),
+            Err(refusal) => {
+                if let Some(number) = number {
+                    self.settled(id, number, Outcome::Refused(refusal.kind));
+                }
+                return self.refuse_emit(id, &head, refusal);
+            }
         };
         let seq = self.next_seq(path.urgent);
         let count = path.matches();
-        if !batch.extend(&path, frame.at, frame.end) {
+        if let Some(number) = number {
+            self.settled(id, number, Outcome::Taken(count));
+        }
+        let until = self.until(&head);
+        if let Some(rule) = path.history {
+            let slice = batch.input.slice(frame.at..frame.end);
+            let kept = Kept::new(&event(peer, &path, seq, &slice, until), &self.tally);
+            self.history.keep(rule, kept, self.now);
+            self.relieve();
+        }
+        if !batch.extend(&path, frame, until) {
             self.bring(id, peer, batch);
-            batch.begin(path, frame, seq);
+            batch.begin(path, frame, seq, until);
         }
         if let Some(r#ref) = head.ack {
             self.answer(id, r#ref, HubOp::Done { count });
@@ -140,6 +177,10 @@ impl Core {
     ) -> Result<Rc<Path>, Refusal> {
         let payload_at = frame.at + HEADER_BYTES + head.payload_at;
         self.check_payload_size(frame.end - payload_at)?;
+        headers::check(head.headers).map_err(|e| Refusal {
+            kind: RefusalKind::Malformed,
+            reason: e.to_string(),
+        })?;
         let path = match batch.same_path(head.kind, head.topic) {
             Some(path) => path,
             None => self.path(id, peer, Action::Emit, head.kind, head.topic)?,
@@ -157,7 +198,9 @@ impl Core {
                 })?;
         }
         if frame.flags & flags::RETAIN != 0 {
-            self.retain(peer, &path, batch, frame)?;
+            let slice = batch.input.slice(frame.at..frame.end);
+            let is_empty = frame.end == payload_at && head.kind == Payload::Bytes;
+            self.retain(peer, &path, &slice, self.until(head), is_empty)?;
         }
         Ok(path)
     }
@@ -196,27 +239,54 @@ impl Core {
         self.refuse_unasked(id, &topic, refusal.kind, refusal.reason);
     }
 
+    /// When nobody wants the event any more.
+    fn until(&self, head: &data::Emit<'_>) -> Option<Instant> {
+        head.ttl_ms
+            .map(|ttl| self.now + Duration::from_millis(u64::from(ttl)))
+    }
+
+    /// Keeps an event as its topic's value; without a payload, forgets the one it has.
     fn retain(
         &mut self,
         peer: &Peer,
-        path: &Rc<Path>,
-        batch: &Batch<'_>,
-        frame: &EmitFrame,
+        path: &Path,
+        frame: &Bytes,
+        until: Option<Instant>,
+        is_empty: bool,
     ) -> Result<(), Refusal> {
-        let value = Value {
-            topic: path.topic.clone(),
-            card: Rc::clone(&peer.card),
-            seq: self.seq[usize::from(path.urgent)] + 1,
-            ty: path.ty.clone(),
-            frame: Bytes::copy_from_slice(&batch.input[frame.at..frame.end]),
-            urgent: path.urgent,
-        };
+        self.may_retain(peer, path)?;
+        if is_empty {
+            self.retained.delete(&path.topic);
+            return Ok(());
+        }
+        let seq = self.seq[usize::from(path.urgent)] + 1;
+        let value = Kept::new(&event(peer, path, seq, frame, until), &self.tally);
         let is_own = peer.principal.role() == Role::Master;
+        let limits = (!is_own).then_some(&self.limits);
         self.retained
-            .keep(value, (!is_own).then_some(&self.limits))
+            .keep(Rc::new(value), limits, self.now)
             .map_err(|reason| Refusal {
                 kind: RefusalKind::Limit,
                 reason: format!("{}: {reason}", path.topic),
             })
+    }
+}
+
+/// What is kept of an event.
+fn event<'a>(
+    peer: &'a Peer,
+    path: &'a Path,
+    seq: u64,
+    frame: &'a Bytes,
+    until: Option<Instant>,
+) -> Event<'a> {
+    Event {
+        topic: &path.topic,
+        card: &peer.card,
+        seq,
+        kind: path.kind,
+        ty: path.ty.as_ref(),
+        frame,
+        until,
     }
 }

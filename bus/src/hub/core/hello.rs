@@ -11,10 +11,11 @@ use bytes::Bytes;
 
 use super::{
     Core,
-    conn::{Claim, Door, Peer, Phase, WorkerToken},
+    conn::{Agreed, Claim, Door, Peer, Phase, WorkerToken},
     deadlines::Deadline,
     item::{Card, Item, Whole},
     queue::Urgent,
+    session::Owner,
 };
 use crate::{
     hub::{HubNotice, Principal, Role},
@@ -35,21 +36,20 @@ impl Core {
             return;
         };
         let (door, until) = (door.clone(), *until);
-        let agreed = match agree(kind, body) {
+        let (agreed, hello) = match agree(kind, body) {
             Ok(agreed) => agreed,
             Err((kind, reason)) => return self.close(id, kind, reason),
         };
-        match who(agreed.hello, door) {
+        match who(hello, door) {
             Ok(Who::Is(principal, token)) => {
                 self.heard(id, until);
                 if token.is_some() {
                     self.replace_holder(id, &principal);
                 }
-                self.welcome(id, (agreed.proto, agreed.codec), principal, token);
+                self.welcome(id, agreed, principal, token);
             }
             Ok(Who::Claims { kind, name, token }) => {
                 if let Some(conn) = self.conns.get_mut(&id) {
-                    let agreed = (agreed.proto, agreed.codec);
                     conn.phase = Phase::Vouching { agreed, until };
                     self.claims.push(Claim {
                         conn: id,
@@ -84,6 +84,8 @@ impl Core {
             }
             Err(reason) => self.close(id, CloseKind::Denied, reason),
         }
+        // Whoever was replaced may have left something to others.
+        self.regroup();
     }
 
     /// HELLO came in time.
@@ -113,16 +115,25 @@ impl Core {
     fn welcome(
         &mut self,
         id: u64,
-        (proto, codec): (u32, Codec),
+        agreed: Agreed,
         principal: Principal,
         token: Option<WorkerToken>,
     ) {
+        let Agreed {
+            proto,
+            codec,
+            instance,
+        } = agreed;
+        if let Some(instance) = instance {
+            let whose = self.conn(id).and_then(|c| c.whose.clone());
+            self.enter_session(id, Owner::of(&principal, whose), instance);
+        }
         let welcome = Welcome {
             proto,
             codec,
             hub: self.name.clone(),
             conn: id,
-            life: String::new(),
+            life: format!("{:032x}", self.life),
             token: token.as_deref().map(str::to_owned),
             limits: WelcomeLimits {
                 payload: self.limits.payload_bytes,
@@ -168,13 +179,7 @@ fn urgent(frame: Bytes) -> Urgent {
     }
 }
 
-struct Agreed {
-    proto: u32,
-    codec: Codec,
-    hello: Hello,
-}
-
-fn agree(kind: u8, body: &[u8]) -> Result<Agreed, (CloseKind, String)> {
+fn agree(kind: u8, body: &[u8]) -> Result<(Agreed, Hello), (CloseKind, String)> {
     let bad = |reason: String| (CloseKind::Hello, reason);
     if FrameType::from_byte(kind) != Some(FrameType::Hello) {
         return Err(bad(format!(
@@ -210,11 +215,27 @@ fn agree(kind: u8, body: &[u8]) -> Result<Agreed, (CloseKind, String)> {
             hello.codecs
         ))
     })?;
-    Ok(Agreed {
+    let instance = match &hello.instance {
+        Some(text) => Some(instance(text).ok_or_else(|| {
+            bad(format!(
+                "an instance is 32 hexadecimal digits, and this one is {text:?}"
+            ))
+        })?),
+        None => None,
+    };
+    let agreed = Agreed {
         proto,
         codec,
-        hello,
-    })
+        instance,
+    };
+    Ok((agreed, hello))
+}
+
+fn instance(text: &str) -> Option<u128> {
+    let is_hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hex
+        .then(|| u128::from_str_radix(text, 16).ok())
+        .flatten()
 }
 
 /// Who a peer is, as far as its HELLO decides it.

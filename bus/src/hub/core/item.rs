@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashSet,
     rc::Rc,
+    time::Instant,
 };
 
 use bytes::{Buf, Bytes};
@@ -81,9 +82,21 @@ pub(super) struct Run {
     pub(super) types: RunTypes,
     /// The read buffer that `frames` keeps alive, if it isn't a copy.
     pub(super) pins: Option<u64>,
+    /// When nobody wants them any more.
+    pub(super) until: Option<Instant>,
 }
 
 impl Run {
+    /// The newest event's sequence number.
+    pub(super) fn last_seq(&self) -> u64 {
+        self.first_seq + u64::from(self.count.max(1)) - 1
+    }
+
+    /// Whether nobody wants them any more.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
     /// Takes off the oldest event.
     pub(super) fn shorten(&mut self) {
         self.frames.advance(first_frame(&self.frames));
@@ -144,6 +157,18 @@ pub(super) struct Whole {
     pub(super) ty: Option<Rc<Announced>>,
     /// The call, if it is one.
     pub(super) call: Option<u64>,
+    /// The event, if it is one.
+    pub(super) event: Option<Mark>,
+}
+
+/// What the hub must know of an event that is an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    pub(super) seq: u64,
+    /// Flags of its RUN frame.
+    pub(super) flags: u8,
+    /// When nobody wants it any more.
+    pub(super) until: Option<Instant>,
 }
 
 impl Whole {
@@ -155,6 +180,7 @@ impl Whole {
             card: None,
             ty: None,
             call: None,
+            event: None,
         }
     }
 }
@@ -167,15 +193,14 @@ pub(super) enum Item {
     /// Events of a type that the subscription's reader can't read.
     Misfit {
         missed: u64,
+        /// The last one's sequence number.
+        last_seq: u64,
         topic: Topic,
         reason: Rc<str>,
     },
     /// Nothing but the place where events were lost.
     Gap,
 }
-
-/// Where a frame's flags are.
-const FLAGS_AT: usize = 5;
 
 /// What the hub needs for each item, beside its bytes: list node, types, origin.
 pub(super) const ITEM_BYTES: usize = 256;
@@ -210,16 +235,46 @@ impl Item {
         }
     }
 
+    /// When nobody wants it any more.
+    pub(super) fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Run(run) => run.until,
+            Self::Whole(whole) => whole.event.and_then(|event| event.until),
+            Self::Misfit { .. } | Self::Gap => None,
+        }
+    }
+
+    /// Whether nobody wants it any more.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.until().is_some_and(|until| until <= now)
+    }
+
+    /// The newest event's sequence number; 0 for what is no event.
+    pub(super) fn newest_seq(&self) -> u64 {
+        match self {
+            Self::Run(run) => run.last_seq(),
+            Self::Whole(_) | Self::Misfit { .. } | Self::Gap => self.oldest_seq(),
+        }
+    }
+
+    /// The sequence number up to which [`lose_oldest`](Self::lose_oldest) takes off; 0 for what is no event.
+    pub(super) fn oldest_seq(&self) -> u64 {
+        match self {
+            Self::Run(run) => run.first_seq,
+            Self::Whole(whole) => whole.event.map_or(0, |event| event.seq),
+            Self::Misfit { last_seq, .. } => *last_seq,
+            Self::Gap => 0,
+        }
+    }
+
     /// Events that the reader has to confirm if its subscription has a window: those of the control lane don't count, nor
     /// does what is no event.
     pub(super) fn to_confirm(&self) -> u64 {
         let counts = |flags: u8| u64::from(flags & frame::flags::CONTROL_LANE == 0);
         match self {
             Self::Run(run) => counts(run.flags) * u64::from(run.count),
-            Self::Whole(whole) if whole.call.is_none() => {
-                whole.head.get(FLAGS_AT).map_or(0, |flags| counts(*flags))
-            }
-            Self::Whole(_) | Self::Misfit { .. } | Self::Gap => 0,
+            Self::Whole(whole) => whole.event.map_or(0, |event| counts(event.flags)),
+            Self::Misfit { .. } | Self::Gap => 0,
         }
     }
 

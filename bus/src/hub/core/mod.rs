@@ -15,10 +15,13 @@ mod edge;
 mod emit;
 mod groups;
 mod hello;
+mod history;
 mod holds;
 mod item;
+mod kept;
 mod lag;
 mod list;
+mod mailbox;
 mod memory;
 mod output;
 mod overflow;
@@ -27,10 +30,13 @@ mod path;
 mod plans;
 mod queue;
 mod receive;
+mod reliable;
 mod requests;
+mod resume;
 mod retained;
 mod routes;
 mod ruling;
+mod session;
 mod types;
 
 #[cfg(test)]
@@ -47,12 +53,15 @@ use self::{
     conn::{Conn, Phase},
     deadlines::{Deadline, Deadlines},
     groups::Left,
+    history::History,
     holds::Holds,
     item::Whole,
+    mailbox::Mailboxes,
     memory::Tally,
     requests::Requests,
     retained::Retained,
     routes::Routes,
+    session::Sessions,
     types::Types,
 };
 use super::{handle::HubOptions, notice::HubNotice, principal::Role, rules::Rules};
@@ -67,6 +76,7 @@ use crate::{
 pub(super) use self::{
     conn::{Claim as PeerClaim, Door, WorkerToken},
     output::Output,
+    session::Whose,
 };
 
 /// How often a subscription's losses are told to the hub's own process.
@@ -79,6 +89,8 @@ const UNASKED_REFUSALS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Core {
     name: String,
+    /// No other life of a hub has it.
+    life: u128,
     limits: Limits,
     rules: Rules,
     /// They are not those under which everybody subscribed.
@@ -87,6 +99,9 @@ pub(super) struct Core {
     conns: HashMap<u64, Conn>,
     routes: Routes,
     retained: Retained,
+    history: History,
+    sessions: Sessions,
+    mailboxes: Mailboxes,
     requests: Requests,
     /// Topics that publishers hold back.
     holds: Holds,
@@ -112,10 +127,12 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(options: &HubOptions, now: Instant) -> Self {
+    /// `life`: random, another each time.
+    pub(super) fn new(options: &HubOptions, life: u128, now: Instant) -> Self {
         let tally = Tally::default();
         Self {
             name: options.name.clone(),
+            life,
             limits: options.limits.clone(),
             rules: options.rules.clone(),
             types: Types::new(&options.builtins, &options.limits, &tally),
@@ -123,6 +140,9 @@ impl Core {
             conns: HashMap::new(),
             routes: Routes::default(),
             retained: Retained::default(),
+            history: History::new(&options.history, options.limits.history_bytes),
+            sessions: Sessions::default(),
+            mailboxes: Mailboxes::default(),
             requests: Requests::default(),
             holds: Holds::default(),
             left: VecDeque::new(),
@@ -147,6 +167,9 @@ impl Core {
             Door::Known(_) | Door::Inherited(..) => None,
             Door::Path(_) | Door::Network => Some(now + self.limits.hello_timeout),
         };
+        if let Door::Known(principal) | Door::Inherited(principal, _) = &door {
+            self.open_mailbox(id, principal);
+        }
         let conn = Conn::new(id, door, until, &self.tally);
         self.conns.insert(id, conn);
         // Whoever is known comes in whatever strangers do: the fleet's workers and the master's own features.
@@ -158,6 +181,13 @@ impl Core {
                 self.limits.connections
             );
             self.close(id, CloseKind::Limit, reason);
+        }
+    }
+
+    /// The connection is this one's: as the system says, or as a token shows.
+    pub(super) fn vouch(&mut self, id: u64, whose: Whose) {
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.whose = Some(whose);
         }
     }
 
@@ -284,6 +314,8 @@ impl Core {
                     let reason = format!("no HELLO within {:?}", self.limits.hello_timeout);
                     self.close(id, CloseKind::Hello, reason);
                 }
+                Deadline::Session(session) => self.session_due(session),
+                Deadline::Mailbox(id) => self.close_mailbox(id),
                 Deadline::Call(call) => {
                     self.fail_call(call, RefusalKind::TimedOut, |topic| {
                         format!("no answer to {topic:?} came in time")
@@ -345,6 +377,8 @@ impl Core {
 
     /// Takes a connection out of everything others see of it.
     fn depart(&mut self, id: u64, reason: &str) {
+        self.leave_session(id);
+        self.close_mailbox(id);
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };

@@ -47,7 +47,8 @@ impl Core {
             .get_mut(&target.conn)
             .filter(|c| c.peer().is_some())
         else {
-            return;
+            // Cut off for what came before it.
+            return self.sessions.count(target.conn, target.sub, item.events());
         };
         let offered = conn.outbox.offer(now, target.sub, item, topic, source);
         let by = (target.conn, target.sub);

@@ -6,14 +6,21 @@ use bytes::Bytes;
 
 use super::{
     edge::{Forms, How, Text, json_frame, typed_frame},
-    item::{Announced, Card, Item, Run, RunTypes, Whole},
+    item::{Announced, Item, Mark, Run, RunTypes, Whole},
     path::{Path, Target},
     queue::copied,
 };
 use crate::{
     Topic,
-    wire::{data, frame, json},
+    wire::{data, frame, headers::Headers, json},
 };
+
+/// One event of a parcel.
+struct Single {
+    forms: Forms,
+    /// As they travel.
+    headers: Bytes,
+}
 
 /// Events of one publisher on their way, with what was made of them so far.
 pub(super) struct Parcel {
@@ -24,8 +31,8 @@ pub(super) struct Parcel {
     pub(super) urgent: bool,
     /// What an event of the control lane stands for.
     pub(super) stands_for: Option<(Topic, Vec<u8>)>,
-    /// For each event.
-    forms: Vec<Forms>,
+    /// Each event by itself.
+    events: Vec<Single>,
     /// The frames in memory of their own, once a subscription needs them so.
     copy: Option<Bytes>,
 }
@@ -42,23 +49,26 @@ impl Parcel {
             ty,
             urgent,
             stands_for: None,
-            forms: Vec::new(),
+            events: Vec::new(),
             copy: None,
         }
     }
 
-    /// What can be made of each event; made when first asked for.
-    fn forms(&mut self) -> &mut [Forms] {
-        if self.forms.is_empty() {
-            self.forms = data::frames(self.run.frames.clone())
+    /// Each event by itself, with what can be made of it; taken apart when first asked for.
+    fn events(&mut self) -> &mut [Single] {
+        if self.events.is_empty() {
+            self.events = data::frames(self.run.frames.clone())
                 .filter_map(|(flags, body)| {
                     let head = data::emit(&body, flags).ok()?;
-                    let (kind, at) = (head.kind, head.payload_at);
-                    Some(Forms::new(kind, body.slice(at..), self.ty.clone()))
+                    let payload = body.slice(head.payload_at..);
+                    Some(Single {
+                        forms: Forms::new(head.kind, payload, self.ty.clone()),
+                        headers: body.slice_ref(head.headers),
+                    })
                 })
                 .collect();
         }
-        &mut self.forms
+        &mut self.events
     }
 
     /// The run itself, for a queue that may or may not keep the read buffer alive.
@@ -74,48 +84,56 @@ impl Parcel {
 
     /// The items for one subscription.
     pub(super) fn items(&mut self, target: &Target, copy: bool) -> Vec<Item> {
+        // Only the data lane's numbers say where a reader is.
+        let urgent = self.urgent;
+        let told = |seq: u64| if urgent { 0 } else { seq };
         match &target.how {
             How::AsIs => vec![Item::Run(self.run(copy))],
             How::Misfit(reason) => vec![Item::Misfit {
                 missed: u64::from(self.run.count),
+                last_seq: told(self.run.last_seq()),
                 topic: self.topic.clone(),
                 reason: Rc::clone(reason),
             }],
             How::Typed(reader) => {
                 let (base, topic) = (self.run.clone(), self.topic.clone());
-                let convert = |(i, forms): (usize, &mut Forms)| match forms.typed(reader) {
+                let convert = |(event, seq): (&mut Single, u64)| match event.forms.typed(reader) {
                     Ok(payload) => Item::Run(Run {
-                        first_seq: base.first_seq + i as u64,
+                        first_seq: seq,
                         count: 1,
-                        frames: typed_frame(topic.as_str(), &payload),
+                        frames: typed_frame(topic.as_str(), &event.headers, &payload),
                         types: RunTypes::default(),
                         pins: None,
                         ..base.clone()
                     }),
-                    Err(reason) => misfit(&topic, reason),
+                    Err(reason) => misfit(&topic, told(seq), reason),
                 };
-                self.forms().iter_mut().enumerate().map(convert).collect()
+                let seqs = base.first_seq..;
+                self.events().iter_mut().zip(seqs).map(convert).collect()
             }
             How::Text(reader) => {
                 let (base, topic) = (self.run.clone(), self.topic.clone());
-                let convert = |(i, forms): (usize, &mut Forms)| match forms.text(reader.as_ref()) {
-                    Ok(text) => {
-                        let seq = base.first_seq + i as u64;
-                        Item::Whole(event_object(
-                            target.sub, seq, &base.card, base.flags, &topic, &text,
-                        ))
-                    }
-                    Err(reason) => misfit(&topic, reason),
-                };
-                self.forms().iter_mut().enumerate().map(convert).collect()
+                let convert =
+                    |(event, seq): (&mut Single, u64)| match event.forms.text(reader.as_ref()) {
+                        Ok(text) => {
+                            let headers = &event.headers;
+                            let object =
+                                event_object(target.sub, seq, &base, &topic, &text, headers);
+                            Item::Whole(object)
+                        }
+                        Err(reason) => misfit(&topic, told(seq), reason),
+                    };
+                let seqs = base.first_seq..;
+                self.events().iter_mut().zip(seqs).map(convert).collect()
             }
         }
     }
 }
 
-fn misfit(topic: &Topic, reason: Rc<str>) -> Item {
+fn misfit(topic: &Topic, seq: u64, reason: Rc<str>) -> Item {
     Item::Misfit {
         missed: 1,
+        last_seq: seq,
         topic: topic.clone(),
         reason,
     }
@@ -125,19 +143,27 @@ fn misfit(topic: &Topic, reason: Rc<str>) -> Item {
 fn event_object(
     sub: u32,
     seq: u64,
-    card: &Rc<Card>,
-    flags: u8,
+    run: &Run,
     topic: &Topic,
     text: &Text,
+    headers: &[u8],
 ) -> Whole {
+    // Checked when they came.
+    let headers = Headers::parse(headers).unwrap_or_default();
     let body = json::Event {
         sub,
         seq,
-        origin: card.origin.clone(),
+        origin: run.card.origin.clone(),
         topic: topic.to_string(),
         payload: text.json(),
         bytes: text.base64(),
-        headers: json::HeaderTexts::new(),
+        headers: json::header_texts(&headers),
     };
-    Whole::plain(json_frame(frame::FrameType::Run, flags, &body))
+    let mut whole = Whole::plain(json_frame(frame::FrameType::Run, run.flags, &body));
+    whole.event = Some(Mark {
+        seq,
+        flags: run.flags,
+        until: run.until,
+    });
+    whole
 }

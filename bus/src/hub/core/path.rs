@@ -1,6 +1,7 @@
 //! Where an event or request goes, worked out from its publisher, topic and type, and remembered.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, HashMap},
     rc::Rc,
 };
@@ -10,7 +11,8 @@ use super::{
     conn::Peer,
     edge::{How, how},
     item::Announced,
-    routes::Stamp,
+    mailbox,
+    routes::{Route, Stamp},
 };
 use crate::{
     Topic, TypeSchema,
@@ -44,12 +46,18 @@ pub(super) struct Path {
     pub(super) groups: Vec<Group>,
     /// Nobody it goes to has terms that depend on the topic, so events of several topics may travel as one run.
     pub(super) mixes: bool,
+    /// How many of `targets` are there, rather than waited for.
+    present: u64,
+    /// The rule by which its topic keeps a history.
+    pub(super) history: Option<usize>,
+    /// Whether the topic's value may be retained; found out when first asked.
+    may_retain: OnceCell<Result<(), Refusal>>,
 }
 
 impl Path {
-    /// How many subscriptions get it.
+    /// How many subscriptions get it, of those that are there.
     pub(super) fn matches(&self) -> u64 {
-        (self.targets.len() + self.groups.len()) as u64
+        self.present + self.groups.len() as u64
     }
 
     pub(super) fn leads_nowhere(&self) -> bool {
@@ -168,11 +176,24 @@ impl Core {
             Ok(()) => self.targets(&topic, action, kind, ty.as_deref()),
             Err(_) => Found::default(),
         };
+        let urgent = self.rules.is_control(action, topic.as_str());
+        let is_there = |t: &&Target| self.conns.contains_key(&t.conn) && !self.is_closing(t.conn);
+        let present = found.targets.iter().filter(is_there).count() as u64;
         Ok(Path {
             stamp: self.routes.stamp(topic.as_str()),
             kind,
             sent: sent.into(),
-            urgent: self.rules.is_control(action, topic.as_str()),
+            urgent,
+            present,
+            history: match action {
+                Action::Emit if !urgent => self.history.rule(&topic),
+                Action::Emit
+                | Action::Retain
+                | Action::Request
+                | Action::Serve
+                | Action::Subscribe => None,
+            },
+            may_retain: OnceCell::new(),
             topic,
             verdict,
             ty,
@@ -197,6 +218,26 @@ impl Core {
             })
     }
 
+    /// Whether a path's topic may have a retained value of this publisher's.
+    pub(super) fn may_retain(&self, peer: &Peer, path: &Path) -> Result<(), Refusal> {
+        let find_out = || {
+            let topic = path.topic.as_str();
+            if path.urgent {
+                let reason =
+                    format!("{topic} travels in the control lane, where nothing is retained");
+                return Err(reason);
+            }
+            let subject = Subject::Topic(topic);
+            authorize(&self.rules, &peer.principal, Action::Retain, subject)
+        };
+        let denied = |reason| Refusal {
+            kind: RefusalKind::Denied,
+            reason,
+        };
+        let verdict = || find_out().map_err(denied);
+        path.may_retain.get_or_init(verdict).clone()
+    }
+
     /// Who gets an event or request of this kind.
     pub(super) fn targets(
         &self,
@@ -211,10 +252,13 @@ impl Core {
             ..Found::default()
         };
         for (route, by_wildcard) in self.routes.matching(topic.as_str(), serve) {
-            let Some(conn) = self.conn(route.conn) else {
+            let Some((conn, peer)) = self.conn(route.conn).and_then(|c| Some((c, c.peer()?)))
+            else {
+                let absent = self.absent_target(route, by_wildcard, topic);
+                found.targets.extend(absent);
                 continue;
             };
-            let (Some(peer), Some(sub)) = (conn.peer(), conn.subs.get(&route.sub)) else {
+            let Some(sub) = conn.subs.get(&route.sub) else {
                 continue;
             };
             let judge = by_wildcard || self.rules_changed;
@@ -237,6 +281,23 @@ impl Core {
             }
         }
         found
+    }
+
+    /// A target where nobody is just now: somebody's mailbox, or a subscription whose client may come back.
+    fn absent_target(&self, route: Route, by_wildcard: bool, topic: &Topic) -> Option<Target> {
+        let waits = match mailbox::owner(route.conn) {
+            Some(owner) => self.mailboxes.get(owner)?.wants(topic),
+            None => {
+                let absent = self.sessions.absent(route.conn, route.sub)?;
+                let judge = by_wildcard || self.rules_changed;
+                !judge || self.may_have(&absent.peer, false, topic)
+            }
+        };
+        waits.then_some(Target {
+            conn: route.conn,
+            sub: route.sub,
+            how: How::AsIs,
+        })
     }
 
     /// Whether a subscription with wildcards gets this topic: its pattern was allowed, but perhaps not all of it.

@@ -13,6 +13,7 @@
 mod lose;
 mod overflow;
 mod sub;
+mod told;
 mod urgent;
 mod window;
 mod write;
@@ -31,12 +32,13 @@ use super::{
 };
 use crate::{Topic, wire::hello::Codec};
 
-use self::sub::SubQueue;
 pub(super) use self::{
     overflow::Strain,
     sub::{Bounds, Counts, Load, Terms},
+    told::Told,
     urgent::Urgent,
 };
+use self::{sub::SubQueue, told::Loss};
 
 /// A slice this long may keep its read buffer alive; a shorter one is copied if it would keep one more.
 const PINNING_BYTES: usize = 32 << 10;
@@ -47,7 +49,7 @@ struct Waiting {
     /// Whose it is; `None` is the connection's own: answers, marks.
     sub: Option<u32>,
     /// Events of `sub` lost just before it.
-    lagged: u64,
+    loss: Loss,
     item: Item,
     /// Grows along the queue.
     order: u64,
@@ -260,7 +262,7 @@ impl Outbox {
         let before = queue.tail;
         let key = list.push_back(Waiting {
             sub: Some(sub),
-            lagged: 0,
+            loss: Loss::default(),
             item,
             order: self.order,
             next_of_sub: None,
@@ -349,7 +351,7 @@ impl Outbox {
         self.order += 1;
         self.data.push_back(Waiting {
             sub,
-            lagged: 0,
+            loss: Loss::default(),
             item,
             order: self.order,
             next_of_sub: None,
@@ -363,9 +365,10 @@ impl Outbox {
         match item {
             Item::Misfit {
                 missed,
+                last_seq,
                 topic,
                 reason,
-            } => self.adds_to_last_misfit(sub, *missed, topic, reason),
+            } => self.adds_to_last_misfit(sub, (*missed, *last_seq), topic, reason),
             Item::Run(_) | Item::Whole(_) | Item::Gap => false,
         }
     }
@@ -374,7 +377,7 @@ impl Outbox {
     fn adds_to_last_misfit(
         &mut self,
         sub: u32,
-        more: u64,
+        (more, seq): (u64, u64),
         topic: &Topic,
         reason: &Rc<str>,
     ) -> bool {
@@ -388,13 +391,19 @@ impl Outbox {
         let Some(last) = queue.tail.map(|key| &mut list.get_mut(key).item) else {
             return false;
         };
+        let told = &queue.told;
         match last {
             Item::Misfit {
                 missed,
+                last_seq,
                 topic: t,
                 reason: r,
-            } if t == topic && (Rc::ptr_eq(r, reason) || r == reason) => {
+            } if t == topic
+                && (Rc::ptr_eq(r, reason) || r == reason)
+                && told.is_past(*last_seq) == told.is_past(seq) =>
+            {
                 *missed += more;
+                *last_seq = seq;
                 queue.counts.matched += more;
                 true
             }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     Core,
     conn::{Peer, Phase},
-    edge::emit_frame,
+    edge,
     emit::{Batch, EmitFrame},
     requests::{Asked, Replied},
 };
@@ -248,9 +248,9 @@ impl Core {
             Ok(object) => object,
             Err(e) => return self.malformed(id, format!("an EMIT that can't be read: {e}")),
         };
-        let flags = match object.r#ref {
-            Some(_) => came.flags & flags::RETAIN | flags::ACK,
-            None => came.flags & flags::RETAIN,
+        let headers = match json::headers(&object.headers) {
+            Ok(headers) => headers,
+            Err(e) => return self.malformed(id, format!("{:?}: {e}", object.topic)),
         };
         let (kind, payload) = match (&object.payload, &object.bytes) {
             (None, Some(text)) => match base64::decode(text) {
@@ -265,11 +265,20 @@ impl Core {
         if object.topic.len() > crate::limits::TOPIC_BYTES {
             return self.malformed(id, "a topic has at most 255 bytes".into());
         }
-        let frame = emit_frame(kind, flags, &object.topic, object.r#ref, &payload);
+        let emit = edge::Emit {
+            kind,
+            topic: &object.topic,
+            ack: object.r#ref,
+            ttl_ms: object.ttl_ms,
+            headers: headers.as_bytes(),
+            payload: &payload,
+        };
+        let more = came.flags & (flags::RETAIN | flags::RELIABLE);
+        let frame = emit.frame(more);
         let whole = EmitFrame {
             at: 0,
             end: frame.len(),
-            flags,
+            flags: emit.flags() | more,
         };
         let mut batch = Batch::new(&frame);
         self.emit(id, peer, &mut batch, &whole);

@@ -41,6 +41,11 @@ impl Routes {
         self.stamps.outdate_all();
     }
 
+    /// What follows for topics that `pattern` matches may follow otherwise now: its routes lead to others.
+    pub(super) fn outdate(&mut self, pattern: &Pattern) {
+        self.stamps.outdate(pattern);
+    }
+
     pub(super) fn add(&mut self, pattern: &Pattern, route: Route) {
         self.stamps.outdate(pattern);
         let (key, serve) = ((route.conn, route.sub), route.serve);

@@ -32,6 +32,7 @@ async fn world() -> World {
         limits: Limits::default(),
         rules: fleet_rules(),
         builtins: builtins(),
+        history: Vec::new(),
     })
     .unwrap();
     let operator = Principal::Operator { name: "cli".into() };

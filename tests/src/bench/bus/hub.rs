@@ -19,6 +19,7 @@ pub(super) fn play(args: &[String]) -> Result<(), String> {
         limits: Limits::default(),
         rules: fleet_rules(),
         builtins: builtins(),
+        history: Vec::new(),
     };
     let (hub, _notices) = Hub::start(options).map_err(|e| e.to_string())?;
     let listener = UnixListener::bind(socket).map_err(|e| format!("{socket}: {e}"))?;

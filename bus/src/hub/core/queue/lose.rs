@@ -69,8 +69,9 @@ impl Outbox {
         };
         let before = (waiting.item.messages(), waiting.item.bytes());
         let pinned = pins(&waiting.item);
+        let seq = waiting.item.oldest_seq();
         let missed = waiting.item.lose_oldest();
-        waiting.lagged += missed;
+        waiting.loss.add(queue.told.loss(missed, seq));
         let (messages, bytes) = (waiting.item.messages(), waiting.item.bytes());
         queue.messages -= before.0 - messages;
         queue.bytes -= before.1 - bytes;
@@ -106,7 +107,8 @@ impl Outbox {
             let (Item::Gap, Some(next)) = (&waiting.item, waiting.next_of_sub) else {
                 return;
             };
-            list.get_mut(next).lagged += waiting.lagged;
+            let loss = waiting.loss;
+            list.get_mut(next).loss.add(loss);
             self.take_out(sub, key);
         }
     }

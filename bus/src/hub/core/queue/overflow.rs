@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     Extra, Outbox,
     sub::{Bounds, Care, Pressure, SubQueue},
+    told::Loss,
 };
 use crate::{
     Topic,
@@ -83,6 +84,12 @@ impl Outbox {
         Offered { lost, strain }
     }
 
+    /// Whether of each topic no more than the latest event waits for `sub`.
+    pub(in crate::hub::core) fn keeps_latest(&self, sub: u32) -> bool {
+        let care = self.subs.get(&sub).and_then(|q| q.care.as_ref());
+        care.is_some_and(|care| care.policy == OverflowPolicy::KeepLatest)
+    }
+
     /// Appends what there is room for, and keeps the loss of the rest in its place.
     fn append_what_fits(&mut self, sub: u32, item: Item, extra: Option<Box<Extra>>) -> u64 {
         let mut run = match item {
@@ -91,13 +98,13 @@ impl Outbox {
                 self.append_to(sub, whole, extra);
                 return 0;
             }
-            whole => return self.refuse_newest(sub, whole.events()),
+            whole => return self.refuse_all(sub, &whole),
         };
         let mut lost = 0;
         while run.count > 0 {
             let fitting = match self.room(sub) {
                 Bounds { messages: 0, .. } => {
-                    return lost + self.refuse_newest(sub, u64::from(run.count));
+                    return lost + self.refuse_all(sub, &Item::Run(run));
                 }
                 Bounds { messages, bytes } => run.fitting(messages, bytes),
             };
@@ -110,8 +117,9 @@ impl Outbox {
                 self.append_to(sub, Item::Run(front), None);
             }
             // The next one is too large, but perhaps not the one after it.
+            let loss = self.subs.get(&sub).map(|q| q.told.loss(1, run.first_seq));
             run.shorten();
-            lost += self.refuse_newest(sub, 1);
+            lost += self.refuse_newest(sub, loss.unwrap_or_default());
         }
         lost
     }
@@ -129,11 +137,18 @@ impl Outbox {
         }
     }
 
+    /// New events are lost, all of them.
+    fn refuse_all(&mut self, sub: u32, item: &Item) -> u64 {
+        let loss = self.subs.get(&sub).map(|q| q.loss_of(item));
+        self.refuse_newest(sub, loss.unwrap_or_default())
+    }
+
     /// New events are lost behind what waits.
-    fn refuse_newest(&mut self, sub: u32, events: u64) -> u64 {
+    pub(super) fn refuse_newest(&mut self, sub: u32, loss: Loss) -> u64 {
         let Some(queue) = self.subs.get_mut(&sub) else {
             return 0;
         };
+        let events = loss.events;
         queue.counts.matched += events;
         queue.counts.lagged += events;
         let list = match queue.is_windowed() {
@@ -151,7 +166,7 @@ impl Outbox {
                 true => &mut self.parked,
                 false => &mut self.data,
             };
-            list.get_mut(tail).lagged += events;
+            list.get_mut(tail).loss.add(loss);
         }
         events
     }
@@ -183,7 +198,7 @@ impl Outbox {
         };
         let care = self.subs.get(&sub).and_then(|q| q.care.as_ref());
         let old = care.and_then(|care| care.latest.get(topic).copied());
-        let told = old.map_or(0, |old| self.replace(sub, old));
+        let carried = old.and_then(|old| self.replace(sub, old));
         let extra = Extra {
             topic: Some(topic.clone()),
             source: None,
@@ -200,27 +215,27 @@ impl Outbox {
             true => &mut self.parked,
             false => &mut self.data,
         };
-        list.get_mut(key).lagged += told;
+        list.get_mut(key).loss.add(carried.unwrap_or_default());
         self.trim(sub)
     }
 
     /// Takes out what a later event stands for. Losses that were to be told with it go to what follows it, or are
     /// returned.
-    fn replace(&mut self, sub: u32, old: super::Key) -> u64 {
+    fn replace(&mut self, sub: u32, old: super::Key) -> Option<Loss> {
         let waiting = self.take_out(sub, old);
-        let Some(queue) = self.subs.get_mut(&sub) else {
-            return 0;
-        };
+        let queue = self.subs.get_mut(&sub)?;
         queue.counts.conflated += waiting.item.events();
         let list = match queue.is_windowed() {
             true => &mut self.parked,
             false => &mut self.data,
         };
         match waiting.next_of_sub {
-            Some(next) => list.get_mut(next).lagged += waiting.lagged,
-            None => return waiting.lagged,
+            Some(next) => {
+                list.get_mut(next).loss.add(waiting.loss);
+                None
+            }
+            None => Some(waiting.loss),
         }
-        0
     }
 
     /// Looks whether `sub` is in no need any more, after something of it was taken or lost.

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     super::{item::Item, list::Key},
+    told::{Loss, Told},
     window::Window,
 };
 use crate::{Topic, wire::control::OverflowPolicy};
@@ -30,7 +31,7 @@ pub(in crate::hub::core) struct Terms {
 }
 
 /// What became of a subscription's events. At any time
-/// `matched = delivered + lagged + misfit + conflated + what waits`, in both lanes together.
+/// `matched = delivered + lagged + misfit + conflated + expired + what waits`, in both lanes together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub::core) struct Counts {
     /// Events it was to get: live ones, retained ones, and those another member of its group left it.
@@ -43,6 +44,8 @@ pub(in crate::hub::core) struct Counts {
     pub(in crate::hub::core) misfit: u64,
     /// Replaced by a later event that says the same better: of its topic, or what it stands for.
     pub(in crate::hub::core) conflated: u64,
+    /// Too old when they would have been written: nobody wanted them any more.
+    pub(in crate::hub::core) expired: u64,
     /// Of `matched`: sent to another member of its group before.
     pub(in crate::hub::core) redelivered: u64,
     /// For how long publishers were held for it, in all; the time since the last hold began is not in it yet.
@@ -50,9 +53,10 @@ pub(in crate::hub::core) struct Counts {
 }
 
 impl Counts {
-    /// Counts what is about to be written.
-    pub(super) fn write(&mut self, item: &Item) {
+    /// Counts what is about to be written, or dropped because it is late.
+    fn write(&mut self, now: Instant, item: &Item) {
         match item {
+            Item::Run(_) | Item::Whole(_) if item.is_late(now) => self.expired += item.events(),
             Item::Run(_) | Item::Whole(_) => self.delivered += item.events(),
             Item::Misfit { missed, .. } => self.misfit += missed,
             Item::Gap => {}
@@ -111,6 +115,8 @@ pub(super) struct SubQueue {
     pub(super) bytes: usize,
     pub(super) bounds: Bounds,
     pub(super) counts: Counts,
+    /// What its connection was told.
+    pub(super) told: Told,
     /// None for what nearly all are: no window, and their oldest are dropped.
     pub(super) care: Option<Box<Care>>,
 }
@@ -135,8 +141,23 @@ impl SubQueue {
             bytes: 0,
             bounds,
             counts: Counts::default(),
+            told: Told::default(),
             care,
         }
+    }
+
+    /// Counts what is about to be written, and the loss that is told before it.
+    pub(super) fn write(&mut self, now: Instant, loss: &Loss, item: &Item) {
+        self.told.lose(loss);
+        self.counts.write(now, item);
+        if !item.is_late(now) {
+            self.told.write(item);
+        }
+    }
+
+    /// What it is if all events of `item` are lost.
+    pub(super) fn loss_of(&self, item: &Item) -> Loss {
+        self.told.loss(item.events(), item.newest_seq())
     }
 
     pub(super) fn is_over(&self) -> bool {

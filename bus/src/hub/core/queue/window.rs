@@ -76,43 +76,43 @@ impl Outbox {
 
     /// Writes what waits first for `sub`, as far as its window allows.
     pub(super) fn take_parked(&mut self, now: Instant, sub: u32, out: &mut Output) {
-        let Some(first) = self.take_within_window(sub) else {
+        let Some(first) = self.take_within_window(now, sub) else {
             return;
         };
-        if first.item.to_confirm() > 0 {
+        if first.item.to_confirm() > 0 && !first.item.is_late(now) {
             self.await_confirmation(sub, &first);
         }
         self.make_ready(sub);
         self.ease(now, sub);
-        self.write(first.sub, first.lagged, first.item, out);
+        self.write(now, first.sub, first.loss, first.item, out);
     }
 
-    fn take_within_window(&mut self, sub: u32) -> Option<Waiting> {
+    fn take_within_window(&mut self, now: Instant, sub: u32) -> Option<Waiting> {
         let queue = self.subs.get_mut(&sub)?;
         let key = queue.head?;
         let max_bytes = queue.bounds.bytes;
         let credit = queue.window()?.credit(max_bytes);
         let first = self.parked.get_mut(key);
         let run = match &mut first.item {
-            Item::Run(run) if first.extra.is_none() && credit > 0 => run,
+            Item::Run(run) if first.extra.is_none() && credit > 0 && !run.is_late(now) => run,
             Item::Run(_) | Item::Whole(_) | Item::Misfit { .. } | Item::Gap => {
-                return self.take_counted(sub);
+                return self.take_counted(now, sub);
             }
         };
         let Some(n) = u32::try_from(credit).ok().filter(|n| *n < run.count) else {
-            return self.take_counted(sub);
+            return self.take_counted(now, sub);
         };
         let front = run.split(n);
-        let lagged = std::mem::take(&mut first.lagged);
+        let loss = std::mem::take(&mut first.loss);
         let order = first.order;
         let item = Item::Run(front);
         queue.messages -= item.messages();
         queue.bytes -= item.bytes();
-        queue.counts.delivered += item.events();
+        queue.write(now, &loss, &item);
         self.charge.sub(item.bytes());
         Some(Waiting {
             sub: Some(sub),
-            lagged,
+            loss,
             item,
             order,
             next_of_sub: None,
@@ -122,9 +122,9 @@ impl Outbox {
     }
 
     /// Takes out the first item of `sub`, to be written.
-    fn take_counted(&mut self, sub: u32) -> Option<Waiting> {
+    fn take_counted(&mut self, now: Instant, sub: u32) -> Option<Waiting> {
         let waiting = self.take_head(sub)?;
-        self.count_written(sub, &waiting.item);
+        self.count_written(now, sub, &waiting.loss, &waiting.item);
         Some(waiting)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, rc::Rc, time::Instant};
 
-use super::{Known, Outbox, Waiting};
+use super::{Known, Loss, Outbox, Waiting};
 use crate::{
     Topic,
     hub::core::{
@@ -24,14 +24,17 @@ impl Outbox {
         while !out.is_full() {
             if let Some((sub, missed)) = self.urgent_lost.pop_first() {
                 out.put_control(self.codec, HubOp::Lagged { sub, missed });
+                if let Some(queue) = self.subs.get_mut(&sub) {
+                    queue.told.lose(&Loss::of(missed));
+                }
             }
             if let Some(urgent) = self.urgent.pop_front() {
                 self.own -= usize::from(urgent.from.is_none());
                 self.release(&urgent.item);
                 if let Some(sub) = urgent.sub {
-                    self.count_written(sub, &urgent.item);
+                    self.count_written(now, sub, &Loss::default(), &urgent.item);
                 }
-                self.write(urgent.sub, 0, urgent.item, out);
+                self.write(now, urgent.sub, Loss::default(), urgent.item, out);
                 continue;
             }
             self.write_goners(out);
@@ -45,7 +48,7 @@ impl Outbox {
             }
             let Some(key) = front else { break };
             let waiting = self.take_front(now, key);
-            self.write(waiting.sub, waiting.lagged, waiting.item, out);
+            self.write(now, waiting.sub, waiting.loss, waiting.item, out);
         }
         if self.urgent.is_empty() {
             self.urgent.shrink_to(4);
@@ -70,13 +73,13 @@ impl Outbox {
                 }
                 queue.messages -= waiting.item.messages();
                 queue.bytes -= waiting.item.bytes();
-                queue.counts.write(&waiting.item);
+                queue.write(now, &waiting.loss, &waiting.item);
                 self.release(&waiting.item);
                 waiting
             }
             Some(_) | None => {
                 let waiting = self.take_out(sub, key);
-                self.count_written(sub, &waiting.item);
+                self.count_written(now, sub, &waiting.loss, &waiting.item);
                 self.ease(now, sub);
                 waiting
             }
@@ -84,17 +87,28 @@ impl Outbox {
     }
 
     /// Counts what is about to be written for `sub`.
-    pub(super) fn count_written(&mut self, sub: u32, item: &Item) {
+    pub(super) fn count_written(&mut self, now: Instant, sub: u32, loss: &Loss, item: &Item) {
         if let Some(queue) = self.subs.get_mut(&sub) {
-            queue.counts.write(item);
+            queue.write(now, loss, item);
         }
     }
 
-    pub(super) fn write(&mut self, sub: Option<u32>, lagged: u64, item: Item, out: &mut Output) {
+    /// Writes what was counted: the loss, and the item unless it is late.
+    pub(super) fn write(
+        &mut self,
+        now: Instant,
+        sub: Option<u32>,
+        loss: Loss,
+        item: Item,
+        out: &mut Output,
+    ) {
         let sub = sub.unwrap_or_default();
-        if lagged > 0 {
-            let missed = lagged;
+        if loss.events > 0 {
+            let missed = loss.events;
             out.put_control(self.codec, HubOp::Lagged { sub, missed });
+        }
+        if item.is_late(now) {
+            return;
         }
         match item {
             Item::Run(run) => self.write_run(sub, run, out),
@@ -107,6 +121,7 @@ impl Outbox {
             }
             Item::Misfit {
                 missed,
+                last_seq: _,
                 topic,
                 reason,
             } => {

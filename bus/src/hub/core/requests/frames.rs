@@ -113,5 +113,6 @@ pub(super) fn introduced(
         card: Some(Rc::clone(card)),
         ty,
         call: None,
+        event: None,
     }
 }

@@ -1,5 +1,5 @@
 //! Policies, windows and groups against a naive model: for every subscription what matched is what it got, was told as lost,
-//! had conflated, or waits; in order, and each loss in its place. In a group each event comes once while members live,
+//! had conflated, wanted no more, or waits; in order, and each loss in its place. In a group each event comes once while members live,
 //! and again only to another when one ends that had not confirmed it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -9,8 +9,10 @@ use proptest::{collection::vec, option, prelude::*};
 use super::support::*;
 use crate::{
     Pattern,
+    hub::core::edge::Emit,
     wire::{
         control::{ClientOp, HubOp, OverflowPolicy, SubscribeOptions},
+        data::Payload,
         flags,
     },
 };
@@ -21,8 +23,8 @@ const TOPICS: [&str; 5] = ["a", "a.b", "a.c", "b.c", "b.c.d"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// These topics, in one read.
-    Publish(usize, Vec<usize>),
+    /// These topics, in one read; perhaps nobody wants them after a while.
+    Publish(usize, Vec<usize>, Option<u32>),
     Subscribe(usize, usize, SubscribeOptions),
     /// The connection's subscription at this place.
     Unsubscribe(usize, usize),
@@ -81,7 +83,8 @@ fn subscribe_options() -> impl Strategy<Value = SubscribeOptions> {
 fn step() -> impl Strategy<Value = Step> {
     let peer = 0..PEERS;
     prop_oneof![
-        8 => (peer.clone(), vec(0..TOPICS.len(), 1..12)).prop_map(|(p, t)| Step::Publish(p, t)),
+        8 => (peer.clone(), vec(0..TOPICS.len(), 1..12), option::weighted(0.1, 0..2_000_u32))
+            .prop_map(|(p, t, ttl)| Step::Publish(p, t, ttl)),
         5 => (peer.clone(), 0..PATTERNS.len(), subscribe_options())
             .prop_map(|(p, pattern, options)| Step::Subscribe(p, pattern, options)),
         1 => (peer.clone(), any::<usize>()).prop_map(|(p, s)| Step::Unsubscribe(p, s)),
@@ -100,7 +103,10 @@ struct Sub {
     /// What it matched by itself, with topics; and how far it has been told of that.
     matched: Vec<(u64, usize)>,
     told: usize,
+    /// Told as lost, but not which.
+    missing: usize,
     conflated: u64,
+    expired: u64,
     got: u64,
     lagged: u64,
     unconfirmed: VecDeque<u64>,
@@ -112,7 +118,7 @@ struct Group {
     owed: BTreeSet<u64>,
     again: BTreeSet<u64>,
     seen: BTreeSet<u64>,
-    /// Some was lost for want of room: what is owed is not exact.
+    /// Some was lost for want of room, or may have come too late: what is owed is not exact.
     lagged: bool,
 }
 
@@ -120,6 +126,8 @@ struct Model {
     world: World,
     ids: Vec<u64>,
     seq: u64,
+    /// Events that may come too late.
+    hasty: BTreeSet<u64>,
     last_sub: u32,
     subs: HashMap<(usize, u32), Sub>,
     groups: HashMap<usize, Group>,
@@ -134,6 +142,7 @@ impl Model {
             ids: ids.collect(),
             world,
             seq: 0,
+            hasty: BTreeSet::new(),
             last_sub: 0,
             subs: HashMap::new(),
             groups: HashMap::new(),
@@ -143,7 +152,7 @@ impl Model {
 
     fn play(&mut self, step: &Step) {
         match step {
-            Step::Publish(peer, topics) => self.publish(*peer, topics),
+            Step::Publish(peer, topics, ttl) => self.publish(*peer, topics, *ttl),
             Step::Subscribe(peer, pattern, options) => self.subscribe(*peer, *pattern, options),
             Step::Unsubscribe(peer, at) => {
                 if let Some(sub) = self.sub_at(*peer, *at) {
@@ -176,14 +185,25 @@ impl Model {
         (!subs.is_empty()).then(|| subs[at % subs.len()])
     }
 
-    fn publish(&mut self, peer: usize, topics: &[usize]) {
+    fn publish(&mut self, peer: usize, topics: &[usize], ttl_ms: Option<u32>) {
         let mut input = Vec::new();
         for at in topics {
             self.seq += 1;
             let topic = TOPICS[*at];
             // Of different sizes.
             let payload = vec![7; self.seq as usize % 5 * 20];
-            input.extend(emit(topic, &payload));
+            let emit = Emit {
+                kind: Payload::Bytes,
+                topic,
+                ack: None,
+                ttl_ms,
+                headers: &[],
+                payload: &payload,
+            };
+            input.extend(emit.frame(0));
+            if ttl_ms.is_some() {
+                self.hasty.insert(self.seq);
+            }
             for sub in self.subs.values_mut() {
                 if !Pattern::new(PATTERNS[sub.pattern]).unwrap().matches(topic) {
                     continue;
@@ -193,6 +213,7 @@ impl Model {
                     Some(_) => {
                         let group = self.groups.entry(sub.pattern).or_default();
                         group.owed.insert(self.seq);
+                        group.lagged |= ttl_ms.is_some();
                     }
                 }
             }
@@ -220,7 +241,9 @@ impl Model {
             options,
             matched: Vec::new(),
             told: 0,
+            missing: 0,
             conflated: 0,
+            expired: 0,
             got: 0,
             lagged: 0,
             unconfirmed: VecDeque::new(),
@@ -327,7 +350,9 @@ impl Model {
         }
         assert!(!again);
         if sub.options.policy == OverflowPolicy::KeepLatest {
-            sub.skip_conflated(event.seq);
+            sub.skip_conflated(event.seq, &self.hasty);
+        } else {
+            sub.skip_missing(event.seq, &self.hasty);
         }
         let next = sub.matched.get(sub.told).expect("it is owed");
         assert_eq!(
@@ -345,7 +370,7 @@ impl Model {
             (Some(_), _) => {}
             // Which were lost and which conflated is known at the end.
             (None, OverflowPolicy::KeepLatest) => {}
-            (None, _) => sub.told += missed as usize,
+            (None, _) => sub.missing += missed as usize,
         }
     }
 
@@ -356,6 +381,7 @@ impl Model {
             let counts = outbox.counts(*number).unwrap();
             let waiting = outbox.waiting(*number);
             let sum = counts.delivered + counts.lagged + counts.misfit + counts.conflated;
+            let sum = sum + counts.expired;
             assert_eq!(counts.matched, sum + waiting, "{counts:?} {waiting}");
             assert_eq!(counts.delivered, sub.got);
             match sub.options.group {
@@ -403,10 +429,14 @@ impl Model {
             match (&sub.options.group, sub.options.policy) {
                 (Some(_), _) => {}
                 (None, OverflowPolicy::KeepLatest) => {
-                    sub.skip_conflated(u64::MAX);
-                    assert_eq!(counts.conflated + counts.lagged, sub.conflated);
+                    sub.skip_conflated(u64::MAX, &self.hasty);
+                    let silent = counts.conflated + counts.lagged + counts.expired;
+                    assert_eq!(silent, sub.conflated);
                 }
-                (None, _) => assert_eq!(sub.told, sub.matched.len()),
+                (None, _) => {
+                    sub.skip_missing(u64::MAX, &self.hasty);
+                    assert_eq!(counts.expired, sub.expired);
+                }
             }
         }
         for group in self.groups.values().filter(|g| !g.lagged) {
@@ -418,10 +448,25 @@ impl Model {
 }
 
 impl Sub {
+    /// What comes before `seq` and was not delivered was told as lost, or came too late.
+    fn skip_missing(&mut self, seq: u64, hasty: &BTreeSet<u64>) {
+        let rest = &self.matched[self.told..];
+        let skipped = rest.iter().take_while(|next| next.0 < seq);
+        let skipped: Vec<u64> = skipped.map(|next| next.0).collect();
+        let late = skipped.len().checked_sub(self.missing);
+        let late = late.expect("no more was told as lost than was");
+        let may_be = skipped.iter().filter(|seq| hasty.contains(seq)).count();
+        assert!(late <= may_be, "{skipped:?}: {} told", self.missing);
+        self.expired += late as u64;
+        self.missing = 0;
+        self.told += skipped.len();
+    }
+
     /// What comes before `seq` and was not delivered was conflated, or lost.
-    fn skip_conflated(&mut self, seq: u64) {
+    fn skip_conflated(&mut self, seq: u64, hasty: &BTreeSet<u64>) {
         while let Some(next) = self.matched.get(self.told).filter(|next| next.0 < seq) {
-            let later = self.matched[self.told + 1..].iter().any(|m| m.1 == next.1);
+            let later = hasty.contains(&next.0)
+                || self.matched[self.told + 1..].iter().any(|m| m.1 == next.1);
             assert!(
                 later || self.options.max_messages.is_some() || self.options.max_bytes.is_some()
             );

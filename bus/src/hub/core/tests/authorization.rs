@@ -11,8 +11,9 @@ use crate::{
         worker::{Drain, WorkerOnline, WorkerSpawned},
     },
     wire::{
-        control::RefusalKind,
+        control::{ClientOp, RefusalKind},
         data::{Payload, READERS_TYPE},
+        flags,
     },
 };
 
@@ -96,6 +97,84 @@ fn who_may_publish_what() {
         });
         assert_eq!(got, may, "{topic}");
     }
+}
+
+#[test]
+fn who_may_retain_what() {
+    for (topic, may) in [
+        ("worker.exited", "m"),
+        ("app.failed", "m"),
+        ("update.started", "m"),
+        ("config.changed", "m"),
+        ("bus.lagged", "m"),
+        ("operation.finished", "m"),
+        ("_log.web.0", "m"),
+        ("masterStatus.report", "m"),
+        ("to.worker.7.drain", "m"),
+        // In the control lane nothing is retained.
+        ("workerRestartNeeded", ""),
+        ("masterStatus", ""),
+        ("systemRestartNeeded", ""),
+        ("orders.created", "cwom"),
+        ("to.worker.7.hello", "cwom"),
+        ("to.app.web.hello", "cwom"),
+    ] {
+        for payload in [&b"12"[..], b""] {
+            let got = who(|w, id| {
+                let flags = flags::ACK | flags::RETAIN;
+                // With the topic's own type, so that nothing but the right decides.
+                let builtin = builtins().into_iter().find(|(t, _)| t.as_str() == topic);
+                let kind = match builtin {
+                    Some((_, schema)) => {
+                        let op = ClientOp::Announce {
+                            index: 0,
+                            topic: topic.into(),
+                            schema: schema.encoded().to_vec(),
+                        };
+                        w.must(id, op);
+                        Payload::Postcard(0)
+                    }
+                    None => Payload::Bytes,
+                };
+                w.send(id, &emit_with(flags, kind, topic, Some(5), payload));
+                !w.take(id).iter().any(|g| g.refusal().is_some())
+            });
+            assert_eq!(got, may, "{topic}");
+        }
+    }
+}
+
+#[test]
+fn whoever_may_publish_may_not_always_retain() {
+    use crate::hub::{Action, Rule, Rules, Topics, Verdict};
+    let mut rules = Rules::allow_all();
+    let rule = Rule {
+        name: "gauges are set by operators".into(),
+        roles: vec![Role::Client],
+        apps: None,
+        actions: vec![Action::Retain],
+        topics: vec![Topics::matching("gauge.>")],
+        verdict: Verdict::Deny,
+    };
+    rules.access.insert(0, rule);
+    let mut w = World::with(options(Limits::default(), rules));
+    let c = w.join(client("c"));
+    w.subscribe(c, 1, "gauge.a");
+    for payload in [&b"1"[..], b""] {
+        let flags = flags::ACK | flags::RETAIN;
+        w.send(
+            c,
+            &emit_with(flags, Payload::Bytes, "gauge.a", Some(5), payload),
+        );
+        let refusal = refusal_of(&w.take(c), 5);
+        let words = [
+            "client may not retain values on",
+            "gauge.a",
+            "gauges are set by operators",
+        ];
+        refused(&refusal, RefusalKind::Denied, &words);
+    }
+    assert_eq!(w.emit_acked(c, Payload::Bytes, "gauge.a", b"1"), Ok(1));
 }
 
 #[test]

@@ -130,7 +130,10 @@ fn what_the_last_member_leaves_is_dropped_and_a_new_one_begins_with_what_is_new(
     assert_eq!(bytes(&mut w, c), [], "not even what is retained");
     w.leave(a);
     w.leave(c);
-    let kept = w.core.retained.matching(&crate::Pattern::new("t").unwrap());
+    let kept = w
+        .core
+        .retained
+        .matching(&crate::Pattern::new("t").unwrap(), w.now);
     assert_eq!(kept.len(), 1);
 }
 

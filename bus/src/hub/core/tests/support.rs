@@ -37,6 +37,7 @@ pub(in crate::hub) struct Event {
     pub(in crate::hub) flags: u8,
     pub(in crate::hub) topic: String,
     pub(in crate::hub) kind: Payload,
+    pub(in crate::hub) headers: Bytes,
     pub(in crate::hub) payload: Bytes,
 }
 
@@ -205,6 +206,7 @@ impl Reader {
                 flags,
                 topic,
                 kind: emit.kind,
+                headers: body.slice_ref(emit.headers),
                 payload: body.slice(emit.payload_at..),
             }));
         }
@@ -227,6 +229,7 @@ pub(in crate::hub) fn options(limits: Limits, rules: Rules) -> HubOptions {
         limits,
         rules,
         builtins: Vec::new(),
+        history: Vec::new(),
     }
 }
 
@@ -243,7 +246,7 @@ impl World {
     pub(in crate::hub) fn with(options: HubOptions) -> Self {
         let now = Instant::now();
         Self {
-            core: Core::new(&options, now),
+            core: Core::new(&options, 0x9f0c, now),
             now,
             last: 0,
             codecs: HashMap::new(),
@@ -275,6 +278,41 @@ impl World {
         let got = self.take(id);
         assert!(matches!(got[..], [Got::Welcome(_)]), "{got:?}");
         id
+    }
+
+    /// A client that is known across its connections.
+    pub(in crate::hub) fn join_instance(&mut self, instance: u128, codec: Codec) -> u64 {
+        let id = self.connect(Door::Known(client("tester")));
+        self.codecs.insert(id, codec);
+        self.send(id, &hello_instance(codec, instance));
+        let got = self.take(id);
+        assert!(matches!(got[..], [Got::Welcome(_)]), "{got:?}");
+        id
+    }
+
+    /// A connection that said HELLO by hand speaks this.
+    pub(in crate::hub) fn speaks(&mut self, id: u64, codec: Codec) {
+        self.codecs.insert(id, codec);
+    }
+
+    /// All that waits for a peer, unread.
+    pub(in crate::hub) fn take_raw(&mut self, id: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            let mut out = Output::default();
+            self.core.take_output(self.now, id, &mut out);
+            if out.is_empty() {
+                return bytes;
+            }
+            for slice in out.slices() {
+                bytes.extend_from_slice(&slice);
+            }
+        }
+    }
+
+    /// A peer reads bytes that [`take_raw`](Self::take_raw) gave.
+    pub(in crate::hub) fn read(&mut self, id: u64, bytes: &[u8]) -> Vec<Got> {
+        self.readers.get_mut(&id).expect("it is there").read(bytes)
     }
 
     pub(in crate::hub) fn leave(&mut self, id: u64) {
@@ -448,6 +486,17 @@ pub(in crate::hub) fn hello(codec: Codec) -> Vec<u8> {
     };
     hello_with(&serde_json::json!({
         "magic": "ostler", "proto": [1, 1], "codecs": [codec], "kind": "client", "name": "tester"
+    }))
+}
+
+pub(in crate::hub) fn hello_instance(codec: Codec, instance: u128) -> Vec<u8> {
+    let codec = match codec {
+        Codec::Postcard => "postcard",
+        Codec::Json => "json",
+    };
+    hello_with(&serde_json::json!({
+        "magic": "ostler", "proto": [1, 1], "codecs": [codec], "kind": "client", "name": "tester",
+        "instance": format!("{instance:032x}")
     }))
 }
 

@@ -144,6 +144,7 @@ fn a_network_door_is_safe_or_refused() {
             "6:7: bus.tls: key is missing",
         ),
         ("emit = {}", "4:1: bus.emit: the key belongs to an app"),
+        ("retain = {}", "4:1: bus.retain: the key belongs to an app"),
         ("lisen = \"7400\"", "4:1: bus.lisen: unknown key"),
     ] {
         assert_eq!(faults(&with_bus(&format!("[bus]\n{text}\n")))[0], problem);

@@ -1,0 +1,200 @@
+//! Mail for workers that are attached and have not subscribed yet.
+
+use std::time::Duration;
+
+use super::support::*;
+use crate::{
+    Generation, Limits, Slot, WorkerId,
+    hub::{Principal, Rules, core::Door},
+    vocab::rules::fleet_rules,
+    wire::{control::HubOp, flags, hello::Codec},
+};
+
+fn worker(id: u64) -> Principal {
+    Principal::Worker {
+        app: "web".into(),
+        id: WorkerId(id),
+        slot: Slot(0),
+        generation: Generation(1),
+        pid: 1,
+    }
+}
+
+fn fleet(limits: Limits) -> World {
+    World::with(options(limits, fleet_rules()))
+}
+
+/// A worker's program looks at the bus at last.
+fn wake(w: &mut World, id: u64) {
+    w.speaks(id, Codec::Postcard);
+    w.send(id, &hello(Codec::Postcard));
+    assert!(matches!(w.take(id)[..], [Got::Welcome(_)]));
+}
+
+fn topics(got: &[Event]) -> Vec<(u64, &str)> {
+    got.iter().map(|e| (e.seq, e.topic.as_str())).collect()
+}
+
+#[test]
+fn what_is_sent_before_a_worker_subscribes_arrives_before_what_is_new() {
+    let mut w = fleet(Limits::default());
+    let a = w.join(client("a"));
+    let id = w.connect(Door::Known(worker(7)));
+    w.announce::<u32>(a, 0, "to.worker.7.typed");
+    // Several topics of one run, one of them by its type alone.
+    let mut input = emit("to.worker.7.x", b"1");
+    input.extend(emit_with(
+        0,
+        crate::wire::data::Payload::Postcard(0),
+        "",
+        None,
+        &[5],
+    ));
+    input.extend(emit("to.slot.web.0.y", b"3"));
+    input.extend(emit("to.worker.8.x", b"4"));
+    input.extend(emit("to.app.web.z", b"5"));
+    w.send(a, &input);
+    wake(&mut w, id);
+    w.send(a, &emit("to.worker.7.x", b"6"));
+    w.ask(id, 1, subscribe(1, "to.worker.7.>"));
+    w.send(a, &emit("to.worker.7.x", b"7"));
+    let got = w.events(id);
+    assert_eq!(
+        topics(&got),
+        [
+            (1, "to.worker.7.x"),
+            (2, "to.worker.7.typed"),
+            (6, "to.worker.7.x"),
+            (7, "to.worker.7.x")
+        ]
+    );
+    assert!(got.iter().all(|e| e.flags == 0));
+    // The rest is for another subscription; each gets it once.
+    w.ask(id, 2, subscribe(2, "*"));
+    assert_eq!(
+        topics(&w.events(id)),
+        [(3, "to.slot.web.0.y"), (5, "to.app.web.z")]
+    );
+    w.ask(id, 3, subscribe(3, "to.app.web.>"));
+    assert_eq!(w.events(id), []);
+}
+
+#[test]
+fn what_is_delivered_does_not_wait_and_what_is_covered_does_no_more() {
+    let mut w = fleet(Limits::default());
+    let a = w.join(client("a"));
+    let id = w.connect(Door::Known(worker(7)));
+    wake(&mut w, id);
+    w.subscribe(id, 1, "to.worker.7.x");
+    w.send(
+        a,
+        &[emit("to.worker.7.x", b"1"), emit("to.worker.7.y", b"2")].concat(),
+    );
+    assert_eq!(topics(&w.events(id)), [(1, "to.worker.7.x")]);
+    w.must(id, crate::wire::control::ClientOp::Unsubscribe { sub: 1 });
+    w.send(a, &emit("to.worker.7.x", b"3"));
+    w.ask(id, 2, subscribe(2, "to.worker.7.>"));
+    assert_eq!(topics(&w.events(id)), [(2, "to.worker.7.y")]);
+}
+
+#[test]
+fn a_mailbox_is_bounded_and_tells_what_it_lost() {
+    let limits = Limits {
+        mailbox_messages: 2,
+        ..Limits::default()
+    };
+    let mut w = fleet(limits);
+    let a = w.join(client("a"));
+    let id = w.connect(Door::Known(worker(7)));
+    for _ in 0..3 {
+        w.send(a, &emit("to.worker.7.x", b""));
+    }
+    w.send(a, &emit("to.worker.7.y", b""));
+    wake(&mut w, id);
+    w.ask(id, 1, subscribe(1, "to.worker.7.y"));
+    let got = w.take(id);
+    assert!(
+        !got.iter()
+            .any(|g| matches!(g, Got::Control(_, HubOp::Lagged { .. }))),
+        "{got:?}"
+    );
+    w.ask(id, 2, subscribe(2, "to.worker.7.x"));
+    let got = w.take(id);
+    let lagged = got
+        .iter()
+        .position(|g| *g == Got::Control(0, HubOp::Lagged { sub: 2, missed: 2 }));
+    let event = got
+        .iter()
+        .position(|g| matches!(g, Got::Event(e) if e.seq == 3));
+    assert!(lagged.unwrap() < event.unwrap(), "{got:?}");
+}
+
+#[test]
+fn all_mail_together_is_bounded_in_bytes_and_counted() {
+    let limits = Limits {
+        mailbox_bytes: 2000,
+        ..Limits::default()
+    };
+    let mut w = fleet(limits);
+    let a = w.join(client("a"));
+    let before = w.core.tally.total();
+    let ids = [
+        w.connect(Door::Known(worker(7))),
+        w.connect(Door::Known(worker(8))),
+    ];
+    for _ in 0..10 {
+        w.send(a, &emit("to.app.web.x", &[0; 100]));
+    }
+    let held = w.core.tally.total() - before;
+    assert!((1000..=2000).contains(&held), "{held}");
+    for id in ids {
+        w.leave(id);
+    }
+    assert_eq!(w.core.tally.total(), before);
+}
+
+#[test]
+fn mail_waits_a_minute_and_only_for_whoever_has_an_address() {
+    let mut w = fleet(Limits::default());
+    let a = w.join(client("a"));
+    let id = w.connect(Door::Known(worker(7)));
+    w.send(a, &emit("to.worker.7.x", b""));
+    w.pass(Duration::from_secs(60));
+    w.send(a, &emit("to.worker.7.x", b""));
+    wake(&mut w, id);
+    w.ask(id, 1, subscribe(1, "to.worker.7.>"));
+    assert_eq!(w.events(id), []);
+    assert_eq!(w.core.next_deadline(), None);
+    // Without rules for it there is none.
+    let mut w = World::with(options(Limits::default(), Rules::allow_all()));
+    w.connect(Door::Known(worker(7)));
+    assert_eq!(w.core.next_deadline(), None);
+}
+
+#[test]
+fn mail_that_is_retained_comes_once_and_late_mail_not_at_all() {
+    let mut w = fleet(Limits::default());
+    let a = w.join(client("a"));
+    let id = w.connect(Door::Known(worker(7)));
+    let value = emit_with(
+        flags::RETAIN,
+        crate::wire::data::Payload::Bytes,
+        "to.worker.7.x",
+        None,
+        b"1",
+    );
+    w.send(a, &value);
+    let short = crate::hub::core::edge::Emit {
+        kind: crate::wire::data::Payload::Bytes,
+        topic: "to.worker.7.y",
+        ack: None,
+        ttl_ms: Some(10),
+        headers: &[],
+        payload: b"2",
+    };
+    w.send(a, &short.frame(0));
+    w.pass(Duration::from_millis(10));
+    wake(&mut w, id);
+    w.ask(id, 1, subscribe(1, "to.worker.7.>"));
+    assert_eq!(topics(&w.events(id)), [(1, "to.worker.7.x")]);
+}

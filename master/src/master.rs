@@ -204,7 +204,8 @@ fn start_hub(
         limits,
         rules,
         builtins: builtins(),
-        history: fleet_history(),
+        // What is said comes first: it may be about the fleet's own topics.
+        history: [options.bus.history.clone(), fleet_history()].concat(),
     })
 }
 

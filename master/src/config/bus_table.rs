@@ -8,6 +8,10 @@
 //!
 //! [bus.limits]
 //! payload_bytes = "4MiB"
+//!
+//! [[bus.history]]
+//! pattern = "orders.>"
+//! messages = 1000
 //! ```
 
 use std::{
@@ -16,17 +20,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ostler_bus::Limits;
+use ostler_bus::{Limits, hub::HistoryRule};
 
 use super::{
     address,
     app::SocketAddress,
-    bus_limits,
+    bus_history, bus_limits,
     errors::Wrong,
     walk::{Node, Walker},
 };
 
-const KEYS: [&str; 4] = ["limits", "listen", "tls", "tokens"];
+const KEYS: [&str; 5] = ["history", "limits", "listen", "tls", "tokens"];
 const TLS_KEYS: [&str; 3] = ["cert", "key", "client_ca"];
 
 /// What was said of the master's hub.
@@ -34,6 +38,8 @@ const TLS_KEYS: [&str; 3] = ["cert", "key", "client_ca"];
 pub struct BusSettings {
     /// Its limits.
     pub limits: Limits,
+    /// Which topics keep a history, beside the fleet's own.
+    pub history: Vec<HistoryRule>,
     /// Where it listens for other machines, or for programs of other users.
     pub tcp: Option<TcpSettings>,
 }
@@ -44,6 +50,7 @@ impl BusSettings {
     pub fn held_back(&self, now: &Self) -> Vec<String> {
         let differs = [
             ("bus.limits", self.limits != now.limits),
+            ("bus.history", self.history != now.history),
             ("bus.listen, tls or tokens", self.tcp != now.tcp),
         ];
         let named = differs.into_iter().filter(|(_, differs)| *differs);
@@ -93,6 +100,7 @@ pub(super) fn read(
         let name = key.get_ref().as_ref();
         let path = format!("bus.{name}");
         match name {
+            "history" => settings.history = bus_history::read(walker, &path, node),
             "limits" => settings.limits = bus_limits::read(walker, &path, node),
             "listen" => listen = Some((node.span(), tcp_address(walker, &path, node, base))),
             "tls" => tls = Some((key.span(), tls_files(walker, &path, node, base))),

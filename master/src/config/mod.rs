@@ -7,6 +7,7 @@
 pub mod address;
 pub mod app;
 mod app_table;
+mod bus_history;
 mod bus_limits;
 pub mod bus_rights;
 pub mod bus_table;

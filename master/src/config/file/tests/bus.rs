@@ -2,7 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use ostler_bus::{Pattern, hub::Action, vocab::rights::Allowance};
+use ostler_bus::{
+    Pattern,
+    hub::{Action, HistoryRule},
+    vocab::rights::Allowance,
+};
 
 use super::{faults, good};
 use crate::config::bus_table::{TcpSettings, TlsFiles};
@@ -102,6 +106,36 @@ fn limits_are_read_in_their_units() {
             "8:17: bus.limits.hello_timeout: 3 has no unit",
         ]
     );
+}
+
+#[test]
+fn histories_are_kept_in_their_order() {
+    let file = good(&with_bus(
+        "[[bus.history]]\npattern = \"orders.>\"\nmessages = 1000\nbytes = \"2MiB\"\nmax_age = \"1h\"\n\
+         [[bus.history]]\npattern = \"*\"\nmessages = 1\n",
+    ));
+    let first = HistoryRule {
+        bytes: 2 << 20,
+        max_age: Some(Duration::from_secs(3600)),
+        ..HistoryRule::last("orders.>", 1000)
+    };
+    assert_eq!(file.bus.history, [first, HistoryRule::last("*", 1)]);
+    for (text, problem) in [
+        ("history = 3", "bus.history"),
+        ("[[bus.history]]\nmessages = 3", "pattern is missing"),
+        ("[[bus.history]]\npattern = \"a\"", "messages is missing"),
+        (
+            "[[bus.history]]\npattern = \"a..b\"\nmessages = 0",
+            "bus.history[0].messages",
+        ),
+    ] {
+        let header = if text.starts_with('[') { "" } else { "[bus]\n" };
+        let found = faults(&with_bus(&format!("{header}{text}\n")));
+        assert!(
+            found.iter().any(|fault| fault.contains(problem)),
+            "{text}: {found:?}"
+        );
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::{
     config::{app::AppDefinition, file},
     control, escape,
     features::{
-        Settling,
+        Settling, bus_lagged, bus_stats,
         keep::{attach, keep},
         log_tap, roll,
         status::Keeper,
@@ -128,15 +128,8 @@ where
     let control = keep(hub.clone(), "control", bus, move |bus| {
         control::run(bus, handle.clone(), first.take())
     });
-    start_features(
-        &hub,
-        notices,
-        shell.handle(),
-        &options,
-        home.path(),
-        settling,
-    )
-    .await?;
+    tokio::spawn(pass_on(notices, shell.handle(), voice.clone()));
+    start_features(&hub, shell.handle(), &options, home.path(), settling).await?;
     settled.wait().await;
     // Who came meanwhile waits in the socket's queue.
     hub.listen(listener, Admission::default())
@@ -215,13 +208,11 @@ async fn feature(hub: &Hub, name: &str) -> Result<Bus, CliError> {
 
 async fn start_features(
     hub: &Hub,
-    notices: Notices,
     shell: ShellHandle,
     options: &MasterOptions,
     home: &Path,
     settling: Settling,
 ) -> Result<(), CliError> {
-    tokio::spawn(pass_on(notices, shell.clone()));
     let mark = system_restart::RestartMark::new(None);
     let (asked, noted, name) = (shell.clone(), mark.clone(), options.name.to_string());
     let mut first = Some(settling.clone());
@@ -230,6 +221,11 @@ async fn start_features(
         let cores = sys::available_cores();
         let keeper = Keeper::new(asked.clone(), noted.clone(), name.clone(), cores);
         keeper.run(bus, first.take())
+    });
+    let (asked, mut first) = (hub.clone(), Some(settling.clone()));
+    let bus = feature(hub, "bus-stats").await?;
+    keep(hub.clone(), "bus.stats", bus, move |bus| {
+        bus_stats::run(asked.clone(), bus, first.take())
     });
     let mut first = Some(settling.clone());
     let bus = feature(hub, "roll").await?;
@@ -263,8 +259,17 @@ async fn start_features(
 }
 
 /// What the hub notices of its connections is news for the fleet, or a line for the log.
-async fn pass_on(mut notices: Notices, shell: ShellHandle) {
+async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receiver<Bus>) {
+    let mut missed_before = 0;
     while let Some(notice) = notices.recv().await {
+        let missed = notices.missed();
+        if missed > missed_before {
+            tracing::warn!(
+                "{} notices of the hub were lost: it makes more than this process can take",
+                missed - missed_before
+            );
+            missed_before = missed;
+        }
         match notice {
             HubNotice::Connected {
                 principal: Principal::Worker { id, .. },
@@ -293,13 +298,16 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle) {
                 tracing::warn!("turned away from the bus: {}", escape::line(&reason));
             }
             HubNotice::Lagged {
+                conn,
                 principal,
                 pattern,
                 missed,
-                ..
-            } => tracing::warn!(
-                "{principal} reads {pattern} too slowly: {missed} events were dropped for it"
-            ),
+            } => {
+                tracing::warn!(
+                    "{principal} reads {pattern} too slowly: {missed} events were dropped for it"
+                );
+                bus_lagged::tell(&voice.borrow(), conn, &principal, &pattern, missed);
+            }
             HubNotice::Restarted { panic } => {
                 tracing::error!(
                     "the hub began anew after a fault of its own, all its connections were closed: {}",

@@ -24,6 +24,7 @@ mod principal;
 mod reader;
 mod rules;
 mod shell;
+mod stats;
 mod stream;
 mod thread;
 mod writer;
@@ -37,3 +38,4 @@ pub use principal::{Admission, Principal, Role};
 pub use rules::{
     Action, Conflate, ControlTopics, Rule, Rules, Subject, Topics, Verdict, authorize,
 };
+pub use stats::{ConnectionStats, Counts, HubStats, HubTotals, StatsPage, SubscriptionStats};

@@ -166,6 +166,14 @@ impl Thread {
                 life.open(stream.into(), Door::Known(principal));
                 Ok(())
             }
+            Command::Stats(page, asker) => {
+                if let Some(mut stats) = life.shell.step(|core| core.stats(Instant::now(), page)) {
+                    stats.totals.notices_missed = self.notices.missed();
+                    // Whoever asked may have stopped waiting.
+                    let _ = asker.send(stats);
+                }
+                Ok(())
+            }
             // Taken out by whoever receives.
             Command::Shutdown(_) => Ok(()),
             #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{
+    bus::{BusLagged, BusStats},
     control::{AppReload, AppScale, AppStart, AppStop, MasterKill, OperationFinished},
     status::{MasterStatus, StatusReport},
     update::{
@@ -87,11 +88,11 @@ fn access() -> Vec<Rule> {
         "to.app.{app}.>",
     ];
     let own = own.map(|t| Topics::OfSelf(t.into())).to_vec();
-    let status = || patterns(&["masterStatus"]);
+    let status = || patterns(&["masterStatus", BusStats::TOPIC]);
     let mut lifecycle = patterns(&["worker.*", "app.*", "update.*", "config.*", "bus.*"]);
     lifecycle.extend(patterns(&["operation.finished", "masterStatus.report"]));
     lifecycle.extend(patterns(&["to.worker.*.drain", "to.worker.drain"]));
-    let answered = patterns(&["app.*", "master.*", "masterStatus"]);
+    let answered = patterns(&["app.*", "master.*", "bus.*", "masterStatus"]);
     vec![
         rule(
             "the master may do everything",
@@ -101,7 +102,7 @@ fn access() -> Vec<Rule> {
             vec![Topics::Every],
         ),
         rule(
-            "everyone may ask for the status",
+            "everyone may ask for the status, of the fleet and of the bus",
             Allow,
             &OTHERS,
             &[Ask],
@@ -314,11 +315,13 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<AppFailed>(),
         event::<ConfigChanged>(),
         event::<OperationFinished>(),
+        event::<BusLagged>(),
         request::<AppReload>(),
         request::<AppScale>(),
         request::<AppStop>(),
         request::<AppStart>(),
         request::<MasterKill>(),
+        request::<BusStats>(),
         request::<Ready>(),
         request::<Disconnect>(),
     ]

@@ -16,7 +16,10 @@ use super::{
 use crate::{
     Pattern,
     hub::{Admission, Principal},
-    wire::{control::RefusalKind, hello::Codec},
+    wire::{
+        control::{RefusalKind, SubscribeOptions},
+        hello::Codec,
+    },
 };
 
 /// How a peer came in, and so what it may be.
@@ -60,6 +63,8 @@ pub(super) struct Sub {
     pub(super) pattern: Pattern,
     /// The reader's type; `None` takes everything as it comes.
     pub(super) reader: Option<Rc<SharedType>>,
+    /// How it is served, as it asked.
+    pub(super) options: SubscribeOptions,
     /// Calls that wait for its reply.
     pub(super) outstanding: u32,
     /// The last call it got.
@@ -72,6 +77,8 @@ pub(super) struct Sub {
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) phase: Phase,
+    /// When it came.
+    pub(super) since: Instant,
     pub(super) codec: Codec,
     pub(super) outbox: Outbox,
     pub(super) types: HashMap<u32, Rc<Announced>>,
@@ -88,9 +95,16 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(id: u64, door: Door, until: Option<Instant>, tally: &Tally) -> Self {
+    pub(super) fn new(
+        id: u64,
+        door: Door,
+        until: Option<Instant>,
+        now: Instant,
+        tally: &Tally,
+    ) -> Self {
         Self {
             phase: Phase::Greeting { door, until },
+            since: now,
             codec: Codec::Json,
             outbox: Outbox::new(id, tally),
             types: HashMap::new(),

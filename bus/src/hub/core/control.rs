@@ -234,6 +234,7 @@ impl Core {
         let state = Sub {
             pattern,
             reader,
+            options: options.clone(),
             outstanding: 0,
             last_call: 0,
             unnoticed: 0,

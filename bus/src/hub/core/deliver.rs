@@ -26,6 +26,7 @@ impl Core {
     /// Brings what `batch` holds to its subscriptions, and empties it; it still knows its path.
     pub(super) fn bring(&mut self, id: u64, peer: &Peer, batch: &mut Batch<'_>) {
         let count = std::mem::take(&mut batch.count);
+        self.published(peer, count, batch.end - batch.start);
         let Some(path) = batch
             .path
             .clone()
@@ -172,6 +173,7 @@ impl Core {
             return;
         };
         state.unnoticed += lost;
+        conn.outbox.counts(sub).lagged += lost;
         let due = state
             .noticed_at
             .is_none_or(|at| now.saturating_duration_since(at) >= super::LAG_NOTICE_EVERY);

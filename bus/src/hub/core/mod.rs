@@ -25,6 +25,7 @@ mod receive;
 mod requests;
 mod retained;
 mod routes;
+mod stats;
 mod types;
 
 #[cfg(test)]
@@ -45,6 +46,7 @@ use self::{
     requests::Requests,
     retained::Retained,
     routes::Routes,
+    stats::Ledger,
     types::Types,
 };
 use super::{handle::HubOptions, notice::HubNotice, principal::Role, rules::Rules};
@@ -77,6 +79,7 @@ pub(super) struct Core {
     requests: Requests,
     deadlines: Deadlines,
     tally: Tally,
+    ledger: Ledger,
     /// The last sequence number of the data lane and of the control lane.
     seq: [u64; 2],
     /// Numbers the inputs, to tell read buffers apart.
@@ -101,6 +104,7 @@ impl Core {
             requests: Requests::default(),
             deadlines: Deadlines::default(),
             tally: Tally::default(),
+            ledger: Ledger::new(now),
             seq: [0; 2],
             input: 0,
             closings: 0,
@@ -117,7 +121,7 @@ impl Core {
             Door::Known(_) => None,
             Door::Path(_) => Some(now + self.limits.hello_timeout),
         };
-        let conn = Conn::new(id, door, until, &self.tally);
+        let conn = Conn::new(id, door, until, now, &self.tally);
         self.conns.insert(id, conn);
         // Whoever is known comes in whatever strangers do: the fleet's workers and the master's own features.
         let Some(until) = until else { return };
@@ -136,6 +140,7 @@ impl Core {
         self.depart(id, reason);
         if let Some(mut conn) = self.conns.remove(&id) {
             conn.outbox.leave_all();
+            self.ledger.bury(&conn.outbox);
         }
     }
 
@@ -268,6 +273,7 @@ impl Core {
 
     /// Answers something that the connection asked.
     fn answer(&mut self, id: u64, r#ref: u64, op: HubOp) {
+        self.ledger.refused += u64::from(r#ref != 0 && matches!(op, HubOp::Refused(_)));
         if let Some(conn) = self.conns.get_mut(&id)
             && !matches!(conn.phase, Phase::Closing)
         {
@@ -279,6 +285,7 @@ impl Core {
     /// Refuses something that has no reference: told once per topic and kind, or a mistake made in a loop would fill the
     /// connection with refusals.
     fn refuse_unasked(&mut self, id: u64, topic: &str, kind: RefusalKind, reason: String) {
+        self.ledger.refused += 1;
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
@@ -315,6 +322,7 @@ impl Core {
                 until: Some(until), ..
             } => {
                 self.deadlines.clear(until, Deadline::Hello(id));
+                self.ledger.turned_away += 1;
                 self.notices.push(HubNotice::TurnedAway {
                     reason: reason.to_owned(),
                 });

@@ -8,6 +8,7 @@
 //! Who published what is told when it is written, not when it is queued: what a connection was told is then a matter of
 //! its own stream alone.
 
+mod count;
 mod lose;
 mod write;
 
@@ -25,6 +26,7 @@ use super::{
 };
 use crate::{
     Topic,
+    hub::stats::Counts,
     wire::{control::HubOp, hello::Codec},
 };
 
@@ -53,6 +55,7 @@ struct SubQueue {
     bytes: usize,
     max_messages: usize,
     max_bytes: usize,
+    counts: Counts,
 }
 
 /// An item of the control queue.
@@ -84,6 +87,8 @@ pub(super) struct Outbox {
     data: List<Waiting>,
     subs: HashMap<u32, SubQueue>,
     order: u64,
+    /// What subscriptions counted that are no more.
+    past: Counts,
     /// Items of `data` without subscription, and their bytes.
     unowned: (usize, usize),
     known: HashMap<u64, Known>,
@@ -104,6 +109,7 @@ impl Outbox {
             data: List::default(),
             subs: HashMap::new(),
             order: 0,
+            past: Counts::default(),
             unowned: (0, 0),
             known: HashMap::new(),
             goners: VecDeque::new(),
@@ -154,6 +160,7 @@ impl Outbox {
                 bytes: 0,
                 max_messages,
                 max_bytes,
+                counts: Counts::default(),
             },
         );
     }
@@ -161,7 +168,10 @@ impl Outbox {
     /// Drops all that waits for `sub`; the calls among it are returned.
     pub(super) fn close_sub(&mut self, sub: u32) -> Vec<u64> {
         let mut calls = Vec::new();
-        let mut next = self.subs.remove(&sub).and_then(|q| q.head);
+        let closed = self.subs.remove(&sub);
+        self.past
+            .add(closed.as_ref().map(|q| q.counts).unwrap_or_default());
+        let mut next = closed.and_then(|q| q.head);
         while let Some(key) = next {
             let waiting = self.data.remove(key);
             next = waiting.next_of_sub;
@@ -256,6 +266,7 @@ impl Outbox {
             && let Some(old) = self.urgent.remove(at)
         {
             self.release(&old.item);
+            self.conflated(&old);
         }
         self.hold(&urgent.item);
         self.own += usize::from(urgent.from.is_none());

@@ -40,6 +40,11 @@ impl Retained {
         Ok(())
     }
 
+    /// How many values there are, and their bytes.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.values.len(), self.bytes)
+    }
+
     fn may_keep(&self, is_new: bool, bytes: usize, limits: &Limits) -> Result<(), String> {
         if bytes > limits.retained_bytes {
             return Err(format!(

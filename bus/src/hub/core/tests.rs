@@ -9,5 +9,6 @@ mod lanes;
 mod model;
 mod queues;
 mod requests;
+mod stats;
 pub(in crate::hub) mod support;
 mod types;

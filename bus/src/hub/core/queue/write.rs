@@ -9,6 +9,7 @@ use crate::{
         item::{Announced, Card, Item, Run},
         list::Key,
         output::Output,
+        stats,
     },
     wire::{
         control::HubOp,
@@ -25,6 +26,9 @@ impl Outbox {
             if let Some(urgent) = self.urgent.pop_front() {
                 self.own -= usize::from(urgent.from.is_none());
                 self.release(&urgent.item);
+                if let Some(sub) = urgent.sub {
+                    stats::hand_over(self.counts(sub), &urgent.item);
+                }
                 self.write(urgent.sub, 0, urgent.item, out);
                 continue;
             }
@@ -50,6 +54,7 @@ impl Outbox {
                     }
                     queue.messages -= waiting.item.messages();
                     queue.bytes -= waiting.item.bytes();
+                    stats::hand_over(&mut queue.counts, &waiting.item);
                 }
             }
             None => {

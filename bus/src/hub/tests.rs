@@ -12,7 +12,7 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Admission, Hub, HubNotice, HubOptions, Notices, Principal, Rules,
+    Admission, Hub, HubNotice, HubOptions, Notices, Principal, Rules, StatsPage,
     core::tests::support::{
         Got, Reader, client, control, emit, emit_with, hello, options, subscribe,
     },
@@ -425,4 +425,18 @@ fn the_hub_ends_with_its_last_handle() {
     drop(hub);
     assert_eq!(a.closing().0, CloseKind::Stopping);
     wait(async { while notices.recv().await.is_some() {} });
+}
+
+#[test]
+fn the_handle_gives_a_snapshot_as_long_as_the_hub_runs() {
+    let (hub, _notices) = start();
+    let mut a = Peer::join(&hub, client("a"));
+    a.ask(subscribe(1, "t"));
+    a.send(&emit("t", b"x"));
+    assert_eq!(a.event(), b"x");
+    let stats = wait(hub.stats(StatsPage::default())).unwrap();
+    assert_eq!((stats.connections, stats.totals.events), (1, 1));
+    assert_eq!(stats.totals.to_subscribers.delivered, 1);
+    wait(hub.shutdown());
+    assert_eq!(wait(hub.stats(StatsPage::default())), None);
 }

@@ -145,7 +145,7 @@ mod tests {
         let text = written(|out| Live::terminal(out, Style::plain()));
         assert_eq!(
             text,
-            "\r\x1b[Kweb.0: worker 5 starts  0.0s\r\x1b[Kweb: generation 2\n\r\x1b[Kweb.0: worker 5 starts  0.0s\r\x1b[K"
+            "\r\x1b[Kweb.0: worker 5 starts  0ms\r\x1b[Kweb: generation 2\n\r\x1b[Kweb.0: worker 5 starts  0ms\r\x1b[K"
         );
     }
 

@@ -129,7 +129,7 @@ impl Progress {
                     "{}: generation {} serves after {}",
                     escape::line(&e.app),
                     e.generation,
-                    time(Duration::from_millis(e.took_ms))
+                    rough(Duration::from_millis(e.took_ms))
                 ))
             }),
             News::Aborted(e) => self
@@ -191,7 +191,7 @@ impl Progress {
                 "{} {} after {}{when}",
                 name(&exit.worker),
                 escape::line(&how),
-                time(Duration::from_millis(exit.uptime_ms))
+                rough(Duration::from_millis(exit.uptime_ms))
             ))
         })
     }
@@ -218,14 +218,6 @@ fn name(worker: &WorkerRef) -> String {
     )
 }
 
-/// A time that something took, for people.
-pub(super) fn time(took: Duration) -> String {
-    match took.as_millis() {
-        millis @ 0..1_000 => format!("{millis}ms"),
-        _ => rough(took),
-    }
-}
-
 fn workers(count: u32) -> String {
     match count {
         1 => "1 worker".to_owned(),
@@ -234,7 +226,7 @@ fn workers(count: u32) -> String {
 }
 
 fn readily(ready: &WorkerReady) -> String {
-    let after = time(Duration::from_millis(ready.after_ms));
+    let after = rough(Duration::from_millis(ready.after_ms));
     match ready.assumed {
         true => format!("lives, and is taken to be ready after {after}"),
         false => format!("is ready after {after}"),

@@ -86,16 +86,28 @@ pub fn exact(duration: Duration) -> String {
     format!("{millis}ms")
 }
 
-/// A duration for people, in its two largest units: "0.4s", "12s", "3m 5s", "2d 4h".
+/// A duration for people, in its two largest units: "40ms", "2.3s", "12s", "3m 5s", "2d 4h". Wherever one is shown, it is
+/// shown like this.
 #[must_use]
 pub fn rough(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
-        0..10 => format!("{:.1}s", duration.as_secs_f64()),
+        0 => format!("{}ms", duration.subsec_millis()),
+        1..10 => format!("{:.1}s", duration.as_secs_f64()),
         10..60 => format!("{seconds}s"),
         60..3_600 => two(seconds / 60, "m", seconds % 60, "s"),
         3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "m"),
         _ => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    }
+}
+
+/// As [`rough`], for what may take less than a millisecond: "83µs", "1.4ms".
+#[must_use]
+pub fn fine(duration: Duration) -> String {
+    match duration.as_micros() {
+        micros @ 0..1_000 => format!("{micros}µs"),
+        micros @ 1_000..10_000 => format!("{:.1}ms", micros as f64 / 1e3),
+        _ => rough(duration),
     }
 }
 
@@ -195,7 +207,9 @@ mod tests {
     #[test]
     fn people_get_two_units() {
         let cases = [
-            (400, "0.4s"),
+            (0, "0ms"),
+            (400, "400ms"),
+            (2_349, "2.3s"),
             (12_300, "12s"),
             (60_000, "1m"),
             (185_000, "3m 5s"),
@@ -204,6 +218,19 @@ mod tests {
         ];
         for (millis, text) in cases {
             assert_eq!(rough(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn what_is_short_is_told_finely() {
+        let cases = [
+            (870, "870µs"),
+            (1_400, "1.4ms"),
+            (14_300, "14ms"),
+            (2_449_000, "2.4s"),
+        ];
+        for (micros, text) in cases {
+            assert_eq!(fine(Duration::from_micros(micros)), text);
         }
     }
 

@@ -6,11 +6,13 @@
 
 pub mod args;
 mod bus_errors;
+mod bus_state;
 mod bus_verbs;
 mod connect;
 pub mod error;
 mod event_line;
 mod examples;
+mod filter;
 mod fleet_verbs;
 mod interrupt;
 mod live;
@@ -23,6 +25,8 @@ pub mod select;
 mod state_verbs;
 pub mod style;
 mod table;
+mod tail;
+mod traffic;
 mod values;
 
 use std::process::ExitCode;
@@ -48,7 +52,8 @@ pub(crate) fn main() -> ExitCode {
         Verb::Ping(args) => state_verbs::ping(args, master),
         Verb::Emit(args) => bus_verbs::emit(&args, master),
         Verb::Request(args) => bus_verbs::request(&args, master),
-        Verb::Tail(args) => bus_verbs::tail(&args, master),
+        Verb::Bus(args) => bus_state::bus(args, master),
+        Verb::Tail(args) => tail::tail(&args, master),
         Verb::Wait(args) => bus_verbs::wait(&args, master),
         Verb::Demo(args) => demo::run(args, cli.master),
     };

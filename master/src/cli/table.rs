@@ -28,6 +28,16 @@ impl Cell {
         }
     }
 
+    /// Columns it takes.
+    pub(super) fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+
+    /// Cuts its text to so many columns.
+    pub(super) fn cut(&mut self, width: usize) {
+        self.text = truncate(&self.text, width);
+    }
+
     pub(super) fn plain(text: impl Into<String>) -> Self {
         Self::new(text, Tone::Plain)
     }

@@ -133,6 +133,37 @@ pub fn bytes(count: u64) -> String {
     format!("{count} B")
 }
 
+/// A number of things for people: "0", "4816", "48.2k", "1.2M".
+#[must_use]
+pub fn count(n: u64) -> String {
+    match n {
+        0..10_000 => n.to_string(),
+        _ => large(n as f64),
+    }
+}
+
+/// So many a second, for people: "0/s", "1.2/s", "480/s", "48.2k/s"; "-" if that is not known.
+#[must_use]
+pub fn per_second(rate: Option<f64>) -> String {
+    match rate {
+        None => "-".to_owned(),
+        Some(rate) if rate < 0.05 => "0/s".to_owned(),
+        Some(rate) if rate < 9.95 => format!("{rate:.1}/s"),
+        Some(rate) if rate < 9_999.5 => format!("{rate:.0}/s"),
+        Some(rate) => format!("{}/s", large(rate)),
+    }
+}
+
+fn large(n: f64) -> String {
+    for (unit, size) in [("G", 1e9), ("M", 1e6)] {
+        // Rounding must not show "1000.0k".
+        if n >= size * 0.999_95 {
+            return format!("{:.1}{unit}", n / size);
+        }
+    }
+    format!("{:.1}k", n / 1e3)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +262,33 @@ mod tests {
         ];
         for (micros, text) in cases {
             assert_eq!(fine(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn numbers_and_rates_are_short() {
+        let counts = [
+            (0, "0"),
+            (9_999, "9999"),
+            (10_000, "10.0k"),
+            (48_230, "48.2k"),
+            (999_949, "999.9k"),
+            (999_951, "1.0M"),
+            (7_654_321_000, "7.7G"),
+        ];
+        for (n, text) in counts {
+            assert_eq!(count(n), text);
+        }
+        let rates = [
+            (Some(0.0), "0/s"),
+            (Some(0.26), "0.3/s"),
+            (Some(9.96), "10/s"),
+            (Some(4_816.4), "4816/s"),
+            (Some(48_230.0), "48.2k/s"),
+            (None, "-"),
+        ];
+        for (rate, text) in rates {
+            assert_eq!(per_second(rate), text);
         }
     }
 

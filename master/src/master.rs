@@ -164,7 +164,8 @@ fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliErro
     Ok(sockets)
 }
 
-fn start_hub(name: &MasterName, files: Option<OpenFiles>) -> io::Result<(Hub, Notices)> {
+/// The hub as every master has it, within what may be open at once.
+pub(crate) fn start_hub(name: &MasterName, files: Option<OpenFiles>) -> io::Result<(Hub, Notices)> {
     let mut limits = Limits::default();
     if let Some(most) = files.and_then(|files| files.now) {
         // Half is left for workers: their pipes, sockets and pidfds.

@@ -109,12 +109,21 @@ Examples:
 
 Prints the event and exits with 0; exits with 1 when the time is up.";
 
+pub(super) const BENCH: &str = "\
+Examples:
+  ostler bench                   ten seconds
+  ostler bench --seconds 60 --json > bench.json
+
+Hub, subscribers and answerers are processes of their own, as in real life; nothing is lost, and no running \
+master is touched. Other programs that are busy meanwhile make the figures smaller.";
+
 pub(super) const DEMO: &str = "\
 Examples:
   ostler demo             4 workers on a free port, and what to try
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 15] = [
-    TOP, RUN, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT, DEMO,
+pub(super) const ALL: [&str; 16] = [
+    TOP, RUN, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH,
+    DEMO,
 ];

@@ -14,17 +14,17 @@ mod event_line;
 mod examples;
 mod filter;
 mod fleet_verbs;
-mod interrupt;
-mod live;
+pub(crate) mod interrupt;
+pub(crate) mod live;
 mod operation;
-mod output;
-mod progress;
+pub(crate) mod output;
+pub(crate) mod progress;
 pub mod render;
 mod run;
 pub mod select;
 mod state_verbs;
 pub mod style;
-mod table;
+pub(crate) mod table;
 mod tail;
 mod traffic;
 mod values;
@@ -32,7 +32,7 @@ mod values;
 use std::process::ExitCode;
 
 use self::args::{Cli, Verb};
-use crate::demo;
+use crate::{bench, demo};
 
 /// The command line, from its words to the exit code.
 pub(crate) fn main() -> ExitCode {
@@ -55,6 +55,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Bus(args) => bus_state::bus(args, master),
         Verb::Tail(args) => tail::tail(&args, master),
         Verb::Wait(args) => bus_verbs::wait(&args, master),
+        Verb::Bench(args) => bench::run(args),
         Verb::Demo(args) => demo::run(args, cli.master),
     };
     match done {

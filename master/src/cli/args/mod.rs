@@ -83,6 +83,9 @@ pub enum Verb {
     /// Wait for one event
     #[command(after_help = examples::WAIT)]
     Wait(WaitArgs),
+    /// Measure this machine's bus, with a hub of its own
+    #[command(after_help = examples::BENCH)]
+    Bench(BenchArgs),
     /// See it work: a small web service with 4 workers, and what to try
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
@@ -290,6 +293,18 @@ pub struct WaitArgs {
     /// How long to wait
     #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "30s")]
     pub timeout: Duration,
+}
+
+/// What `bench` was given.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct BenchArgs {
+    /// How long to measure, all taken together
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `demo` was given.

@@ -211,7 +211,7 @@ pub(super) mod tests {
         let now = subscription(1, "u", 4);
         let traffic = Traffic::between(
             Some(&before),
-            stats(2_000, vec![client(3, 0, &[now.clone()])]),
+            stats(2_000, vec![client(3, 0, std::slice::from_ref(&now))]),
         );
         assert_eq!(traffic.of_sub(3, &now), Some(2.0));
     }

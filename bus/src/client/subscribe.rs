@@ -36,6 +36,7 @@ pub struct SubscribeBuilder<'a> {
     pattern: &'a str,
     max_messages: Option<u32>,
     max_bytes: Option<u32>,
+    history: u32,
 }
 
 impl Bus {
@@ -76,6 +77,7 @@ impl Bus {
             pattern,
             max_messages: None,
             max_bytes: None,
+            history: 0,
         }
     }
 
@@ -116,6 +118,12 @@ impl SubscribeBuilder<'_> {
     /// Bounds the queue in bytes, here and at the hub. Default: [`ConnectOptions`](super::ConnectOptions), 8 MiB.
     pub fn max_bytes(mut self, max: u32) -> Self {
         self.max_bytes = Some(max);
+        self
+    }
+
+    /// Begins with the last `most` events of each topic that keeps a history, in their order. Default: none.
+    pub fn history(mut self, most: u32) -> Self {
+        self.history = most;
         self
     }
 
@@ -162,6 +170,7 @@ impl SubscribeBuilder<'_> {
             max_messages: self.max_messages,
             max_bytes: self.max_bytes,
             policy: OverflowPolicy::DropOldest,
+            history: self.history,
             ..SubscribeOptions::default()
         }
     }

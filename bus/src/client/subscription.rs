@@ -35,6 +35,8 @@ pub struct Received<T> {
     pub seq: u64,
     /// True if it was published before this subscription, and retained.
     pub retained: bool,
+    /// True if it was published before this subscription, and comes from its topic's history.
+    pub history: bool,
 }
 
 /// What a subscription yields. Only the last kind is the last item.
@@ -244,6 +246,7 @@ impl Cursor {
                 topic,
                 seq,
                 retained: self.run.flags & flags::RETAINED != 0,
+                history: self.run.flags & flags::HISTORY != 0,
             }),
             Err(reason) => Delivery::Misfit {
                 missed: 1,

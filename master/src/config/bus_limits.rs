@@ -17,7 +17,7 @@ enum Slot<'l> {
 }
 
 /// Every key.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 28] = [
     "hello_bytes",
     "control_bytes",
     "payload_bytes",
@@ -32,10 +32,18 @@ const KEYS: [&str; 20] = [
     "schema_nodes",
     "queue_messages",
     "queue_bytes",
+    "overflow_grace",
+    "hold_timeout",
     "control_frames",
     "requests",
     "retained_topics",
     "retained_bytes",
+    "history_bytes",
+    "session_timeout",
+    "sessions",
+    "mailbox_messages",
+    "mailbox_bytes",
+    "mailbox_timeout",
     "memory_bytes",
     "denial_delay",
 ];
@@ -61,10 +69,18 @@ fn slot<'l>(limits: &'l mut Limits, key: &str) -> Option<(Slot<'l>, [i64; 2])> {
         "schema_nodes" => (Slot::Count(&mut limits.schema_nodes), [1, 1024]),
         "queue_messages" => (Slot::Count(&mut limits.queue_messages), COUNT),
         "queue_bytes" => (Slot::Bytes(&mut limits.queue_bytes), BYTES),
+        "overflow_grace" => (Slot::Time(&mut limits.overflow_grace), COUNT),
+        "hold_timeout" => (Slot::Time(&mut limits.hold_timeout), COUNT),
         "control_frames" => (Slot::Count(&mut limits.control_frames), COUNT),
         "requests" => (Slot::Count(&mut limits.requests), COUNT),
         "retained_topics" => (Slot::Count(&mut limits.retained_topics), COUNT),
         "retained_bytes" => (Slot::Bytes(&mut limits.retained_bytes), BYTES),
+        "history_bytes" => (Slot::Bytes(&mut limits.history_bytes), BYTES),
+        "session_timeout" => (Slot::Time(&mut limits.session_timeout), COUNT),
+        "sessions" => (Slot::Count(&mut limits.sessions), COUNT),
+        "mailbox_messages" => (Slot::Count(&mut limits.mailbox_messages), COUNT),
+        "mailbox_bytes" => (Slot::Bytes(&mut limits.mailbox_bytes), BYTES),
+        "mailbox_timeout" => (Slot::Time(&mut limits.mailbox_timeout), COUNT),
         "memory_bytes" => (Slot::Bytes(&mut limits.memory_bytes), BYTES),
         "denial_delay" => (Slot::Time(&mut limits.denial_delay), COUNT),
         _ => return None,

@@ -209,14 +209,12 @@ struct Heard {
     /// Events told as missed.
     missed: u64,
     /// Whether the hub always knew how many.
-    exactly: bool,
     /// How often the connection was made again.
     again: u64,
 }
 
 async fn hear(mut events: Subscription<Counted>) -> Heard {
     let mut heard = Heard {
-        exactly: true,
         ..Heard::default()
     };
     loop {

@@ -7,8 +7,10 @@
 //! - [`process`], [`sockets`], [`sys`]: processes, listening sockets, system calls;
 //! - [`features`], [`control`]: what the master does as a client of its own bus;
 //! - [`config`], [`home`], [`lock`], [`log`]: what it is told, where it lives, what it says;
-//! - [`master`]: all of it put together; [`cli`]: the commands; `demo`: a fleet to look at.
+//! - [`master`]: all of it put together; [`cli`]: the commands; `demo`: a fleet to look at; `bench`: the bus
+//!   measured.
 
+mod bench;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -35,6 +37,7 @@ pub fn main() -> ExitCode {
     match std::env::args_os().nth(1) {
         Some(word) if word == process::SHIM_COMMAND => process::exec_shim_main(),
         Some(word) if word == demo::WORKER_COMMAND => demo::worker_main(),
+        Some(word) if word == bench::ROLE_COMMAND => bench::role_main(),
         Some(_) | None => cli::main(),
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     config::{app::AppDefinition, bus_table::BusSettings, file},
     control, escape,
     features::{
-        Settling,
+        Settling, bus_lagged, bus_stats,
         keep::{attach, keep},
         log_tap, roll,
         status::Keeper,
@@ -99,8 +99,8 @@ where
     let (lines, writer) =
         log::start(options.log, options.log_default).map_err(|e| system("start the log", &e))?;
     let rights = Rights::of(&options.apps, options.file.as_deref());
-    let (hub, notices) =
-        start_hub(&options, rights.rules(), open_files).map_err(|e| system("start the hub", &e))?;
+    let (hub, notices) = start_hub(&options.name, &options.bus, rights.rules(), open_files)
+        .map_err(|e| system("start the hub", &e))?;
     let listener = bind_bus(&lock.home().bus_socket())?;
     greet(&options, &lock, &sockets);
     let workshop = Workshop {
@@ -138,15 +138,8 @@ where
     let control = keep(hub.clone(), "control", bus, move |bus| {
         control::run(bus, handle.clone(), first.take())
     });
-    start_features(
-        &hub,
-        notices,
-        shell.handle(),
-        &options,
-        home.path(),
-        settling,
-    )
-    .await?;
+    tokio::spawn(pass_on(notices, shell.handle(), voice.clone()));
+    start_features(&hub, shell.handle(), &options, home.path(), settling).await?;
     settled.wait().await;
     // Who came meanwhile waits in the socket's queue.
     hub.listen(listener, Admission::default())
@@ -185,12 +178,14 @@ fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliErro
     Ok(sockets)
 }
 
-fn start_hub(
-    options: &MasterOptions,
+/// The hub as every master has it, within what may be open at once.
+pub(crate) fn start_hub(
+    name: &MasterName,
+    settings: &BusSettings,
     rules: Rules,
     files: Option<OpenFiles>,
 ) -> io::Result<(Hub, Notices)> {
-    let mut limits = options.bus.limits.clone();
+    let mut limits = settings.limits.clone();
     if let Some(most) = files.and_then(|files| files.now) {
         // Half is left for workers: their pipes, sockets and pidfds.
         let most = usize::try_from(most / 2).unwrap_or(usize::MAX);
@@ -200,12 +195,12 @@ fn start_hub(
         limits.connections_per_uid = limits.connections_per_uid.min(share);
     }
     Hub::start(HubOptions {
-        name: options.name.to_string(),
+        name: name.to_string(),
         limits,
         rules,
         builtins: builtins(),
         // What is said comes first: it may be about the fleet's own topics.
-        history: [options.bus.history.clone(), fleet_history()].concat(),
+        history: [settings.history.clone(), fleet_history()].concat(),
     })
 }
 
@@ -238,13 +233,11 @@ async fn feature(hub: &Hub, name: &str) -> Result<Bus, CliError> {
 
 async fn start_features(
     hub: &Hub,
-    notices: Notices,
     shell: ShellHandle,
     options: &MasterOptions,
     home: &Path,
     settling: Settling,
 ) -> Result<(), CliError> {
-    tokio::spawn(pass_on(notices, shell.clone()));
     let mark = system_restart::RestartMark::new(None);
     let (asked, noted, name) = (shell.clone(), mark.clone(), options.name.to_string());
     let ruling = hub.clone();
@@ -260,6 +253,11 @@ async fn start_features(
             cores,
         );
         keeper.run(bus, first.take())
+    });
+    let (asked, mut first) = (hub.clone(), Some(settling.clone()));
+    let bus = feature(hub, "bus-stats").await?;
+    keep(hub.clone(), "bus.stats", bus, move |bus| {
+        bus_stats::run(asked.clone(), bus, first.take())
     });
     let mut first = Some(settling.clone());
     let bus = feature(hub, "roll").await?;
@@ -293,8 +291,17 @@ async fn start_features(
 }
 
 /// What the hub notices of its connections is news for the fleet, or a line for the log.
-async fn pass_on(mut notices: Notices, shell: ShellHandle) {
+async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receiver<Bus>) {
+    let mut missed_before = 0;
     while let Some(notice) = notices.recv().await {
+        let missed = notices.missed();
+        if missed > missed_before {
+            tracing::warn!(
+                "{} notices of the hub were lost: it makes more than this process can take",
+                missed - missed_before
+            );
+            missed_before = missed;
+        }
         match notice {
             HubNotice::Connected {
                 principal: Principal::Worker { id, .. },
@@ -323,13 +330,16 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle) {
                 tracing::warn!("turned away from the bus: {}", escape::line(&reason));
             }
             HubNotice::Lagged {
+                conn,
                 principal,
                 pattern,
                 missed,
-                ..
-            } => tracing::warn!(
-                "{principal} reads {pattern} too slowly: {missed} events were dropped for it"
-            ),
+            } => {
+                tracing::warn!(
+                    "{principal} reads {pattern} too slowly: {missed} events were dropped for it"
+                );
+                bus_lagged::tell(&voice.borrow(), conn, &principal, &pattern, missed);
+            }
             HubNotice::Restarted { panic } => {
                 tracing::error!(
                     "the hub began anew after a fault of its own, all its connections were closed: {}",

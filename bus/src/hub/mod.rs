@@ -33,6 +33,7 @@ mod reader;
 mod rules;
 mod shell;
 mod shortage;
+mod stats;
 mod stream;
 mod thread;
 #[cfg(feature = "tls")]
@@ -50,6 +51,7 @@ pub use principal::{Admission, Principal, Role};
 pub use rules::{
     Action, Conflate, ControlTopics, Rule, Rules, Subject, Topics, Verdict, authorize,
 };
+pub use stats::{ConnectionStats, Counts, HubStats, HubTotals, StatsPage, SubscriptionStats};
 #[cfg(feature = "tls")]
 pub use tls::TlsServer;
 pub use tokens::Tokens;

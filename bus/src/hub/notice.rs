@@ -94,6 +94,10 @@ impl NoticeSender {
             self.missed.fetch_add(1, Ordering::Relaxed);
         }
     }
+
+    pub(super) fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
 }
 
 pub(super) fn channel() -> (NoticeSender, Notices) {

@@ -12,7 +12,7 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Admission, Hub, HubNotice, HubOptions, Notices, Principal, Rules,
+    Admission, Hub, HubNotice, HubOptions, Notices, Principal, Rules, StatsPage,
     core::tests::support::{
         Got, Reader, client, control, emit, emit_with, hello, hello_instance, hello_with, options,
         subscribe, subscribe_with,
@@ -596,4 +596,18 @@ fn a_reader_that_stops_is_cut_off_if_it_asked_for_that() {
     );
     let (kind, _) = b.closing();
     assert_eq!(kind, CloseKind::Limit);
+}
+
+#[test]
+fn the_handle_gives_a_snapshot_as_long_as_the_hub_runs() {
+    let (hub, _notices) = start();
+    let mut a = Peer::join(&hub, client("a"));
+    a.ask(subscribe(1, "t"));
+    a.send(&emit("t", b"x"));
+    assert_eq!(a.event(), b"x");
+    let stats = wait(hub.stats(StatsPage::default())).unwrap();
+    assert_eq!((stats.connections, stats.totals.events), (1, 1));
+    assert_eq!(stats.totals.to_subscribers.delivered, 1);
+    wait(hub.shutdown());
+    assert_eq!(wait(hub.stats(StatsPage::default())), None);
 }

@@ -231,6 +231,14 @@ impl Thread {
                     .step(|core| core.set_rules(Instant::now(), rules));
                 Ok(())
             }
+            Command::Stats(page, asker) => {
+                if let Some(mut stats) = life.shell.step(|core| core.stats(Instant::now(), page)) {
+                    stats.totals.notices_missed = self.notices.missed();
+                    // Whoever asked may have stopped waiting.
+                    let _ = asker.send(stats);
+                }
+                Ok(())
+            }
             // Taken out by whoever receives.
             Command::Shutdown(_) => Ok(()),
             #[cfg(test)]

@@ -33,6 +33,8 @@ pub enum RefusalKind {
     Invalid,
     /// The master is stopping.
     Stopping,
+    /// The app is in no state for it; the reason says what to do first.
+    WrongState,
 }
 
 /// Replace the workers of an app one by one.

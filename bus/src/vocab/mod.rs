@@ -1,5 +1,6 @@
 //! The built-in events and requests, as types. The hub's core names none of them: it is given their rules as data.
 
+pub mod bus;
 pub mod control;
 pub mod rights;
 pub mod rules;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{
+    bus::{BusLagged, BusStats},
     control::{AppReload, AppScale, AppStart, AppStop, MasterKill, OperationFinished},
     rights::AppRights,
     status::{MasterStatus, StatusReport},
@@ -158,14 +159,14 @@ fn own_topics() -> Rule {
 
 fn defaults() -> Vec<Rule> {
     use Verdict::{Allow, Deny};
-    let status = || patterns(&["masterStatus"]);
+    let status = || patterns(&["masterStatus", BusStats::TOPIC]);
     let mut lifecycle = patterns(&LIFECYCLE);
     lifecycle.extend(patterns(&["operation.finished", "masterStatus.report"]));
     lifecycle.extend(patterns(&["to.worker.*.drain", "to.worker.drain"]));
-    let answered = patterns(&["app.*", "master.*", "masterStatus"]);
+    let answered = patterns(&["app.*", "master.*", "bus.*", "masterStatus"]);
     vec![
         rule(
-            "everyone may ask for the status",
+            "everyone may ask for the status, of the fleet and of the bus",
             Allow,
             &OTHERS,
             &[Ask],
@@ -359,11 +360,13 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<AppFailed>(),
         event::<ConfigChanged>(),
         event::<OperationFinished>(),
+        event::<BusLagged>(),
         request::<AppReload>(),
         request::<AppScale>(),
         request::<AppStop>(),
         request::<AppStart>(),
         request::<MasterKill>(),
+        request::<BusStats>(),
         request::<Ready>(),
         request::<Disconnect>(),
     ]

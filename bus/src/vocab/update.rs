@@ -91,10 +91,12 @@ pub struct UpdateFinished {
 pub struct UpdateAborted {
     /// The app.
     pub app: String,
-    /// The generation that failed.
+    /// The generation that was to be brought up.
     pub generation: Generation,
     /// Why, in words, with the failed worker's last lines if it had any.
     pub reason: String,
+    /// A later command took its place; nothing has failed.
+    pub overtaken: bool,
     /// Slots already replaced when it was given up.
     pub replaced: u32,
 }

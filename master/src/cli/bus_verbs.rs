@@ -1,8 +1,8 @@
-//! `emit`, `request`, `tail`, `wait`: the bus from a shell.
+//! `emit`, `request`, `wait`: the bus from a shell.
 //!
 //! Topics and patterns are checked before a master is looked for: what can't be meant is told as that.
 
-use std::{pin::pin, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use futures::StreamExt as _;
 use ostler_bus::{
@@ -12,17 +12,13 @@ use ostler_bus::{
 use tokio::time::Instant;
 
 use super::{
-    args::{EmitArgs, RequestArgs, TailArgs, WaitArgs},
+    args::{EmitArgs, RequestArgs, WaitArgs},
     bus_errors::gone,
     connect::{self, Wanted},
     error::{CliError, Exit},
-    event_line, interrupt,
-    output::{self, Reader},
+    event_line, output,
 };
 use crate::{config::units, escape};
-
-/// Events written at once, when many are there: one write each would be most of the work.
-const AT_ONCE: usize = 256;
 
 /// `ostler emit`
 pub(super) fn emit(args: &EmitArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
@@ -118,34 +114,4 @@ pub(super) fn request(args: &RequestArgs, wanted: Wanted<'_>) -> Result<ExitCode
         output::print(&format!("{}\n", escape::json(&reply)))?;
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// `ostler tail`
-pub(super) fn tail(args: &TailArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
-    let pattern = Pattern::new(&args.pattern)?;
-    connect::talk(wanted, async |session| {
-        let mut interrupt = interrupt::listen()?;
-        let events = session.bus.subscribe_raw(pattern.as_str()).await?;
-        tokio::select! {
-            biased;
-            () = interrupt.heard() => Ok(ExitCode::SUCCESS),
-            () = output::reader_gone() => Ok(ExitCode::SUCCESS),
-            ended = print_all(events) => ended,
-        }
-    })
-}
-
-/// Prints until the reader goes, or the master.
-async fn print_all(events: Subscription<Payload>) -> Result<ExitCode, CliError> {
-    let mut batches = pin!(events.ready_chunks(AT_ONCE));
-    while let Some(batch) = batches.next().await {
-        let lines: String = batch.iter().filter_map(event_line::delivery).collect();
-        if output::print_later(lines).await? == Reader::Gone {
-            return Ok(ExitCode::SUCCESS);
-        }
-        if let Some(Delivery::Disconnected(why)) = batch.last() {
-            return Err(gone(why));
-        }
-    }
-    Err(gone(&Disconnected::HungUp))
 }

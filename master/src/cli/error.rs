@@ -44,6 +44,8 @@ impl From<RefusalKind> for Exit {
             RefusalKind::UnknownName => Self::UnknownName,
             RefusalKind::Busy | RefusalKind::Stopping => Self::Busy,
             RefusalKind::Invalid => Self::Usage,
+            // Asked rightly, and not done.
+            RefusalKind::WrongState => Self::Failed,
         }
     }
 }
@@ -251,6 +253,8 @@ mod tests {
         assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3, 4, 75, 78]);
         assert_eq!(Exit::from(RefusalKind::UnknownName), Exit::UnknownName);
         assert_eq!(Exit::from(RefusalKind::Busy), Exit::Busy);
+        assert_eq!(Exit::from(RefusalKind::Invalid), Exit::Usage);
+        assert_eq!(Exit::from(RefusalKind::WrongState), Exit::Failed);
         let running = HomeError::Running {
             name: crate::home::MasterName::new("shop").unwrap(),
             pid: Some(7),

@@ -1,4 +1,4 @@
-//! Events as lines of JSON: what `tail`, `wait` and `emit --wait` print.
+//! Events as lines of JSON: what `tail`, `wait` and `emit --wait` print; and as lines for people.
 //!
 //! ```json
 //! {"seq":7,"topic":"orders.created","origin":{"Client":{"name":"shop","conn":3}},"payload":{"id":1}}
@@ -16,6 +16,7 @@ use ostler_bus::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::style::Style;
 use crate::escape;
 
 #[derive(Serialize)]
@@ -25,6 +26,8 @@ struct EventLine<'a> {
     origin: &'a Origin,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     retained: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    history: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +55,7 @@ pub(super) fn event(received: &Received<Payload>) -> String {
         topic: received.topic.as_str(),
         origin: &received.origin,
         retained: received.is_retained(),
+        history: received.is_history(),
         payload: None,
         bytes: None,
         misfit: None,
@@ -87,6 +91,67 @@ pub(super) fn delivery(delivery: &Delivery<Payload>) -> Option<String> {
     }
 }
 
+/// Everything but its end, for people: number, topic, who sent it, payload.
+pub(super) fn pretty(delivery: &Delivery<Payload>, style: Style) -> Option<String> {
+    let line = match delivery {
+        Delivery::Event(received) => {
+            let before = match (received.is_retained(), received.is_history()) {
+                (true, _) => " (retained)",
+                (_, true) => " (before)",
+                (false, false) => "",
+            };
+            format!(
+                "{}  {}  {}  {}",
+                style.dim(&format!("{}{before}", received.seq)),
+                style.bold(received.topic.as_str()),
+                style.dim(&origin(&received.origin)),
+                payload(&received.event).unwrap_or_else(|reason| format!("({reason})"))
+            )
+        }
+        Delivery::Lagged { missed } => style.yellow(&format!("{missed} events were lost here")),
+        Delivery::Misfit {
+            missed,
+            topic,
+            reason,
+        } => style.yellow(&format!(
+            "{missed} events on {} can't be read: {}",
+            escape::line(topic),
+            escape::line(reason)
+        )),
+        Delivery::Reconnected { missed: Some(0) } | Delivery::Disconnected(_) => return None,
+        Delivery::Reconnected { missed } => style.yellow(&match missed {
+            Some(missed) => format!("{missed} events were lost here, with the connection"),
+            None => "the connection was lost here, and events with it".into(),
+        }),
+    };
+    Some(line + "\n")
+}
+
+/// A payload alone: JSON; base64 for plain bytes.
+///
+/// # Errors
+/// Why it is not what its publisher says it is.
+pub(super) fn payload(payload: &Payload) -> Result<String, String> {
+    match payload {
+        Payload::Bytes(bytes) => Ok(base64::encode(bytes)),
+        typed @ (Payload::Postcard { .. } | Payload::Json(_)) => match typed.to_json() {
+            Ok(json) => Ok(escape::json(&json).into_owned()),
+            Err(reason) => Err(escape::line(&reason.to_string()).into_owned()),
+        },
+    }
+}
+
+/// Who sent an event, in few words.
+pub(super) fn origin(origin: &Origin) -> String {
+    match origin {
+        Origin::Master => "master".to_owned(),
+        Origin::Worker { app, id, slot, .. } => {
+            format!("{}.{slot} worker {id}", escape::line(app))
+        }
+        Origin::Client { name, .. } => format!("client {}", escape::line(name)),
+    }
+}
+
 fn as_line(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).expect("text and numbers always have a JSON form");
     let mut line = escape::json(&json).into_owned();
@@ -97,7 +162,10 @@ fn as_line(value: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use ostler_bus::{Topic, TypeSchema, vocab::update::WorkerRestartNeeded};
+    use ostler_bus::wire::flags;
+    use ostler_bus::{
+        Generation, Slot, Topic, TypeSchema, WorkerId, vocab::update::WorkerRestartNeeded,
+    };
 
     use super::*;
 
@@ -168,6 +236,35 @@ mod tests {
         );
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["payload"]["\u{202e}"], "\u{9b}2J\u{7f}");
+    }
+
+    #[test]
+    fn people_get_one_line_each() {
+        let text = Bytes::from_static("{\"a\":\"\u{202e}\"}".as_bytes());
+        let retained = received(Payload::Json(text)).with_run_flags(flags::RETAINED);
+        let origin = Origin::Worker {
+            app: "web".into(),
+            id: WorkerId(5),
+            slot: Slot(1),
+            generation: Generation(2),
+            pid: 9,
+        };
+        let bytes = Payload::Bytes(Bytes::from_static(b"foob"));
+        let worker = Received::new(bytes, origin, Topic::new("a.b").unwrap(), 7);
+        let shown = [
+            Delivery::Event(retained),
+            Delivery::Event(worker),
+            Delivery::Lagged { missed: 3 },
+        ]
+        .map(|delivery| pretty(&delivery, Style::plain()).unwrap());
+        assert_eq!(
+            shown,
+            [
+                "7 (retained)  a.b  client cli  {\"a\":\"\\u202e\"}\n",
+                "7  a.b  web.1 worker 5  Zm9vYg==\n",
+                "3 events were lost here\n",
+            ]
+        );
     }
 
     #[test]

@@ -80,13 +80,27 @@ Examples:
   ostler request masterStatus
   ostler request orders.price '{\"id\": 7}' --timeout 2s";
 
+pub(super) const BUS: &str = "\
+Examples:
+  ostler bus                 who is connected, and what waits for them
+  ostler bus -w              the same once a second, until Ctrl-C
+  ostler bus --watch=5s --json | jq .totals.events
+  ostler bus --json | jq '.peers[].subscriptions[] | select(.counts.lagged > 0)'
+
+OUT/S and IN/S are events published and delivered a second: over the interval, or half a second. QUEUED \
+and BYTES wait to be read; LAGGED were dropped because a reader was too slow, and it was told.";
+
 pub(super) const TAIL: &str = "\
 Examples:
   ostler tail                        everything
   ostler tail 'worker.*'             workers coming and going
-  ostler tail 'orders.>' | jq .payload
+  ostler tail --format pretty        for reading along
+  ostler tail 'orders.>' --filter payload.id=7 --count 1
+  ostler tail 'worker.*' --filter origin.Worker.app=web --format payload
+  ostler tail 'worker.*' --since-seq 0       with what is remembered of before
 
-One JSON object per line. '*' stands for one token, '>' at the end for one or more; '*' alone is everything.";
+'*' stands for one token, '>' at the end for one or more; '*' alone is everything. A filter's field is \
+named as in the JSON line, with dots, and numbers for the places of a list; its value is text, or JSON.";
 
 pub(super) const WAIT: &str = "\
 Examples:
@@ -95,12 +109,21 @@ Examples:
 
 Prints the event and exits with 0; exits with 1 when the time is up.";
 
+pub(super) const BENCH: &str = "\
+Examples:
+  ostler bench                   ten seconds
+  ostler bench --seconds 60 --json > bench.json
+
+Hub, subscribers and answerers are processes of their own, as in real life; nothing is lost, and no running \
+master is touched. Other programs that are busy meanwhile make the figures smaller.";
+
 pub(super) const DEMO: &str = "\
 Examples:
   ostler demo             4 workers on a free port, and what to try
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 14] = [
-    TOP, RUN, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST, TAIL, WAIT, DEMO,
+pub(super) const ALL: [&str; 16] = [
+    TOP, RUN, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH,
+    DEMO,
 ];

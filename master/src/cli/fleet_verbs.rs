@@ -21,7 +21,7 @@ use super::{
     interrupt,
     live::Live,
     operation::{End, Waited, Watch},
-    progress::{self, Doing, Line, Progress},
+    progress::{Doing, Line, Progress},
     state_verbs,
 };
 use crate::{
@@ -103,7 +103,7 @@ pub(super) fn kill(args: KillArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliEr
             let code = carry_out(&session, Doing::Kill, None, &request, args.waiting).await?;
             if args.waiting.wanted() {
                 lock_released(&session, process).await?;
-                let (name, took) = (session.bus.hub(), progress::time(begun.elapsed()));
+                let (name, took) = (session.bus.hub(), units::rough(begun.elapsed()));
                 eprintln!("master {name} has ended, after {took}");
             }
             Ok(code)
@@ -174,7 +174,7 @@ async fn carry_out<R: Request<Reply = Answer>>(
         // It has not ended before its lock is released.
         Doing::Kill => {}
         Doing::Reload | Doing::Scale | Doing::Stop | Doing::Start => {
-            eprintln!("{} done in {}", doing.word(), progress::time(took));
+            eprintln!("{} done in {}", doing.word(), units::rough(took));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -6,10 +6,10 @@ use super::error::{CliError, Exit};
 
 /// Ctrl-C, heard from now on.
 #[derive(Debug)]
-pub(super) struct Interrupt(Signal);
+pub(crate) struct Interrupt(Signal);
 
 /// Begins to listen.
-pub(super) fn listen() -> Result<Interrupt, CliError> {
+pub(crate) fn listen() -> Result<Interrupt, CliError> {
     signal(SignalKind::interrupt())
         .map(Interrupt)
         .map_err(|error| CliError::new(Exit::Failed, "can't listen for Ctrl-C").because(&error))
@@ -17,7 +17,7 @@ pub(super) fn listen() -> Result<Interrupt, CliError> {
 
 impl Interrupt {
     /// Waits for it.
-    pub(super) async fn heard(&mut self) {
+    pub(crate) async fn heard(&mut self) {
         if self.0.recv().await.is_none() {
             // The runtime ends: nobody waits any more.
             std::future::pending::<()>().await;

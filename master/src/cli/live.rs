@@ -13,7 +13,7 @@ const CLEAR: &str = "\r\x1b[K";
 
 /// Where progress is shown.
 #[derive(Debug)]
-pub(super) struct Live<W: Write> {
+pub(crate) struct Live<W: Write> {
     out: W,
     shows: Shows,
     begun: Instant,
@@ -29,7 +29,7 @@ enum Shows {
 
 impl Live<io::Stderr> {
     /// Progress on standard error.
-    pub(super) fn on_stderr() -> Self {
+    pub(crate) fn on_stderr() -> Self {
         let out = io::stderr();
         let moves = out.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         match moves {
@@ -52,7 +52,7 @@ impl<W: Write> Live<W> {
     }
 
     /// Progress where nothing can be drawn anew.
-    pub(super) fn lines(out: W) -> Self {
+    pub(crate) fn lines(out: W) -> Self {
         Self {
             out,
             shows: Shows::Lines,
@@ -60,13 +60,21 @@ impl<W: Write> Live<W> {
         }
     }
 
+    /// Whether it is drawn anew in its place, and so may be shown as often as it changes.
+    pub(crate) fn moves(&self) -> bool {
+        match self.shows {
+            Shows::LiveLine { .. } => true,
+            Shows::Lines => false,
+        }
+    }
+
     /// Since when it is shown.
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
     /// Shows a line.
-    pub(super) fn show(&mut self, line: &Line) {
+    pub(crate) fn show(&mut self, line: &Line) {
         let text = match (&mut self.shows, line) {
             (Shows::LiveLine { step, .. }, Line::Step(text)) => {
                 step.clone_from(text);
@@ -80,7 +88,7 @@ impl<W: Write> Live<W> {
     }
 
     /// Draws the live line anew, with the time that has passed; where there is none, nothing.
-    pub(super) fn redraw(&mut self) {
+    pub(crate) fn redraw(&mut self) {
         let elapsed = self.begun.elapsed();
         if let Shows::LiveLine { style, step } = &self.shows
             && !step.is_empty()
@@ -95,7 +103,7 @@ impl<W: Write> Live<W> {
     }
 
     /// Takes the live line away.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         if let Shows::LiveLine { step, .. } = &mut self.shows
             && !std::mem::take(step).is_empty()
         {
@@ -145,7 +153,7 @@ mod tests {
         let text = written(|out| Live::terminal(out, Style::plain()));
         assert_eq!(
             text,
-            "\r\x1b[Kweb.0: worker 5 starts  0.0s\r\x1b[Kweb: generation 2\n\r\x1b[Kweb.0: worker 5 starts  0.0s\r\x1b[K"
+            "\r\x1b[Kweb.0: worker 5 starts  0ms\r\x1b[Kweb: generation 2\n\r\x1b[Kweb.0: worker 5 starts  0ms\r\x1b[K"
         );
     }
 

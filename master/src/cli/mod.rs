@@ -6,24 +6,28 @@
 
 pub mod args;
 mod bus_errors;
+mod bus_state;
 mod bus_verbs;
 mod connect;
 pub mod error;
 mod event_line;
 mod examples;
+mod filter;
 mod fleet_verbs;
-mod interrupt;
-mod live;
+pub(crate) mod interrupt;
+pub(crate) mod live;
 mod operation;
-mod output;
-mod progress;
+pub(crate) mod output;
+pub(crate) mod progress;
 mod remote;
 pub mod render;
 mod run;
 pub mod select;
 mod state_verbs;
 pub mod style;
-mod table;
+pub(crate) mod table;
+mod tail;
+mod traffic;
 mod values;
 
 use std::process::ExitCode;
@@ -32,7 +36,7 @@ use self::{
     args::{Cli, Verb},
     connect::Wanted,
 };
-use crate::demo;
+use crate::{bench, demo};
 
 /// The command line, from its words to the exit code.
 pub(crate) fn main() -> ExitCode {
@@ -55,8 +59,10 @@ pub(crate) fn main() -> ExitCode {
         Verb::Ping(args) => state_verbs::ping(args, master),
         Verb::Emit(args) => bus_verbs::emit(&args, master),
         Verb::Request(args) => bus_verbs::request(&args, master),
-        Verb::Tail(args) => bus_verbs::tail(&args, master),
+        Verb::Bus(args) => bus_state::bus(args, master),
+        Verb::Tail(args) => tail::tail(&args, master),
         Verb::Wait(args) => bus_verbs::wait(&args, master),
+        Verb::Bench(args) => bench::run(args),
         Verb::Demo(args) => demo::run(args, cli.master),
     };
     match done {

@@ -11,7 +11,7 @@ use super::error::{CliError, Exit};
 use crate::sys;
 
 /// Prints a text, to the last byte. A reader that has gone has had enough: that is no failure.
-pub(super) fn print(text: &str) -> Result<(), CliError> {
+pub(crate) fn print(text: &str) -> Result<(), CliError> {
     match write_now(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritable(&error)),
         Ok(()) | Err(_) => Ok(()),
@@ -20,7 +20,7 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
 
 /// Whether standard output is still read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reader {
+pub(crate) enum Reader {
     /// It took everything.
     Reads,
     /// It has gone.
@@ -28,7 +28,7 @@ pub(super) enum Reader {
 }
 
 /// Prints a text while the runtime goes on: a reader that doesn't read must not keep Ctrl-C from being heard.
-pub(super) async fn print_later(text: String) -> Result<Reader, CliError> {
+pub(crate) async fn print_later(text: String) -> Result<Reader, CliError> {
     let written = tokio::task::spawn_blocking(move || write_now(&text)).await;
     match written.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
         Ok(()) => Ok(Reader::Reads),
@@ -38,7 +38,7 @@ pub(super) async fn print_later(text: String) -> Result<Reader, CliError> {
 }
 
 /// Waits until nobody can read standard output any more; for ever where that can't be told (files, terminals).
-pub(super) async fn reader_gone() {
+pub(crate) async fn reader_gone() {
     let watched = io::stdout()
         .as_fd()
         .try_clone_to_owned()

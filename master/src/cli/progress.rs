@@ -20,7 +20,7 @@ use crate::{config::units::rough, escape};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(crate) enum Doing {
     Reload,
     Scale,
     Stop,
@@ -30,7 +30,7 @@ pub(super) enum Doing {
 
 impl Doing {
     /// The verb, as typed.
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Reload => "reload",
             Self::Scale => "scale",
@@ -43,7 +43,7 @@ impl Doing {
 
 /// An event that tells how an operation goes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum News {
+pub(crate) enum News {
     Spawned(WorkerSpawned),
     Ready(WorkerReady),
     Draining(WorkerDraining),
@@ -59,7 +59,7 @@ pub(super) enum News {
 
 /// A line for people, escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// Where it is now.
     Step(String),
     /// Worth keeping.
@@ -68,7 +68,7 @@ pub(super) enum Line {
 
 /// What is known of an operation so far.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     doing: Doing,
     op: OpId,
     /// The app it concerns; `None` is all.
@@ -80,7 +80,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(doing: Doing, op: OpId, app: Option<String>) -> Self {
+    pub(crate) fn new(doing: Doing, op: OpId, app: Option<String>) -> Self {
         Self {
             doing,
             op,
@@ -91,7 +91,7 @@ impl Progress {
     }
 
     /// What to show for an event; nothing if it concerns others.
-    pub(super) fn see(&mut self, news: &News) -> Option<Line> {
+    pub(crate) fn see(&mut self, news: &News) -> Option<Line> {
         match self.doing {
             Doing::Reload => self.see_update(news),
             Doing::Scale | Doing::Stop | Doing::Start | Doing::Kill => self.see_workers(news),
@@ -129,7 +129,7 @@ impl Progress {
                     "{}: generation {} serves after {}",
                     escape::line(&e.app),
                     e.generation,
-                    time(Duration::from_millis(e.took_ms))
+                    rough(Duration::from_millis(e.took_ms))
                 ))
             }),
             News::Aborted(e) => self
@@ -191,7 +191,7 @@ impl Progress {
                 "{} {} after {}{when}",
                 name(&exit.worker),
                 escape::line(&how),
-                time(Duration::from_millis(exit.uptime_ms))
+                rough(Duration::from_millis(exit.uptime_ms))
             ))
         })
     }
@@ -218,14 +218,6 @@ fn name(worker: &WorkerRef) -> String {
     )
 }
 
-/// A time that something took, for people.
-pub(super) fn time(took: Duration) -> String {
-    match took.as_millis() {
-        millis @ 0..1_000 => format!("{millis}ms"),
-        _ => rough(took),
-    }
-}
-
 fn workers(count: u32) -> String {
     match count {
         1 => "1 worker".to_owned(),
@@ -234,7 +226,7 @@ fn workers(count: u32) -> String {
 }
 
 fn readily(ready: &WorkerReady) -> String {
-    let after = time(Duration::from_millis(ready.after_ms));
+    let after = rough(Duration::from_millis(ready.after_ms));
     match ready.assumed {
         true => format!("lives, and is taken to be ready after {after}"),
         false => format!("is ready after {after}"),

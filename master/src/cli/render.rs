@@ -1,5 +1,7 @@
 //! The state of a master, for people: `ostler ls`.
 
+pub(super) mod bus;
+
 use std::time::Duration;
 
 use ostler_bus::vocab::status::{AppStatus, StatusReport, WorkerStatus};

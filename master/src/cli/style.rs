@@ -2,19 +2,19 @@
 
 use std::{io::IsTerminal, os::fd::AsFd};
 
-/// How wide output is where there is no terminal to ask.
+/// How wide a terminal is that doesn't say.
 const DEFAULT_WIDTH: usize = 80;
 
 /// How to write to one output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
     colour: bool,
-    /// Columns; lines of free text end there.
+    /// Columns; lines of free text end there. Without bound where nothing is cut off at an edge: in files and pipes.
     pub width: usize,
 }
 
 impl Style {
-    /// No colour, 80 columns: files, pipes, tests.
+    /// No colour, 80 columns: for tests.
     #[must_use]
     pub fn plain() -> Self {
         Self {
@@ -51,12 +51,16 @@ impl Style {
         let width = rustix::termios::tcgetwinsize(output)
             .map(|size| usize::from(size.ws_col))
             .ok()
-            .filter(|columns| terminal && *columns >= 20);
+            .filter(|columns| *columns >= 20);
+        let width = match terminal {
+            true => width.unwrap_or(DEFAULT_WIDTH),
+            false => usize::MAX,
+        };
         Self {
             colour: terminal
                 && set("NO_COLOR").is_none()
                 && set("TERM").is_none_or(|term| term != "dumb"),
-            width: width.unwrap_or(DEFAULT_WIDTH),
+            width,
         }
     }
 

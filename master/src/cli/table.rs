@@ -4,7 +4,7 @@ use super::style::Style;
 
 /// How a cell is painted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Plain,
     Good,
     Moving,
@@ -15,40 +15,50 @@ pub(super) enum Tone {
 
 /// A cell: text without control characters, and how it is painted.
 #[derive(Clone, Debug)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     text: String,
     tone: Tone,
 }
 
 impl Cell {
-    pub(super) fn new(text: impl Into<String>, tone: Tone) -> Self {
+    pub(crate) fn new(text: impl Into<String>, tone: Tone) -> Self {
         Self {
             text: text.into(),
             tone,
         }
     }
 
-    pub(super) fn plain(text: impl Into<String>) -> Self {
+    /// Columns it takes.
+    pub(crate) fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+
+    /// Cuts its text to so many columns.
+    pub(crate) fn cut(&mut self, width: usize) {
+        self.text = truncate(&self.text, width);
+    }
+
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
         Self::new(text, Tone::Plain)
     }
 }
 
 /// Where a column's texts stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Align {
+pub(crate) enum Align {
     Left,
     Right,
 }
 
 /// A row of cells, or a line of free text beneath the row before it.
-pub(super) enum Row<const N: usize> {
+pub(crate) enum Row<const N: usize> {
     Cells([Cell; N]),
     Note(String),
 }
 
 /// Renders rows beneath headings; columns are as wide as their widest cell, two blanks apart, and notes end at the
 /// style's width.
-pub(super) fn render<const N: usize>(
+pub(crate) fn render<const N: usize>(
     columns: [(&str, Align); N],
     rows: &[Row<N>],
     style: Style,
@@ -111,7 +121,7 @@ fn paint(cell: &Cell, style: Style) -> String {
 }
 
 /// The first `width` columns of a text, with `…` where something is missing.
-pub(super) fn truncate(text: &str, width: usize) -> String {
+pub(crate) fn truncate(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }

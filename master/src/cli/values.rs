@@ -13,6 +13,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     units::duration(text)
 }
 
+/// Time between two looks; whoever looks too often measures the looking.
+pub(super) fn interval(text: &str) -> Result<Duration, Wrong> {
+    let interval = units::duration(text)?;
+    match interval < Duration::from_millis(100) {
+        true => Err(Wrong::new(
+            format!("{text:?} is too short an interval"),
+            "use \"100ms\" or longer",
+        )),
+        false => Ok(interval),
+    }
+}
+
 pub(super) fn app_name(text: &str) -> Result<AppName, String> {
     AppName::new(text)
 }

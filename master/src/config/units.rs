@@ -124,16 +124,28 @@ pub fn exact(duration: Duration) -> String {
     format!("{millis}ms")
 }
 
-/// A duration for people, in its two largest units: "0.4s", "12s", "3m 5s", "2d 4h".
+/// A duration for people, in its two largest units: "40ms", "2.3s", "12s", "3m 5s", "2d 4h". Wherever one is shown, it is
+/// shown like this.
 #[must_use]
 pub fn rough(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
-        0..10 => format!("{:.1}s", duration.as_secs_f64()),
+        0 => format!("{}ms", duration.subsec_millis()),
+        1..10 => format!("{:.1}s", duration.as_secs_f64()),
         10..60 => format!("{seconds}s"),
         60..3_600 => two(seconds / 60, "m", seconds % 60, "s"),
         3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "m"),
         _ => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    }
+}
+
+/// As [`rough`], for what may take less than a millisecond: "83µs", "1.4ms".
+#[must_use]
+pub fn fine(duration: Duration) -> String {
+    match duration.as_micros() {
+        micros @ 0..1_000 => format!("{micros}µs"),
+        micros @ 1_000..10_000 => format!("{:.1}ms", micros as f64 / 1e3),
+        _ => rough(duration),
     }
 }
 
@@ -157,6 +169,37 @@ pub fn bytes(count: u64) -> String {
         }
     }
     format!("{count} B")
+}
+
+/// A number of things for people: "0", "4816", "48.2k", "1.2M".
+#[must_use]
+pub fn count(n: u64) -> String {
+    match n {
+        0..10_000 => n.to_string(),
+        _ => large(n as f64),
+    }
+}
+
+/// So many a second, for people: "0/s", "1.2/s", "480/s", "48.2k/s"; "-" if that is not known.
+#[must_use]
+pub fn per_second(rate: Option<f64>) -> String {
+    match rate {
+        None => "-".to_owned(),
+        Some(rate) if rate < 0.05 => "0/s".to_owned(),
+        Some(rate) if rate < 9.95 => format!("{rate:.1}/s"),
+        Some(rate) if rate < 9_999.5 => format!("{rate:.0}/s"),
+        Some(rate) => format!("{}/s", large(rate)),
+    }
+}
+
+fn large(n: f64) -> String {
+    for (unit, size) in [("G", 1e9), ("M", 1e6)] {
+        // Rounding must not show "1000.0k".
+        if n >= size * 0.999_95 {
+            return format!("{:.1}{unit}", n / size);
+        }
+    }
+    format!("{:.1}k", n / 1e3)
 }
 
 #[cfg(test)]
@@ -251,7 +294,9 @@ mod tests {
     #[test]
     fn people_get_two_units() {
         let cases = [
-            (400, "0.4s"),
+            (0, "0ms"),
+            (400, "400ms"),
+            (2_349, "2.3s"),
             (12_300, "12s"),
             (60_000, "1m"),
             (185_000, "3m 5s"),
@@ -260,6 +305,46 @@ mod tests {
         ];
         for (millis, text) in cases {
             assert_eq!(rough(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn what_is_short_is_told_finely() {
+        let cases = [
+            (870, "870µs"),
+            (1_400, "1.4ms"),
+            (14_300, "14ms"),
+            (2_449_000, "2.4s"),
+        ];
+        for (micros, text) in cases {
+            assert_eq!(fine(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn numbers_and_rates_are_short() {
+        let counts = [
+            (0, "0"),
+            (9_999, "9999"),
+            (10_000, "10.0k"),
+            (48_230, "48.2k"),
+            (999_949, "999.9k"),
+            (999_951, "1.0M"),
+            (7_654_321_000, "7.7G"),
+        ];
+        for (n, text) in counts {
+            assert_eq!(count(n), text);
+        }
+        let rates = [
+            (Some(0.0), "0/s"),
+            (Some(0.26), "0.3/s"),
+            (Some(9.96), "10/s"),
+            (Some(4_816.4), "4816/s"),
+            (Some(48_230.0), "48.2k/s"),
+            (None, "-"),
+        ];
+        for (rate, text) in rates {
+            assert_eq!(per_second(rate), text);
         }
     }
 

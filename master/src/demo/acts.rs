@@ -21,8 +21,8 @@ use super::{
     ask::{self, Load, Tally},
     events::Heard,
     guide::{Stage, Trouble, status},
-    screen::time,
 };
+use crate::config::units::fine;
 
 /// How long a single thing may take that takes milliseconds.
 const SOON: Duration = Duration::from_secs(10);
@@ -103,7 +103,7 @@ async fn one_bus(stage: &Stage) -> Result<(), Trouble> {
     };
     let in_time = tokio::time::timeout(SOON, all).await;
     for (slot, after_us) in &listeners {
-        let after = time(Duration::from_micros(*after_us));
+        let after = fine(Duration::from_micros(*after_us));
         let own = if *slot == from { ", its own" } else { "" };
         screen
             .say(format!("   slot {slot:<2} heard it after {after}{own}"))
@@ -131,7 +131,7 @@ async fn kill(stage: &Stage) -> Result<(), Trouble> {
         .say(format!("   kill -9 {number}, the worker of slot {slot}."))
         .await;
     let successor = tokio::time::timeout(SOON, successor(&mut ready, slot.0)).await?;
-    let after = time(killed.elapsed());
+    let after = fine(killed.elapsed());
     let event = successor.ok_or("the bus is gone")?;
     stage
         .screen
@@ -196,7 +196,7 @@ async fn update(stage: &Stage) -> Result<(), Trouble> {
         .say(format!(
             "   Generation {} serves after {}: {counts}.",
             finished.generation,
-            time(Duration::from_millis(finished.took_ms))
+            fine(Duration::from_millis(finished.took_ms))
         ))
         .await;
     lost(stage, &tally).await;

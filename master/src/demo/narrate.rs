@@ -13,9 +13,8 @@ use ostler_bus::{
 use super::{
     events::Greeting,
     guide::{Stage, Trouble},
-    screen::time,
 };
-use crate::escape;
+use crate::{config::units::fine, escape};
 
 /// Everything that is told.
 pub(super) struct News {
@@ -84,7 +83,7 @@ impl News {
 
 fn ready(event: &WorkerReady) -> String {
     let worker = &event.worker;
-    let after = time(Duration::from_millis(event.after_ms));
+    let after = fine(Duration::from_millis(event.after_ms));
     format!(
         "slot {}: worker {} (pid {}) was ready {after} after its start",
         worker.slot,
@@ -139,6 +138,6 @@ fn update_began(event: &UpdateStarted) -> String {
 }
 
 fn update_finished(event: &UpdateFinished) -> String {
-    let took = time(Duration::from_millis(event.took_ms));
+    let took = fine(Duration::from_millis(event.took_ms));
     format!("generation {} serves after {took}", event.generation)
 }

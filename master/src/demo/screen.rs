@@ -63,16 +63,6 @@ fn width(count: u64, most: u64) -> usize {
     usize::try_from(scaled).unwrap_or(0)
 }
 
-/// Milliseconds, for people: `870 µs`, `14 ms`, `2.4 s`.
-pub(super) fn time(time: Duration) -> String {
-    match time.as_micros() {
-        us @ 0..1000 => format!("{us} µs"),
-        us @ 1000..10_000 => format!("{:.1} ms", us as f64 / 1e3),
-        us @ 10_000..1_000_000 => format!("{} ms", us / 1000),
-        us => format!("{:.1} s", us as f64 / 1e6),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,11 +71,5 @@ mod tests {
     fn bars_show_what_there_is() {
         assert_eq!([width(0, 10), width(1, 1000), width(10, 10)], [0, 1, 32]);
         assert_eq!(width(0, 0), 0);
-    }
-
-    #[test]
-    fn times_are_short() {
-        let shown = [870, 1400, 14_300, 2_449_000].map(|us| time(Duration::from_micros(us)));
-        assert_eq!(shown, ["870 µs", "1.4 ms", "14 ms", "2.4 s"]);
     }
 }

@@ -1,6 +1,8 @@
 //! What the master does beside keeping workers alive. Each feature is a client of the bus, in a room of its own that
 //! could be removed without touching its neighbours.
 
+pub mod bus_lagged;
+pub mod bus_stats;
 pub mod keep;
 pub mod log_tap;
 pub mod roll;

@@ -104,11 +104,13 @@ fn select_fitting(
 ) -> Result<Vec<AppName>, Refusal> {
     let mut names = select(fleet, app)?;
     names.retain(|name| fleet.apps.get(name).is_some_and(&fits));
-    match (names.is_empty(), app) {
-        (false, _) => Ok(names),
-        (true, Some(app)) => Err(Refusal::invalid(format!("{app} {otherwise}"))),
-        (true, None) => Err(Refusal::invalid(format!("every app {otherwise}"))),
+    if !names.is_empty() {
+        return Ok(names);
     }
+    Err(Refusal {
+        kind: RefusalKind::WrongState,
+        reason: format!("{} {otherwise}", app.unwrap_or("every app")),
+    })
 }
 
 fn start(

@@ -24,7 +24,10 @@ use super::{
     update,
     worker::{Phase, Worker, millis},
 };
-use crate::config::{app::Readiness, units::exact};
+use crate::config::{
+    app::Readiness,
+    units::{exact, rough},
+};
 
 /// A worker is gone: says so, and lets the update or its slot know.
 pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
@@ -77,8 +80,8 @@ fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String
         ", before it was ready"
     };
     format!(
-        "{who} {how} after {}ms{before}",
-        millis(worker.uptime(turn.now))
+        "{who} {how} after {}{before}",
+        rough(worker.uptime(turn.now))
     )
 }
 

@@ -36,7 +36,7 @@ use super::{
     turn::Turn,
     worker::{Worker, millis},
 };
-use crate::config::app::AppDefinition;
+use crate::config::{app::AppDefinition, units::rough};
 
 /// An update under way.
 #[derive(Debug)]
@@ -114,11 +114,12 @@ pub(super) fn give_up(app: &mut App, why: GivenUp<'_>, turn: &mut Turn) {
     {
         drain::send_away(worker, &app.name, Cause::UpdateGivenUp, turn);
     }
-    let (outcome, reason) = match why {
-        GivenUp::Failed(why) => (Outcome::Failed(why.to_owned()), why.to_owned()),
+    let (outcome, reason, overtaken) = match why {
+        GivenUp::Failed(why) => (Outcome::Failed(why.to_owned()), why.to_owned(), false),
         GivenUp::Overtaken(by) => (
             Outcome::Superseded(by.to_owned()),
             format!("overtaken by {by}"),
+            true,
         ),
     };
     app.last_update = Some(format!(
@@ -129,6 +130,7 @@ pub(super) fn give_up(app: &mut App, why: GivenUp<'_>, turn: &mut Turn) {
         app: app.name.to_string(),
         generation: update.generation,
         reason,
+        overtaken,
         replaced: update.done,
     }));
     for op in update.ops {
@@ -228,13 +230,13 @@ fn finish(app: &mut App, turn: &mut Turn) -> bool {
     let Some(update) = app.update.take() else {
         return false;
     };
-    let took_ms = millis(turn.now - update.began);
+    let took = turn.now - update.began;
     app.serving = (update.generation, update.definition);
-    app.last_update = Some(format!("generation {generation} in {took_ms}ms"));
+    app.last_update = Some(format!("generation {generation} in {}", rough(took)));
     turn.publish(FleetEvent::UpdateFinished(UpdateFinished {
         app: app.name.to_string(),
         generation,
-        took_ms,
+        took_ms: millis(took),
     }));
     for op in update.ops {
         pay(op, Outcome::Done, turn);

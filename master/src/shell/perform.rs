@@ -10,6 +10,7 @@ use ostler_bus::{
 
 use super::{Shell, Waiting};
 use crate::{
+    config::units,
     escape,
     fleet::{Action, FleetEvent, RequestToken, SignalTarget},
 };
@@ -127,6 +128,13 @@ fn publish(bus: &Bus, event: &FleetEvent) {
         FleetEvent::UpdateStarted(e) => emit(bus, e),
         FleetEvent::UpdateProgress(e) => emit(bus, e),
         FleetEvent::UpdateFinished(e) => emit(bus, e),
+        FleetEvent::UpdateAborted(e) if e.overtaken => tracing::info!(
+            "{}: update to generation {} given up, {} replaced: {}",
+            e.app,
+            e.generation,
+            e.replaced,
+            escape::line(&e.reason)
+        ),
         FleetEvent::UpdateAborted(e) => emit(bus, e),
         FleetEvent::UpdateSuspended(e) => emit(bus, e),
         FleetEvent::AppResized(e) => emit(bus, e),
@@ -158,10 +166,10 @@ fn log(event: &FleetEvent) {
                 },
             );
             tracing::info!(
-                "{}.{} {how} after {} ms: worker {}",
+                "{}.{} {how} after {}: worker {}",
                 w.app,
                 w.slot,
-                e.after_ms,
+                units::rough(Duration::from_millis(e.after_ms)),
                 w.id
             );
         }
@@ -180,10 +188,17 @@ fn log(event: &FleetEvent) {
             escape::line(&e.reason)
         ),
         FleetEvent::UpdateFinished(e) => tracing::info!(
-            "{}: update to generation {} finished in {} ms",
+            "{}: update to generation {} finished in {}",
             e.app,
             e.generation,
-            e.took_ms
+            units::rough(Duration::from_millis(e.took_ms))
+        ),
+        FleetEvent::UpdateAborted(e) if e.overtaken => tracing::info!(
+            "{}: update to generation {} given up, {} replaced: {}",
+            e.app,
+            e.generation,
+            e.replaced,
+            escape::line(&e.reason)
         ),
         FleetEvent::UpdateAborted(e) => tracing::error!(
             "{}: update to generation {} aborted, {} replaced: {}",
@@ -228,18 +243,18 @@ fn exited(event: &WorkerExited, killed_advice: &str) {
         .map_or_else(String::new, |hint| format!(" (hint: {hint})"));
     match (&event.status, event.voluntary) {
         (_, true) => tracing::info!(
-            "{}.{} {how} after {} ms: worker {}",
+            "{}.{} {how} after {}: worker {}",
             w.app,
             w.slot,
-            event.uptime_ms,
+            units::rough(Duration::from_millis(event.uptime_ms)),
             w.id
         ),
         (ExitStatus::Signal(signal), false) if signal == "SIGKILL" => {
             tracing::error!(
-                "{}.{} {how} after {} ms: worker {}{killed_advice}{hint}",
+                "{}.{} {how} after {}: worker {}{killed_advice}{hint}",
                 w.app,
                 w.slot,
-                event.uptime_ms,
+                units::rough(Duration::from_millis(event.uptime_ms)),
                 w.id
             );
         }
@@ -251,10 +266,10 @@ fn exited(event: &WorkerExited, killed_advice: &str) {
             false,
         ) => {
             tracing::error!(
-                "{}.{} {how} after {} ms: worker {}{hint}",
+                "{}.{} {how} after {}: worker {}{hint}",
                 w.app,
                 w.slot,
-                event.uptime_ms,
+                units::rough(Duration::from_millis(event.uptime_ms)),
                 w.id
             );
         }

@@ -39,6 +39,12 @@ impl<T> Received<T> {
         }
     }
 
+    /// The same, as if it had come in a RUN with these [flags]: for tests of what reads events.
+    #[must_use]
+    pub fn with_run_flags(self, run_flags: u8) -> Self {
+        Self { run_flags, ..self }
+    }
+
     /// Whether it was published before this subscription, and retained.
     pub fn is_retained(&self) -> bool {
         self.run_flags & flags::RETAINED != 0

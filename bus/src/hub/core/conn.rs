@@ -18,7 +18,7 @@ use crate::{
     Pattern,
     hub::{Admission, Principal},
     wire::{
-        control::RefusalKind,
+        control::{OverflowPolicy, RefusalKind},
         hello::{Codec, Kind},
     },
 };
@@ -104,6 +104,8 @@ pub(super) struct Sub {
     pub(super) reader: Option<Rc<SharedType>>,
     /// Its queue group.
     pub(super) group: Option<Rc<str>>,
+    /// What happens when its queue is full.
+    pub(super) policy: OverflowPolicy,
     /// Calls that wait for its reply.
     pub(super) outstanding: u32,
     /// The last call it got.
@@ -120,6 +122,8 @@ pub(super) struct Conn {
     pub(super) whose: Option<Whose>,
     /// Its client across connections, if it said which.
     pub(super) session: Option<u64>,
+    /// When it came.
+    pub(super) since: Instant,
     pub(super) codec: Codec,
     pub(super) outbox: Outbox,
     pub(super) types: HashMap<u32, Rc<Announced>>,
@@ -136,11 +140,18 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(id: u64, door: Door, until: Option<Instant>, tally: &Tally) -> Self {
+    pub(super) fn new(
+        id: u64,
+        door: Door,
+        until: Option<Instant>,
+        now: Instant,
+        tally: &Tally,
+    ) -> Self {
         Self {
             phase: Phase::Greeting { door, until },
             whose: None,
             session: None,
+            since: now,
             codec: Codec::Json,
             outbox: Outbox::new(id, tally),
             types: HashMap::new(),

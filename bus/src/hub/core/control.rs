@@ -240,6 +240,7 @@ impl Core {
             resumes: None,
             reader,
             group: options.group.as_deref().map(Rc::from),
+            policy: terms.policy,
             outstanding: 0,
             last_call: 0,
             unnoticed: 0,

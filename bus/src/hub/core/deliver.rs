@@ -22,6 +22,7 @@ impl Core {
     /// Brings what `batch` holds to its subscriptions, and empties it; it still knows its path.
     pub(super) fn bring(&mut self, id: u64, peer: &Peer, batch: &mut Batch<'_>) {
         let count = std::mem::take(&mut batch.count);
+        self.published(peer, count, batch.end - batch.start);
         let Some(path) = batch
             .path
             .clone()

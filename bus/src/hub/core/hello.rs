@@ -157,11 +157,13 @@ impl Core {
             origin: principal.origin(id),
             gone: Cell::new(false),
             known_to: RefCell::new(HashSet::new()),
+            published: Cell::default(),
         };
         conn.phase = Phase::Open(Peer {
             principal: Rc::new(principal.clone()),
             card: Rc::new(card),
         });
+        self.ledger.connected += 1;
         self.notices.push(HubNotice::Connected {
             conn: id,
             principal,

@@ -21,6 +21,8 @@ pub(super) struct Card {
     pub(super) gone: Cell<bool>,
     /// Connections that were told its origin and are to be told when it has gone.
     pub(super) known_to: RefCell<HashSet<u64>>,
+    /// Events it published, and their bytes.
+    pub(super) published: Cell<(u64, u64)>,
 }
 
 /// A type announced by a publisher. Lives as long as the publisher or something queued or retained that needs it.

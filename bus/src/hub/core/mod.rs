@@ -37,6 +37,7 @@ mod retained;
 mod routes;
 mod ruling;
 mod session;
+mod stats;
 mod types;
 
 #[cfg(test)]
@@ -62,6 +63,7 @@ use self::{
     retained::Retained,
     routes::Routes,
     session::Sessions,
+    stats::Ledger,
     types::Types,
 };
 use super::{handle::HubOptions, notice::HubNotice, principal::Role, rules::Rules};
@@ -113,6 +115,7 @@ pub(super) struct Core {
     turn: u64,
     deadlines: Deadlines,
     tally: Tally,
+    ledger: Ledger,
     /// The last sequence number of the data lane and of the control lane.
     seq: [u64; 2],
     /// Numbers the inputs, to tell read buffers apart.
@@ -150,6 +153,7 @@ impl Core {
             turn: 0,
             deadlines: Deadlines::default(),
             tally,
+            ledger: Ledger::new(now),
             seq: [0; 2],
             input: 0,
             closings: 0,
@@ -170,7 +174,7 @@ impl Core {
         if let Door::Known(principal) | Door::Inherited(principal, _) = &door {
             self.open_mailbox(id, principal);
         }
-        let conn = Conn::new(id, door, until, &self.tally);
+        let conn = Conn::new(id, door, until, now, &self.tally);
         self.conns.insert(id, conn);
         // Whoever is known comes in whatever strangers do: the fleet's workers and the master's own features.
         let Some(until) = until else { return };
@@ -197,6 +201,7 @@ impl Core {
         self.depart(id, reason);
         if let Some(mut conn) = self.conns.remove(&id) {
             conn.outbox.leave_all();
+            self.ledger.bury(&conn.outbox);
         }
         self.regroup();
     }
@@ -356,6 +361,7 @@ impl Core {
 
     /// Answers something that the connection asked.
     fn answer(&mut self, id: u64, r#ref: u64, op: HubOp) {
+        self.ledger.refused += u64::from(r#ref != 0 && matches!(op, HubOp::Refused(_)));
         if let Some(conn) = self.conns.get_mut(&id)
             && !matches!(conn.phase, Phase::Closing)
         {
@@ -367,6 +373,7 @@ impl Core {
     /// Refuses something that has no reference: told once per topic and kind, or a mistake made in a loop would fill the
     /// connection with refusals.
     fn refuse_unasked(&mut self, id: u64, topic: &str, kind: RefusalKind, reason: String) {
+        self.ledger.refused += 1;
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
@@ -413,6 +420,7 @@ impl Core {
                 until: Some(until), ..
             } => {
                 self.deadlines.clear(until, Deadline::Hello(id));
+                self.ledger.turned_away += 1;
                 self.notices.push(HubNotice::TurnedAway {
                     reason: reason.to_owned(),
                 });

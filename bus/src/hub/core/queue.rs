@@ -10,6 +10,7 @@
 //! Who published what is told when it is written, not when it is queued: what a connection was told is then a matter of
 //! its own stream alone.
 
+mod count;
 mod lose;
 mod overflow;
 mod sub;
@@ -30,11 +31,11 @@ use super::{
     list::{Key, List},
     memory::{Charge, Tally},
 };
-use crate::{Topic, wire::hello::Codec};
+use crate::{Topic, hub::stats::Counts, wire::hello::Codec};
 
 pub(super) use self::{
     overflow::Strain,
-    sub::{Bounds, Counts, Load, Terms},
+    sub::{Bounds, Load, Terms},
     told::Told,
     urgent::Urgent,
 };
@@ -95,6 +96,8 @@ pub(super) struct Outbox {
     urgent_lost: BTreeMap<u32, u64>,
     subs: HashMap<u32, SubQueue>,
     order: u64,
+    /// What subscriptions counted that are no more.
+    past: Counts,
     /// Items of `data` without subscription, and their bytes.
     unowned: (usize, usize),
     known: HashMap<u64, Known>,
@@ -119,6 +122,7 @@ impl Outbox {
             urgent_lost: BTreeMap::new(),
             subs: HashMap::new(),
             order: 0,
+            past: Counts::default(),
             unowned: (0, 0),
             known: HashMap::new(),
             goners: VecDeque::new(),
@@ -168,15 +172,6 @@ impl Outbox {
         waiting.sum::<u64>() + urgent.map(|u| u.item.events()).sum::<u64>()
     }
 
-    /// What became of the events of `sub`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "read by whoever shows statistics")
-    )]
-    pub(super) fn counts(&self, sub: u32) -> Option<&Counts> {
-        self.subs.get(&sub).map(|q| &q.counts)
-    }
-
     /// Drops all that waits for `sub`; the calls among it are returned.
     pub(super) fn close_sub(&mut self, sub: u32) -> Vec<u64> {
         let mut calls = Vec::new();
@@ -184,8 +179,11 @@ impl Outbox {
         while let Some(waiting) = self.take_head(sub) {
             calls.extend(call_of(&waiting.item));
         }
-        if let Some(order) = self.subs.remove(&sub).and_then(|q| q.ready()) {
-            self.ready.remove(&(order, sub));
+        if let Some(closed) = self.subs.remove(&sub) {
+            self.past.add(closed.counts);
+            if let Some(order) = closed.ready() {
+                self.ready.remove(&(order, sub));
+            }
         }
         self.urgent_lost.remove(&sub);
         let mut kept = VecDeque::with_capacity(self.urgent.len());

@@ -100,6 +100,18 @@ fn refusal(kind: RefusalKind, reason: impl Into<String>) -> Refusal {
     }
 }
 
+impl Requests {
+    /// How many wait for their answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// How many there ever were.
+    pub(super) fn begun(&self) -> u64 {
+        self.last
+    }
+}
+
 impl Core {
     /// Takes a request: it is called through, or refused.
     pub(super) fn request(&mut self, id: u64, peer: &Peer, asked: Asked<'_>) {

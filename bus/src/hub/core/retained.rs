@@ -45,6 +45,11 @@ impl Retained {
         self.bytes = self.values.values().map(|value| value.frame.len()).sum();
     }
 
+    /// How many values there are, and their bytes.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.values.len(), self.bytes)
+    }
+
     fn may_keep(&self, value: &Kept, limits: &Limits) -> Result<(), String> {
         let old = self.values.get(&value.topic).map(|v| v.frame.len());
         let bytes = self.bytes - old.unwrap_or(0) + value.frame.len();

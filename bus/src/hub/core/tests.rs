@@ -21,6 +21,7 @@ mod requests;
 mod resumption;
 mod rights;
 mod sessions;
+mod stats;
 pub(in crate::hub) mod support;
 mod types;
 mod vouching;

@@ -4,7 +4,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ostler_bus::vocab::control::ScaleTo;
 
 use super::{error::CliError, examples, values};
@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod run;
+pub use super::filter::Filter;
 pub use run::{LogFormat, RunArgs, RunWhat};
 
 /// Keeps a fleet of worker processes running, and gives them one event bus
@@ -77,12 +78,18 @@ pub enum Verb {
     /// Send a request and print its reply
     #[command(after_help = examples::REQUEST)]
     Request(RequestArgs),
-    /// Print events as they come, one JSON object per line
+    /// Show who is on the bus: queues, losses, events a second
+    #[command(after_help = examples::BUS)]
+    Bus(BusArgs),
+    /// Print events as they come
     #[command(after_help = examples::TAIL)]
     Tail(TailArgs),
     /// Wait for one event
     #[command(after_help = examples::WAIT)]
     Wait(WaitArgs),
+    /// Measure this machine's bus, with a hub of its own
+    #[command(after_help = examples::BENCH)]
+    Bench(BenchArgs),
     /// See it work: a small web service with 4 workers, and what to try
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
@@ -250,12 +257,56 @@ pub struct RequestArgs {
     pub timeout: Duration,
 }
 
+/// What `bus` was given.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct BusArgs {
+    /// The master's own connections too
+    #[arg(short, long)]
+    pub all: bool,
+
+    /// Again and again, until Ctrl-C
+    #[arg(short, long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1s", value_parser = values::interval)]
+    pub watch: Option<Duration>,
+
+    /// Print JSON: what the hub counted, without rates; with --watch one object per line
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What `tail` was given.
 #[derive(Clone, Debug, Args)]
 pub struct TailArgs {
     /// Which topics
     #[arg(default_value = "*")]
     pub pattern: String,
+
+    /// Begin with what the topics' histories have after this sequence number
+    #[arg(long, value_name = "N")]
+    pub since_seq: Option<u64>,
+
+    /// Only events with this field, by the names of the JSON line, as payload.id=7; all must hold
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub filter: Vec<Filter>,
+
+    /// End after so many events
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+
+    /// How to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = TailFormat::Json)]
+    pub format: TailFormat,
+}
+
+/// How `tail` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TailFormat {
+    /// One JSON object per line.
+    Json,
+    /// A line for people, in colour on a terminal.
+    Pretty,
+    /// The payload alone, one per line; plain bytes as base64.
+    Payload,
 }
 
 /// What `wait` was given.
@@ -267,6 +318,18 @@ pub struct WaitArgs {
     /// How long to wait
     #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "30s")]
     pub timeout: Duration,
+}
+
+/// What `bench` was given.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct BenchArgs {
+    /// How long to measure, all taken together
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `demo` was given.

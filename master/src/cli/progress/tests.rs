@@ -142,6 +142,7 @@ fn an_aborted_reload_shows_the_crash_and_the_end() {
             app: "web".into(),
             generation: Generation(2),
             reason: "told by the operation's end".into(),
+            overtaken: false,
             replaced: 1,
         }),
     ];

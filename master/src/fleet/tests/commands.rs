@@ -131,7 +131,7 @@ fn a_stopped_app_is_not_reloaded_and_scales_without_starting() {
     let mut stage = Stage::serving(definition("web", 1));
     stage.op(stop());
     let_go(&mut stage);
-    assert_eq!(stage.refused(reload(false)), RefusalKind::Invalid);
+    assert_eq!(stage.refused(reload(false)), RefusalKind::WrongState);
     let op = stage.op(scale(ScaleTo::More(1)));
     assert_eq!(stage.outcome(op), Some(Outcome::Done));
     assert!(stage.orders().is_empty());

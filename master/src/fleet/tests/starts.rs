@@ -248,5 +248,5 @@ fn a_parked_app_has_no_workers_and_says_how_to_get_some() {
     let mut stage = Stage::of(definition("web", 0));
     assert!(stage.orders().is_empty());
     assert_eq!(stage.app().state, "stopped");
-    assert_eq!(stage.refused(start()), RefusalKind::Invalid);
+    assert_eq!(stage.refused(start()), RefusalKind::WrongState);
 }

@@ -263,7 +263,7 @@ impl Outbox {
             && let Some(care) = &mut queue.care
             && let Pressure::Holding { since } = care.pressure
         {
-            queue.counts.held += now.saturating_duration_since(since);
+            queue.counts.hold(now.saturating_duration_since(since));
             care.pressure = Pressure::GivenUp;
         }
     }
@@ -305,7 +305,7 @@ impl SubQueue {
                 let most = Duration::from_millis(u64::from(max_wait_ms));
                 match care.pressure {
                     Pressure::Holding { since } if lost > 0 => {
-                        self.counts.held += now.saturating_duration_since(since);
+                        self.counts.hold(now.saturating_duration_since(since));
                         care.pressure = Pressure::GivenUp;
                         Strain::GiveUp
                     }
@@ -339,7 +339,7 @@ impl SubQueue {
         match std::mem::replace(&mut care.pressure, Pressure::Low) {
             Pressure::Low | Pressure::GivenUp => false,
             Pressure::Holding { since } => {
-                self.counts.held += now.saturating_duration_since(since);
+                self.counts.hold(now.saturating_duration_since(since));
                 true
             }
         }

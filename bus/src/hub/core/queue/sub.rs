@@ -1,16 +1,13 @@
 //! One subscription's part of a connection's queue: its bounds, its terms, and what became of its events.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Instant};
 
 use super::{
     super::{item::Item, list::Key},
     told::{Loss, Told},
     window::Window,
 };
-use crate::{Topic, wire::control::OverflowPolicy};
+use crate::{Topic, hub::stats::Counts, wire::control::OverflowPolicy};
 
 /// What may wait for one subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,40 +25,6 @@ pub(in crate::hub::core) struct Terms {
     pub(in crate::hub::core) window: Option<u32>,
     /// What was not confirmed is kept, for another member of its group.
     pub(in crate::hub::core) keeps: bool,
-}
-
-/// What became of a subscription's events. At any time
-/// `matched = delivered + lagged + misfit + conflated + expired + what waits`, in both lanes together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::hub::core) struct Counts {
-    /// Events it was to get: live ones, retained ones, and those another member of its group left it.
-    pub(in crate::hub::core) matched: u64,
-    /// Written to its connection; redelivered ones too.
-    pub(in crate::hub::core) delivered: u64,
-    /// Dropped because there was no room.
-    pub(in crate::hub::core) lagged: u64,
-    /// Told as being of another type.
-    pub(in crate::hub::core) misfit: u64,
-    /// Replaced by a later event that says the same better: of its topic, or what it stands for.
-    pub(in crate::hub::core) conflated: u64,
-    /// Too old when they would have been written: nobody wanted them any more.
-    pub(in crate::hub::core) expired: u64,
-    /// Of `matched`: sent to another member of its group before.
-    pub(in crate::hub::core) redelivered: u64,
-    /// For how long publishers were held for it, in all; the time since the last hold began is not in it yet.
-    pub(in crate::hub::core) held: Duration,
-}
-
-impl Counts {
-    /// Counts what is about to be written, or dropped because it is late.
-    fn write(&mut self, now: Instant, item: &Item) {
-        match item {
-            Item::Run(_) | Item::Whole(_) if item.is_late(now) => self.expired += item.events(),
-            Item::Run(_) | Item::Whole(_) => self.delivered += item.events(),
-            Item::Misfit { missed, .. } => self.misfit += missed,
-            Item::Gap => {}
-        }
-    }
 }
 
 /// How busy a member of a group is; the least is given the next event.
@@ -149,9 +112,23 @@ impl SubQueue {
     /// Counts what is about to be written, and the loss that is told before it.
     pub(super) fn write(&mut self, now: Instant, loss: &Loss, item: &Item) {
         self.told.lose(loss);
-        self.counts.write(now, item);
+        self.count(now, item);
         if !item.is_late(now) {
             self.told.write(item);
+        }
+    }
+
+    /// Counts what is about to be written, or dropped because it is late.
+    fn count(&mut self, now: Instant, item: &Item) {
+        let counts = &mut self.counts;
+        match item {
+            Item::Run(_) | Item::Whole(_) if item.is_late(now) => counts.expired += item.events(),
+            Item::Run(_) | Item::Whole(_) => {
+                counts.delivered += item.events();
+                counts.delivered_bytes += item.bytes() as u64;
+            }
+            Item::Misfit { missed, .. } => counts.misfits += missed,
+            Item::Gap => {}
         }
     }
 

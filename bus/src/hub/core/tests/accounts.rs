@@ -380,7 +380,7 @@ impl Model {
             let outbox = &self.world.core.conns[&self.ids[*peer]].outbox;
             let counts = outbox.counts(*number).unwrap();
             let waiting = outbox.waiting(*number);
-            let sum = counts.delivered + counts.lagged + counts.misfit + counts.conflated;
+            let sum = counts.delivered + counts.lagged + counts.misfits + counts.conflated;
             let sum = sum + counts.expired;
             assert_eq!(counts.matched, sum + waiting, "{counts:?} {waiting}");
             assert_eq!(counts.delivered, sub.got);

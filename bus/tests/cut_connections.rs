@@ -208,15 +208,12 @@ struct Heard {
     events: Vec<Counted>,
     /// Events told as missed.
     missed: u64,
-    /// Whether the hub always knew how many.
     /// How often the connection was made again.
     again: u64,
 }
 
 async fn hear(mut events: Subscription<Counted>) -> Heard {
-    let mut heard = Heard {
-        ..Heard::default()
-    };
+    let mut heard = Heard::default();
     loop {
         match within(events.next()).await.expect("an end is told") {
             Delivery::Event(received) => heard.events.push(received.event),

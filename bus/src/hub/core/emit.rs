@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::{
     Core,
+    alike::Head,
     conn::Peer,
     edge::{Forms, How},
     item::RunTypes,
@@ -43,6 +44,8 @@ pub(super) struct Batch<'a> {
     pub(super) types: RunTypes,
     /// When nobody wants them any more: all at the same time.
     pub(super) until: Option<Instant>,
+    /// Of the last event, if those that begin alike may follow it without being looked at.
+    head: Option<Head>,
 }
 
 impl<'a> Batch<'a> {
@@ -56,6 +59,7 @@ impl<'a> Batch<'a> {
             first_seq: 0,
             types: RunTypes::default(),
             until: None,
+            head: None,
         }
     }
 
@@ -159,11 +163,30 @@ impl Core {
         }
         if !batch.extend(&path, frame, until) {
             self.bring(id, peer, batch);
-            batch.begin(path, frame, seq, until);
+            batch.begin(Rc::clone(&path), frame, seq, until);
         }
+        // What is kept, answered or looked into is so for each event.
+        let is_plain = frame.flags == 0
+            && path.builtin.is_none()
+            && path.history.is_none()
+            && !path.urgent;
+        batch.head = is_plain.then(|| Head::of(frame.at, head.payload_at));
         if let Some(r#ref) = head.ack {
             self.answer(id, r#ref, HubOp::Done { count });
         }
+    }
+
+    /// Takes in the frames from `at` on that are published exactly as the last one was; gives where they end.
+    pub(super) fn emit_alike(&mut self, batch: &mut Batch<'_>, at: usize) -> usize {
+        let Some(head) = batch.head.filter(|_| batch.count > 0 && at == batch.end) else {
+            return at;
+        };
+        let most = self.limits.payload_bytes;
+        let (count, end) = head.follow(batch.input, at, batch.start + RUN_BYTES, most);
+        batch.count += count;
+        batch.end = end;
+        self.seq[usize::from(false)] += u64::from(count);
+        end
     }
 
     /// Whether an event may be published, where it goes, and that it is retained if it asks for it.

@@ -7,6 +7,7 @@
 //! Each connection has an [outbox](queue): bounded, and the only place where anything waits. [Routes](routes) are worked
 //! out once per publisher, topic and type, and remembered until a subscription to the topic comes or goes.
 
+mod alike;
 mod conn;
 mod control;
 mod deadlines;

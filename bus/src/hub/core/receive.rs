@@ -118,7 +118,7 @@ impl Core {
                     self.emit(id, peer, &mut batch, &frame);
                     // Only an answer can change anything about the connection.
                     if flags & flags::ACK == 0 {
-                        at = end;
+                        at = self.emit_alike(&mut batch, end);
                         continue;
                     }
                 }

@@ -113,7 +113,8 @@ mod tests {
         let frame = [0, 0, 0, 6, 1, 0, 2, 3, 4, 5];
         let input = frame.repeat(5);
         let head = Head::of(0, 1);
-        let follow = |within: usize, payload| head.follow(&input[..49.min(within)], 10, within, payload);
+        let follow =
+            |within: usize, payload| head.follow(&input[..49.min(within)], 10, within, payload);
         assert_eq!(follow(50, 3), (3, 40), "the last one is cut short");
         assert_eq!(follow(30, 3), (2, 30));
         assert_eq!(follow(29, 3), (1, 20));

@@ -166,10 +166,8 @@ impl Core {
             batch.begin(Rc::clone(&path), frame, seq, until);
         }
         // What is kept, answered or looked into is so for each event.
-        let is_plain = frame.flags == 0
-            && path.builtin.is_none()
-            && path.history.is_none()
-            && !path.urgent;
+        let is_plain =
+            frame.flags == 0 && path.builtin.is_none() && path.history.is_none() && !path.urgent;
         batch.head = is_plain.then(|| Head::of(frame.at, head.payload_at));
         if let Some(r#ref) = head.ack {
             self.answer(id, r#ref, HubOp::Done { count });

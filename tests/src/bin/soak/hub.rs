@@ -8,7 +8,7 @@ use std::{
 };
 
 use ostler_bus::{
-    Limits, Pattern,
+    Limits,
     hub::{Admission, HistoryRule, Hub, HubOptions, Rules},
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -19,15 +19,14 @@ pub(crate) const MEMORY_BYTES: usize = 48 << 20;
 /// Serves at `path` until standard input ends.
 pub(crate) fn serve(path: &Path) -> ExitCode {
     let options = HubOptions {
+        name: "soak".into(),
         limits: Limits {
             memory_bytes: MEMORY_BYTES,
             ..Limits::default()
         },
-        history: vec![HistoryRule::new(
-            Pattern::new("soak.kept.>").expect("a pattern"),
-            20_000,
-        )],
-        ..HubOptions::new("soak", Rules::allow_all())
+        rules: Rules::allow_all(),
+        builtins: Vec::new(),
+        history: vec![HistoryRule::last("soak.kept.>", 20_000)],
     };
     let served = UnixListener::bind(path).and_then(|listener| {
         let (hub, _notices) = Hub::start(options)?;

@@ -52,7 +52,9 @@ const LAST_WORDS: Duration = Duration::from_secs(30);
 const MEMORY_SLACK: usize = 96 << 20;
 
 #[derive(Debug, Parser)]
-#[command(about = "Disconnects, stalls, floods and restarts clients of a bus at random, and checks what they get")]
+#[command(
+    about = "Disconnects, stalls, floods and restarts clients of a bus at random, and checks what they get"
+)]
 struct Args {
     /// How long.
     #[arg(long, default_value_t = 60)]
@@ -98,8 +100,10 @@ struct Place {
     /// A directory for the sockets of cutters.
     dir: PathBuf,
     published: Arc<Published>,
-    /// True once publishing is over.
+    /// True once publishing is to end.
     over: watch::Receiver<bool>,
+    /// True once it has, and `published` is all there is.
+    settled: watch::Receiver<bool>,
     seed: u64,
 }
 
@@ -131,18 +135,23 @@ async fn soak(time: Duration, seed: u64) -> Result<(), String> {
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
     let hub = HubProcess::start(&dir.path().join("hub")).await?;
     let (end, over) = watch::channel(false);
+    let (settle, settled) = watch::channel(false);
     let place = Place {
         hub: dir.path().join("hub"),
         dir: dir.path().to_owned(),
         published: Arc::default(),
         over,
+        settled,
         seed,
     };
     let mut readers = JoinSet::new();
     let policies = [
         ("oldest", OverflowPolicy::DropOldest),
         ("newest", OverflowPolicy::DropNewest),
-        ("patient", OverflowPolicy::Backpressure { max_wait_ms: 2_000 }),
+        (
+            "patient",
+            OverflowPolicy::Backpressure { max_wait_ms: 2_000 },
+        ),
     ];
     for (number, (name, policy)) in (1..).zip(policies) {
         let reader = subscribe::Exact::start(&place, name, number, policy).await?;
@@ -168,14 +177,21 @@ async fn soak(time: Duration, seed: u64) -> Result<(), String> {
     }
     end.send_replace(true);
     all(&mut publishers, "publishers").await?;
+    settle.send_replace(true);
     all(&mut others, "the others").await?;
     all(&mut readers, "readers").await?;
     group.check().await?;
     println!("{}", place.published);
-    println!("hub: {} MiB at most, {} MiB at the end", most >> 20, hub.resident()? >> 20);
+    println!(
+        "hub: {} MiB at most, {} MiB at the end",
+        most >> 20,
+        hub.resident()? >> 20
+    );
     let bound = hub::MEMORY_BYTES + MEMORY_SLACK;
     if most > bound {
-        return Err(format!("the hub had {most} bytes, {bound} at most were expected"));
+        return Err(format!(
+            "the hub had {most} bytes, {bound} at most were expected"
+        ));
     }
     hub.stop()
 }

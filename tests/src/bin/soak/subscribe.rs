@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct Exact {
     name: String,
     place: Place,
-    bus: Bus,
+    _bus: Bus,
     _cutter: Cutter,
     subscriptions: Vec<Subscription<Numbered>>,
     dice: Dice,
@@ -46,7 +46,7 @@ impl Exact {
         Ok(Self {
             name: name.into(),
             place: place.clone(),
-            bus,
+            _bus: bus,
             _cutter: cutter,
             subscriptions,
             dice: Dice::new(place.seed ^ number),
@@ -58,15 +58,13 @@ impl Exact {
         let (mut got, mut missed, mut reconnected) = (0, 0, 0);
         let mut order = Order::default();
         let mut deliveries = futures::stream::select_all(self.subscriptions.drain(..));
-        let mut over = self.place.over.clone();
         let mut until = None;
         loop {
             let published = self.place.published.acknowledged.load(Ordering::Relaxed);
-            let last = *over.borrow_and_update();
-            if last && self.is_settled() && got + missed >= published {
-                break;
-            }
-            if last {
+            if *self.place.settled.borrow() {
+                if got + missed >= published {
+                    break;
+                }
                 let until = *until.get_or_insert_with(|| Instant::now() + LAST_WORDS);
                 if Instant::now() > until {
                     break;
@@ -113,14 +111,6 @@ impl Exact {
             )),
         }
     }
-
-    /// Whether all publishers have ended.
-    fn is_settled(&self) -> bool {
-        matches!(
-            *self.bus.state().borrow(),
-            ostler_bus::client::ConnectionState::Connected
-        )
-    }
 }
 
 /// Which numbers of each publisher were handled by some member.
@@ -140,13 +130,16 @@ impl Group {
         for number in 0..members {
             let name = format!("member-{number}");
             let (bus, cutter) = place.disturbed(&name, 300 + number).await?;
-            let joined = bus.subscription("soak.*.*").group("soak").typed().await;
-            let subscription: Subscription<Numbered> =
-                joined.map_err(|error| format!("{name}: {error}"))?;
+            let mut subscriptions = Vec::new();
+            // Not the floods: they are more than can be handled, and would be told as lost.
+            for pattern in ["soak.kept.>", "soak.plain.>"] {
+                let joined = bus.subscription(pattern).group("soak").typed().await;
+                subscriptions.push(joined.map_err(|error| format!("{name}: {error}"))?);
+            }
             let handled = Arc::clone(&handled);
             tasks.spawn(async move {
                 let _held = (bus, cutter);
-                member(subscription, handled).await
+                member(subscriptions, handled).await
             });
         }
         Ok(Self {
@@ -190,10 +183,11 @@ fn lock(handled: &Handled) -> std::sync::MutexGuard<'_, BTreeMap<u32, BTreeSet<u
 }
 
 async fn member(
-    mut subscription: Subscription<Numbered>,
+    subscriptions: Vec<Subscription<Numbered>>,
     handled: Handled,
 ) -> Result<(), String> {
-    while let Some(delivery) = subscription.next().await {
+    let mut deliveries = futures::stream::select_all(subscriptions);
+    while let Some(delivery) = deliveries.next().await {
         match delivery {
             Delivery::Event(event) => {
                 let Numbered {
@@ -202,7 +196,7 @@ async fn member(
                 lock(&handled).entry(publisher).or_default().insert(number);
             }
             Delivery::Reconnected { .. } => {}
-            other => return Err(format!("{}: {other:?}", subscription.pattern())),
+            other => return Err(format!("group: {other:?}")),
         }
     }
     Ok(())

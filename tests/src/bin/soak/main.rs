@@ -5,7 +5,7 @@
 //! $ cargo run --release -p ostler-tests --bin soak -- --seconds 60
 //! ```
 //!
-//! The hub is a process of its own. Everybody reaches it through a [`Cutter`](cutter::Cutter), which passes bytes on in pieces and breaks
+//! The hub is a process of its own. Everybody reaches it through a [`Cutter`], which passes bytes on in pieces and breaks
 //! the connection off at any of them, or holds them up. What must hold:
 //!
 //! - acknowledged events are taken exactly once, and in the order in which they were emitted;

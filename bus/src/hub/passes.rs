@@ -75,22 +75,36 @@ impl Passes {
 
 /// Whether process `peer` is of the session or the process group that `leader` leads.
 fn belongs(peer: i32, leader: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{peer}/stat")) else {
-        return false;
-    };
+    leader != 0 && group_and_session(peer).is_some_and(|ids| ids.contains(&leader))
+}
+
+/// A process's group and session; 0 is one that began outside of this process's pid namespace.
+fn group_and_session(pid: i32) -> Option<[u32; 2]> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold anything: what follows the last one counts. State, parent, group, session.
-    let Some((_, rest)) = stat.rsplit_once(')') else {
-        return false;
-    };
+    let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(2);
-    let mut next = || fields.next().and_then(|field| field.parse::<u32>().ok());
-    let (group, session) = (next(), next());
-    leader != 0 && (group == Some(leader) || session == Some(leader))
+    let mut next = || fields.next()?.parse().ok();
+    Some([next()?, next()?])
 }
 
 /// 128 random bits, as 32 hexadecimal digits.
 fn random_hex() -> Option<String> {
     random::bits().ok().map(|bits| format!("{bits:032x}"))
+}
+
+/// The process group of this very process. Where that began outside of its pid namespace (a container that was entered) it
+/// has no number here; then this process begins a group of its own.
+#[cfg(test)]
+pub(super) fn own_group() -> u32 {
+    let pid = std::process::id();
+    match group_and_session(pid.cast_signed()) {
+        Some([group, _]) if group != 0 => group,
+        _ => {
+            rustix::process::setpgid(None, None).expect("a group of its own");
+            pid
+        }
+    }
 }
 
 #[cfg(test)]
@@ -108,15 +122,10 @@ mod tests {
         }
     }
 
-    fn own_group() -> (i32, u32) {
-        let pid = rustix::process::getpid().as_raw_nonzero().get();
-        let group = rustix::process::getpgrp().as_raw_nonzero().get();
-        (pid, group.unsigned_abs())
-    }
-
     #[test]
     fn a_token_is_good_for_its_workers_processes_alone() {
-        let (pid, group) = own_group();
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        let group = own_group();
         let passes = Passes::default();
         let (ours, others) = (worker(1, group), worker(2, 1));
         let token = passes.issue(&ours).expect("random bits");

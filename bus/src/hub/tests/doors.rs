@@ -12,7 +12,7 @@ use super::{
     process::{self, Other},
     *,
 };
-use crate::{Generation, Origin, Slot, WorkerId};
+use crate::{Generation, Origin, Slot, WorkerId, hub::passes::own_group};
 
 fn worker(id: u64, pid: u32) -> Principal {
     Principal::Worker {
@@ -129,8 +129,7 @@ fn a_worker_that_has_come_back_is_stamped_as_itself() {
     let (hub, _notices) = start();
     let dir = tempfile::tempdir().unwrap();
     let path = listening(&hub, &dir);
-    let group = rustix::process::getpgrp().as_raw_nonzero().get();
-    let (_old, token) = inherited(&hub, worker(3, group.unsigned_abs()));
+    let (_old, token) = inherited(&hub, worker(3, own_group()));
     let mut reader = Peer::join(&hub, client("reader"));
     reader.ask(subscribe(1, "x"));
     let (mut back, got) = come_back(&path, &token);

@@ -564,6 +564,7 @@ async fn stop_preempts_a_running_update() {
     master.ostler(["reload", "--no-wait"]).success().await;
     master.ostler(["stop"]).success().await;
     assert_eq!(output(reload).await.exit, Exit::Code(1));
+    assert_eq!(tail.next("update.aborted").await["overtaken"], true);
     tail.settle(&master).await;
     let spawned = tail.story("web", &["spawned"]).len();
     master.dir().write("go", "");

@@ -128,13 +128,6 @@ fn publish(bus: &Bus, event: &FleetEvent) {
         FleetEvent::UpdateStarted(e) => emit(bus, e),
         FleetEvent::UpdateProgress(e) => emit(bus, e),
         FleetEvent::UpdateFinished(e) => emit(bus, e),
-        FleetEvent::UpdateAborted(e) if e.overtaken => tracing::info!(
-            "{}: update to generation {} given up, {} replaced: {}",
-            e.app,
-            e.generation,
-            e.replaced,
-            escape::line(&e.reason)
-        ),
         FleetEvent::UpdateAborted(e) => emit(bus, e),
         FleetEvent::UpdateSuspended(e) => emit(bus, e),
         FleetEvent::AppResized(e) => emit(bus, e),

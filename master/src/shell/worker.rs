@@ -276,6 +276,10 @@ impl Begun {
             Arc::new(self.who.clone()),
             vec![log],
         );
+        // Before anybody hears of it: what is then sent to it has a mailbox to wait in.
+        if let Err(error) = hub.attach(self.bus, principal(&self.who, child.pid())) {
+            tracing::error!("worker {id} has no bus: {error}");
+        }
         shell
             .send(Message::Started {
                 id,
@@ -290,9 +294,6 @@ impl Begun {
                 },
             })
             .await;
-        if let Err(error) = hub.attach(self.bus, principal(&self.who, child.pid())) {
-            tracing::error!("worker {id} has no bus: {error}");
-        }
         // While the worker gets ready: the next one, or this one's successor, need not wait for its shim.
         spawner.keep_spare();
         let status = listen(id, &self.notify, &child, shell).await;

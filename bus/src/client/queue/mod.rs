@@ -110,11 +110,19 @@ impl Queue {
         match (self.losing, item) {
             (Losing::Oldest, item) => self.push_all(&mut waiting, item),
             (Losing::Newest, Item::Run(run)) => self.push_fitting(&mut waiting, run),
+            // Over the bound its number is all that is kept: it joins the loss before it.
+            (Losing::Newest, Item::Misfit { missed, .. }) if self.is_full(&waiting) => {
+                waiting.append(Item::Lagged(missed));
+            }
             (Losing::Newest, item) => waiting.append(item),
             (Losing::AllButLatest, Item::Run(run)) => self.push_latest(&mut waiting, run),
             (Losing::AllButLatest, item) => self.push_all(&mut waiting, item),
         }
         wake(waiting);
+    }
+
+    fn is_full(&self, waiting: &Waiting) -> bool {
+        waiting.messages >= self.max_messages || waiting.bytes >= self.max_bytes
     }
 
     fn push_all(&self, waiting: &mut Waiting, item: Item) {

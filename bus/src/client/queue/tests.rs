@@ -97,6 +97,21 @@ fn the_newest_are_lost_and_told_behind_the_others() {
 }
 
 #[test]
+fn misfits_over_the_bound_are_one_number() {
+    let queue = Queue::new(Losing::Newest, 3, 1 << 20);
+    queue.push(all_on("a", 1..3));
+    for n in 0..1_000 {
+        queue.push(Item::Misfit {
+            missed: 1,
+            topic: "a".into(),
+            reason: format!("the {n}th"),
+        });
+    }
+    assert!(queue.lock().items.len() <= 4);
+    assert_eq!(seen(&queue).last().map(String::as_str), Some("lagged 999"));
+}
+
+#[test]
 fn of_each_topic_the_latest_stays_at_its_own_place() {
     let queue = Queue::new(Losing::AllButLatest, 100, 100_000);
     queue.push(run(&[("a", 1), ("b", 2), ("a", 3)]));

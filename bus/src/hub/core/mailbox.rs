@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Core, deadlines::Deadline, item::Run, kept::Kept, routes::Route};
+use super::{Core, conn::Conn, deadlines::Deadline, item::Run, kept::Kept, routes::Route};
 use crate::{Pattern, Topic, hub::Principal};
 
 /// Routes to mailboxes have the connection's number with this bit, which no connection's number has.
@@ -147,11 +147,10 @@ impl Core {
             .partition(|event| pattern.matches(event.topic.as_str()));
         mail.events = wanted;
         mailbox.events = rest.into();
-        mailbox.lost.retain(|topic, lost| {
-            let is_wanted = pattern.matches(topic.as_str());
-            mail.lost += if is_wanted { *lost } else { 0 };
-            !is_wanted
-        });
+        let lost: Vec<(Topic, u64)> = mailbox
+            .lost
+            .extract_if(|topic, _| pattern.matches(topic.as_str()))
+            .collect();
         for event in &mail.events {
             self.mailboxes.held -= event.held();
         }
@@ -164,7 +163,19 @@ impl Core {
             self.close_mailbox(id);
         }
         let now = self.now;
-        mail.events.retain(|event| !event.is_late(now));
+        let peer = self.conn(id).and_then(Conn::peer).cloned();
+        // A pattern may match more than its subscriber may have.
+        let may_have = |topic: &Topic| {
+            peer.as_ref()
+                .is_some_and(|peer| self.may_have(peer, false, topic))
+        };
+        mail.events
+            .retain(|event| !event.is_late(now) && may_have(&event.topic));
+        mail.lost = lost
+            .iter()
+            .filter(|(topic, _)| may_have(topic))
+            .map(|(_, lost)| lost)
+            .sum();
         mail
     }
 }

@@ -72,9 +72,11 @@ impl Told {
     /// Of a subscription that goes on after event `floor`, where another ended. Its reader has counted `taken`, and knows
     /// of events up to `noticed`; it is told of `missed` more at once.
     pub(in crate::hub::core) fn resumed(floor: u64, taken: u64, noticed: u64, missed: u64) -> Self {
+        // What the client says may be any number; this one leaves room to count on.
+        let taken = taken.min(u64::MAX >> 2);
         Self {
             floor,
-            count: taken + missed,
+            count: taken + missed.min(u64::MAX >> 2),
             resumed: true,
             notices: VecDeque::from([(taken, noticed)]),
             ..Self::default()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::support::*;
 use crate::{
     Generation, Limits, Slot, WorkerId,
-    hub::{Principal, Rules, core::Door},
+    hub::{Action, Principal, Role, Rule, Rules, Topics, Verdict, core::Door},
     vocab::rules::fleet_rules,
     wire::{control::HubOp, flags, hello::Codec},
 };
@@ -197,4 +197,32 @@ fn mail_that_is_retained_comes_once_and_late_mail_not_at_all() {
     wake(&mut w, id);
     w.ask(id, 1, subscribe(1, "to.worker.7.>"));
     assert_eq!(topics(&w.events(id)), [(1, "to.worker.7.x")]);
+}
+
+#[test]
+fn mail_that_a_worker_may_not_have_is_not_brought() {
+    let mut rules = fleet_rules();
+    let secret = Rule {
+        name: "not for the web".into(),
+        roles: vec![Role::Worker],
+        apps: None,
+        actions: vec![Action::Subscribe],
+        topics: vec![Topics::matching("to.app.web.secret")],
+        verdict: Verdict::Deny,
+    };
+    rules.access.insert(0, secret);
+    let mut w = World::with(options(Limits::default(), rules));
+    let a = w.join(client("a"));
+    let id = w.connect(Door::Known(worker(7)));
+    let both = [emit("to.app.web.secret", b"1"), emit("to.app.web.x", b"2")].concat();
+    w.send(a, &both);
+    wake(&mut w, id);
+    w.ask(id, 1, subscribe(1, "to.app.web.>"));
+    w.send(a, &both);
+    let got = w.events(id);
+    assert_eq!(
+        topics(&got),
+        [(2, "to.app.web.x"), (4, "to.app.web.x")],
+        "neither before nor after it subscribed"
+    );
 }

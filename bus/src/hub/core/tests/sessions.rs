@@ -417,3 +417,18 @@ fn each_life_of_a_hub_has_a_name_of_its_own() {
     };
     assert_eq!(welcome.life, format!("{:032x}", 0x9f0c));
 }
+
+#[test]
+fn a_client_may_say_that_it_counted_any_number() {
+    let mut w = world();
+    let a = w.join(client("a"));
+    for taken in [u64::MAX, u64::MAX - 1, 1 << 63] {
+        let c = w.join_instance(ME, Codec::Postcard);
+        w.ask(c, 7, resume(1, "n", 1, u64::MAX, taken));
+        w.take(c);
+        w.send(a, &emit("n", b"1"));
+        assert_eq!(w.events(c).len(), 1);
+        w.leave(c);
+        w.send(a, &emit("n", b"2"));
+    }
+}

@@ -17,6 +17,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(super) async fn run(shell: Rc<Shell>, link: Rc<Link>) {
     let mut writer = pin!(writer::write(&shell, &link));
     let (reason, writable) = tokio::select! {
+        biased;
         reason = reader::read(&shell, &link) => (reason, link.broken.borrow().is_none()),
         // The writer is done with: it took what broke the link, and must not be polled again.
         reason = &mut writer => (reason, false),

@@ -24,6 +24,7 @@ pub(crate) mod fuzzing;
 mod handle;
 mod history;
 mod notice;
+mod numbered;
 mod pace;
 mod passes;
 mod porter;

@@ -29,8 +29,11 @@ pub(super) async fn read(shell: &Shell, link: &Link) -> String {
     }
 }
 
+/// What a reading found, and so what comes next.
 enum Read {
+    /// There may be more.
     More,
+    /// There is no more just now.
     Nothing,
     End,
     Closing,
@@ -39,13 +42,15 @@ enum Read {
 async fn read_once(shell: &Shell, link: &Link, buffer: &mut BytesMut) -> io::Result<Read> {
     link.stream.readable().await?;
     make_room(shell, link, buffer);
-    match link.stream.read(buffer).await {
+    let room = buffer.capacity() - buffer.len();
+    let after = match link.stream.read(buffer).await {
         Ok(0) => return Ok(Read::End),
-        Ok(_) => {}
+        Ok(read) if link.stream.is_drained(read, room) => Read::Nothing,
+        Ok(_) => Read::More,
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Read::Nothing),
         Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(Read::More),
         Err(e) => return Err(e),
-    }
+    };
     loop {
         let whole = match shell.ask(|core| core.scan(link.id, buffer)) {
             Ok(scan) => scan.whole,
@@ -55,7 +60,7 @@ async fn read_once(shell: &Shell, link: &Link, buffer: &mut BytesMut) -> io::Res
             }
         };
         if whole == 0 {
-            return Ok(Read::More);
+            return Ok(after);
         }
         if !feed(shell, link, buffer.split_to(whole).freeze()).await {
             return Ok(Read::Closing);

@@ -3,7 +3,6 @@
 use std::{
     any::Any,
     cell::{Cell, RefCell},
-    collections::HashMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
@@ -17,6 +16,7 @@ use super::{
     core::{Core, Door, Output, PeerClaim},
     handle::HubOptions,
     notice::NoticeSender,
+    numbered::NumberMap,
     stream::Stream,
 };
 
@@ -44,7 +44,7 @@ pub(super) struct Link {
 /// What the tasks of one life of the hub share.
 pub(super) struct Shell {
     core: RefCell<Core>,
-    links: RefCell<HashMap<u64, Rc<Link>>>,
+    links: RefCell<NumberMap<Rc<Link>>>,
     scratch: RefCell<Output>,
     dirty: Cell<Vec<u64>>,
     notices: NoticeSender,

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncReadExt, AsyncWrite, DuplexStream, ReadHalf, WriteHalf},
+    io::{AsyncReadExt, AsyncWrite, DuplexStream, Interest, ReadHalf, WriteHalf},
     net::{TcpStream, UnixStream},
     sync::Mutex,
 };
@@ -85,11 +85,22 @@ impl Stream {
     /// Reads into `buffer` what is there; from memory, waits for it. `WouldBlock`: wait until it is readable again.
     pub(super) async fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         match self {
-            Self::Unix(stream) => stream.try_read_buf(buffer),
+            Self::Unix(stream) => try_read(stream, buffer),
             Self::Tcp(stream) => stream.try_read_buf(buffer),
             #[cfg(feature = "tls")]
             Self::Tls { read, .. } => read.lock().await.read_buf(buffer).await,
             Self::Memory { read, .. } => read.lock().await.read_buf(buffer).await,
+        }
+    }
+
+    /// Whether a reading of so many bytes, where there was room for `room`, took all that was there.
+    pub(super) fn is_drained(&self, read: usize, room: usize) -> bool {
+        match self {
+            Self::Unix(_) => read < room,
+            Self::Tcp(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls { .. } => false,
+            Self::Memory { .. } => false,
         }
     }
 
@@ -152,4 +163,17 @@ async fn write_first(
     let part = parts.iter().find(|p| !p.is_empty());
     let part = part.map_or(&[][..], |p| p);
     std::future::poll_fn(|cx| pin!(&mut *write).poll_write(cx, part)).await
+}
+
+/// Reads what is there. A short reading has emptied the socket: then it counts as not readable until more comes, and nobody
+/// needs to ask the system to learn that.
+fn try_read(stream: &UnixStream, buffer: &mut BytesMut) -> io::Result<usize> {
+    let room = buffer.capacity() - buffer.len();
+    let read = stream.try_read_buf(buffer)?;
+    if (1..room).contains(&read) {
+        // Only what it says counts. What came meanwhile is told by the system when it is next asked for events.
+        let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = stream.try_io(Interest::READABLE, empty);
+    }
+    Ok(read)
 }

@@ -7,7 +7,7 @@ use ostler_tests::bench::peers::{
 
 use crate::{
     board::Board,
-    brokers::{Brokers, MOSQUITTO, NATS, OURS, REDIS},
+    brokers::{Brokers, MOSQUITTO, NATS, OTHER, OURS, REDIS},
 };
 
 /// Connections of a turn.
@@ -19,7 +19,7 @@ const CROWD: usize = 10_000;
 /// Both.
 pub(crate) fn measure(brokers: &Brokers, rounds: usize, goals: &mut Goals) -> Result<(), String> {
     let mut board = Board::new(&[("Connections, one by one", "thousand/s")]);
-    let names = [OURS, MOSQUITTO, NATS];
+    let names = [OURS, OTHER, MOSQUITTO, NATS];
     for (name, server) in brokers.of(&names) {
         board.add(name, move || Ok(vec![connects(server, CONNECTS)? / 1e3]));
     }

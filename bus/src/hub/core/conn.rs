@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Pattern,
-    hub::{Admission, Principal},
+    hub::{Admission, Principal, numbered::NumberSet},
     wire::{
         control::{OverflowPolicy, RefusalKind},
         hello::{Codec, Kind},
@@ -130,9 +130,9 @@ pub(super) struct Conn {
     pub(super) subs: HashMap<u32, Sub>,
     pub(super) paths: PathCache,
     /// Its calls that wait for a reply.
-    pub(super) asks: HashSet<u64>,
+    pub(super) asks: NumberSet,
     /// Calls that wait for its reply.
-    pub(super) serves: HashSet<u64>,
+    pub(super) serves: NumberSet,
     /// Refusals without a reference that it was told: each kind once per topic.
     pub(super) told: HashSet<(String, RefusalKind)>,
     /// It is among those with something new to write.
@@ -157,8 +157,8 @@ impl Conn {
             types: HashMap::new(),
             subs: HashMap::new(),
             paths: PathCache::default(),
-            asks: HashSet::new(),
-            serves: HashSet::new(),
+            asks: NumberSet::default(),
+            serves: NumberSet::default(),
             told: HashSet::new(),
             dirty: false,
         }

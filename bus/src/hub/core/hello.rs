@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashSet,
     rc::Rc,
     time::Instant,
 };
@@ -156,7 +155,7 @@ impl Core {
             conn: id,
             origin: principal.origin(id),
             gone: Cell::new(false),
-            known_to: RefCell::new(HashSet::new()),
+            known_to: RefCell::default(),
             published: Cell::default(),
         };
         conn.phase = Phase::Open(Peer {

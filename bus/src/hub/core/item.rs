@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashSet,
     rc::Rc,
     time::Instant,
 };
@@ -10,7 +9,7 @@ use std::{
 use bytes::{Buf, Bytes};
 
 use super::{memory::Charge, types::SharedType};
-use crate::{Origin, Topic, TypeSchema, wire::frame};
+use crate::{Origin, Topic, TypeSchema, hub::numbered::NumberSet, wire::frame};
 
 /// A publisher, for those who must know of it before they get its events.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ pub(super) struct Card {
     /// Nothing new will come from it.
     pub(super) gone: Cell<bool>,
     /// Connections that were told its origin and are to be told when it has gone.
-    pub(super) known_to: RefCell<HashSet<u64>>,
+    pub(super) known_to: RefCell<NumberSet>,
     /// Events it published, and their bytes.
     pub(super) published: Cell<(u64, u64)>,
 }

@@ -45,7 +45,7 @@ mod types;
 pub(in crate::hub) mod tests;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     time::{Duration, Instant},
 };
 
@@ -67,7 +67,9 @@ use self::{
     stats::Ledger,
     types::Types,
 };
-use super::{handle::HubOptions, notice::HubNotice, principal::Role, rules::Rules};
+use super::{
+    handle::HubOptions, notice::HubNotice, numbered::NumberMap, principal::Role, rules::Rules,
+};
 use crate::{
     Limits,
     wire::{
@@ -99,7 +101,7 @@ pub(super) struct Core {
     /// They are not those under which everybody subscribed.
     rules_changed: bool,
     types: Types,
-    conns: HashMap<u64, Conn>,
+    conns: NumberMap<Conn>,
     routes: Routes,
     retained: Retained,
     history: History,
@@ -141,7 +143,7 @@ impl Core {
             rules: options.rules.clone(),
             types: Types::new(&options.builtins, &options.limits, &tally),
             rules_changed: false,
-            conns: HashMap::new(),
+            conns: NumberMap::default(),
             routes: Routes::default(),
             retained: Retained::default(),
             history: History::new(&options.history, options.limits.history_bytes),

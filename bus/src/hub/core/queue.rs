@@ -31,7 +31,11 @@ use super::{
     list::{Key, List},
     memory::{Charge, Tally},
 };
-use crate::{Topic, hub::stats::Counts, wire::hello::Codec};
+use crate::{
+    Topic,
+    hub::{numbered::NumberMap, stats::Counts},
+    wire::hello::Codec,
+};
 
 pub(super) use self::{
     overflow::Strain,
@@ -100,7 +104,7 @@ pub(super) struct Outbox {
     past: Counts,
     /// Items of `data` without subscription, and their bytes.
     unowned: (usize, usize),
-    known: HashMap<u64, Known>,
+    known: NumberMap<Known>,
     /// Publishers that have gone, to be forgotten once nothing up to this order is left.
     goners: VecDeque<(u64, u64)>,
     charge: Charge,
@@ -124,7 +128,7 @@ impl Outbox {
             order: 0,
             past: Counts::default(),
             unowned: (0, 0),
-            known: HashMap::new(),
+            known: NumberMap::default(),
             goners: VecDeque::new(),
             charge: tally.charge(0),
             pinning: (0, 0),

@@ -26,7 +26,7 @@ use super::{
     types::SharedType,
 };
 use crate::{
-    hub::Action,
+    hub::{Action, numbered::NumberMap},
     wire::{
         control::{HubOp, Refusal, RefusalKind},
         data::{Payload, READERS_TYPE},
@@ -61,7 +61,7 @@ enum Ends {
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     last: u64,
-    pending: HashMap<u64, Pending>,
+    pending: NumberMap<Pending>,
     last_gather: u64,
     gathers: HashMap<u64, Gather>,
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
@@ -21,6 +21,7 @@ use super::{
     pace::Pace,
     principal::Admission,
     shortage::Shortage,
+    socket::{PathListener, Socket},
     stream::Stream,
     thread::{Life, TcpDoor},
 };
@@ -30,11 +31,11 @@ use crate::{transport::liveness, wire::control::CloseKind};
 const BREATH: Duration = Duration::from_millis(100);
 
 /// Accepts peers by path for as long as the hub lives.
-pub(super) async fn by_path(life: Rc<Life>, listener: Rc<UnixListener>, admission: Admission) {
+pub(super) async fn by_path(life: Rc<Life>, listener: Rc<PathListener>, admission: Admission) {
     let mut gate = Gate::new(&life);
     loop {
         gate.wait().await;
-        let came = listener.accept().await.map(|(stream, _)| stream);
+        let came = listener.accept().await;
         if let Some(stream) = gate.came(came).await {
             let seat = vet(&stream)
                 .map_err(|reason| (CloseKind::Denied, reason))
@@ -54,7 +55,7 @@ pub(super) async fn by_path(life: Rc<Life>, listener: Rc<UnixListener>, admissio
                 }
             }
         } else if gate.shortage.is_short() {
-            let next = async || listener.accept().await.map(|(stream, _)| stream.into());
+            let next = async || listener.accept().await.map(Stream::from);
             gate.shortage.turn_away(next, say_shortage).await;
         }
     }
@@ -167,12 +168,11 @@ fn tell(stream: &Stream, kind: CloseKind, reason: String) {
 }
 
 /// Whose connection it is, if it may come in.
-fn vet(stream: &UnixStream) -> Result<u32, String> {
+fn vet(stream: &Socket) -> Result<u32, String> {
     let own = rustix::process::geteuid().as_raw();
-    let peer = stream
-        .peer_cred()
-        .map_err(|e| format!("the system doesn't say whose this connection is: {e}"))?
-        .uid();
+    let (peer, _) = stream
+        .peer()
+        .map_err(|e| format!("the system doesn't say whose this connection is: {e}"))?;
     judge(own, peer).map(|()| peer)
 }
 

@@ -34,6 +34,7 @@ mod reader;
 mod rules;
 mod shell;
 mod shortage;
+mod socket;
 mod stats;
 mod stream;
 mod thread;

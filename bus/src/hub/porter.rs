@@ -66,7 +66,7 @@ fn answer(life: &Rc<Life>, claim: PeerClaim) {
         return;
     };
     let pid = match &link.stream {
-        Stream::Unix(stream) => stream.peer_cred().ok().and_then(|peer| peer.pid()),
+        Stream::Unix(socket) => socket.peer().ok().map(|(_, pid)| pid),
         Stream::Tcp(_) => return network(life, claim),
         #[cfg(feature = "tls")]
         Stream::Tls { .. } => return network(life, claim),

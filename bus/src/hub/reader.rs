@@ -5,7 +5,7 @@
 
 use std::{io, time::Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 use super::shell::{Link, READ_BYTES, Shell};
 
@@ -17,7 +17,7 @@ const SMALL_REST: usize = 16 << 10;
 
 /// Reads until the connection ends, and says why it did.
 pub(super) async fn read(shell: &Shell, link: &Link) -> String {
-    let mut buffer = BytesMut::new();
+    let mut buffer = Vec::new();
     loop {
         match read_once(shell, link, &mut buffer).await {
             Ok(Read::More) => tokio::task::yield_now().await,
@@ -39,7 +39,7 @@ enum Read {
     Closing,
 }
 
-async fn read_once(shell: &Shell, link: &Link, buffer: &mut BytesMut) -> io::Result<Read> {
+async fn read_once(shell: &Shell, link: &Link, buffer: &mut Vec<u8>) -> io::Result<Read> {
     link.stream.readable().await?;
     make_room(shell, link, buffer);
     let room = buffer.capacity() - buffer.len();
@@ -62,16 +62,19 @@ async fn read_once(shell: &Shell, link: &Link, buffer: &mut BytesMut) -> io::Res
         if whole == 0 {
             return Ok(after);
         }
-        if !feed(shell, link, buffer.split_to(whole).freeze()).await {
+        let rest = buffer.split_off(whole);
+        let mut input = Bytes::from(std::mem::take(buffer));
+        if !feed(shell, link, &mut input).await {
             return Ok(Read::Closing);
         }
+        *buffer = again(input, rest);
     }
 }
 
 /// Feeds whole frames to the core; false if the connection is to end.
-async fn feed(shell: &Shell, link: &Link, mut input: Bytes) -> bool {
+async fn feed(shell: &Shell, link: &Link, input: &mut Bytes) -> bool {
     while !input.is_empty() {
-        let taken = shell.step(|core| core.receive(Instant::now(), link.id, &input));
+        let taken = shell.step(|core| core.receive(Instant::now(), link.id, input));
         let Some(taken) = taken else { return false };
         input.advance(taken);
         if shell.ask(|core| core.is_closing(link.id)) {
@@ -85,8 +88,19 @@ async fn feed(shell: &Shell, link: &Link, mut input: Bytes) -> bool {
     true
 }
 
+/// The memory of an input that was taken, if nothing keeps it, for what comes after `rest`.
+fn again(input: Bytes, rest: Vec<u8>) -> Vec<u8> {
+    if !input.is_unique() {
+        return rest;
+    }
+    let mut buffer = Vec::from(input);
+    buffer.clear();
+    buffer.extend_from_slice(&rest);
+    buffer
+}
+
 /// Gives the buffer room to read into: for the rest of a large frame, or for many small ones.
-fn make_room(shell: &Shell, link: &Link, buffer: &mut BytesMut) {
+fn make_room(shell: &Shell, link: &Link, buffer: &mut Vec<u8>) {
     if buffer.is_empty() && !link.stream.waits_with_buffer() {
         if buffer.capacity() == 0 {
             *buffer = shell.take_spare();
@@ -111,13 +125,13 @@ fn make_room(shell: &Shell, link: &Link, buffer: &mut BytesMut) {
 }
 
 /// Nothing is there to read: gives the buffer back.
-fn park(shell: &Shell, buffer: &mut BytesMut) {
+fn park(shell: &Shell, buffer: &mut Vec<u8>) {
     if buffer.is_empty() {
         if buffer.capacity() > 0 {
             shell.give_spare(std::mem::take(buffer));
         }
     } else if buffer.len() < SMALL_REST {
-        let rest = BytesMut::from(&buffer[..]);
+        let rest = buffer.clone();
         let mut whole = std::mem::replace(buffer, rest);
         whole.clear();
         shell.give_spare(whole);

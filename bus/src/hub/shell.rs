@@ -9,7 +9,6 @@ use std::{
     time::Instant,
 };
 
-use bytes::BytesMut;
 use tokio::sync::Notify;
 
 use super::{
@@ -49,7 +48,7 @@ pub(super) struct Shell {
     dirty: Cell<Vec<u64>>,
     notices: NoticeSender,
     /// A read buffer that no connection uses just now.
-    spare: Cell<Option<BytesMut>>,
+    spare: Cell<Option<Vec<u8>>>,
     /// The time the hub's timer is set to.
     pub(super) timer: Cell<Option<Instant>>,
     /// Something is due earlier than that.
@@ -164,13 +163,13 @@ impl Shell {
         }
     }
 
-    pub(super) fn take_spare(&self) -> BytesMut {
+    pub(super) fn take_spare(&self) -> Vec<u8> {
         self.spare
             .take()
-            .unwrap_or_else(|| BytesMut::with_capacity(READ_BYTES))
+            .unwrap_or_else(|| Vec::with_capacity(READ_BYTES))
     }
 
-    pub(super) fn give_spare(&self, buffer: BytesMut) {
+    pub(super) fn give_spare(&self, buffer: Vec<u8>) {
         self.spare.set(Some(buffer));
     }
 

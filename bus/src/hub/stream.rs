@@ -5,12 +5,13 @@ use std::{
     pin::pin,
 };
 
-use bytes::BytesMut;
 use tokio::{
-    io::{AsyncReadExt, AsyncWrite, DuplexStream, Interest, ReadHalf, WriteHalf},
-    net::{TcpStream, UnixStream},
+    io::{AsyncReadExt, AsyncWrite, DuplexStream, ReadHalf, WriteHalf},
+    net::TcpStream,
     sync::Mutex,
 };
+
+use super::socket::Socket;
 
 #[cfg(feature = "tls")]
 use tokio::io::AsyncWriteExt;
@@ -21,7 +22,7 @@ type TlsStream = Box<tokio_rustls::server::TlsStream<TcpStream>>;
 /// Both ways of one connection, for a reader and a writer on the same thread.
 #[derive(Debug)]
 pub(super) enum Stream {
-    Unix(UnixStream),
+    Unix(Socket),
     Tcp(TcpStream),
     #[cfg(feature = "tls")]
     Tls {
@@ -38,9 +39,9 @@ pub(super) enum Stream {
     },
 }
 
-impl From<UnixStream> for Stream {
-    fn from(stream: UnixStream) -> Self {
-        Self::Unix(stream)
+impl From<Socket> for Stream {
+    fn from(socket: Socket) -> Self {
+        Self::Unix(socket)
     }
 }
 
@@ -73,7 +74,7 @@ impl Stream {
     /// Waits until there may be something to read. Memory has nothing to wait for: its read waits.
     pub(super) async fn readable(&self) -> io::Result<()> {
         match self {
-            Self::Unix(stream) => stream.readable().await,
+            Self::Unix(socket) => socket.readable().await,
             Self::Tcp(stream) => stream.readable().await,
             // What is there to read may have been decrypted already.
             #[cfg(feature = "tls")]
@@ -83,9 +84,9 @@ impl Stream {
     }
 
     /// Reads into `buffer` what is there; from memory, waits for it. `WouldBlock`: wait until it is readable again.
-    pub(super) async fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    pub(super) async fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self {
-            Self::Unix(stream) => try_read(stream, buffer),
+            Self::Unix(socket) => socket.try_read(buffer),
             Self::Tcp(stream) => stream.try_read_buf(buffer),
             #[cfg(feature = "tls")]
             Self::Tls { read, .. } => read.lock().await.read_buf(buffer).await,
@@ -104,6 +105,28 @@ impl Stream {
         }
     }
 
+    /// Whether it keeps something at hand that only a slow peer needs.
+    pub(super) fn is_watched_for_room(&self) -> bool {
+        match self {
+            Self::Unix(socket) => socket.watches_room(),
+            Self::Tcp(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls { .. } => false,
+            Self::Memory { .. } => false,
+        }
+    }
+
+    /// Gives that up.
+    pub(super) fn forget_room(&self) {
+        match self {
+            Self::Unix(socket) => socket.forget_room(),
+            Self::Tcp(_) => {}
+            #[cfg(feature = "tls")]
+            Self::Tls { .. } => {}
+            Self::Memory { .. } => {}
+        }
+    }
+
     /// Whether reading waits by itself, with the buffer in hand.
     pub(super) fn waits_with_buffer(&self) -> bool {
         match self {
@@ -117,7 +140,7 @@ impl Stream {
     /// Writes what can be written without waiting.
     pub(super) fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Unix(stream) => stream.try_write_vectored(parts),
+            Self::Unix(socket) => socket.try_write(parts),
             Self::Tcp(stream) => stream.try_write_vectored(parts),
             #[cfg(feature = "tls")]
             Self::Tls { .. } => Err(io::ErrorKind::WouldBlock.into()),
@@ -128,10 +151,9 @@ impl Stream {
     /// Writes some of it, when it can be written.
     pub(super) async fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Unix(stream) => loop {
-                stream.writable().await?;
-                match stream.try_write_vectored(parts) {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Self::Unix(socket) => loop {
+                match socket.try_write(parts) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,
                     done => return done,
                 }
             },
@@ -163,17 +185,4 @@ async fn write_first(
     let part = parts.iter().find(|p| !p.is_empty());
     let part = part.map_or(&[][..], |p| p);
     std::future::poll_fn(|cx| pin!(&mut *write).poll_write(cx, part)).await
-}
-
-/// Reads what is there. A short reading has emptied the socket: then it counts as not readable until more comes, and nobody
-/// needs to ask the system to learn that.
-fn try_read(stream: &UnixStream, buffer: &mut BytesMut) -> io::Result<usize> {
-    let room = buffer.capacity() - buffer.len();
-    let read = stream.try_read_buf(buffer)?;
-    if (1..room).contains(&read) {
-        // Only what it says counts. What came meanwhile is told by the system when it is next asked for events.
-        let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ = stream.try_io(Interest::READABLE, empty);
-    }
-    Ok(read)
 }

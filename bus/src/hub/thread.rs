@@ -11,7 +11,7 @@ use std::{
 
 use futures::FutureExt;
 use tokio::{
-    net::{TcpListener, UnixListener, UnixStream},
+    net::TcpListener,
     runtime::{Builder, Runtime},
     sync::{mpsc, oneshot},
     task::{JoinSet, LocalSet},
@@ -29,6 +29,7 @@ use super::{
     principal::{Admission, Principal},
     random,
     shell::{Shell, panic_text},
+    socket::{PathListener, Socket},
     stream::Stream,
     tokens::Tokens,
 };
@@ -69,7 +70,7 @@ struct Thread {
 /// A socket that peers come in by.
 #[derive(Clone)]
 enum Listener {
-    Path(Rc<UnixListener>, Admission),
+    Path(Rc<PathListener>, Admission),
     Tcp(Rc<TcpListener>, TcpDoor),
 }
 
@@ -201,9 +202,7 @@ impl Thread {
 
     fn obey(&mut self, life: &Rc<Life>, command: Command) {
         let done = match command {
-            Command::Listen(listener, admission) => listener
-                .set_nonblocking(true)
-                .and_then(|()| UnixListener::from_std(listener))
+            Command::Listen(listener, admission) => PathListener::new(listener)
                 .map(|listener| self.add(life, Listener::Path(Rc::new(listener), admission))),
             Command::ListenTcp(listener, door) => listener
                 .set_nonblocking(true)
@@ -257,12 +256,12 @@ impl Thread {
 impl Life {
     fn attach(self: &Rc<Self>, stream: StdUnixStream, principal: Principal) -> io::Result<()> {
         stream.set_nonblocking(true)?;
-        let stream = UnixStream::from_std(stream)?;
+        let socket = Socket::new(stream)?;
         let door = match self.passes.issue(&principal) {
             Some(token) => Door::Inherited(principal, token),
             None => Door::Known(principal),
         };
-        self.open(stream.into(), door, ());
+        self.open(socket.into(), door, ());
         Ok(())
     }
 

@@ -1,16 +1,28 @@
 //! Waits for a connection that takes its output slowly, and writes it as it does.
 
-use std::io;
+use std::{io, time::Duration};
+
+use tokio::time::timeout;
 
 use super::{
     core::Output,
     shell::{Link, Shell},
 };
 
+/// How long after a peer was slow it may well be slow again.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// Writes whatever could not be written at once, until writing fails.
 pub(super) async fn write(shell: &Shell, link: &Link) -> String {
     loop {
-        link.wake_writer.notified().await;
+        if link.stream.is_watched_for_room() {
+            if timeout(SLOW, link.wake_writer.notified()).await.is_err() {
+                link.stream.forget_room();
+                continue;
+            }
+        } else {
+            link.wake_writer.notified().await;
+        }
         if let Err(e) = drain(shell, link).await {
             return format!("writing failed: {e}");
         }

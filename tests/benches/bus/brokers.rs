@@ -63,6 +63,6 @@ impl Brokers {
     /// Another one of these, fresh.
     pub(crate) fn another(&self, name: &str) -> Option<Server> {
         let (_, server) = self.0.iter().find(|(known, _)| *known == name)?;
-        Server::start(server.wire).ok()
+        server.another().ok()
     }
 }

@@ -13,7 +13,7 @@ use crate::{board::Board, brokers::Brokers};
 const TYPED: u64 = 500_000;
 
 /// Events of a turn with fifteen readers.
-const WIDE: u64 = 400_000;
+const WIDE: u64 = 800_000;
 
 /// Typed events to four minimal readers, while somebody else listens as well.
 fn typed(brokers: &Brokers, beside: Option<&str>) -> Result<Vec<f64>, String> {
@@ -56,7 +56,7 @@ pub(crate) fn json(brokers: &Brokers, rounds: usize, goals: &mut Goals) -> Resul
     Ok(())
 }
 
-/// Sixteen subscribers, of whom one takes nothing.
+/// Sixteen subscribers: fifteen for whom the publisher waits, and one who reads as it comes, or takes nothing.
 fn wide(
     to: &Address,
     brokers: &Brokers,
@@ -69,10 +69,13 @@ fn wide(
     for _ in 0..15 {
         parties.push(Party::start(Part::Reads, "read", &args)?);
     }
-    if let Some(policy) = stalled {
-        let policy = serde_json::to_string(&policy).map_err(|e| e.to_string())?;
-        parties.push(Party::start(Part::Bystands, "stall", &[&to, &policy])?);
-    }
+    parties.push(match stalled {
+        Some(policy) => {
+            let policy = serde_json::to_string(&policy).map_err(|e| e.to_string())?;
+            Party::start(Part::Bystands, "stall", &[&to, &policy])?
+        }
+        None => Party::start(Part::Bystands, "listen", &[&to, "postcard"])?,
+    });
     parties.push(Party::start(Part::Publishes, "publish", &args)?);
     let outcome = conduct::run(parties, brokers.hub().process, WIDE, conduct::window(64))?;
     Ok(vec![
@@ -91,12 +94,12 @@ const POLICIES: [(&str, OverflowPolicy); 4] = [
 
 /// A stalled subscriber among sixteen.
 pub(crate) fn stalled(brokers: &Brokers, rounds: usize, goals: &mut Goals) -> Result<(), String> {
-    let title = "15 subscribers of 64 bytes, and one that takes nothing";
+    let title = "1 → 16, 64 bytes, of whom one takes nothing";
     let mut board = Board::new(&[
         (title, "M deliveries/s to the 15"),
         ("The same: lost", "events"),
     ]);
-    const NOBODY: &str = "nobody stalls";
+    const NOBODY: &str = "all sixteen read";
     let to = &brokers.hub().subscribers;
     board.add(NOBODY, move || wide(to, brokers, None));
     for (name, policy) in POLICIES {

@@ -56,6 +56,8 @@ pub struct Server {
     pub subscribers: Address,
     /// Its process.
     pub process: Process,
+    /// Another build of the benchmark, whose hub it is.
+    build: Option<String>,
     _role: Role,
     dir: PrivateDir,
 }
@@ -111,6 +113,7 @@ impl Server {
             publishers: beside,
             subscribers: Address::Unix(socket),
             process: Process(pid),
+            build: None,
             _role: role,
             dir,
         };
@@ -131,7 +134,20 @@ impl Server {
         let dir = PrivateDir::new();
         let socket = dir.at("socket").to_string_lossy().into_owned();
         let role = Role::start_of(program, "hub", &[&socket])?;
-        Self::of_role(role, dir, socket)
+        let build = Some(program.to_owned());
+        let server = Self::of_role(role, dir, socket)?;
+        Ok(Self { build, ..server })
+    }
+
+    /// Another one of the same, that has done nothing yet.
+    ///
+    /// # Errors
+    /// If it doesn't start.
+    pub fn another(&self) -> Result<Self, Absent> {
+        match &self.build {
+            Some(program) => Self::hub_of(program),
+            None => Self::start(self.wire),
+        }
     }
 
     fn of_role(mut role: Role, dir: PrivateDir, socket: String) -> Result<Self, Absent> {
@@ -141,6 +157,7 @@ impl Server {
             publishers: Address::Unix(socket.clone()),
             subscribers: Address::Unix(socket),
             process: Process(role.id()),
+            build: None,
             _role: role,
             dir,
         })

@@ -98,19 +98,36 @@ impl Run {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// Takes off the oldest event.
-    pub(super) fn shorten(&mut self) {
-        self.frames.advance(first_frame(&self.frames));
-        self.first_seq += 1;
-        self.count -= 1;
+    /// Takes off the `n` oldest events, of which there must be more.
+    pub(super) fn shorten(&mut self, n: u32) {
+        let size = self.size_of(n);
+        self.frames.advance(size);
+        self.first_seq += u64::from(n);
+        self.count -= n;
+    }
+
+    /// How many of the oldest events are at least so many messages and bytes together; all, if that is not enough.
+    fn count_off(&self, messages: usize, bytes: usize) -> u32 {
+        let count = self.count as usize;
+        if messages >= count || bytes >= self.frames.len() {
+            return self.count;
+        }
+        let (mut n, mut size) = (0, 0);
+        while n < count && (n < messages || size < bytes) {
+            size += first_frame(&self.frames[size..]);
+            n += 1;
+        }
+        n as u32
+    }
+
+    /// Bytes of the `n` oldest events.
+    fn size_of(&self, n: u32) -> usize {
+        (0..n).fold(0, |size, _| size + first_frame(&self.frames[size..]))
     }
 
     /// Takes off the `n` oldest events, of which there must be more, as a run of their own.
     pub(super) fn split(&mut self, n: u32) -> Self {
-        let mut size = 0;
-        for _ in 0..n {
-            size += first_frame(&self.frames[size..]);
-        }
+        let size = self.size_of(n);
         let front = Self {
             count: n,
             frames: self.frames.split_to(size),
@@ -279,23 +296,29 @@ impl Item {
         }
     }
 
-    /// Takes off the oldest event, and says how many the subscriber misses by it.
-    pub(super) fn lose_oldest(&mut self) -> u64 {
+    /// Takes off the oldest events until at least so many messages and bytes are gone, one at least, or nothing is left;
+    /// and says how many the subscriber misses by it, and the last one's number.
+    pub(super) fn lose_oldest(&mut self, messages: usize, bytes: usize) -> (u64, u64) {
+        let oldest = self.oldest_seq();
         match self {
-            Self::Run(run) if run.count > 1 => {
-                run.shorten();
-                1
+            Self::Run(run) => {
+                let n = run.count_off(messages.max(1), bytes);
+                match n < run.count {
+                    true => run.shorten(n),
+                    false => *self = Self::Gap,
+                }
+                (n.into(), oldest + u64::from(n.max(1)) - 1)
             }
-            Self::Run(_) | Self::Whole(_) => {
+            Self::Whole(_) => {
                 *self = Self::Gap;
-                1
+                (1, oldest)
             }
             Self::Misfit { missed, .. } => {
                 let missed = *missed;
                 *self = Self::Gap;
-                missed
+                (missed, oldest)
             }
-            Self::Gap => 0,
+            Self::Gap => (0, 0),
         }
     }
 }

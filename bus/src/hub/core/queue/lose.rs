@@ -3,6 +3,22 @@
 use super::{Outbox, SubQueue, Waiting, call_of, pins};
 use crate::hub::core::{item::Item, list::List};
 
+/// What waits for a subscription beyond its bounds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Excess {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Excess {
+    fn of(queue: &SubQueue) -> Option<Self> {
+        queue.is_over().then(|| Self {
+            messages: queue.messages.saturating_sub(queue.bounds.messages),
+            bytes: queue.bytes.saturating_sub(queue.bounds.bytes),
+        })
+    }
+}
+
 impl Outbox {
     /// Drops the oldest events until `bytes` of memory are free, and says whose and how many were lost. What is no event
     /// stays, and what was sent and may have to be sent again.
@@ -27,7 +43,7 @@ impl Outbox {
             // Of a group's member, what another left it may stand behind what came later.
             let is_first = self.subs.get(&sub).is_some_and(|q| q.head == Some(key));
             let was_last = waiting.item.messages() == 1;
-            let missed = self.lose_oldest(sub);
+            let missed = self.lose_oldest(sub, Excess::default());
             match lost.last_mut() {
                 Some((last, n)) if *last == sub => *n += missed,
                 _ => lost.push((sub, missed)),
@@ -49,14 +65,15 @@ impl Outbox {
     /// Drops the oldest events of `sub` until it is within its bounds, and says how many.
     pub(super) fn trim(&mut self, sub: u32) -> u64 {
         let mut lost = 0;
-        while self.subs.get(&sub).is_some_and(SubQueue::is_over) {
-            lost += self.lose_oldest(sub);
+        while let Some(excess) = self.subs.get(&sub).and_then(Excess::of) {
+            lost += self.lose_oldest(sub, excess);
         }
         lost
     }
 
-    /// Drops the oldest event of `sub` and keeps the loss with what follows.
-    pub(super) fn lose_oldest(&mut self, sub: u32) -> u64 {
+    /// Drops the oldest event of `sub`, and those published together with it as far as that much is too much; keeps the
+    /// loss with what follows.
+    fn lose_oldest(&mut self, sub: u32, excess: Excess) -> u64 {
         self.close_gap(sub);
         let Some(queue) = self.subs.get_mut(&sub) else {
             return 0;
@@ -69,9 +86,8 @@ impl Outbox {
         };
         let before = (waiting.item.messages(), waiting.item.bytes());
         let pinned = pins(&waiting.item);
-        let seq = waiting.item.oldest_seq();
-        let missed = waiting.item.lose_oldest();
-        waiting.loss.add(queue.told.loss(missed, seq));
+        let (missed, last_seq) = waiting.item.lose_oldest(excess.messages, excess.bytes);
+        waiting.loss.add(queue.told.loss(missed, last_seq));
         let (messages, bytes) = (waiting.item.messages(), waiting.item.bytes());
         queue.messages -= before.0 - messages;
         queue.bytes -= before.1 - bytes;

@@ -118,7 +118,7 @@ impl Outbox {
             }
             // The next one is too large, but perhaps not the one after it.
             let loss = self.subs.get(&sub).map(|q| q.told.loss(1, run.first_seq));
-            run.shorten();
+            run.shorten(1);
             lost += self.refuse_newest(sub, loss.unwrap_or_default());
         }
         lost

@@ -34,11 +34,14 @@ pub use self::{
 use crate::{
     escape,
     fleet::{Fleet, Input, Moment, RequestToken, WorkerNews},
-    sys::Signals,
+    sys::{self, Signals},
 };
 
 /// A deadline further away than this is looked at again then: a definition may say "after 10,000 years".
 const A_DAY: Duration = Duration::from_secs(86_400);
+
+/// Nobody was started for so long: what only starting needs is given back.
+const REST: Duration = Duration::from_secs(1);
 
 /// Owns the fleet and everything that its actions need.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub struct Shell {
     reread: Option<Reread>,
     /// When TERM or INT was first heard.
     asked_to_stop: Option<Instant>,
+    /// When it may rest, unless another worker is started before.
+    rest: Option<Instant>,
     workshop: Workshop,
     processes: HashMap<WorkerId, Process>,
     /// Workers that were sent SIGKILL, until their exit is told.
@@ -74,6 +79,7 @@ enum Happened {
     Signal(i32),
     Message(Message),
     Deadline,
+    Rest,
 }
 
 impl Shell {
@@ -89,6 +95,7 @@ impl Shell {
             signals,
             reread,
             asked_to_stop: None,
+            rest: None,
             workshop,
             processes: HashMap::new(),
             killed: HashSet::new(),
@@ -111,6 +118,13 @@ impl Shell {
                 Happened::Signal(signal) => self.on_signal(signal),
                 Happened::Message(message) => self.on_message(message),
                 Happened::Deadline => vec![Input::Tick],
+                Happened::Rest => {
+                    self.rest = None;
+                    if let Err(error) = sys::release_text() {
+                        tracing::debug!("the program's pages stay where they are: {error}");
+                    }
+                    continue;
+                }
             };
             for input in inputs {
                 if let Some(code) = self.step(input) {
@@ -126,12 +140,6 @@ impl Shell {
             .fleet
             .next_deadline()
             .map(|moment| self.epoch + moment.since_epoch().min(self.epoch.elapsed() + A_DAY));
-        let due = async {
-            match deadline {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             signal = self.signals.next() => match signal {
@@ -142,7 +150,8 @@ impl Shell {
                 }
             },
             message = self.messages.recv() => Happened::Message(message.expect("the shell holds a sender itself")),
-            () = due => Happened::Deadline,
+            () = until(deadline) => Happened::Deadline,
+            () = until(self.rest) => Happened::Rest,
         }
     }
 
@@ -150,6 +159,7 @@ impl Shell {
         match message {
             Message::Started { id, process } => {
                 let pid = process.pid();
+                self.rest = Some(Instant::now() + REST);
                 self.processes.insert(id, process);
                 vec![Input::Worker {
                     id,
@@ -256,6 +266,14 @@ impl Drop for Shell {
                 });
             }
         }
+    }
+}
+
+/// Waits for a moment; for ever if there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -11,6 +11,7 @@ mod reaper;
 mod scm;
 mod signalfd;
 mod signals;
+mod text;
 mod watch_fd;
 
 pub use cgroup::{quota_v1, quota_v2};
@@ -24,4 +25,5 @@ pub use scm::{FDS_PER_MESSAGE, receive_fds, send_fds};
 pub use signalfd::{Arrived, Signals};
 pub(crate) use signals::reset_signals;
 pub use signals::signal_name;
+pub use text::release_text;
 pub use watch_fd::watch_fd;

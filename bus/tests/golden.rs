@@ -491,7 +491,7 @@ fn request_reply_call_answer() {
         (2, 5000, &b"\x01"[..])
     );
 
-    let put = |out: &mut BytesMut| data::put_reply(out, 9, Payload::Postcard(2));
+    let put = |out: &mut BytesMut| data::put_reply(out, 9, Payload::Postcard(2), None);
     let golden = "00000011 12 00  0000000000000009 00 00000002 ac02";
     let body = data_frame(FrameType::Reply, 0, put, b"\xac\x02", golden);
     let head = data::reply(&body, 0).expect("a REPLY");

@@ -4,7 +4,10 @@ use std::{
     io,
     net::TcpListener,
     os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::{
@@ -62,6 +65,7 @@ pub(super) enum Command {
 pub struct Hub {
     commands: mpsc::Sender<Command>,
     rules: watch::Sender<Arc<Rules>>,
+    revision: Arc<AtomicU64>,
 }
 
 impl Hub {
@@ -73,8 +77,14 @@ impl Hub {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (sender, notices) = notice::channel();
         let rules = watch::Sender::new(Arc::new(options.rules.clone()));
-        thread::start(options, inbox, sender)?;
-        Ok((Self { commands, rules }, notices))
+        let revision = Arc::default();
+        thread::start(options, Arc::clone(&revision), inbox, sender)?;
+        let hub = Self {
+            commands,
+            rules,
+            revision,
+        };
+        Ok((hub, notices))
     }
 
     /// Accepts peers on `listener`, which is taken over with its path left alone. Only the hub's own uid and root are let
@@ -162,6 +172,12 @@ impl Hub {
     #[must_use]
     pub fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.borrow())
+    }
+
+    /// What this process knows has changed: no [answer that stands](crate::client::Call::reply_for) is given any more if its question was put
+    /// before. Whoever hears of the change afterwards, and asks, is told how things are since.
+    pub fn outdate(&self) {
+        self.revision.fetch_add(1, Ordering::Release);
     }
 
     /// Who is connected, what waits for whom, what was lost; `None` if the hub has ended. Taken between two batches of

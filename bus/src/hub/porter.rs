@@ -53,7 +53,7 @@ impl Guests {
 /// Answers claims for as long as the hub lives.
 pub(super) async fn vouch(life: Rc<Life>) {
     loop {
-        life.shell.claimed.notified().await;
+        life.shell.claimed.rung().await;
         for claim in life.shell.claims.take() {
             answer(&life, claim);
         }

@@ -82,7 +82,7 @@ async fn feed(shell: &Shell, link: &Link, input: &mut Bytes) -> bool {
         }
         // What it asked for must be read by it first; its writer tells when there is room.
         while shell.ask(|core| core.is_clogged(link.id)) {
-            link.wake_reader.notified().await;
+            link.wake_reader.rung().await;
         }
     }
     true

@@ -6,6 +6,7 @@ use std::{
     os::unix::net::UnixStream as StdUnixStream,
     panic::AssertUnwindSafe,
     rc::Rc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -44,19 +45,22 @@ const AFTER_PANIC: Duration = Duration::from_millis(50);
 /// Starts the thread.
 pub(super) fn start(
     options: HubOptions,
+    revision: Arc<AtomicU64>,
     inbox: mpsc::Receiver<Command>,
     notices: NoticeSender,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new()
         .name("hub".into())
-        .spawn(move || Thread::new(options, inbox, notices).run(&runtime))?;
+        .spawn(move || Thread::new(options, revision, inbox, notices).run(&runtime))?;
     Ok(())
 }
 
 /// What outlives a panic.
 struct Thread {
     options: HubOptions,
+    /// Grows when answers given before stand no longer.
+    revision: Arc<AtomicU64>,
     inbox: mpsc::Receiver<Command>,
     notices: NoticeSender,
     listeners: Vec<Listener>,
@@ -105,9 +109,15 @@ enum End {
 }
 
 impl Thread {
-    fn new(options: HubOptions, inbox: mpsc::Receiver<Command>, notices: NoticeSender) -> Self {
+    fn new(
+        options: HubOptions,
+        revision: Arc<AtomicU64>,
+        inbox: mpsc::Receiver<Command>,
+        notices: NoticeSender,
+    ) -> Self {
         Self {
             options,
+            revision,
             inbox,
             notices,
             listeners: Vec::new(),
@@ -121,8 +131,20 @@ impl Thread {
     fn run(mut self, runtime: &Runtime) {
         loop {
             let tasks = LocalSet::new();
-            let end = tasks.block_on(runtime, self.live());
+            // A task like all others: what a thread blocks on is looked at each time anything happens.
+            let life = tasks.spawn_local(async move {
+                let end = self.live().await;
+                (self, end)
+            });
+            let ended = tasks.block_on(runtime, life);
             drop(tasks);
+            let end = match ended {
+                Ok((thread, end)) => {
+                    self = thread;
+                    end
+                }
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            };
             match end {
                 End::Stopped(asker) => {
                     if let Some(asker) = asker {
@@ -143,7 +165,7 @@ impl Thread {
     async fn live(&mut self) -> End {
         let number = random::bits()
             .unwrap_or_else(|error| panic!("the system has no random numbers: {error}"));
-        let shell = Shell::new(&self.options, number, self.notices.clone());
+        let shell = Shell::new(&self.options, &self.revision, number, self.notices.clone());
         let life = Rc::new(Life {
             shell: Rc::clone(&shell),
             limits: self.options.limits.clone(),
@@ -182,8 +204,8 @@ impl Thread {
                     Some(command) => self.obey(life, command),
                     None => return End::Stopped(None),
                 },
-                () = life.shell.faulted.notified() => {}
-                () = life.shell.earlier.notified() => {}
+                () = life.shell.faulted.rung() => {}
+                () = life.shell.earlier.rung() => {}
                 () = until(due) => {
                     life.shell.step(|core| core.expire(Instant::now()));
                 }
@@ -320,7 +342,7 @@ impl Life {
         self.shell.step(|core| core.stop());
         let gone = async {
             while !self.shell.is_empty() {
-                self.shell.empty.notified().await;
+                self.shell.empty.rung().await;
             }
         };
         // Whoever doesn't read in time does without.

@@ -16,12 +16,12 @@ const SLOW: Duration = Duration::from_secs(1);
 pub(super) async fn write(shell: &Shell, link: &Link) -> String {
     loop {
         if link.stream.is_watched_for_room() {
-            if timeout(SLOW, link.wake_writer.notified()).await.is_err() {
+            if timeout(SLOW, link.wake_writer.rung()).await.is_err() {
                 link.stream.forget_room();
                 continue;
             }
         } else {
-            link.wake_writer.notified().await;
+            link.wake_writer.rung().await;
         }
         if let Err(e) = drain(shell, link).await {
             return format!("writing failed: {e}");
@@ -42,7 +42,7 @@ pub(super) async fn drain(shell: &Shell, link: &Link) -> io::Result<()> {
         rest.reset();
         link.rest.replace(rest);
         written?;
-        link.wake_reader.notify_one();
+        link.wake_reader.ring();
         if !shell.refill(link) {
             break;
         }
@@ -50,7 +50,7 @@ pub(super) async fn drain(shell: &Shell, link: &Link) -> io::Result<()> {
     // An idle connection holds no buffer.
     link.rest.replace(Output::default());
     link.writer_busy.set(false);
-    link.wake_reader.notify_one();
+    link.wake_reader.ring();
     Ok(())
 }
 

@@ -236,6 +236,7 @@ impl Shell {
     fn step(&mut self, input: Input) -> Option<u8> {
         let actions = self.fleet.step(self.now(), input);
         self.handle.changed();
+        self.workshop.hub.outdate();
         let mut done = None;
         for action in actions {
             done = self.perform(action).or(done);

@@ -46,6 +46,7 @@ pub(in crate::hub) mod tests;
 
 use std::{
     collections::VecDeque,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -130,6 +131,8 @@ pub(super) struct Core {
     notices: Vec<HubNotice>,
     /// What peers have claimed since the shell last looked.
     claims: Vec<PeerClaim>,
+    /// Grows when answers given before stand no longer.
+    revision: Arc<AtomicU64>,
 }
 
 impl Core {
@@ -164,7 +167,14 @@ impl Core {
             dirty: Vec::new(),
             notices: Vec::new(),
             claims: Vec::new(),
+            revision: Arc::default(),
         }
+    }
+
+    /// No answer stands longer than `revision` stays what it was when its question was put. The one thing that is known of
+    /// the world without being told: to be told takes a while, and whoever asks next may come before.
+    pub(super) fn follow(&mut self, revision: Arc<AtomicU64>) {
+        self.revision = revision;
     }
 
     /// A peer has come in through `door`; `id` was never used before.
@@ -389,6 +399,7 @@ impl Core {
     fn depart(&mut self, id: u64, reason: &str) {
         self.leave_session(id);
         self.close_mailbox(id);
+        self.forget_answers(id);
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };

@@ -4,6 +4,7 @@
 mod frames;
 mod many;
 mod reply;
+mod standing;
 
 use std::{
     collections::HashMap,
@@ -46,6 +47,8 @@ pub(super) struct Pending {
     ends: Ends,
     urgent: bool,
     topic: Rc<str>,
+    /// What was asked, if its answer may stand.
+    put: Option<standing::Put>,
 }
 
 /// What else ends a call than its reply.
@@ -64,6 +67,7 @@ pub(super) struct Requests {
     pending: NumberMap<Pending>,
     last_gather: u64,
     gathers: HashMap<u64, Gather>,
+    standing: standing::Standing,
 }
 
 /// A REQUEST as it was sent, in either codec.
@@ -106,9 +110,9 @@ impl Requests {
         self.pending.len()
     }
 
-    /// How many there ever were.
+    /// How many there ever were, those answered by what stands among them.
     pub(super) fn begun(&self) -> u64 {
-        self.last
+        self.last + self.standing.given
     }
 }
 
@@ -127,6 +131,12 @@ impl Core {
         let path = self.path(id, peer, Action::Request, asked.kind, asked.topic)?;
         path.verdict.clone()?;
         let reader = self.reply_reader(id, asked.reply_type)?;
+        if asked.limit.is_none()
+            && let Some(done) =
+                self.answer_standing(id, asked.r#ref, &path, reader.as_ref(), &asked.payload)
+        {
+            return done;
+        }
         let mut forms = Forms::new(asked.kind, asked.payload.clone(), path.ty.clone());
         if let Some(builtin) = &path.builtin
             && asked.kind == Payload::Json
@@ -211,6 +221,10 @@ impl Core {
             ends,
             urgent: asked.path.urgent,
             topic: asked.path.topic.as_str().into(),
+            put: match ends {
+                Ends::At(_) => self.put(&asked.path, &asked.payload),
+                Ends::With(_) => None,
+            },
         };
         self.begin_call(call, pending);
         Ok(())

@@ -21,6 +21,7 @@ mod requests;
 mod resumption;
 mod rights;
 mod sessions;
+mod standing;
 mod stats;
 pub(in crate::hub) mod support;
 mod types;

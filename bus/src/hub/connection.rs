@@ -31,7 +31,7 @@ pub(super) async fn run(shell: Rc<Shell>, link: Rc<Link>) {
             }
         };
         // Whoever doesn't read in time does without.
-        let _ = timeout(LAST_WORDS, written).await;
+        let _ = Box::pin(timeout(LAST_WORDS, written)).await;
     }
     shell.close(link.id, &reason);
 }

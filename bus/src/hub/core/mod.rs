@@ -102,7 +102,8 @@ pub(super) struct Core {
     /// They are not those under which everybody subscribed.
     rules_changed: bool,
     types: Types,
-    conns: NumberMap<Conn>,
+    /// Boxed, as a map has up to twice the room it needs.
+    conns: NumberMap<Box<Conn>>,
     routes: Routes,
     retained: Retained,
     history: History,
@@ -188,7 +189,7 @@ impl Core {
             self.open_mailbox(id, principal);
         }
         let conn = Conn::new(id, door, until, now, &self.tally);
-        self.conns.insert(id, conn);
+        self.conns.insert(id, Box::new(conn));
         // Whoever is known comes in whatever strangers do: the fleet's workers and the master's own features.
         let Some(until) = until else { return };
         self.deadlines.set(until, Deadline::Hello(id));
@@ -354,7 +355,7 @@ impl Core {
     }
 
     fn conn(&self, id: u64) -> Option<&Conn> {
-        self.conns.get(&id)
+        self.conns.get(&id).map(|conn| &**conn)
     }
 
     fn is_master(&self, id: u64) -> bool {

@@ -72,10 +72,13 @@ impl Core {
         for (id, conn) in &self.conns {
             to_subscribers.add(conn.outbox.counted());
             subscriptions += conn.subs.len() as u64;
-            open.extend(conn.peer().map(|peer| (*id, conn, peer)));
+            open.extend(conn.peer().map(|peer| (*id, &**conn, peer)));
         }
-        let silent = |c: &&Conn| matches!(c.phase, Phase::Greeting { .. } | Phase::Vouching { .. });
-        let (connections, silent) = (open.len(), self.conns.values().filter(silent).count());
+        let silent = |c: &Conn| matches!(c.phase, Phase::Greeting { .. } | Phase::Vouching { .. });
+        let (connections, silent) = (
+            open.len(),
+            self.conns.values().filter(|c| silent(c)).count(),
+        );
         open.retain(|(id, ..)| *id > page.after);
         open.sort_unstable_by_key(|(id, ..)| *id);
         let left = open.len();

@@ -150,7 +150,7 @@ impl Core {
             sessions: Sessions::default(),
             mailboxes: Mailboxes::default(),
             requests: Requests::default(),
-            holds: Holds::default(),
+            holds: Holds::new(&options.limits, &tally),
             left: VecDeque::new(),
             ungrouped: 0,
             turn: 0,

@@ -127,7 +127,8 @@ impl Core {
         let path = self.path(id, peer, Action::Request, asked.kind, asked.topic)?;
         path.verdict.clone()?;
         let reader = self.reply_reader(id, asked.reply_type)?;
-        let mut forms = Forms::new(asked.kind, asked.payload.clone(), path.ty.clone());
+        let (payload, most) = (asked.payload.clone(), self.limits.payload_bytes);
+        let mut forms = Forms::new(asked.kind, payload, path.ty.clone(), most);
         if let Some(builtin) = &path.builtin
             && asked.kind == Payload::Json
         {

@@ -85,6 +85,7 @@ impl Core {
             how: how(kind, ty.as_deref(), codec, reader),
             card: &peer.card,
             r#ref: pending.r#ref,
+            most: self.limits.payload_bytes,
         };
         way.answer(kind, payload, ty, &headers).map_err(|e| {
             let reason = format!("the answer to {:?}: {e}", pending.topic);
@@ -131,6 +132,8 @@ struct Way<'a> {
     how: How,
     card: &'a Rc<Card>,
     r#ref: u64,
+    /// What any payload may have, in bytes.
+    most: usize,
 }
 
 impl Way<'_> {
@@ -142,7 +145,7 @@ impl Way<'_> {
         headers: &Headers,
     ) -> Result<Whole, Rc<str>> {
         let (r#ref, conn) = (self.r#ref, self.card.conn);
-        let mut forms = Forms::new(kind, payload.clone(), ty.clone());
+        let mut forms = Forms::new(kind, payload.clone(), ty.clone(), self.most);
         let (kind, payload, ty) = match &self.how {
             How::AsIs => (kind, payload, ty),
             How::Typed(reader) => {

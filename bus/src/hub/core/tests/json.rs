@@ -203,6 +203,19 @@ fn requests_cross_codecs_both_ways() {
 }
 
 #[test]
+fn a_json_peer_deletes_a_retained_value_with_no_bytes() {
+    let mut w = World::new();
+    let j = w.join_as(client("j"), Codec::Json);
+    for (body, values) in [
+        (json!({"topic": "t", "payload": 1}), 1),
+        (json!({"topic": "t", "bytes": ""}), 0),
+    ] {
+        w.send(j, &object(FrameType::Emit, flags::RETAIN, &body));
+        assert_eq!(w.core.retained.size().0, values, "{body}");
+    }
+}
+
+#[test]
 fn objects_that_make_no_sense_are_refused_and_the_connection_lives() {
     let mut w = World::new();
     let j = w.join_as(client("j"), Codec::Json);

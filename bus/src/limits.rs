@@ -46,7 +46,10 @@ pub struct Limits {
     pub overflow_grace: Duration,
     /// The longest time for which publishers are held without a break for one subscription, whatever it asks for.
     /// Default 60 s.
-    pub hold_timeout: Duration,
+    pub longest_hold: Duration,
+    /// Topics that one publisher is asked to hold back at once; on others it goes on, and a queue that is full for it
+    /// drops its oldest. All publishers' together take a sixteenth of `memory_bytes` at most. Default 4,096.
+    pub held_topics: usize,
     /// Frames of the control lane waiting for one connection. Default 1,024.
     pub control_frames: usize,
     /// Requests of one connection that wait for an answer. Default 1,024.
@@ -91,7 +94,8 @@ impl Default for Limits {
             queue_messages: 64 << 10,
             queue_bytes: 8 << 20,
             overflow_grace: Duration::from_secs(2),
-            hold_timeout: Duration::from_secs(60),
+            longest_hold: Duration::from_secs(60),
+            held_topics: 4096,
             control_frames: 1024,
             requests: 1024,
             retained_topics: 1024,

@@ -4,6 +4,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use ostler_bus::{
     Event, Generation, Origin, Slot, TypeSchema, WorkerId,
+    hub::HubStats,
     wire::{
         FrameType, codec,
         control::{
@@ -658,6 +659,20 @@ fn data_in_json() {
     };
     let text = r#"{"ref":4,"origin":"Master","payload":{"cents":300}}"#;
     assert_eq!(serde_json::to_string(&answer).expect("encodes"), text);
+}
+
+/// The statistics printed on the protocol page have each field, and no other.
+#[test]
+fn the_statistics_on_the_page() {
+    let page = include_str!("../../docs/protocol.md");
+    let (_, after) = page
+        .split_once("## What a hub tells of itself")
+        .expect("the section");
+    let (_, block) = after.split_once("```json\n").expect("a block");
+    let (block, _) = block.split_once("```").expect("its end");
+    let stats: HubStats = serde_json::from_str(block).expect("decodes");
+    let printed: serde_json::Value = serde_json::from_str(block).expect("JSON");
+    assert_eq!(serde_json::to_value(&stats).expect("encodes"), printed);
 }
 
 /// The conversation printed on the protocol page is sound, and says what the page says.

@@ -133,7 +133,7 @@ async fn a_slow_reader_is_shown_with_its_queue_and_losses_and_told_of() {
         sub.counts.delivered + sub.queued + sub.counts.lagged,
         published
     );
-    assert!(peer.unread_bytes >= sub.queued_bytes && sub.queued_bytes >= 64 * sub.queued);
+    assert!(peer.memory >= sub.queued_bytes && sub.queued_bytes >= 64 * sub.queued);
     // `bus.lagged` itself is one more.
     assert!(told.totals.events >= before + published);
     let event = lagging.next().await.event;

@@ -139,7 +139,8 @@ impl Link {
                 Err(PutError::Full) => (self.options.room_timeout, Held::No),
                 Err(PutError::Held) => (self.options.hold_timeout, Held::Yes),
             };
-            if tokio::time::timeout_at(began + waited, room).await.is_err() {
+            let left = waited.saturating_sub(began.elapsed());
+            if tokio::time::timeout(left, room).await.is_err() {
                 return Err(match held {
                     Held::No => EmitError::Full { waited },
                     Held::Yes => EmitError::Held {

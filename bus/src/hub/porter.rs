@@ -119,7 +119,7 @@ pub(super) fn exchange(life: &Life, tokens: Tokens) {
     for id in life.guests.outdated(&tokens) {
         let reason = "the token it came with is good no longer".to_owned();
         life.shell
-            .step(|core| core.close(id, CloseKind::Denied, reason));
+            .step(|core| core.dismiss(Instant::now(), id, CloseKind::Denied, reason));
     }
     life.tokens.replace(tokens);
 }

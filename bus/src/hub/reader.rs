@@ -55,7 +55,7 @@ async fn read_once(shell: &Shell, link: &Link, buffer: &mut Vec<u8>) -> io::Resu
         let whole = match shell.ask(|core| core.scan(link.id, buffer)) {
             Ok(scan) => scan.whole,
             Err(error) => {
-                shell.step(|core| core.broken(link.id, error));
+                shell.step(|core| core.broken(Instant::now(), link.id, error));
                 return Ok(Read::Closing);
             }
         };

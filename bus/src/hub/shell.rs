@@ -140,7 +140,7 @@ impl Shell {
 
     pub(super) fn close(&self, id: u64, reason: &str) {
         self.links.borrow_mut().remove(&id);
-        self.step(|core| core.disconnect(id, reason));
+        self.step(|core| core.disconnect(Instant::now(), id, reason));
         if self.links.borrow().is_empty() {
             self.empty.ring();
         }

@@ -17,7 +17,7 @@ enum Slot<'l> {
 }
 
 /// Every key.
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 29] = [
     "hello_bytes",
     "control_bytes",
     "payload_bytes",
@@ -33,7 +33,8 @@ const KEYS: [&str; 28] = [
     "queue_messages",
     "queue_bytes",
     "overflow_grace",
-    "hold_timeout",
+    "longest_hold",
+    "held_topics",
     "control_frames",
     "requests",
     "retained_topics",
@@ -70,7 +71,8 @@ fn slot<'l>(limits: &'l mut Limits, key: &str) -> Option<(Slot<'l>, [i64; 2])> {
         "queue_messages" => (Slot::Count(&mut limits.queue_messages), COUNT),
         "queue_bytes" => (Slot::Bytes(&mut limits.queue_bytes), BYTES),
         "overflow_grace" => (Slot::Time(&mut limits.overflow_grace), COUNT),
-        "hold_timeout" => (Slot::Time(&mut limits.hold_timeout), COUNT),
+        "longest_hold" => (Slot::Time(&mut limits.longest_hold), COUNT),
+        "held_topics" => (Slot::Count(&mut limits.held_topics), COUNT),
         "control_frames" => (Slot::Count(&mut limits.control_frames), COUNT),
         "requests" => (Slot::Count(&mut limits.requests), COUNT),
         "retained_topics" => (Slot::Count(&mut limits.retained_topics), COUNT),

@@ -42,7 +42,7 @@ impl Core {
             pins: (!path.urgent).then_some(self.input),
             until: batch.until,
         };
-        let mut parcel = Parcel::new(run, &path);
+        let mut parcel = Parcel::new(run, &path, self.limits.payload_bytes);
         if path.urgent {
             parcel.stands_for = self.stands_for(peer, &mut parcel);
         }

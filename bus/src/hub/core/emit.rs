@@ -211,7 +211,7 @@ impl Core {
             && head.kind == Payload::Json
         {
             let payload = batch.input.slice(payload_at..frame.end);
-            Forms::new(head.kind, payload, None)
+            Forms::new(head.kind, payload, None, self.limits.payload_bytes)
                 .fits(builtin)
                 .map_err(|reason| Refusal {
                     kind: RefusalKind::Misfit,

@@ -154,7 +154,7 @@ impl Core {
             sessions: Sessions::default(),
             mailboxes: Mailboxes::default(),
             requests: Requests::default(),
-            holds: Holds::default(),
+            holds: Holds::new(&options.limits, &tally),
             left: VecDeque::new(),
             ungrouped: 0,
             turn: 0,
@@ -210,7 +210,8 @@ impl Core {
     }
 
     /// The connection is gone, or was closed and written out.
-    pub(super) fn disconnect(&mut self, id: u64, reason: &str) {
+    pub(super) fn disconnect(&mut self, now: Instant, id: u64, reason: &str) {
+        self.now = now;
         self.leave_all_to_others(id);
         self.depart(id, reason);
         if let Some(mut conn) = self.conns.remove(&id) {
@@ -220,8 +221,16 @@ impl Core {
         self.regroup();
     }
 
-    /// Ends a connection: it is told why, and nothing more is taken from it.
-    pub(super) fn close(&mut self, id: u64, kind: CloseKind, reason: String) {
+    /// Ends a connection that may not stay: it is told why.
+    pub(super) fn dismiss(&mut self, now: Instant, id: u64, kind: CloseKind, reason: String) {
+        self.now = now;
+        self.close(id, kind, reason);
+        self.regroup();
+    }
+
+    /// Ends a connection: it is told why, and nothing more is taken from it. Whatever of the core's doors this happens
+    /// behind sees to [`regroup`](Self::regroup) before it is left.
+    fn close(&mut self, id: u64, kind: CloseKind, reason: String) {
         if self.is_closing(id) {
             return;
         }

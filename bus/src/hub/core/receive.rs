@@ -322,7 +322,8 @@ impl Core {
     }
 
     /// The framing is broken: nothing after it can be understood.
-    pub(crate) fn broken(&mut self, id: u64, error: FrameError) {
+    pub(crate) fn broken(&mut self, now: Instant, id: u64, error: FrameError) {
+        self.now = now;
         let kind = match self.stance(id) {
             Stance::Greeting | Stance::Waiting => CloseKind::Hello,
             Stance::Open(..) | Stance::Deaf => CloseKind::Framing,

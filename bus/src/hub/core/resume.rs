@@ -192,7 +192,8 @@ impl Core {
                 self.sessions.count_past(id, sub, flags);
                 continue;
             };
-            let reader = state.reader.as_ref().map(|r| &r.schema);
+            let (reader, most) = (state.reader.as_ref(), self.limits.payload_bytes);
+            let reader = reader.map(|r| &r.schema);
             let target = Target {
                 conn: id,
                 sub,
@@ -200,7 +201,7 @@ impl Core {
             };
             let run = kept.run(flags);
             // In the data lane, behind one another.
-            let mut parcel = Parcel::of(run, kept.topic.clone(), kept.ty.clone(), false);
+            let mut parcel = Parcel::of(run, kept.topic.clone(), kept.ty.clone(), most);
             self.hand_over(kept.card.conn, &target, &mut parcel);
             self.relieve();
         }

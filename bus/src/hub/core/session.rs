@@ -5,10 +5,15 @@
 //! how many events it missed.
 //!
 //! ```text
-//! (none) ──HELLO──▶ present ──connection lost──▶ away ──HELLO──▶ present
-//!                      ▲ └────HELLO again: the old connection is closed───┘
-//!                                                └──timeout, or too many──▶ (none)
+//!           HELLO              its connection ends           it is forgotten
+//!  (none) ─────────▶ present ──────────────────────▶ away ───────────────────▶ (none)
+//!                     ▲   ▲                           │
+//!                     │   └───────────HELLO───────────┘
+//!                     └── HELLO again: the connection before is closed
 //! ```
+//!
+//! It is forgotten when it has been away for `session_timeout`, when others that went later are too many, or when memory is short; and at
+//! once if it left nothing to come back to. A subscription that is not resumed within that time is forgotten also of a client that is back.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -143,7 +143,7 @@ fn connection(id: u64, conn: &Conn, peer: &Peer, now: Instant) -> ConnectionStat
         asking: conn.asks.len() as u64,
         answering: conn.serves.len() as u64,
         unread_answers: conn.outbox.unread_answers().0 as u64,
-        unread_bytes: conn.outbox.held() as u64,
+        memory: conn.outbox.held() as u64,
         subscriptions: subs
             .into_iter()
             .filter_map(|(sub, state)| Some(subscription(*sub, state, conn.outbox.queue(*sub)?)))

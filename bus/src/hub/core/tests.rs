@@ -8,6 +8,7 @@ mod garbage;
 mod groups;
 mod handshake;
 mod headers;
+mod holds;
 mod json;
 mod lanes;
 mod mailbox;

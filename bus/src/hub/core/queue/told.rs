@@ -208,10 +208,7 @@ impl Outbox {
         let Some(queue) = self.subs.get(&sub) else {
             return 0;
         };
-        let list = match queue.is_windowed() {
-            true => &self.parked,
-            false => &self.data,
-        };
+        let list = self.lists.of(queue);
         let mut waiting = self.urgent_lost.get(&sub).copied().unwrap_or_default();
         let mut next = queue.head;
         while let Some(key) = next {

@@ -103,6 +103,7 @@ impl Core {
         let way = Way {
             how: how(given.kind, given.ty.as_deref(), codec, reader),
             r#ref: pending.r#ref,
+            most: self.limits.payload_bytes,
         };
         way.answer(given).map_err(|e| {
             let reason = format!("the answer to {:?}: {e}", pending.topic);
@@ -148,6 +149,8 @@ impl Core {
 struct Way {
     how: How,
     r#ref: u64,
+    /// What any payload may have, in bytes.
+    most: usize,
 }
 
 impl Way {
@@ -160,7 +163,7 @@ impl Way {
             card,
         } = given;
         let (r#ref, conn) = (self.r#ref, card.conn);
-        let mut forms = Forms::new(kind, payload.clone(), ty.clone());
+        let mut forms = Forms::new(kind, payload.clone(), ty.clone(), self.most);
         let (kind, payload, ty) = match &self.how {
             How::AsIs => (kind, payload, ty),
             How::Typed(reader) => {

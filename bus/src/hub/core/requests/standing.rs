@@ -14,7 +14,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Ends, Pending, reply::Given};
+use super::{
+    pending::{Ends, Pending},
+    reply::Given,
+};
 use crate::{
     Topic,
     hub::core::{Core, memory::Charge, path::Path, types::SharedType},

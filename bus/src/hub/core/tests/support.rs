@@ -316,7 +316,7 @@ impl World {
     }
 
     pub(in crate::hub) fn leave(&mut self, id: u64) {
-        self.core.disconnect(id, "left");
+        self.core.disconnect(self.now, id, "left");
         self.readers.remove(&id);
     }
 
@@ -344,7 +344,7 @@ impl World {
                 }
                 Ok(_) => return done,
                 Err(error) => {
-                    self.core.broken(id, error);
+                    self.core.broken(self.now, id, error);
                     return bytes.len();
                 }
             }

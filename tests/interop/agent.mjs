@@ -20,6 +20,7 @@ const answers = {
   fail: () => { throw new TypeError('on purpose'); },
   die: () => process.exit(1),
   silent: () => new Promise(() => {}),
+  slow: ({ payload }) => new Promise((done) => setTimeout(done, payload.seconds * 1000, 'late')),
 };
 
 class Agent {

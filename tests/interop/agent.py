@@ -6,6 +6,7 @@
 import json
 import os
 import sys
+import threading
 
 sys.path.insert(0, sys.argv[1])
 sys.dont_write_bytecode = True
@@ -25,8 +26,15 @@ def how_to_answer(how):
     def fail(_):
         raise ValueError("on purpose")
 
+    def slow(call):
+        threading.Event().wait(call.payload["seconds"])
+        return "late"
+
     def die(_):
         os._exit(1)
+
+    def silent(_):
+        threading.Event().wait()
 
     def echo(call):
         call.reply({"by": how, "asked": call.payload, "headers": call.headers}, {"answered-by": how})
@@ -34,7 +42,7 @@ def how_to_answer(how):
     def double(call):
         return {"number": call.payload["number"] * 2, "slot": 7}
 
-    return {"fail": fail, "die": die, "echo": echo, "double": double, "silent": None}[how]
+    return {"fail": fail, "die": die, "echo": echo, "double": double, "silent": silent, "slow": slow}[how]
 
 
 class Agent:

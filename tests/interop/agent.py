@@ -1,6 +1,6 @@
 """Does with the Python client what a test asks: `agent.py FOLDER_OF_THE_CLIENT PATH`, one JSON line each way.
 
-`agent.py FOLDER_OF_THE_CLIENT worker` is a worker instead, on the socket it inherits, that says what it hears.
+`agent.py FOLDER_OF_THE_CLIENT worker` is a worker instead, on the socket it inherits, that says what it hears; with `serving`, it answers questions too.
 """
 
 import json
@@ -42,7 +42,7 @@ def how_to_answer(how):
     def double(call):
         return {"number": call.payload["number"] * 2, "slot": 7}
 
-    return {"fail": fail, "die": die, "echo": echo, "double": double, "silent": silent, "slow": slow}[how]
+    return {"fail": fail, "die": die, "echo": echo, "double": double, "silent": silent}[how]
 
 
 class Agent:
@@ -112,6 +112,8 @@ def agent():
 
 def worker():
     worker = ostler.Worker()
+    if sys.argv[2] == "serving":
+        serve(worker)
     worker.ready()
     print("ready", flush=True)
     worker.draining.wait()
@@ -119,4 +121,14 @@ def worker():
     worker.close()
 
 
-worker() if sys.argv[2] == "worker" else agent()
+def serve(worker):
+    def slow(call):
+        print("asked", flush=True)
+        threading.Event().wait(call.payload["seconds"])
+        return "late"
+
+    worker.serve("tests.who", lambda call: worker.emit("tests.seen", ack=True))
+    worker.serve("tests.slow", slow)
+
+
+agent() if sys.argv[2] not in ("worker", "serving") else worker()

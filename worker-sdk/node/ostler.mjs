@@ -350,8 +350,12 @@ export class Bus {
     try {
       for await (const [kind, flags, body] of frames(socket, most)) {
         if (this.#socket) this.#take(kind, flags, body);
-        else if (kind === WELCOME) this.#enter(socket, body, opened(clearTimeout(timer)));
-        else throw closing(body.op.Closing);
+        else if (kind !== WELCOME) throw closing(body.op.Closing);
+        else {
+          clearTimeout(timer);
+          this.#enter(socket, body);
+          opened();
+        }
       }
     } finally {
       clearTimeout(timer);

@@ -247,8 +247,9 @@ class Bus(contextlib.AbstractContextManager):
 
     def _answers(self, kind, body, flags=0, timeout=None):
         """Sends this with a reference, and yields what comes for it."""
-        timeout, ref, answers = timeout or self.timeout, next(self._refs), queue.SimpleQueue()
+        timeout = timeout or self.timeout
         self._up.wait(timeout)
+        ref, answers = next(self._refs), queue.SimpleQueue()
         self._asked[ref] = answers.put
         try:
             self._send(kind, {**body, "ref": ref}, flags)
@@ -304,8 +305,8 @@ class Bus(contextlib.AbstractContextManager):
                 self._held.popitem()[1].set()
             if time.monotonic() - since > 2 * LONGEST_PAUSE:
                 ceiling = FIRST_PAUSE
-            fd = self._closing.wait(0 if self._over else random.uniform(0, ceiling)) or None
-            ceiling = min(ceiling * 2, LONGEST_PAUSE)
+            self._closing.wait(0 if self._over else random.uniform(0, ceiling))
+            ceiling, fd = min(ceiling * 2, LONGEST_PAUSE), None
         for sub in list(self._subs.values()):
             sub._end(self._over)
         self._up.set()  # Nobody need wait for it any more.

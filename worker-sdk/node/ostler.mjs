@@ -268,10 +268,9 @@ export class Bus {
     if (link && (this.#over || link !== this._link)) return;
     if (this.#over) throw this.#over;
     const bytes = frame(kind, body, flags), isEvent = kind === EMIT && !body.ref;
-    const most = (kind === CONTROL ? this.#limits.control : this.#limits.payload) + 4608;
-    if (bytes.length > most) {
-      throw new Refused('Limit', `a frame of ${bytes.length} bytes, and the hub takes ${most}: send less at once`);
-    }
+    const size = bytes.length - 4, { control, payload } = this.#limits;
+    const most = kind === CONTROL ? control : payload + 4608; // for topic and headers
+    if (size > most) throw new Refused('Limit', `a frame of ${size} bytes, and the hub takes ${most}: send less at once`);
     if (!isEvent && !this.#socket) throw new Disconnected(`there is no connection to ${this.path}: try again`);
     if (kind !== CONTROL && this.#unsent + bytes.length > UNSENT_BYTES) {
       throw new Full(`${this.#unsent} bytes wait to be written to ${this.path}: await each emit, or emit less`);
@@ -329,7 +328,7 @@ export class Bus {
       const why = await this.#talk(fd, opened).catch((error) => error instanceof Disconnected ? error
         : new Disconnected(`no connection to ${this.path}: ${error.message}: does its master run?`, this._link === 0));
       fd = undefined;
-      if (why.final || !this.path || (this.kind === 'worker' && !this.#token)) this.#over ??= why;
+      if (why.final || (this.kind === 'worker' && !this.#token)) this.#over ??= why;
       this.#drop(this.#over ?? why);
       if (Date.now() - since > 2 * LONGEST_PAUSE) ceiling = FIRST_PAUSE;
       await this._until(() => this.#over, Math.random() * ceiling);
@@ -339,7 +338,10 @@ export class Bus {
 
   /** One connection: agrees, and takes what comes, to its end. */
   async #talk(fd, opened) {
-    const socket = this.#wire = fd === undefined ? net.connect(this.path ?? '') : new net.Socket({ fd });
+    if (fd === undefined && !this.path) {
+      throw new Disconnected("no path was given, and OSTLER_BUS is not set: give the path of a master's bus.sock", true);
+    }
+    const socket = this.#wire = fd === undefined ? net.connect(this.path) : new net.Socket({ fd });
     const late = () => socket.destroy(new Disconnected(`the hub has not answered within ${this.timeout} ms`));
     const timer = setTimeout(late, this.timeout);
     socket.on('error', () => {}); // Whoever reads hears of it.

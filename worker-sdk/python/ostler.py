@@ -230,15 +230,16 @@ class Bus(contextlib.AbstractContextManager):
         self._threads[-1].start()
 
     def _serve(self, sub, handler):
-        for call in sub:
-            try:
-                answer = handler(call)
-                if not call.is_answered:
-                    call.reply(answer)
-            except Exception as error:  # One mistake must not end all that comes after it.
-                log.exception("answering what was asked on %s", call.topic)
-                reason = f"{type(error).__name__}: {error}"[:1000]
-                self._send(CONTROL, _op("Decline", call=call._number, reason=reason), link=call._link)
+        with contextlib.suppress(Disconnected):  # Whoever else uses this connection hears of it.
+            for call in sub:
+                try:
+                    answer = handler(call)
+                    if not call.is_answered:
+                        call.reply(answer)
+                except Exception as error:  # One mistake must not end all that comes after it.
+                    log.exception("answering what was asked on %s", call.topic)
+                    reason = f"{type(error).__name__}: {error}"[:1000]
+                    self._send(CONTROL, _op("Decline", call=call._number, reason=reason), link=call._link)
 
     # Asking and telling.
 
@@ -265,9 +266,10 @@ class Bus(contextlib.AbstractContextManager):
 
     def _send(self, kind, body, flags=0, link=0):
         """Writes a frame; with a `link`, to that connection or none."""
-        frame, most = _frame(kind, body, flags), self._limits["control" if kind == CONTROL else "payload"] + 4608
-        if len(frame) > most:
-            raise Refused("Limit", f"a frame of {len(frame)} bytes, and the hub takes {most}: send less at once")
+        frame = _frame(kind, body, flags)
+        most = self._limits["control"] if kind == CONTROL else self._limits["payload"] + 4608  # for topic and headers
+        if len(frame) - 4 > most:
+            raise Refused("Limit", f"a frame of {len(frame) - 4} bytes, and the hub takes {most}: send less at once")
         with self._writing:
             if link and (self._over or link != self._link):
                 return
@@ -297,7 +299,8 @@ class Bus(contextlib.AbstractContextManager):
             except Exception as error:  # Whatever was wrong with what came, another connection begins behind it.
                 lost = Disconnected(f"no connection to {self.path}: {error!r}: does its master run?", final=not self._link)
                 why = error if isinstance(error, Disconnected) else lost
-            if why.final or not self.path or (self.kind == "worker" and not self._token):
+                log.info("%s", why)
+            if why.final or (self.kind == "worker" and not self._token):
                 self._over = self._over or why
             while self._asked:
                 self._asked.popitem()[1](self._over or why)
@@ -314,6 +317,8 @@ class Bus(contextlib.AbstractContextManager):
     def _talk(self, sock, is_new):
         """One connection: agrees, subscribes again, sends what waits, and takes what comes, to its end."""
         sock.settimeout(self.timeout)
+        if is_new and not self.path:
+            raise Disconnected("no path was given, and OSTLER_BUS is not set: give the path of a master's bus.sock", True)
         if is_new:
             sock.connect(self.path)
         frames = sock.makefile("rb", 1 << 16)

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use back::{
     a_worker_is_itself_again_by_its_token, what_is_missed_is_told_exactly,
-    what_was_asked_is_answered_while_draining,
+    what_waits_for_a_connection_is_bounded, what_was_asked_is_answered_while_draining,
 };
 use scripted::{
     a_held_topic_waits, a_worker_comes_back_by_path_with_its_token, who_was_replaced_stays_away,
@@ -530,6 +530,7 @@ in_both! {
     payloads_of_the_largest_size_pass_and_larger_ones_are_refused
     a_lost_connection_is_made_again
     what_is_missed_is_told_exactly
+    what_waits_for_a_connection_is_bounded
     a_worker_is_itself_again_by_its_token
     what_was_asked_is_answered_while_draining
     questions_and_answers_that_do_not_fit_tell_the_path

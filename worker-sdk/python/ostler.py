@@ -99,7 +99,7 @@ class Subscription:
             raise item
         if link:
             self._link, self._untold = link, 1 + (self._untold if link == self._link else 0)
-        if self._untold and (self._items.empty() or self._untold * 2 >= self.options["window"]):
+        if self._untold and (self._items.empty() or self._untold * 2 >= (self.options["window"] or 0)):
             took, self._untold = _op("Took", sub=self.number, count=self._untold), 0
             self.bus._send(CONTROL, took, link=self._link)  # The hub sends no more than a window beyond it.
         return item

@@ -84,6 +84,40 @@ pub(crate) async fn what_is_missed_is_told_exactly(language: Language) {
     }
 }
 
+/// Without a connection events wait, as many as have room; the others are refused, and what waits comes later, in order.
+pub(crate) async fn what_waits_for_a_connection_is_bounded(language: Language) {
+    const ROOM: usize = 3;
+    let fleet = with_history().await;
+    let way = Cut::before(&fleet.socket());
+    let mut agent = Agent::start(language, way.path()).await;
+    let mut heard = fleet.hear_raw("large").await;
+    let before = way.so_far();
+    way.cut();
+    way.connections(before + 1).await;
+    // With what surrounds it, four of these are more than 4 MiB.
+    let emit = |number: usize| {
+        let text = number.to_string().repeat((1 << 20) - 2);
+        json!({"do": "emit", "topic": "large", "payload": text})
+    };
+    for number in 0..ROOM {
+        agent.done(emit(number)).await;
+    }
+    let told = agent.told(emit(ROOM)).await;
+    assert_eq!(told["error"], "Full", "{told}");
+    assert!(
+        told["reason"].as_str().unwrap().contains("emit less"),
+        "{told}"
+    );
+    way.mend();
+    for number in 0..ROOM {
+        let text = heard.next().await.event.to_json().unwrap();
+        assert!(
+            text.starts_with(&format!("\"{number}")),
+            "not the one emitted as {number}"
+        );
+    }
+}
+
 /// An app of one worker that answers `tests.who` and `tests.slow`.
 async fn serving(language: Language) -> Fleet {
     let agent = language.agent();

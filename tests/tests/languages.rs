@@ -430,7 +430,15 @@ async fn a_lost_connection_is_made_again(language: Language) {
         matches!(nobody, Err(RequestError::NoResponders { .. })),
         "{nobody:?}"
     );
+    // A subscription that is asked for now comes to be with the connection.
+    agent
+        .ask(json!({"do": "subscribe", "pattern": "later"}))
+        .await;
     way.mend();
+    assert_eq!(agent.answer().await, json!({"ok": null}));
+    other.emit_json("later", &9).await.unwrap();
+    let later = json!({"do": "next", "pattern": "later"});
+    assert_eq!(agent.done(later).await["payload"], 9);
     for number in 5..8 {
         assert_eq!(
             back.next().await.event.to_json().unwrap(),

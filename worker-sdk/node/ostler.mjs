@@ -219,13 +219,7 @@ export class Bus {
 
   async #subscribe(pattern, options, handler) {
     const sub = new Subscription(this, ++this.#lastSub, pattern, options, handler);
-    this._subs.set(sub.number, sub);
-    try {
-      await this._ask(CONTROL, sub._subscribe());
-    } catch (error) {
-      this._subs.delete(sub.number);
-      throw error;
-    }
+    await this._ask(CONTROL, sub._subscribe(), { opens: sub });
     return sub;
   }
 
@@ -246,7 +240,7 @@ export class Bus {
 
   // Asking and telling.
 
-  async _ask(kind, body, { flags = 0, timeout = this.timeout, answers } = {}) {
+  async _ask(kind, body, { flags = 0, timeout = this.timeout, answers, opens } = {}) {
     await this._until(() => this.#socket || this.#over, timeout);
     const ref = ++this.#lastRef;
     let timer;
@@ -254,7 +248,11 @@ export class Bus {
       return await new Promise((resolve, reject) => {
         const late = () => reject(new Refused('TimedOut', `the hub has not answered within ${timeout} ms`));
         timer = setTimeout(late, timeout);
-        this.#asked.set(ref, { resolve, reject, answers });
+        const take = (answer) => {
+          if (opens) this._subs.set(opens.number, opens);
+          resolve(answer);
+        };
+        this.#asked.set(ref, { resolve: take, reject, answers });
         this._send(kind, { ...body, ref }, { flags });
       });
     } finally {
@@ -326,9 +324,9 @@ export class Bus {
     for (let ceiling = FIRST_PAUSE; !this.#over; ceiling = Math.min(ceiling * 2, LONGEST_PAUSE)) {
       const since = Date.now();
       const why = await this.#talk(fd, opened).catch((error) => error instanceof Disconnected ? error
-        : new Disconnected(`no connection to ${this.path}: ${error.message}: does its master run?`, this._link === 0));
+        : new Disconnected(`no connection to ${this.path}: ${error.message}: does its master run?`));
       fd = undefined;
-      if (why.final || (this.kind === 'worker' && !this.#token)) this.#over ??= why;
+      if (why.final || !this._link || (this.kind === 'worker' && !this.#token)) this.#over ??= why;
       this.#drop(this.#over ?? why);
       if (Date.now() - since > 2 * LONGEST_PAUSE) ceiling = FIRST_PAUSE;
       await this._until(() => this.#over, Math.random() * ceiling);

@@ -189,12 +189,7 @@ class Bus(contextlib.AbstractContextManager):
     def subscribe(self, pattern, **options):
         """Events from here on. `options`: of the protocol's Subscribe."""
         sub = Subscription(self, next(self._numbers), pattern, {"window": WINDOW, **options})
-        self._subs[sub.number] = sub
-        try:
-            self._ask(CONTROL, sub._subscribe())
-        except Error:
-            self._subs.pop(sub.number, None)
-            raise
+        self._ask(CONTROL, sub._subscribe(), opens=sub)
         return sub
 
     def serve(self, pattern, handler):
@@ -246,12 +241,18 @@ class Bus(contextlib.AbstractContextManager):
     def _ask(self, *args, **options):
         return next(self._answers(*args, **options))
 
-    def _answers(self, kind, body, flags=0, timeout=None):
+    def _answers(self, kind, body, flags=0, timeout=None, opens=None):
         """Sends this with a reference, and yields what comes for it."""
         timeout = timeout or self.timeout
         self._up.wait(timeout)
         ref, answers = next(self._refs), queue.SimpleQueue()
-        self._asked[ref] = answers.put
+
+        def take(answer):  # in the thread that reads, before anything that follows
+            if opens and not isinstance(answer, Error):
+                self._subs[opens.number] = opens
+            answers.put(answer)
+
+        self._asked[ref] = take
         try:
             self._send(kind, {**body, "ref": ref}, flags)
             while True:
@@ -294,13 +295,14 @@ class Bus(contextlib.AbstractContextManager):
         while not self._over:
             since = time.monotonic()
             try:
-                with socket.socket(socket.AF_UNIX) if fd is None else socket.socket(fileno=fd) as sock:
-                    self._talk(sock, is_new=fd is None)
+                sock = socket.socket(socket.AF_UNIX) if fd is None else socket.socket(fileno=fd)
+                with sock, sock.makefile("rb", 1 << 16) as frames:
+                    self._talk(sock, frames, is_new=fd is None)
             except Exception as error:  # Whatever was wrong with what came, another connection begins behind it.
-                lost = Disconnected(f"no connection to {self.path}: {error!r}: does its master run?", final=not self._link)
+                lost = Disconnected(f"no connection to {self.path}: {error!r}: does its master run?")
                 why = error if isinstance(error, Disconnected) else lost
                 log.info("%s", why)
-            if why.final or (self.kind == "worker" and not self._token):
+            if why.final or not self._link or (self.kind == "worker" and not self._token):
                 self._over = self._over or why
             while self._asked:
                 self._asked.popitem()[1](self._over or why)
@@ -314,14 +316,13 @@ class Bus(contextlib.AbstractContextManager):
             sub._end(self._over)
         self._up.set()  # Nobody need wait for it any more.
 
-    def _talk(self, sock, is_new):
+    def _talk(self, sock, frames, is_new):
         """One connection: agrees, subscribes again, sends what waits, and takes what comes, to its end."""
         sock.settimeout(self.timeout)
         if is_new and not self.path:
             raise Disconnected("no path was given, and OSTLER_BUS is not set: give the path of a master's bus.sock", True)
         if is_new:
             sock.connect(self.path)
-        frames = sock.makefile("rb", 1 << 16)
         hello = {"magic": "ostler", "proto": [1, 1], "codecs": ["json"], "kind": self.kind, "name": self.name}
         with contextlib.suppress(OSError):  # It may say why it closes before it reads.
             sock.sendall(_frame(HELLO, {**hello, "instance": self._instance, "token": self._token}))

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authorization;
+mod away;
 mod delivery;
 mod evolution;
 mod garbage;
@@ -10,6 +11,8 @@ mod handshake;
 mod headers;
 mod json;
 mod lanes;
+mod lives;
+mod mail_bounds;
 mod mailbox;
 mod many;
 mod model;

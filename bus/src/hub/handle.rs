@@ -72,8 +72,13 @@ impl Hub {
     /// Starts a hub on a thread of its own.
     ///
     /// # Errors
-    /// If the system gives no thread or no event queue.
+    /// If the [limits](Limits::check) can't be kept together (`InvalidInput`), or the system gives no thread or no event
+    /// queue.
     pub fn start(options: HubOptions) -> io::Result<(Self, Notices)> {
+        options.limits.check().map_err(|error| {
+            let text = format!("the hub's limits: {error}; {}", error.fix());
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        })?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (sender, notices) = notice::channel();
         let rules = watch::Sender::new(Arc::new(options.rules.clone()));

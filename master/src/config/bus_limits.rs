@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use ostler_bus::Limits;
 
-use super::walk::{Node, Walker};
+use toml::de::DeTable;
+
+use super::{
+    errors::Wrong,
+    walk::{Node, Walker},
+};
 
 /// A bound, by how it is written.
 enum Slot<'l> {
@@ -104,7 +109,27 @@ pub(super) fn read(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Limi
             None => walker.unknown_key(key.span(), &path, name, &KEYS, None),
         }
     }
+    check(walker, path, table, &limits);
     limits
+}
+
+/// Whether they can be kept together; told at the first of them that was written.
+fn check(walker: &mut Walker<'_>, path: &str, table: &DeTable<'_>, limits: &Limits) {
+    const CONCERNED: [&str; 5] = [
+        "memory_bytes",
+        "retained_bytes",
+        "history_bytes",
+        "mailbox_bytes",
+        "retained_topics",
+    ];
+    let Err(error) = limits.check() else { return };
+    let written = CONCERNED
+        .iter()
+        .find_map(|key| Some((key, table.get(*key)?)));
+    if let Some((key, node)) = written {
+        let wrong = Wrong::new(error.to_string(), error.fix());
+        walker.fault(node.span(), &format!("{path}.{key}"), wrong);
+    }
 }
 
 fn take(

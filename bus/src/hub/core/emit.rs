@@ -3,10 +3,7 @@
 //! What follows from publisher, topic and type alone is worked out once and remembered as a [`Path`]; consecutive frames
 //! that go the same way are brought there as one [`Batch`].
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, time::Instant};
 
 use bytes::Bytes;
 
@@ -15,6 +12,7 @@ use super::{
     alike::Head,
     conn::Peer,
     edge::{Forms, How},
+    expiry::deadline,
     item::RunTypes,
     kept::{Event, Kept},
     path::Path,
@@ -263,7 +261,7 @@ impl Core {
     /// When nobody wants the event any more.
     fn until(&self, head: &data::Emit<'_>) -> Option<Instant> {
         head.ttl_ms
-            .map(|ttl| self.now + Duration::from_millis(u64::from(ttl)))
+            .map(|ttl_ms| deadline(self.began, self.now, ttl_ms))
     }
 
     /// Keeps an event as its topic's value; without a payload, forgets the one it has.

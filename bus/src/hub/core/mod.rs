@@ -7,6 +7,7 @@
 //! Each connection has an [outbox](queue): bounded, and the only place where anything waits. [Routes](routes) are worked
 //! out once per publisher, topic and type, and remembered until a subscription to the topic comes or goes.
 
+mod absent;
 mod alike;
 mod conn;
 mod control;
@@ -14,6 +15,7 @@ mod deadlines;
 mod deliver;
 mod edge;
 mod emit;
+mod expiry;
 mod groups;
 mod hello;
 mod history;
@@ -26,6 +28,7 @@ mod mailbox;
 mod memory;
 mod output;
 mod overflow;
+mod owner;
 mod parcel;
 mod path;
 mod plans;
@@ -82,7 +85,7 @@ use crate::{
 pub(super) use self::{
     conn::{Claim as PeerClaim, Door, WorkerToken},
     output::Output,
-    session::Whose,
+    owner::Whose,
 };
 
 /// How often a subscription's losses are told to the hub's own process.
@@ -127,6 +130,8 @@ pub(super) struct Core {
     input: u64,
     /// Counts connections closed by the hub.
     closings: u64,
+    /// When this life began.
+    began: Instant,
     now: Instant,
     dirty: Vec<u64>,
     notices: Vec<HubNotice>,
@@ -164,6 +169,7 @@ impl Core {
             seq: [0; 2],
             input: 0,
             closings: 0,
+            began: now,
             now,
             dirty: Vec::new(),
             notices: Vec::new(),

@@ -38,17 +38,16 @@ impl Core {
         item: Item,
         source: Option<super::item::Run>,
     ) {
-        let now = self.now;
+        let (now, by) = (self.now, (target.conn, target.sub));
         let Some(conn) = self
             .conns
             .get_mut(&target.conn)
             .filter(|c| c.peer().is_some())
         else {
             // Cut off for what came before it.
-            return self.sessions.count(target.conn, target.sub, item.events());
+            return self.sessions.count_item(by, &item, now);
         };
         let offered = conn.outbox.offer(now, target.sub, item, topic, source);
-        let by = (target.conn, target.sub);
         if offered.lost > 0 {
             self.lagged(target.conn, target.sub, offered.lost);
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Topic,
-    wire::{data, frame, headers::Headers, json},
+    wire::{data, flags, frame, headers::Headers, json},
 };
 
 /// One event of a parcel.
@@ -42,19 +42,16 @@ pub(super) struct Parcel {
 impl Parcel {
     /// Events that take `path`. `most`: what any payload may have, in bytes.
     pub(super) fn new(run: Run, path: &Path, most: usize) -> Self {
-        Self {
-            urgent: path.urgent,
-            ..Self::of(run, path.topic.clone(), path.ty.clone(), most)
-        }
+        Self::of(run, path.topic.clone(), path.ty.clone(), most)
     }
 
-    /// Events of the data lane.
+    /// Events of the lane that their flags say.
     pub(super) fn of(run: Run, topic: Topic, ty: Option<Rc<Announced>>, most: usize) -> Self {
         Self {
+            urgent: run.flags & flags::CONTROL_LANE != 0,
             run,
             topic,
             ty,
-            urgent: false,
             most,
             stands_for: None,
             events: Vec::new(),
@@ -65,7 +62,6 @@ impl Parcel {
     /// Some of its events.
     pub(super) fn part(&self, run: Run) -> Self {
         Self {
-            urgent: self.urgent,
             stands_for: self.stands_for.clone(),
             ..Self::of(run, self.topic.clone(), self.ty.clone(), self.most)
         }

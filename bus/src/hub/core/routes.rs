@@ -26,6 +26,9 @@ pub(super) struct Route {
 /// Routes of one pattern, by connection and subscription; whether each serves.
 type Routed = BTreeMap<(u64, u32), bool>;
 
+/// A map of them with a single entry has room for eleven.
+const ROUTED_BYTES: usize = 12 * size_of::<((u64, u32), bool)>();
+
 /// All subscriptions by pattern. Whoever keeps an answer keeps its topic's stamp with it, and asks again once that is
 /// stale.
 #[derive(Debug, Default)]
@@ -56,6 +59,16 @@ impl Routes {
             }
             None => self.wild.add(pattern, key, serve),
         }
+    }
+
+    /// Bytes of memory that a route may take: those of its own entry, and of its pattern's if no other route has it.
+    pub(super) fn held(pattern: &Pattern) -> usize {
+        let text = pattern.as_str();
+        let entries = match pattern.exact() {
+            Some(_) => 2 * size_of::<(Box<str>, Routed)>(),
+            None => text.split('.').count() * Trie::TOKEN_BYTES,
+        };
+        text.len() + entries + ROUTED_BYTES
     }
 
     pub(super) fn remove(&mut self, pattern: &Pattern, conn: u64, sub: u32) {

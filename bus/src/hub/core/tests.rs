@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authorization;
+mod away;
 mod delivery;
 mod evolution;
 mod garbage;
@@ -11,6 +12,8 @@ mod headers;
 mod holds;
 mod json;
 mod lanes;
+mod lives;
+mod mail_bounds;
 mod mailbox;
 mod many;
 mod model;

@@ -1,5 +1,7 @@
 //! The bus from a shell: `ostler bus`, the options of `ostler tail`, `ostler bench`; against real masters.
 
+mod follow;
+
 use std::time::Duration;
 
 use bytes::Bytes;

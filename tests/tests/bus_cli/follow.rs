@@ -69,16 +69,6 @@ async fn a_tail_without_its_master_ends_by_ctrl_c() {
 }
 
 #[tokio::test]
-async fn once_a_tail_ends_with_its_master() {
-    let fleet = Fleet::start(quiet()).await;
-    let follower = tail(&fleet, &["t", "--once"]).await;
-    let mut master = fleet.into_master();
-    master.end(Signal::TERM).await;
-    assert_eq!(follower.wait(PATIENCE).await, Exit::Code(1));
-    assert_eq!(follower.stderr.text(), "error: the master has stopped\n");
-}
-
-#[tokio::test]
 async fn a_wait_goes_on_with_the_master_that_comes() {
     let fleet = Fleet::start(quiet()).await;
     let waiting = fleet.ostler(["wait", "t", "--timeout", "60s"]).start();

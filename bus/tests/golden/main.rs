@@ -1,9 +1,9 @@
 //! The wire, byte for byte. What is expected here was written by hand from `docs/protocol.md`, never taken from the
 //! encoder: it is what other languages' clients rely on.
 
-mod control;
+mod controls;
 mod conversation;
-mod data;
+mod events;
 mod handshake;
 mod in_json;
 

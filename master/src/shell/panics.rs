@@ -104,7 +104,7 @@ mod tests {
         assert!(caught);
         match news {
             Some(WorkerNews::SpawnFailed { error }) => {
-                assert!(error.ends_with("no luck"), "{error}")
+                assert!(error.ends_with("no luck"), "{error}");
             }
             other => panic!("{other:?}"),
         }

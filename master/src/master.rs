@@ -103,6 +103,9 @@ where
         .map_err(|e| system("start the hub", &e))?;
     let listener = bind_bus(&lock.home().bus_socket())?;
     greet(&options, &lock, &sockets);
+    let wants = |app: &&AppDefinition| app.auto_reload.is_some();
+    let watched: Vec<AppDefinition> = options.apps.iter().filter(wants).cloned().collect();
+    let (auto_reload, watched) = watch::channel(watched);
     let workshop = Workshop {
         spawner: Spawner::default(),
         hub: hub.clone(),
@@ -114,6 +117,7 @@ where
         open_files: open_files.and_then(|files| files.before),
         rights,
         tokens: options.bus.tcp.as_ref().map(|tcp| tcp.tokens.clone()),
+        auto_reload,
     };
     let voice = feature(&hub, "shell").await?;
     let shell = Shell::new(
@@ -139,7 +143,14 @@ where
         control::run(bus, handle.clone(), first.take())
     });
     tokio::spawn(pass_on(notices, shell.handle(), voice.clone()));
-    start_features(&hub, shell.handle(), &options, home.path(), settling).await?;
+    start_features(&hub, shell.handle(), &options, settling).await?;
+    let watching = watch_files(
+        hub.clone(),
+        watched,
+        options.file.clone(),
+        home.path().into(),
+    );
+    tokio::spawn(watching);
     settled.wait().await;
     // Who came meanwhile waits in the socket's queue.
     hub.listen(listener, Admission::default())
@@ -235,7 +246,6 @@ async fn start_features(
     hub: &Hub,
     shell: ShellHandle,
     options: &MasterOptions,
-    home: &Path,
     settling: Settling,
 ) -> Result<(), CliError> {
     let mark = system_restart::RestartMark::new(None);
@@ -274,20 +284,27 @@ async fn start_features(
     keep(hub.clone(), "log of broadcasts", bus, move |bus| {
         log_tap::run(bus, first.take())
     });
-    let watched: Vec<_> = options
-        .apps
-        .iter()
-        .filter(|app| app.auto_reload.is_some())
-        .cloned()
-        .collect();
-    if !watched.is_empty() {
-        let bus = feature(hub, "watch").await?;
-        let (file, home) = (options.file.clone(), home.to_owned());
-        keep(hub.clone(), "watching files", bus, move |bus| {
-            watcher::all(bus, file.clone(), watched.clone(), home.clone())
-        });
-    }
     Ok(())
+}
+
+/// Watches files once there is an app that wants it: until then nothing is paid for it.
+async fn watch_files(
+    hub: Hub,
+    mut apps: watch::Receiver<Vec<AppDefinition>>,
+    file: Option<PathBuf>,
+    home: PathBuf,
+) {
+    if apps.wait_for(|apps| !apps.is_empty()).await.is_err() {
+        return;
+    }
+    match attach(&hub, "watch").await {
+        Ok(bus) => {
+            keep(hub, "watching files", bus, move |bus| {
+                watcher::all(bus, file.clone(), apps.clone(), home.clone())
+            });
+        }
+        Err(error) => tracing::error!("files are not watched: {error}"),
+    }
 }
 
 /// What the hub notices of its connections is news for the fleet, or a line for the log.

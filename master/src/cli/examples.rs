@@ -88,7 +88,8 @@ Examples:
   ostler bus --json | jq '.peers[].subscriptions[] | select(.counts.lagged > 0)'
 
 OUT/S and IN/S are events published and delivered a second: over the interval, or half a second. QUEUED \
-and BYTES wait to be read; LAGGED were dropped because a reader was too slow, and it was told.";
+and BYTES wait to be read; LAGGED were dropped because a reader was too slow, and it was told. With --watch a \
+master that restarts is waited for.";
 
 pub(super) const TAIL: &str = "\
 Examples:
@@ -100,14 +101,18 @@ Examples:
   ostler tail 'worker.*' --since-seq 0       with what is remembered of before
 
 '*' stands for one token, '>' at the end for one or more; '*' alone is everything. A filter's field is \
-named as in the JSON line, with dots, and numbers for the places of a list; its value is text, or JSON.";
+named as in the JSON line, with dots, and numbers for the places of a list; its value is text, or JSON.
+
+A master that ends or restarts is waited for, until Ctrl-C: that it is away, and that it is back with what was \
+missed, is said on standard error. With --once its end is the end.";
 
 pub(super) const WAIT: &str = "\
 Examples:
   ostler wait worker.ready --timeout 10s
   ostler wait 'update.*' --timeout 5m && deploy-next
 
-Prints the event and exits with 0; exits with 1 when the time is up.";
+Prints the event and exits with 0; exits with 1 when the time is up. A master that restarts meanwhile is \
+waited for, within that time.";
 
 pub(super) const BENCH: &str = "\
 Examples:

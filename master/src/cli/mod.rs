@@ -5,6 +5,7 @@
 //! follows what was accepted to its end, `progress` and `live` show it.
 
 pub mod args;
+mod away;
 mod bus_errors;
 mod bus_state;
 mod bus_verbs;

@@ -59,6 +59,8 @@ pub enum Action {
     },
     /// Tell everyone.
     Publish(FleetEvent),
+    /// Warn whoever reads the log.
+    Warn(String),
     /// Nothing is left to look after: the master may end. Comes once, last.
     Done {
         /// The master's exit code: 0 after a graceful stop, 1 after a forced one.

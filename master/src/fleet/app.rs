@@ -200,6 +200,7 @@ impl App {
                 phase: Phase::Starting { deadline: None },
                 bus: Bus::Unseen,
                 takes_part: false,
+                told_slow: false,
                 main_pid: None,
                 status_text: None,
             },

@@ -88,7 +88,9 @@ fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String
 /// "worker 7 (slot 2, generation 3) was not ready in time: it had 30s (start_timeout) to send READY=1 on NOTIFY_SOCKET".
 pub(super) fn late(worker: &Worker) -> String {
     let how = match worker.definition.ready {
-        Readiness::Auto => "to say that it is ready, as it had begun to speak to the master",
+        Readiness::Auto => {
+            "to say that it is ready (READY=1 on NOTIFY_SOCKET, or the SDK's ready()), as it had begun to speak to the master"
+        }
         Readiness::Notify => "to send READY=1 on NOTIFY_SOCKET",
         Readiness::Sdk => "to say so through the SDK",
         Readiness::Delay(_) => "to stay alive for its delay",

@@ -19,6 +19,10 @@ const HEALTHY_SAID: Duration = Duration::from_secs(1);
 /// The same after it was assumed to be.
 const HEALTHY_ASSUMED: Duration = Duration::from_secs(5);
 
+/// A worker that has not said that it is ready after so long is told of: most take a second or two, and whoever waits for
+/// one that will never say it should not wait for its whole time.
+pub(super) const SLOW_AFTER: Duration = Duration::from_secs(5);
+
 /// How a worker said that it is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
@@ -56,6 +60,29 @@ pub(super) fn start_deadline(definition: &AppDefinition, spawned: Moment) -> Opt
         }
         Readiness::Delay(_) => None,
     }
+}
+
+/// What a starting worker's word is waited for, if it is.
+pub(super) fn awaited(worker: &Worker) -> Option<&'static str> {
+    if !worker.is_starting() || worker.spawned_at.is_none() {
+        return None;
+    }
+    match worker.definition.ready {
+        Readiness::Auto if worker.takes_part => Some(
+            "its word that it is ready, READY=1 on NOTIFY_SOCKET or the SDK's ready(), as it has begun to speak to the master",
+        ),
+        Readiness::Notify => Some("READY=1 on NOTIFY_SOCKET"),
+        Readiness::Sdk => Some("the SDK's ready()"),
+        Readiness::Auto | Readiness::Delay(_) => None,
+    }
+}
+
+/// When a starting worker is to be told of as slow, if it stays as it is.
+pub(super) fn slow_at(worker: &Worker) -> Option<Moment> {
+    let spawned = worker.spawned_at.filter(|_| !worker.told_slow)?;
+    let timeout = worker.definition.start_timeout;
+    // Soon after follows that it is late.
+    (awaited(worker).is_some() && timeout > SLOW_AFTER).then(|| spawned + SLOW_AFTER)
 }
 
 /// How long a new worker must stay ready before its predecessor goes.

@@ -6,7 +6,7 @@
 use ostler_bus::{Slot as SlotNumber, WorkerId};
 
 use super::{
-    Moment,
+    Action, Moment,
     app::App,
     drain::{self, Cause},
     lives,
@@ -19,6 +19,7 @@ use super::{
     update,
     worker::{Occasion, Phase, Worker},
 };
+use crate::config::units::exact;
 
 /// Does all there is to do now.
 pub(super) fn settle(app: &mut App, turn: &mut Turn) {
@@ -46,6 +47,7 @@ fn worker_deadline(worker: &Worker) -> Option<Moment> {
             .iter()
             .copied()
             .chain(readiness::ready_without_word(worker))
+            .chain(readiness::slow_at(worker))
             .min(),
         Phase::Ready { .. } => None,
         Phase::Leaving(leaving) => leaving.deadline(),
@@ -63,11 +65,28 @@ fn pass_time(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut 
                 lives::ready(worker, app, assumed, turn);
             } else if late {
                 drain::send_away(worker, app, Cause::StartTimeout, turn);
+            } else if readiness::slow_at(worker).is_some_and(|at| at <= turn.now) {
+                tell_slow(worker, app, turn);
             }
         }
         Phase::Ready { .. } => {}
         Phase::Leaving(_) => drain::climb_if_due(worker, turn),
     }
+}
+
+/// Nobody should have to wait for the whole of `start_timeout` to learn what is waited for.
+fn tell_slow(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut Turn) {
+    worker.told_slow = true;
+    let Some(awaited) = readiness::awaited(worker) else {
+        return;
+    };
+    turn.act(Action::Warn(format!(
+        "{app}.{} is not ready after {}: it waits for {awaited}; it has {} in all (start_timeout): worker {}",
+        worker.slot,
+        exact(readiness::SLOW_AFTER),
+        exact(worker.definition.start_timeout),
+        worker.id
+    )));
 }
 
 /// Sends away what isn't wanted, highest slots first, and forgets slots that are neither wanted nor held.

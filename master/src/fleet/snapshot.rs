@@ -103,6 +103,7 @@ fn worker_status(app: &App, worker: &Worker, now: Moment) -> WorkerStatus {
         age_ms: millis(now - worker.spawned_at.unwrap_or(worker.ordered_at)),
         memory: None,
         status_text: worker.status_text.clone(),
+        waits_for: readiness::awaited(worker).map(str::to_owned),
         last_exit: slot.and_then(|slot| slot.last_exit.clone()),
         retry_in_ms: None,
     }
@@ -142,6 +143,7 @@ fn slot_status(app: &App, number: SlotNumber, slot: &Slot, now: Moment) -> Worke
         age_ms: 0,
         memory: None,
         status_text: None,
+        waits_for: None,
         last_exit: slot.last_exit.clone(),
         retry_in_ms: slot.retry_at().map(|at| millis(at - now)),
     }

@@ -49,8 +49,12 @@ pub(super) enum Message {
     },
     /// Apps were defined, or defined anew.
     Define(Vec<AppDefinition>),
-    /// A worker has shut a shared listener down.
-    ListenerDied { app: AppName, socket: String },
+    /// A worker has shut a shared listener down, and so often it could not be opened again.
+    ListenerDied {
+        app: AppName,
+        socket: String,
+        failures: u32,
+    },
     /// The bus to publish on from here on.
     Voice(Bus),
     /// The hub began anew: every connection to it has ended.

@@ -6,6 +6,8 @@
 //! straight here, so no flood on the bus can delay them.
 
 mod handle;
+mod listeners;
+mod panics;
 mod perform;
 mod rights;
 mod signals;
@@ -201,8 +203,12 @@ impl Shell {
                 };
                 self.processes.keys().map(lost).collect()
             }
-            Message::ListenerDied { app, socket } => {
-                self.workshop.mend(&app, &socket, &self.handle);
+            Message::ListenerDied {
+                app,
+                socket,
+                failures,
+            } => {
+                self.workshop.mend(&app, &socket, failures, &self.handle);
                 vec![]
             }
             Message::Voice(bus) => {

@@ -60,6 +60,7 @@ impl Shell {
                 }
                 publish(&self.bus, &event);
             }
+            Action::Warn(text) => tracing::warn!("{}", escape::line(&text)),
             Action::Done { code } => return Some(code),
         }
         None

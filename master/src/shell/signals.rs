@@ -177,21 +177,25 @@ impl Shell {
                         .filter(|name| !apps.iter().any(|app| app.name.as_str() == *name))
                     {
                         tracing::warn!(
-                            "{gone} is not in {file} any more, and runs on as it was; `ostler stop {gone}` ends it"
+                            "{gone} is not in {file} any more, and runs on as it was, its files unwatched; `ostler stop {gone}` ends it"
                         );
                     }
+                    let mut taken = vec![];
                     for app in apps {
-                        let name = app.name.to_string();
+                        let name = app.name.clone();
                         match self.workshop.prepare(app, &self.handle) {
                             Some(app) => {
                                 self.workshop.rights.take(&app);
+                                taken.push((name, Some(app.clone())));
                                 inputs.push(Input::Define(app));
                             }
                             None => {
-                                rolled.remove(&name);
+                                rolled.remove(name.as_str());
+                                taken.push((name, None));
                             }
                         }
                     }
+                    self.workshop.watch_files(taken);
                     self.workshop.renew_doors();
                 }
                 Err(error) => {

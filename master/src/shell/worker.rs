@@ -15,9 +15,11 @@ use ostler_bus::{
     hub::{Hub, Principal},
     vocab::worker::ExitStatus,
 };
+use tokio::sync::watch;
 
 use super::{
     handle::{Message, ShellHandle},
+    panics::{self, Made},
     rights::Rights,
 };
 use crate::{
@@ -27,7 +29,7 @@ use crate::{
     process::{
         self, Child, Gifts, Identity, LineQueue, Notification, NotifySocket, Spawned, Spawner,
     },
-    sockets::{BoundSocket, Sockets},
+    sockets::Sockets,
 };
 
 /// How long a dead worker's pipes are still read, if others hold them open.
@@ -56,6 +58,8 @@ pub struct Workshop {
     pub rights: Rights,
     /// The file of tokens for the bus's network door, if it has one.
     pub tokens: Option<PathBuf>,
+    /// The apps whose files are watched, as they are defined now.
+    pub auto_reload: watch::Sender<Vec<AppDefinition>>,
 }
 
 /// A running worker's process, as the shell holds it.
@@ -104,58 +108,25 @@ impl Workshop {
             tracing::error!("{}: its definition was passed over: {error}", app.name);
             return None;
         }
-        self.watch(&app.name, shell);
+        self.watch_listeners(&app.name, shell);
         Some(app)
     }
 
-    /// Watches those of an app's listeners that aren't yet.
-    fn watch(&mut self, app: &AppName, shell: &ShellHandle) {
-        let sockets = self.sockets.of(app);
-        let watched = self.watched.insert(app.clone(), sockets.len());
-        for socket in sockets.iter().skip(watched.unwrap_or(0)) {
-            self.watch_one(app, socket, shell);
-        }
-    }
-
-    fn watch_one(&self, app: &AppName, socket: &BoundSocket, shell: &ShellHandle) {
-        let watch = match self.sockets.watch(socket) {
-            Ok(watch) => watch,
-            Err(error) => {
-                return tracing::warn!(
-                    "{app}: the socket {:?} can't be watched: {error}",
-                    socket.name()
-                );
-            }
-        };
-        let (app, socket, shell) = (app.clone(), socket.name().to_owned(), shell.clone());
-        tokio::spawn(async move {
-            if watch.died().await.is_ok() {
-                shell.send(Message::ListenerDied { app, socket }).await;
-            }
+    /// Has the files of these apps watched that want it, and of no others; where there is no new definition, the old
+    /// one holds.
+    pub(super) fn watch_files(&self, apps: Vec<(AppName, Option<AppDefinition>)>) {
+        let before = self.auto_reload.borrow().clone();
+        let old = |name: &AppName| before.iter().find(|app| app.name == *name).cloned();
+        let now: Vec<AppDefinition> = apps
+            .into_iter()
+            .filter_map(|(name, new)| new.or_else(|| old(&name)))
+            .filter(|app| app.auto_reload.is_some())
+            .collect();
+        self.auto_reload.send_if_modified(|watched| {
+            let changed = *watched != now;
+            *watched = now;
+            changed
         });
-    }
-
-    /// Opens a listener again that a worker has shut down for all.
-    pub(super) fn mend(&mut self, app: &AppName, socket: &str, shell: &ShellHandle) {
-        match self.sockets.listen_again(app, socket) {
-            Some(Ok(mended)) => {
-                tracing::warn!(
-                    "{app}: a worker has called shutdown on the socket {socket:?}, which closes it for all; it listens again ({mended:?}). A worker that wants no more connections must close its descriptor instead"
-                );
-                for bound in self
-                    .sockets
-                    .of(app)
-                    .iter()
-                    .filter(|bound| bound.name() == socket)
-                {
-                    self.watch_one(app, bound, shell);
-                }
-            }
-            Some(Err(error)) => tracing::error!(
-                "{app}: a worker has shut the socket {socket:?} down, and it can't be opened again: {error}"
-            ),
-            None => {}
-        }
     }
 
     /// What to do about an exit, where its last words tell.
@@ -183,9 +154,14 @@ impl Workshop {
         let (spawner, hub, log) = (self.spawner.clone(), self.hub.clone(), self.log.clone());
         tokio::spawn(async move {
             let id = order.id;
-            match begun {
-                Ok(begun) => begun.run(&order, spawner, hub, log, &shell).await,
-                Err(error) => shell.news(id, WorkerNews::SpawnFailed { error }).await,
+            let begun = match begun {
+                Ok(begun) => begun,
+                Err(error) => return shell.news(id, WorkerNews::SpawnFailed { error }).await,
+            };
+            let made = Made::default();
+            let life = begun.run(&order, spawner, hub.clone(), log, &shell, &made);
+            if panics::caught(id, life, &made, &shell).await {
+                withdraw(&hub, id);
             }
         });
     }
@@ -251,6 +227,7 @@ impl Begun {
         hub: Hub,
         log: LineQueue,
         shell: &ShellHandle,
+        made: &Made,
     ) {
         let id = order.id;
         let spawned = match self.spawned.await {
@@ -270,6 +247,7 @@ impl Begun {
             }
         };
         let child = Arc::new(spawned.child);
+        made.set(Arc::clone(&child));
         let output = process::capture(
             spawned.stdout,
             spawned.stderr,
@@ -297,9 +275,7 @@ impl Begun {
         // While the worker gets ready: the next one, or this one's successor, need not wait for its shim.
         spawner.keep_spare();
         let status = listen(id, &self.notify, &child, shell).await;
-        if let Err(error) = hub.revoke(id) {
-            tracing::debug!("the token of worker {id} was not withdrawn: {error}");
-        }
+        withdraw(&hub, id);
         let stderr_tail = match output {
             Ok(output) => output.finish(PIPE_GRACE).await.stderr_tail,
             Err(error) => vec![format!("(its output could not be read: {error})")],
@@ -314,6 +290,13 @@ impl Begun {
                 }),
             )
             .await;
+    }
+}
+
+/// A worker that has ended can't come back.
+fn withdraw(hub: &Hub, id: WorkerId) {
+    if let Err(error) = hub.revoke(id) {
+        tracing::debug!("the token of worker {id} was not withdrawn: {error}");
     }
 }
 
@@ -333,7 +316,7 @@ async fn listen(
     };
     loop {
         tokio::select! {
-            notifications = notify.recv() => match notifications {
+            notifications = notify.recv(child.pid()) => match notifications {
                 Ok(notifications) => say(notifications).await,
                 Err(error) => {
                     tracing::warn!("worker {id}: notifications can't be received: {error}");
@@ -341,7 +324,7 @@ async fn listen(
                 }
             },
             status = child.exited() => {
-                say(notify.last_words()).await;
+                say(notify.last_words(child.pid())).await;
                 return status;
             }
         }

@@ -108,7 +108,9 @@ async fn a_worker_serves_says_ready_and_survives_its_own_shutdown_of_the_listene
     let watch = ListenerWatch::new(sockets[0].duplicate(&table).expect("a descriptor"));
     let watch = watch.expect("watched");
     let worker = start(&spawner(), spec, vec![fd]).await;
-    let heard = within(notify.recv()).await.expect("heard");
+    let heard = within(notify.recv(worker.child.pid()))
+        .await
+        .expect("heard");
     assert_eq!(heard, [Notification::Ready]);
     let expected = format!("served by {}\n", worker.child.pid());
     assert_eq!(ask(&sockets[0]), expected);

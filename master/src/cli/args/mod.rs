@@ -296,6 +296,10 @@ pub struct TailArgs {
     /// How to print
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = TailFormat::Json)]
     pub format: TailFormat,
+
+    /// End when the master does, with exit code 1, instead of waiting for it to come back
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// How `tail` prints.

@@ -124,6 +124,7 @@ impl Checker {
                 Ok(())
             }
             Action::Publish(event) => self.publish(now, event),
+            Action::Warn(_) => Ok(()),
             Action::Done { code } => {
                 promise!(self.model.ending && !self.done, "the end was not asked for");
                 promise!(

@@ -150,6 +150,7 @@ impl World {
             Action::Answer { .. }
             | Action::AnswerDisconnect { .. }
             | Action::Publish(_)
+            | Action::Warn(_)
             | Action::Done { .. } => {}
         }
     }

@@ -3,5 +3,6 @@
 mod commands;
 mod crashes;
 mod drains;
+mod slow;
 mod starts;
 mod updates;

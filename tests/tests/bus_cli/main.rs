@@ -1,5 +1,8 @@
 //! The bus from a shell: `ostler bus`, the options of `ostler tail`, `ostler bench`; against real masters.
 
+mod follow;
+mod history;
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! `talker`: workers that know Ostler, through its SDK, each with one thing to say. The opposite of `misbehave`.
 
+mod hears;
+
 use std::{process::ExitCode, time::Duration};
 
 use axum::{Json, Router, routing::get};
@@ -12,6 +14,9 @@ usage: talker HABIT
   mute                       connect, say nothing
   ask-once [APP]             say ready; unless there is a file `asked`, make it and say that workers (of APP) need a restart
   ask-always                 say ready, and that workers need a restart
+  lose-bus WHEN              cut the inherited bus socket, before saying ready (early) or after (late); print what comes
+  group MS                   say ready, take events `tests.note` as one of a group, each for MS milliseconds; print them
+  slow MS                    the same alone, holding publishers back while more than a few wait
   leave CODE                 say ready, then that it leaves, exit with CODE";
 
 /// No worker outlives this, supervised or not.
@@ -45,6 +50,9 @@ async fn habit(args: &[&str]) -> Result<u8, Failure> {
             ask(&worker, None).await?;
             until_drained(worker).await
         }
+        ["lose-bus", when] => hears::lose_bus(when).await,
+        ["group", ms] => hears::group(ms.parse()?).await,
+        ["slow", ms] => hears::slow(ms.parse()?).await,
         ["leave", code] => {
             let code = code.parse()?;
             ready().await?.disconnect().await?;
@@ -58,6 +66,16 @@ async fn ready() -> Result<Worker, Failure> {
     let worker = Worker::start().await?;
     worker.ready().await?;
     Ok(worker)
+}
+
+/// A worker that hears something before it says that it is ready.
+async fn ready_after<T>(
+    hears: impl AsyncFnOnce(&Worker) -> Result<T, Failure>,
+) -> Result<(Worker, T), Failure> {
+    let worker = Worker::start().await?;
+    let heard = hears(&worker).await?;
+    worker.ready().await?;
+    Ok((worker, heard))
 }
 
 async fn ask(worker: &Worker, app: Option<&str>) -> Result<(), Failure> {

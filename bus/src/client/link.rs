@@ -4,15 +4,11 @@
 //! One lock, held for a copy of some bytes at most, never across an await and never while user code runs.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     task::Context,
     time::Duration,
 };
 
-use futures::task::AtomicWaker;
 use tokio::{
     sync::{Notify, broadcast, watch},
     time::Instant,
@@ -25,6 +21,7 @@ use super::{
     options::ConnectOptions,
     problems::Problem,
     state::{Ending, Purpose, PutError, State},
+    sync::{AtomicUsize, AtomicWaker, Mutex, MutexGuard},
 };
 use crate::wire::{control::ClientOp, hello::Welcome};
 

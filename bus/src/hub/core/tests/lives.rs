@@ -161,10 +161,10 @@ proptest! {
                 Step::Fail => s.fail(),
             }
         }
-        while !s.open.is_empty() {
-            s.reconnect(1000);
-            s.read(1000);
-        }
+        // What a reader that keeps up is not answered now, it never is.
+        s.reconnect(1000);
+        s.read(1000);
+        prop_assert!(s.open.is_empty(), "without an answer: {:?}", s.open);
         for number in 1..=s.last {
             let taken = s.taken.get(&number).copied().unwrap_or_default();
             let lives = 1 + s.risked.get(&number).copied().unwrap_or_default();

@@ -179,7 +179,10 @@ fn remembering() -> World {
         topics: vec![Topics::matching("to.app.web.urgent")],
     });
     World::with(crate::hub::HubOptions {
-        history: vec![crate::hub::HistoryRule::last("to.app.*.h", 100)],
+        history: vec![
+            crate::hub::HistoryRule::last("to.app.*.h", 100),
+            crate::hub::HistoryRule::last("news", 100),
+        ],
         ..options(Limits::default(), rules)
     })
 }
@@ -208,17 +211,27 @@ fn mail_values_and_history_come_in_one_order() {
         input.extend(emit("to.app.web.h", b"4"));
         input.extend(emit("to.app.web.urgent", b"u2"));
         input.extend(value(b"5"));
-        input.extend(emit("to.app.web.x", b"6"));
-        input.extend(value(b"7"));
+        // No mail, and between two that are.
+        input.extend(emit("news", b"6"));
+        input.extend(emit("to.app.web.x", b"7"));
+        input.extend(value(b"8"));
         w.send(a, &input);
         wake(&mut w, id);
-        w.ask(id, 1, subscribe_with(1, "to.app.web.>", last(policy)));
+        w.ask(id, 1, subscribe_with(1, "*", last(policy)));
         let got = w.events(id);
         let got: Vec<(u64, u8)> = got.iter().map(|e| (e.seq, e.flags)).collect();
         let urgent = [(1, flags::CONTROL_LANE), (2, flags::CONTROL_LANE)];
         let data: &[(u64, u8)] = match policy {
-            OverflowPolicy::KeepLatest => &[(4, 0), (6, 0), (7, 0)],
-            _ => &[(1, flags::HISTORY), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0)],
+            OverflowPolicy::KeepLatest => &[(4, 0), (6, flags::HISTORY), (7, 0), (8, 0)],
+            _ => &[
+                (1, flags::HISTORY),
+                (3, 0),
+                (4, 0),
+                (5, 0),
+                (6, flags::HISTORY),
+                (7, 0),
+                (8, 0),
+            ],
         };
         assert_eq!(got, [&urgent[..], data].concat());
     }

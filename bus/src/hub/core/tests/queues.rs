@@ -278,7 +278,7 @@ fn subscriptions_types_and_connections_are_bounded() {
 
 #[test]
 fn the_master_holding_most_does_not_let_the_others_grow() {
-    let bound = 600_000;
+    let bound = 450_000;
     let limits = Limits {
         memory_bytes: bound,
         ..Limits::default()
@@ -296,7 +296,7 @@ fn the_master_holding_most_does_not_let_the_others_grow() {
         b"",
     );
     w.send(master, &acked.repeat(1000));
-    assert!(w.core.tally.total() > bound / 3);
+    assert!(w.core.tally.total() > bound / 2, "it holds most");
     for _ in 0..100 {
         w.send(a, &emit("big", &[7; 10_000]));
         assert!(w.core.tally.total() <= bound, "{}", w.core.tally.total());

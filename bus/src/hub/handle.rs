@@ -21,7 +21,7 @@ use super::{
     principal::{Admission, Principal},
     rules::Rules,
     stats::{HubStats, StatsPage},
-    thread::{self, TcpDoor},
+    thread::{self, Orders, TcpDoor},
     tokens::Tokens,
 };
 use crate::{Limits, Topic, TypeSchema, WorkerId, transport::MemoryTransport};
@@ -56,6 +56,8 @@ pub(super) enum Command {
     Revoke(WorkerId),
     Stats(StatsPage, oneshot::Sender<HubStats>),
     Shutdown(oneshot::Sender<()>),
+    /// Nothing but its place among the others.
+    Mark(oneshot::Sender<()>),
     #[cfg(test)]
     Panic,
 }
@@ -83,7 +85,11 @@ impl Hub {
         let (sender, notices) = notice::channel();
         let rules = watch::Sender::new(Arc::new(options.rules.clone()));
         let revision = Arc::default();
-        thread::start(options, Arc::clone(&revision), inbox, sender)?;
+        let orders = Orders {
+            inbox,
+            sender: commands.downgrade(),
+        };
+        thread::start(options, Arc::clone(&revision), orders, sender)?;
         let hub = Self {
             commands,
             rules,

@@ -54,7 +54,10 @@ impl Guests {
 pub(super) async fn vouch(life: Rc<Life>) {
     loop {
         life.shell.claimed.rung().await;
-        for claim in life.shell.claims.take() {
+        let claims = life.shell.claims.take();
+        // A token that was taken back before it was shown is good no longer.
+        life.obeyed().await;
+        for claim in claims {
             answer(&life, claim);
         }
     }

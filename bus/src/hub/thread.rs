@@ -46,14 +46,20 @@ const AFTER_PANIC: Duration = Duration::from_millis(50);
 pub(super) fn start(
     options: HubOptions,
     revision: Arc<AtomicU64>,
-    inbox: mpsc::Receiver<Command>,
+    orders: Orders,
     notices: NoticeSender,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new()
         .name("hub".into())
-        .spawn(move || Thread::new(options, revision, inbox, notices).run(&runtime))?;
+        .spawn(move || Thread::new(options, revision, orders, notices).run(&runtime))?;
     Ok(())
+}
+
+/// What the thread is asked to do, in order; and a way to ask itself, which keeps nobody's end of it alive.
+pub(super) struct Orders {
+    pub(super) inbox: mpsc::Receiver<Command>,
+    pub(super) sender: mpsc::WeakSender<Command>,
 }
 
 /// What outlives a panic.
@@ -61,7 +67,7 @@ struct Thread {
     options: HubOptions,
     /// Grows when answers given before stand no longer.
     revision: Arc<AtomicU64>,
-    inbox: mpsc::Receiver<Command>,
+    orders: Orders,
     notices: NoticeSender,
     listeners: Vec<Listener>,
     passes: Rc<Passes>,
@@ -98,6 +104,7 @@ pub(super) struct Life {
     pub(super) crowd: Crowd,
     tasks: RefCell<JoinSet<()>>,
     pub(super) notices: NoticeSender,
+    orders: mpsc::WeakSender<Command>,
     last_conn: Rc<Cell<u64>>,
 }
 
@@ -112,13 +119,13 @@ impl Thread {
     fn new(
         options: HubOptions,
         revision: Arc<AtomicU64>,
-        inbox: mpsc::Receiver<Command>,
+        orders: Orders,
         notices: NoticeSender,
     ) -> Self {
         Self {
             options,
             revision,
-            inbox,
+            orders,
             notices,
             listeners: Vec::new(),
             passes: Rc::default(),
@@ -176,6 +183,7 @@ impl Thread {
             crowd: Crowd::default(),
             tasks: RefCell::default(),
             notices: self.notices.clone(),
+            orders: self.orders.sender.clone(),
             last_conn: Rc::clone(&self.last_conn),
         });
         life.spawn(porter::vouch(Rc::clone(&life)));
@@ -199,7 +207,7 @@ impl Thread {
             let due = life.shell.ask(|core| core.next_deadline());
             life.shell.timer.set(due);
             tokio::select! {
-                command = self.inbox.recv() => match command {
+                command = self.orders.inbox.recv() => match command {
                     Some(Command::Shutdown(asker)) => return End::Stopped(Some(asker)),
                     Some(command) => self.obey(life, command),
                     None => return End::Stopped(None),
@@ -260,6 +268,11 @@ impl Thread {
                 }
                 Ok(())
             }
+            Command::Mark(asker) => {
+                // Whoever asked may be gone.
+                let _ = asker.send(());
+                Ok(())
+            }
             // Taken out by whoever receives.
             Command::Shutdown(_) => Ok(()),
             #[cfg(test)]
@@ -318,6 +331,17 @@ impl Life {
             drop(seat);
         });
         id
+    }
+
+    /// Waits until all that was ordered before is done.
+    pub(super) async fn obeyed(&self) {
+        let (done, is_done) = oneshot::channel();
+        if let Some(orders) = self.orders.upgrade()
+            && orders.send(Command::Mark(done)).await.is_ok()
+        {
+            // Not answered: the hub stops.
+            let _ = is_done.await;
+        }
     }
 
     /// Waits for a task to panic, and says with what; those that end are cleared away.

@@ -41,7 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
     let many = prop_oneof![2 => Just(None), 1 => Just(Some(0)), 1 => (1..3_u32).prop_map(Some)];
     prop_oneof![
         3 => (peer.clone(), 0..PATTERNS.len()).prop_map(|(p, n)| Step::Serve(p, n)),
-        1 => any.clone().prop_map(Step::Unserve),
+        1 => any.prop_map(Step::Unserve),
         5 => (peer.clone(), 0..TOPICS.len(), many).prop_map(|(p, t, many)| Step::Ask(p, t, many)),
         5 => (any, prop::bool::weighted(0.8)).prop_map(|(at, yes)| Step::Answer(at, yes)),
         3 => peer.clone().prop_map(Step::Read),

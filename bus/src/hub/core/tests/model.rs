@@ -7,8 +7,8 @@
 //!
 //! Not compared: the order across subscriptions of one connection, but for what was published by different reads (a run is
 //! one item for each of them); and in which of several items of the control lane HOLD and RELEASE of different topics come.
-//! Where events come several at a time, groups have two members at most, without bounds in bytes: what one leaves then goes to
-//! the other, whatever runs it was in. Sessions are held against a naive count in `resumption.rs`: what is missed is exact
+//! Where events come several at a time, groups have two members at most, without bounds in bytes or back pressure: what one
+//! leaves then goes to the other, whatever runs it was in. Sessions are held against a naive count in `resumption.rs`: what is missed is exact
 //! there, and which events of a history come is checked for being in order and once. Requests have a model of their own:
 //! [`asks`].
 
@@ -17,15 +17,18 @@ mod groups;
 mod memory;
 mod naive;
 mod queue;
+mod read;
+mod steps;
 
 use std::time::Duration;
 
 use proptest::{collection::vec, prelude::*};
 
 use self::{
-    memory::{HistoryOf, Mailbox, Memory},
+    memory::{Mailbox, Memory},
     naive::{Naive, Peer},
     queue::{Event, Sub, Terms},
+    steps::{Asked, HISTORIES, PATTERNS, PEERS, PUBLISHERS, Put, Setup, Step, TOPICS, step},
 };
 use super::support::*;
 use crate::{
@@ -33,161 +36,16 @@ use crate::{
     hub::{HistoryRule, HubOptions, Principal, Rules, core::edge::Emit},
     vocab::rules::fleet_rules,
     wire::{
-        control::{ClientOp, CloseKind, HubOp, OverflowPolicy, SubscribeOptions},
+        control::{ClientOp, OverflowPolicy, SubscribeOptions},
         data::Payload,
         flags,
     },
 };
 
-/// The first of them publish, and never ask to be cut off.
-const PUBLISHERS: usize = 3;
-/// The last one is a worker, with a mailbox.
-const PEERS: usize = 6;
-const PATTERNS: [&str; 8] = [
-    "a",
-    "a.b",
-    "*",
-    "a.*",
-    "a.>",
-    "_x.*",
-    "to.worker.7.>",
-    "h.*",
-];
-const TOPICS: [&str; 9] = [
-    "a",
-    "a.b",
-    "a.b.c",
-    "b",
-    "_x.y",
-    "to.worker.7.x",
-    "to.app.web.y",
-    "h.old",
-    "h.x",
-];
-const HISTORIES: [HistoryOf; 2] = [
-    HistoryOf {
-        pattern: "h.old",
-        messages: 4,
-        max_age: Some(Duration::from_millis(800)),
-    },
-    HistoryOf {
-        pattern: "h.*",
-        messages: 3,
-        max_age: None,
-    },
-];
 /// Mail that may wait.
 const MAIL: usize = 3;
 /// A payload this large fills a write by itself.
 const LARGE: usize = 9_000;
-
-/// An event to be.
-#[derive(Clone, Debug)]
-struct Put {
-    topic: usize,
-    retain: bool,
-    empty: bool,
-    large: bool,
-    acked: bool,
-    /// In hundreds of milliseconds.
-    ttl: Option<u32>,
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    /// Events of one read.
-    Publish(usize, Vec<Put>),
-    Subscribe(usize, Asked),
-    /// The one at this place, of those there are.
-    Unsubscribe(usize, usize),
-    /// One write's worth, or all.
-    Read(usize, bool),
-    Took(usize, usize, u64),
-    /// In hundreds of milliseconds.
-    Pass(u64),
-    Rejoin(usize),
-}
-
-/// What is subscribed to, and how.
-#[derive(Clone, Debug)]
-struct Asked {
-    pattern: usize,
-    policy: OverflowPolicy,
-    messages: Option<u32>,
-    bytes: Option<u32>,
-    window: Option<u32>,
-    group: Option<&'static str>,
-    history: u32,
-}
-
-/// What holds for a whole play.
-#[derive(Clone, Copy, Debug)]
-struct Setup {
-    /// Each event comes by itself.
-    singly: bool,
-    /// Events have times to live; else they may be large.
-    expiring: bool,
-    /// Values and histories are kept.
-    remembers: bool,
-}
-
-fn put() -> impl Strategy<Value = Put> {
-    let flag = |weight| prop::bool::weighted(weight);
-    let ttl = prop::option::weighted(0.3, 1..15_u32);
-    // One topic after another, often the same.
-    let topic = prop_oneof![3 => 0..2_usize, 2 => 0..TOPICS.len()];
-    (topic, flag(0.2), flag(0.15), flag(0.1), flag(0.15), ttl).prop_map(
-        |(topic, retain, empty, large, acked, ttl)| Put {
-            topic,
-            retain,
-            empty,
-            large,
-            acked,
-            ttl,
-        },
-    )
-}
-
-fn asked() -> impl Strategy<Value = Asked> {
-    let policy = prop_oneof![
-        2 => Just(OverflowPolicy::DropOldest),
-        2 => Just(OverflowPolicy::DropNewest),
-        2 => Just(OverflowPolicy::KeepLatest),
-        2 => (1..6_u32).prop_map(|n| OverflowPolicy::Backpressure { max_wait_ms: n * 100 }),
-        1 => Just(OverflowPolicy::Disconnect),
-    ];
-    let bounds = (
-        prop::option::weighted(0.8, 1..10_u32),
-        prop::option::weighted(0.2, prop_oneof![20..120_u32, 9_000..30_000_u32]),
-    );
-    let window = prop::option::weighted(0.4, 1..6_u32);
-    let group = prop_oneof![3 => Just(None), 2 => Just(Some("g")), 1 => Just(Some("other"))];
-    let history = prop_oneof![2 => Just(0), 1 => 1..6_u32];
-    (0..PATTERNS.len(), policy, bounds, window, group, history).prop_map(
-        |(pattern, policy, (messages, bytes), window, group, history)| Asked {
-            pattern,
-            policy,
-            messages,
-            bytes,
-            window,
-            group,
-            history,
-        },
-    )
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let peer = 0..PEERS;
-    prop_oneof![
-        8 => (0..PUBLISHERS, vec(put(), 1..8)).prop_map(|(p, puts)| Step::Publish(p, puts)),
-        5 => (peer.clone(), asked()).prop_map(|(p, asked)| Step::Subscribe(p, asked)),
-        1 => (peer.clone(), any::<usize>()).prop_map(|(p, at)| Step::Unsubscribe(p, at)),
-        4 => (peer.clone(), any::<bool>()).prop_map(|(p, all)| Step::Read(p, all)),
-        3 => (peer.clone(), any::<usize>(), 1..8_u64).prop_map(|(p, at, n)| Step::Took(p, at, n)),
-        2 => (1..12_u64).prop_map(Step::Pass),
-        1 => peer.prop_map(Step::Rejoin),
-    ]
-}
 
 fn worker() -> Principal {
     Principal::Worker {
@@ -301,11 +159,16 @@ impl Model {
         let id = self.ids[place];
         let most = if self.setup.singly { 1 } else { puts.len() };
         let (mut input, mut together) = (Vec::new(), Vec::<Event>::new());
+        let mut row = None::<(String, u64)>;
         for put in &puts[..most] {
             let (event, frame) = self.event(id, put);
-            // Counted when it is taken; what came just before it may be on its way yet.
+            // Those in a row on one topic go where the first goes, and what came just before may be on its way yet.
+            let count = match &row {
+                Some((topic, count)) if *topic == event.topic => *count,
+                Some(_) | None => self.naive.matches(&event.topic),
+            };
+            row = Some((event.topic.clone(), count));
             if put.acked {
-                let count = self.naive.matches(&event.topic);
                 self.naive.peer(id).answers.push(count);
             }
             let goes_along = together
@@ -379,6 +242,7 @@ impl Model {
         let is_odd = match (asked.policy, asked.group) {
             (OverflowPolicy::Disconnect, Some(_)) | (OverflowPolicy::KeepLatest, Some(_)) => true,
             (OverflowPolicy::Disconnect, None) => place < PUBLISHERS,
+            (OverflowPolicy::Backpressure { .. }, Some(_)) => !self.setup.singly,
             (_, Some(_)) => in_group >= 2 && !self.setup.singly,
             (_, None) => false,
         };
@@ -444,87 +308,6 @@ impl Model {
         self.world.leave(id);
         self.naive.disconnect(id);
         self.ids[place] = self.join(place);
-    }
-
-    /// Whoever was cut off is told so, and nothing else; then it comes again.
-    fn notice_end(&mut self, place: usize) {
-        let id = self.ids[place];
-        if !self.naive.peer(id).closed {
-            return;
-        }
-        let (kind, _) = self.world.closing(id).expect("it is told");
-        assert_eq!(kind, CloseKind::Limit);
-        self.rejoin(place);
-    }
-
-    fn read(&mut self, place: usize, all: bool) {
-        self.notice_end(place);
-        let id = self.ids[place];
-        let got = match all {
-            true => self.world.take(id),
-            false => self.world.take_once(id).unwrap_or_default(),
-        };
-        for got in got {
-            match got {
-                Got::Event(event) => self.got(id, &event),
-                Got::Control(0, HubOp::Lagged { sub, missed }) => {
-                    let now = self.naive.now;
-                    self.naive.sub((id, sub)).told_lost(now, missed);
-                    self.naive.ease((id, sub));
-                }
-                Got::Control(0, HubOp::Hold { topic }) => self.told_hold(id, &topic, true),
-                Got::Control(0, HubOp::Release { topic }) => self.told_hold(id, &topic, false),
-                Got::Control(77, HubOp::Done { count }) => {
-                    let owed = &mut self.naive.peer(id).answers;
-                    assert_eq!(owed.remove(0), count, "matches");
-                }
-                Got::Control(_, HubOp::Refused(why)) => panic!("{why:?}"),
-                Got::Control(..) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-        if all {
-            self.assert_all_read(id);
-        }
-    }
-
-    fn got(&mut self, id: u64, event: &super::support::Event) {
-        let now = self.naive.now;
-        let owed = self.naive.sub((id, event.sub)).sent(now, event.seq);
-        let is = (event.seq, event.conn, &event.topic, event.flags);
-        assert_eq!(is, (owed.seq, owed.from, &owed.topic, owed.flags));
-        assert!(event.payload.is_empty() || event.payload.starts_with(&owed.seq.to_be_bytes()));
-        self.naive.ease((id, event.sub));
-    }
-
-    fn told_hold(&mut self, id: u64, topic: &str, hold: bool) {
-        let owed = &mut self.naive.peer(id).holds;
-        let at = owed.iter().position(|(t, h)| t == topic && *h == hold);
-        owed.remove(at.unwrap_or_else(|| panic!("{topic} held: {hold}, of {owed:?}")));
-    }
-
-    fn assert_all_read(&mut self, id: u64) {
-        let now = self.naive.now;
-        let numbers: Vec<u32> = self.naive.peer(id).subs.iter().map(|s| s.number).collect();
-        for number in numbers {
-            self.naive.sub((id, number)).assert_all_sent(now);
-            self.naive.ease((id, number));
-            let counts = *self.world.core.conns[&id]
-                .outbox
-                .counts(number)
-                .expect("it is there");
-            let is = queue::Counts {
-                matched: counts.matched,
-                delivered: counts.delivered,
-                lagged: counts.lagged,
-                conflated: counts.conflated,
-                expired: counts.expired,
-                redelivered: counts.redelivered,
-            };
-            assert_eq!(is, self.naive.sub((id, number)).counts);
-        }
-        let peer = self.naive.peer(id);
-        assert_eq!((&peer.holds[..], &peer.answers[..]), (&[][..], &[][..]));
     }
 
     /// All is read, and all go: nothing is left of it.

@@ -80,8 +80,8 @@ impl Naive {
                 if event.flags & flags::REDELIVERED != 0 {
                     self.sub(id).counts.redelivered += 1;
                 }
-                self.push(id, event.clone(), Some(event.from));
             }
+            self.push(id, share, Some(share[0].from));
         }
     }
 

@@ -149,7 +149,7 @@ impl Naive {
         if terms.group.is_none() {
             for event in self.memory.past(&terms.pattern, history, now) {
                 if mail.iter().all(|m| m.seq != event.seq) {
-                    self.push(id, event, None);
+                    self.push(id, &[event], None);
                 }
             }
         }
@@ -158,7 +158,7 @@ impl Naive {
         }
         for event in mail {
             let from = event.from;
-            self.push(id, event, Some(from));
+            self.push(id, &[event], Some(from));
         }
         self.regroup();
     }

@@ -88,9 +88,7 @@ impl Naive {
                 _ => 0,
             };
             self.sub(id).replace_unseen(older as u64);
-            for event in &events[older..] {
-                self.push(id, event.clone(), Some(event.from));
-            }
+            self.push(id, &events[older..], Some(events[0].from));
         }
         for peer in self.peers.iter_mut().filter(|peer| !peer.closed) {
             if let Some(mailbox) = &mut peer.mailbox {
@@ -100,13 +98,13 @@ impl Naive {
         self.share(events);
     }
 
-    /// Queues an event for a subscription. `from`: who may be held for it.
-    pub(super) fn push(&mut self, id: SubId, event: Event, from: Option<u64>) {
+    /// Queues events of one topic for a subscription. `from`: who may be held for it.
+    pub(super) fn push(&mut self, id: SubId, events: &[Event], from: Option<u64>) {
         if self.peer(id.0).closed {
             return;
         }
-        let (now, topic) = (self.now, event.topic.clone());
-        match self.sub(id).push(now, event) {
+        let (now, topic) = (self.now, events[0].topic.clone());
+        match self.sub(id).push(now, events) {
             Strain::None => {}
             Strain::Hold => {
                 let publisher = from.filter(|from| self.is_open(*from));

@@ -112,10 +112,19 @@ impl Sub {
         self.messages() > self.terms.messages || self.bytes() > self.terms.bytes
     }
 
-    /// Queues an event as the policy says.
-    pub(super) fn push(&mut self, now: Instant, event: Event) -> Strain {
+    /// Queues events that came together as the policy says; what that asks of others is found out once all of them wait.
+    pub(super) fn push(&mut self, now: Instant, events: &[Event]) -> Strain {
+        let lost = events
+            .iter()
+            .map(|event| self.push_one(event.clone()))
+            .sum();
+        self.counts.lagged += lost;
+        self.strain(now, lost)
+    }
+
+    fn push_one(&mut self, event: Event) -> u64 {
         self.counts.matched += 1;
-        let lost = match self.terms.policy {
+        match self.terms.policy {
             OverflowPolicy::DropOldest | OverflowPolicy::Backpressure { .. } => {
                 self.append(0, event);
                 self.drop_oldest()
@@ -133,9 +142,7 @@ impl Sub {
                 self.append(lost_before, event);
                 self.drop_oldest()
             }
-        };
-        self.counts.lagged += lost;
-        self.strain(now, lost)
+        }
     }
 
     /// Events were replaced by one that came with them.

@@ -112,7 +112,7 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn put(&mut self, events: &[Event]) {
+    pub(super) fn put(&mut self, events: &[Event], now: Instant) {
         for event in events {
             let matches = |p: &Pattern| p.matches(&event.topic);
             if !self.addresses.iter().any(matches) || self.covered.iter().any(matches) {
@@ -120,7 +120,10 @@ impl Mailbox {
             }
             self.events.push(event.clone());
             if self.events.len() > self.most {
-                self.lost.push(self.events.remove(0).topic);
+                let oldest = self.events.remove(0);
+                if !oldest.is_late(now) {
+                    self.lost.push(oldest.topic);
+                }
             }
         }
     }
@@ -146,19 +149,22 @@ impl Naive {
             None => (Vec::new(), 0),
         };
         mail.retain(|event| !event.is_late(now));
-        if terms.group.is_none() {
-            for event in self.memory.past(&terms.pattern, history, now) {
-                if mail.iter().all(|m| m.seq != event.seq) {
-                    self.push(id, &[event], None);
-                }
-            }
-        }
+        let mut past = match terms.group {
+            None => self.memory.past(&terms.pattern, history, now),
+            Some(_) => Vec::new(),
+        };
+        // What is both came as mail.
+        past.retain(|event| mail.iter().all(|m| m.seq != event.seq));
+        past.append(&mut mail);
+        past.sort_by_key(|event| event.seq);
         if lost > 0 && !self.peer(id.0).closed {
             self.sub(id).push_lost(lost);
         }
-        for event in mail {
-            let from = event.from;
-            self.push(id, &[event], Some(from));
+        for event in past {
+            // Nobody is held for what was.
+            let is_mail = event.flags & (flags::HISTORY | flags::RETAINED) == 0;
+            let from = is_mail.then_some(event.from);
+            self.push(id, &[event], from);
         }
         self.regroup();
     }

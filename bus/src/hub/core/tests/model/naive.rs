@@ -92,7 +92,7 @@ impl Naive {
         }
         for peer in self.peers.iter_mut().filter(|peer| !peer.closed) {
             if let Some(mailbox) = &mut peer.mailbox {
-                mailbox.put(events);
+                mailbox.put(events, self.now);
             }
         }
         self.share(events);

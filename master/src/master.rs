@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::{
     cli::error::{CliError, Exit},
-    config::{app::AppDefinition, bus_table::BusSettings, file},
+    config::{app::AppDefinition, bus_table::BusSettings, file, shell_line},
     control, escape,
     features::{
         Settling, bus_lagged, bus_stats,
@@ -30,11 +30,11 @@ use crate::{
         watch::run as watcher,
     },
     fleet::WorkerNews,
-    home::{Home, MasterName},
+    home::{Home, MasterName, Reach},
     lock::MasterLock,
     log,
     network::NetworkDoor,
-    process::{LineQueue, LogWriter, Spawner},
+    process::{Cgroups, LineQueue, LogWriter, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
     sockets::Sockets,
     sys::{self, OpenFiles, Signals},
@@ -109,6 +109,7 @@ where
         home: lock.home().clone(),
         sockets,
         watched: HashMap::new(),
+        cgroups: Cgroups::default(),
         log: lines.clone(),
         environment,
         open_files: open_files.and_then(|files| files.before),
@@ -172,7 +173,7 @@ async fn last_words(voices: [watch::Receiver<Bus>; 2]) {
 fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliError> {
     let mut sockets = Sockets::default();
     for app in apps {
-        lock.home().create_app_dir(&app.name)?;
+        lock.home().create_app_dir(&app.name, Reach::of(app))?;
         sockets.bind(app)?;
     }
     Ok(sockets)
@@ -388,7 +389,7 @@ fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
             "{}: {} workers of {}{listening}",
             app.name,
             app.instances,
-            escape::line(&app.command.join(" "))
+            escape::line(&shell_line::shown(&app.command))
         );
     }
 }

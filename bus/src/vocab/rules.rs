@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     bus::{BusLagged, BusStats},
-    control::{AppReload, AppScale, AppStart, AppStop, MasterKill, OperationFinished},
+    control::{AppReload, AppScale, AppSend, AppStart, AppStop, MasterKill, OperationFinished},
     rights::AppRights,
     status::{MasterStatus, StatusReport},
     update::{
@@ -363,6 +363,7 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<BusLagged>(),
         request::<AppReload>(),
         request::<AppScale>(),
+        request::<AppSend>(),
         request::<AppStop>(),
         request::<AppStart>(),
         request::<MasterKill>(),

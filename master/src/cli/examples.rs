@@ -102,6 +102,11 @@ Examples:
 '*' stands for one token, '>' at the end for one or more; '*' alone is everything. A filter's field is \
 named as in the JSON line, with dots, and numbers for the places of a list; its value is text, or JSON.";
 
+pub(super) const SEND: &str = "\
+Examples:
+  ostler send console 'reload cache'   to each worker of console
+  ostler send console:0 quit           to that of slot 0";
+
 pub(super) const WAIT: &str = "\
 Examples:
   ostler wait worker.ready --timeout 10s
@@ -123,7 +128,7 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 16] = [
+pub(super) const ALL: [&str; 17] = [
     TOP, RUN, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH,
-    DEMO,
+    DEMO, SEND,
 ];

@@ -8,6 +8,7 @@
 mod handle;
 mod perform;
 mod rights;
+mod send;
 mod signals;
 mod worker;
 
@@ -188,6 +189,11 @@ impl Shell {
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
+            }
+            Message::Line { line, answer } => {
+                // Whoever asked has gone.
+                let _gone = answer.send(self.send_line(&line));
+                vec![]
             }
             Message::Define(apps) => apps
                 .into_iter()

@@ -11,7 +11,7 @@ use std::{
 };
 
 use ostler_bus::{
-    WorkerId,
+    Slot, WorkerId,
     hub::{Hub, Principal},
     vocab::worker::ExitStatus,
 };
@@ -21,11 +21,15 @@ use super::{
     rights::Rights,
 };
 use crate::{
-    config::app::{AppDefinition, AppName},
+    config::{
+        app::{AppDefinition, AppName, given::Stdin},
+        shell_line,
+    },
     fleet::{self, SignalTarget, Snapshot, SpawnOrder, WorkerNews},
-    home::MasterHome,
+    home::{MasterHome, Reach},
     process::{
-        self, Child, Gifts, Identity, LineQueue, Notification, NotifySocket, Spawned, Spawner,
+        self, Cgroups, Child, Gifts, Identity, LineQueue, Notification, NotifySocket, Spawned,
+        Spawner, StdinLines, WorkerGroup,
     },
     sockets::{BoundSocket, Sockets},
 };
@@ -46,6 +50,8 @@ pub struct Workshop {
     pub sockets: Sockets,
     /// How many of an app's sockets, the first ones, are watched: none at first, also of those that are bound.
     pub watched: HashMap<AppName, usize>,
+    /// Where workers' control groups are.
+    pub cgroups: Cgroups,
     /// Where workers' lines go.
     pub log: LineQueue,
     /// The master's own environment at its start.
@@ -66,6 +72,12 @@ pub(super) struct Process {
     pub(super) app: AppName,
     /// The first rung of its kill ladder: what tells it to go if the bus can't.
     pub(super) polite: i32,
+    /// Whether its leader is a shell that waits for others, and what is for it is for them too.
+    pub(super) by_shell: bool,
+    /// Its slot.
+    pub(super) slot: Slot,
+    /// Where lines for its standard input go, if they go anywhere.
+    pub(super) stdin: Option<StdinLines>,
 }
 
 impl Process {
@@ -75,6 +87,7 @@ impl Process {
 
     pub(super) fn signal(&self, signal: i32, target: SignalTarget) -> io::Result<()> {
         match target {
+            SignalTarget::Leader if self.by_shell => self.child.signal_group(signal),
             SignalTarget::Leader => self.child.signal(signal),
             SignalTarget::Main(pid) => self.child.signal_member(pid, signal),
             SignalTarget::Group => self.child.signal_group(signal),
@@ -91,7 +104,7 @@ impl Workshop {
     ) -> Option<AppDefinition> {
         let prepared = self
             .home
-            .create_app_dir(&app.name)
+            .create_app_dir(&app.name, Reach::of(&app))
             .map(drop)
             .map_err(|error| error.to_string());
         let prepared = prepared.and_then(|()| {
@@ -103,6 +116,11 @@ impl Workshop {
         if let Err(error) = prepared {
             tracing::error!("{}: its definition was passed over: {error}", app.name);
             return None;
+        }
+        if let Some(limits) = &app.process.cgroup {
+            for missing in self.cgroups.prepare(limits) {
+                tracing::warn!("{}: {missing}", app.name);
+            }
         }
         self.watch(&app.name, shell);
         Some(app)
@@ -198,17 +216,24 @@ impl Workshop {
             id: order.id,
             generation: order.generation,
         };
+        let owner = app.process.user.as_ref().map(|user| user.uid);
         let path = self.home.notify_socket(&order.app, order.id);
-        let notify =
-            NotifySocket::bind(path).map_err(|error| format!("make its notify socket: {error}"))?;
+        let notify = NotifySocket::bind(path, owner)
+            .map_err(|error| format!("make its notify socket: {error}"))?;
         let (ours, theirs) =
             UnixStream::pair().map_err(|error| format!("make its bus socket: {error}"))?;
+        let cgroup = match &app.process.cgroup {
+            Some(limits) => self.cgroups.make(&who, limits),
+            None => Ok(None),
+        }
+        .map_err(|error| format!("make its control group: {error}"))?;
         let sockets = self.sockets.of(&order.app);
         let gifts = Gifts {
             sockets,
             notify: Some(notify.path()),
             bus: Some(&self.home.bus_socket()),
             bus_fd: true,
+            cgroup: cgroup.as_ref().map(WorkerGroup::dir),
         };
         let spec = process::spawn_spec(
             self.environment.iter().cloned(),
@@ -222,11 +247,20 @@ impl Workshop {
             .descriptors(&order.app)
             .map_err(|error| format!("hand over its sockets: {error}"))?;
         fds.push(OwnedFd::from(theirs));
+        let mut stdin = None;
+        if app.given.stdin == Some(Stdin::Lines) {
+            let (lines, end) =
+                StdinLines::new().map_err(|error| format!("make its standard input: {error}"))?;
+            fds.push(end);
+            stdin = Some(lines);
+        }
         let spawned = Box::pin(self.spawner.spawn(spec, fds));
         Ok(Begun {
             who,
             notify,
             bus: ours,
+            cgroup,
+            stdin,
             spawned,
         })
     }
@@ -240,6 +274,8 @@ struct Begun {
     who: Identity,
     notify: NotifySocket,
     bus: UnixStream,
+    cgroup: Option<WorkerGroup>,
+    stdin: Option<StdinLines>,
     spawned: Spawning,
 }
 
@@ -286,6 +322,9 @@ impl Begun {
                 process: Process {
                     child: Arc::clone(&child),
                     app: order.app.clone(),
+                    slot: order.slot,
+                    stdin: self.stdin,
+                    by_shell: shell_line::stays(&order.definition.command),
                     polite: order
                         .definition
                         .kill_ladder
@@ -299,6 +338,9 @@ impl Begun {
         let status = listen(id, &self.notify, &child, shell).await;
         if let Err(error) = hub.revoke(id) {
             tracing::debug!("the token of worker {id} was not withdrawn: {error}");
+        }
+        if let Some(cgroup) = self.cgroup {
+            cgroup.end().await;
         }
         let stderr_tail = match output {
             Ok(output) => output.finish(PIPE_GRACE).await.stderr_tail,

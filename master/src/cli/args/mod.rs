@@ -7,6 +7,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ostler_bus::vocab::control::ScaleTo;
 
+pub use super::values::Target;
 use super::{error::CliError, examples, values};
 use crate::{
     config::{app::AppName, errors::Wrong},
@@ -69,6 +70,9 @@ pub enum Verb {
     /// Stop every worker and end the master
     #[command(after_help = examples::KILL)]
     Kill(KillArgs),
+    /// Write a line to workers' standard input (stdin = "lines")
+    #[command(after_help = examples::SEND)]
+    Send(SendArgs),
     /// Ask whether the master answers, and how fast
     #[command(after_help = examples::PING)]
     Ping(JsonArgs),
@@ -221,6 +225,18 @@ pub struct KillArgs {
     /// Whether to wait.
     #[command(flatten)]
     pub waiting: Waiting,
+}
+
+/// What `send` was given.
+#[derive(Clone, Debug, Args)]
+pub struct SendArgs {
+    /// Which app, or one of its slots
+    #[arg(value_name = "APP[:SLOT]", value_parser = values::target)]
+    pub to: Target,
+
+    /// The line
+    #[arg(allow_hyphen_values = true)]
+    pub line: String,
 }
 
 /// What `emit` was given.

@@ -34,7 +34,7 @@ use crate::{
     lock::MasterLock,
     log,
     network::NetworkDoor,
-    process::{Cgroups, LineQueue, LogWriter, Spawner},
+    process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
     sockets::Sockets,
     sys::{self, OpenFiles, Signals},
@@ -103,6 +103,7 @@ where
         .map_err(|e| system("start the hub", &e))?;
     let listener = bind_bus(&lock.home().bus_socket())?;
     greet(&options, &lock, &sockets);
+    let log_files = LogFiles::default();
     let workshop = Workshop {
         spawner: Spawner::default(),
         hub: hub.clone(),
@@ -111,6 +112,7 @@ where
         watched: HashMap::new(),
         cgroups: Cgroups::default(),
         log: lines.clone(),
+        log_files: log_files.clone(),
         environment,
         open_files: open_files.and_then(|files| files.before),
         rights,
@@ -153,6 +155,9 @@ where
     let code = shell.run().await;
     last_words([voice, control]).await;
     hub.shutdown().await;
+    if !log_files.finish(LAST_LINES).await {
+        tracing::warn!("the last lines of log files were not written: the disk doesn't answer");
+    }
     tracing::info!("master {} ended", options.name);
     finish(&lines, writer).await;
     drop(lock);

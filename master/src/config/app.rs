@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 pub mod given;
+pub mod log;
 pub mod process;
 
-use self::{given::Given, process::ProcessAttributes};
+use self::{given::Given, log::LogSettings, process::ProcessAttributes};
 use super::bus_rights::BusRights;
 
 /// An app's definition. One is kept per generation: a crash respawn uses its own generation's.
@@ -55,6 +56,8 @@ pub struct AppDefinition {
     pub process: ProcessAttributes,
     /// What its workers find open besides sockets.
     pub given: Given,
+    /// Where its workers' lines go.
+    pub log: LogSettings,
 }
 
 /// An app's name: one topic token (`[A-Za-z0-9_-]`, 1 to 64 bytes).

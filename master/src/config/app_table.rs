@@ -11,13 +11,13 @@ use super::{
     app::{Readiness, Watch},
     bus_rights,
     errors::Wrong,
-    given_table, listen_table, policy_values, process_table, program,
+    given_table, listen_table, log_table, policy_values, process_table, program,
     settings::{Instances, MOST_INSTANCES, Reload, Settings},
     walk::{Node, Walker},
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 28] = [
+pub(super) const KEYS: [&str; 29] = [
     "command",
     "cwd",
     "env",
@@ -46,6 +46,7 @@ pub(super) const KEYS: [&str; 28] = [
     "cgroup",
     "fds",
     "stdin",
+    "log",
 ];
 
 /// What other tools call the same thing.
@@ -69,6 +70,7 @@ pub(super) fn meant(key: &str) -> Option<&'static str> {
         "rlimits" | "ulimits" => "limits",
         "cpus" | "affinity" | "taskset" => "cpu_affinity",
         "niceness" => "nice",
+        "out_file" | "error_file" | "log_file" | "stdout" | "stderr" | "logs" => "log",
         "restart_delay" | "exp_backoff_restart_delay" => "backoff",
         _ => return None,
     })
@@ -107,6 +109,7 @@ pub(super) fn read(
             }
             "listen_pid" => settings.listen_pid = w.boolean(&path, node),
             "auto_reload" => settings.auto_reload = auto_reload(w, &path, node, base),
+            "log" => settings.log = log_table::read(w, &path, node, base),
             "bus" => settings.bus = bus_rights::read(w, &path, node),
             _ if process_table::KEYS.contains(&name) => {
                 process_table::read(w, &path, name, node, &mut settings.process);

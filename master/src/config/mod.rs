@@ -17,6 +17,7 @@ pub mod file;
 pub mod flags;
 mod given_table;
 mod listen_table;
+mod log_table;
 pub mod naming;
 mod policy_values;
 mod process_table;

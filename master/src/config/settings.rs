@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use super::{
     app::{
         AppDefinition, AppName, Backoff, Readiness, Rung, SocketDeclaration, Watch, given::Given,
-        process::ProcessAttributes,
+        log::LogSettings, process::ProcessAttributes,
     },
     bus_rights::BusRights,
     errors::Wrong,
@@ -73,6 +73,7 @@ pub struct Settings {
     pub bus: BusRights,
     pub process: ProcessAttributes,
     pub given: Given,
+    pub log: LogSettings,
 }
 
 /// Whether to watch files.
@@ -113,6 +114,7 @@ impl Settings {
             bus: over(self.bus, base.bus),
             process: self.process.or(base.process),
             given: self.given.or(base.given),
+            log: self.log.or(base.log),
         }
     }
 
@@ -149,6 +151,7 @@ impl Settings {
             bus: self.bus,
             process: self.process,
             given: self.given,
+            log: self.log,
         }
     }
 }

@@ -18,7 +18,8 @@ use super::{
     Action, Command, Exit, Fleet, FleetEvent, Input, Moment, RequestToken, SpawnOrder, WorkerNews,
 };
 use crate::config::app::{
-    AppDefinition, AppName, Backoff, Readiness, Rung, given::Given, process::ProcessAttributes,
+    AppDefinition, AppName, Backoff, Readiness, Rung, given::Given, log::LogSettings,
+    process::ProcessAttributes,
 };
 
 /// An app with every default, whose workers say on the bus when they are ready.
@@ -59,6 +60,7 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         bus: Vec::new(),
         process: ProcessAttributes::default(),
         given: Given::default(),
+        log: LogSettings::default(),
     }
 }
 

@@ -28,8 +28,8 @@ use crate::{
     fleet::{self, SignalTarget, Snapshot, SpawnOrder, WorkerNews},
     home::{MasterHome, Reach},
     process::{
-        self, Cgroups, Child, Gifts, Identity, LineQueue, Notification, NotifySocket, Spawned,
-        Spawner, StdinLines, WorkerGroup,
+        self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
+        Outlets, Spawned, Spawner, StdinLines, WorkerGroup,
     },
     sockets::{BoundSocket, Sockets},
 };
@@ -52,8 +52,10 @@ pub struct Workshop {
     pub watched: HashMap<AppName, usize>,
     /// Where workers' control groups are.
     pub cgroups: Cgroups,
-    /// Where workers' lines go.
+    /// Where workers' lines go that go into no file.
     pub log: LineQueue,
+    /// Where the others go.
+    pub log_files: LogFiles,
     /// The master's own environment at its start.
     pub environment: Vec<(OsString, OsString)>,
     /// The soft limit on open files that the master was started with.
@@ -198,11 +200,11 @@ impl Workshop {
     /// Starts a worker; what becomes of it is reported to `shell`.
     pub(super) fn start(&self, order: SpawnOrder, shell: ShellHandle) {
         let begun = self.begin(&order);
-        let (spawner, hub, log) = (self.spawner.clone(), self.hub.clone(), self.log.clone());
+        let (spawner, hub) = (self.spawner.clone(), self.hub.clone());
         tokio::spawn(async move {
             let id = order.id;
             match begun {
-                Ok(begun) => begun.run(&order, spawner, hub, log, &shell).await,
+                Ok(begun) => begun.run(&order, spawner, hub, &shell).await,
                 Err(error) => shell.news(id, WorkerNews::SpawnFailed { error }).await,
             }
         });
@@ -255,8 +257,10 @@ impl Workshop {
             stdin = Some(lines);
         }
         let spawned = Box::pin(self.spawner.spawn(spec, fds));
+        let outlets = self.log_files.outlets(app, &who, &self.log);
         Ok(Begun {
             who,
+            outlets,
             notify,
             bus: ours,
             cgroup,
@@ -272,6 +276,7 @@ type Spawning =
 /// A worker whose process is being made.
 struct Begun {
     who: Identity,
+    outlets: Outlets,
     notify: NotifySocket,
     bus: UnixStream,
     cgroup: Option<WorkerGroup>,
@@ -280,14 +285,7 @@ struct Begun {
 }
 
 impl Begun {
-    async fn run(
-        self,
-        order: &SpawnOrder,
-        spawner: Spawner,
-        hub: Hub,
-        log: LineQueue,
-        shell: &ShellHandle,
-    ) {
+    async fn run(self, order: &SpawnOrder, spawner: Spawner, hub: Hub, shell: &ShellHandle) {
         let id = order.id;
         let spawned = match self.spawned.await {
             Ok(spawned) => spawned,
@@ -309,8 +307,8 @@ impl Begun {
         let output = process::capture(
             spawned.stdout,
             spawned.stderr,
-            Arc::new(self.who.clone()),
-            vec![log],
+            (Arc::new(self.who.clone()), child.pid()),
+            self.outlets,
         );
         // Before anybody hears of it: what is then sent to it has a mailbox to wait in.
         if let Err(error) = hub.attach(self.bus, principal(&self.who, child.pid())) {

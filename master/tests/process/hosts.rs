@@ -11,7 +11,7 @@ use std::{
 use ostler::{
     config::{
         app::{
-            AppDefinition, AppName, Backoff, Readiness, Rung, given::Given,
+            AppDefinition, AppName, Backoff, Readiness, Rung, given::Given, log::LogSettings,
             process::ProcessAttributes,
         },
         flags,
@@ -58,6 +58,7 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         bus: Vec::new(),
         process: ProcessAttributes::default(),
         given: Given::default(),
+        log: LogSettings::default(),
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) async fn start_into(
     lines: LogReceiver,
 ) -> Worker {
     let spawned = within(spawner.spawn(spec, fds)).await.expect("started");
-    let worker = Arc::new(identity());
+    let worker = (Arc::new(identity()), spawned.child.pid());
     let output = capture(spawned.stdout, spawned.stderr, worker, vec![queue]);
     Worker {
         child: spawned.child,

@@ -1,7 +1,13 @@
-//! As whom an app's processes run and what they may use.
+//! As whom an app's processes run, what they may use and find open, and where their lines go.
+
+use std::path::Path;
 
 use super::{faults, good};
-use crate::config::app::process::{Affinity, Limit, LimitKind};
+use crate::config::app::{
+    given::{FileMode, Stdin},
+    log::{LogField, LogFormat, LogTarget, Rotate},
+    process::{Affinity, Limit, LimitKind},
+};
 
 #[test]
 fn attributes_are_read_and_defaults_lie_under_them() {
@@ -89,4 +95,102 @@ cgroup = { memory = "1GiB", cpu_max = 0 }
     said("\"per-slot\"");
     said("did you mean `memory_max`?");
     said("0 is out of range");
+}
+
+#[test]
+fn descriptors_and_logs_are_read() {
+    let file = good(
+        r#"
+[defaults]
+log = { prefix = ["time"], rotate = { size = "1MiB" } }
+
+[app.web]
+command = ["a"]
+listen = { http = ":0" }
+fds = { words = "w", data = { path = "/d", mode = "append" } }
+stdin = { socket = "http" }
+log = { out = "logs/{app}-{slot}.out", err = "null", format = "json", compress = true }
+
+[app.job]
+command = ["b"]
+stdin = "lines"
+log = "job.log"
+
+[app.own]
+command = ["c"]
+log = { rotate = false }
+"#,
+    );
+    let [job, own, web] = &file.apps[..] else {
+        panic!("three apps");
+    };
+    let files: Vec<_> = web
+        .given
+        .files()
+        .iter()
+        .map(|f| (f.name.as_str(), f.path.as_path(), f.mode))
+        .collect();
+    assert_eq!(
+        files,
+        [
+            ("words", Path::new("/srv/shop/w"), FileMode::Read),
+            ("data", Path::new("/d"), FileMode::Append)
+        ]
+    );
+    assert_eq!(web.given.stdin, Some(Stdin::Socket("http".into())));
+    assert_eq!(job.given.stdin, Some(Stdin::Lines));
+    let logs = |name: &str| LogTarget::File(Path::new("/srv/shop").join(name));
+    assert_eq!(
+        web.log.targets(),
+        [logs("logs/{app}-{slot}.out"), LogTarget::Null]
+    );
+    assert_eq!(job.log.targets(), [logs("job.log"), logs("job.log")]);
+    assert_eq!(own.log.targets(), [LogTarget::Master, LogTarget::Master]);
+    assert_eq!(
+        (web.log.format, web.log.compress),
+        (Some(LogFormat::Json), Some(true))
+    );
+    assert_eq!(web.log.prefix, Some(vec![LogField::Time]));
+    let rotate = Rotate {
+        size: 1 << 20,
+        ..Rotate::default()
+    };
+    assert_eq!((web.log.rotate(), own.log.rotate()), (Some(rotate), None));
+}
+
+#[test]
+fn descriptors_and_logs_that_make_no_sense_are_told() {
+    let told = faults(
+        r#"[app.web]
+command = ["a"]
+listen = { http = ":0" }
+fds = { http = "w", "a b" = "x", data = { mode = "up" } }
+stdin = { socket = "https" }
+log = { out = "{slot}/a", format = "xml", prefix = ["when"], rotate = { size = "1MiB", keep_total = "5KiB", ages = "1d" }, error_file = "x" }
+
+[app.job]
+command = ["b"]
+stdin = "keyboard"
+log = { rotate = { age = 5, size = "1B" } }
+"#,
+    );
+    let said = |text: &str| {
+        assert!(
+            told.iter().any(|line| line.contains(text)),
+            "{text}: {told:#?}"
+        )
+    };
+    said("\"a b\" is not a descriptor's name");
+    said("\"up\" is not a mode");
+    said("the descriptor has no file");
+    said("no socket is named \"https\"");
+    said("{slot} stands in a directory's name");
+    said("\"xml\" is not a format");
+    said("\"when\" is nothing that can stand there");
+    said("keep_total is less than size");
+    said("did you mean `age`?");
+    said("did you mean `err`?");
+    said("the string \"keyboard\" can't stand here");
+    said("5 has no unit");
+    said("\"1B\" is out of range");
 }

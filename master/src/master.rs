@@ -24,7 +24,9 @@ use crate::{
     features::{
         Settling, bus_lagged, bus_stats,
         keep::{attach, keep},
-        log_tap, roll,
+        log_tap,
+        logs::{self, Lines, Listeners},
+        roll,
         status::Keeper,
         system_restart,
         watch::run as watcher,
@@ -103,7 +105,7 @@ where
         .map_err(|e| system("start the hub", &e))?;
     let listener = bind_bus(&lock.home().bus_socket())?;
     greet(&options, &lock, &sockets);
-    let log_files = LogFiles::default();
+    let (log_files, all_lines) = (LogFiles::default(), Lines::default());
     let workshop = Workshop {
         spawner: Spawner::default(),
         hub: hub.clone(),
@@ -113,6 +115,7 @@ where
         cgroups: Cgroups::default(),
         log: lines.clone(),
         log_files: log_files.clone(),
+        all_lines: all_lines.outlets(),
         environment,
         open_files: open_files.and_then(|files| files.before),
         rights,
@@ -136,12 +139,33 @@ where
         async move { handle.speak_through(bus).await }
     });
     let (settling, settled) = Settling::begin();
+    let bus = feature(&hub, "logs").await?;
+    let (kept, files, handle, mut first) = (
+        all_lines.clone(),
+        log_files.clone(),
+        shell.handle(),
+        Some(settling.clone()),
+    );
+    keep(hub.clone(), "workers' lines", bus, move |bus| {
+        logs::run(
+            bus,
+            kept.clone(),
+            files.clone(),
+            handle.clone(),
+            first.take(),
+        )
+    });
     let (handle, mut first) = (shell.handle(), Some(settling.clone()));
     let bus = feature(&hub, "control").await?;
     let control = keep(hub.clone(), "control", bus, move |bus| {
         control::run(bus, handle.clone(), first.take())
     });
-    tokio::spawn(pass_on(notices, shell.handle(), voice.clone()));
+    tokio::spawn(pass_on(
+        notices,
+        shell.handle(),
+        voice.clone(),
+        all_lines.clone(),
+    ));
     start_features(&hub, shell.handle(), &options, home.path(), settling).await?;
     settled.wait().await;
     // Who came meanwhile waits in the socket's queue.
@@ -297,8 +321,14 @@ async fn start_features(
 }
 
 /// What the hub notices of its connections is news for the fleet, or a line for the log.
-async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receiver<Bus>) {
+async fn pass_on(
+    mut notices: Notices,
+    shell: ShellHandle,
+    voice: watch::Receiver<Bus>,
+    lines: Lines,
+) {
     let mut missed_before = 0;
+    let mut listeners = Listeners::default();
     while let Some(notice) = notices.recv().await {
         let missed = notices.missed();
         if missed > missed_before {
@@ -307,6 +337,8 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receive
                 missed - missed_before
             );
             missed_before = missed;
+            // Among them may have been the first who listens.
+            lines.heard.set_wanted(true);
         }
         match notice {
             HubNotice::Connected {
@@ -346,7 +378,12 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receive
                 );
                 bus_lagged::tell(&voice.borrow(), conn, &principal, &pattern, missed);
             }
+            HubNotice::Listening { pattern, begun } => {
+                lines.heard.set_wanted(listeners.note(&pattern, begun));
+            }
             HubNotice::Restarted { panic } => {
+                listeners = Listeners::default();
+                lines.heard.set_wanted(false);
                 tracing::error!(
                     "the hub began anew after a fault of its own, all its connections were closed: {}",
                     escape::line(&panic)

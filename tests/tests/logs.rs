@@ -109,3 +109,133 @@ async fn a_disk_that_is_full_is_said_once_and_the_workers_go_on() {
     let status = master.ostler(["ls", "--json"]).success().await.json();
     assert_eq!(status["workers"][0]["restarts"], 0);
 }
+
+// ---- asked for
+
+#[tokio::test]
+async fn the_last_lines_are_told_over_a_worker_s_end_and_wherever_they_went() {
+    let apps = [
+        script(
+            "web",
+            "echo out $OSTLER_WORKER_ID; echo err $OSTLER_WORKER_ID >&2; exec sleep 600",
+        ),
+        script("file", "echo to a file; exec sleep 600").set("log", "file.log"),
+        script("quiet", "echo unheard; exec sleep 600").set("log", "null"),
+    ];
+    let mut master = ostler!().apps(&apps).start().await;
+    for _ in 0..3 {
+        master.wait_for_log("taken to be ready").await;
+    }
+    master.ostler(["reload", "web"]).success().await;
+    let web = master
+        .ostler(["logs", "web", "--out"])
+        .success()
+        .await
+        .stdout;
+    let ids: Vec<u32> = web
+        .lines()
+        .map(|line| {
+            line.strip_prefix("web.0 | out ")
+                .and_then(|id| id.parse().ok())
+                .expect(line)
+        })
+        .collect();
+    assert!(ids.len() == 2 && ids[0] < ids[1], "{web}");
+    let err = master
+        .ostler(["logs", "web:0", "--err", "-n", "1"])
+        .success()
+        .await
+        .stdout;
+    assert_eq!(err, format!("web.0 ! err {}\n", ids[1]));
+    let all = master.ostler(["logs"]).success().await.stdout;
+    assert!(
+        all.contains("file.0 | to a file\n") && !all.contains("unheard"),
+        "{all}"
+    );
+    let json = master
+        .ostler(["logs", "file", "--json"])
+        .success()
+        .await
+        .json();
+    assert_eq!(
+        (
+            &json["app"],
+            &json["slot"],
+            &json["stream"],
+            &json["line"],
+            &json["number"]
+        ),
+        (
+            &json!("file"),
+            &json!(0),
+            &json!("Out"),
+            &json!("to a file"),
+            &json!(1)
+        )
+    );
+    assert_eq!(
+        master
+            .ostler(["logs", "--since", "0"])
+            .success()
+            .await
+            .stdout,
+        ""
+    );
+    let told = master.ostler(["logs", "wob"]).fails_with(4).await;
+    assert!(
+        told.stderr.contains("there is no app \"wob\", only"),
+        "{}",
+        told.stderr
+    );
+    assert_eq!(read(&master.dir().at("file.log")), "to a file\n");
+    master
+        .ostler(["flush", "file"])
+        .stderr_contains("1 files emptied")
+        .success()
+        .await;
+    eventually("an empty file", PATIENCE, || {
+        read(&master.dir().at("file.log")).is_empty().then_some(())
+    })
+    .await;
+    let left = master.ostler(["logs"]).success().await.stdout;
+    assert!(
+        left.contains("web.0 | out") && !left.contains("to a file"),
+        "{left}"
+    );
+    master.ostler(["flush", "wob"]).fails_with(4).await;
+}
+
+#[tokio::test]
+async fn whoever_follows_gets_each_line_once_from_the_last_ones_on() {
+    let app = script(
+        "web",
+        "n=0; while :; do n=$((n+1)); echo $n; sleep 0.005; done",
+    );
+    let mut master = ostler!().apps(&[app]).start().await;
+    master.wait_for_log("taken to be ready").await;
+    let follow = master.ostler(["logs", "web", "-f", "-n", "30"]).start();
+    let numbers = eventually("a hundred lines", PATIENCE, || {
+        let text = follow.stdout.text();
+        let whole = text.rsplit_once('\n')?.0;
+        let number = |line: &str| line.strip_prefix("web.0 | ").and_then(|n| n.parse().ok());
+        let numbers: Vec<u32> = whole
+            .lines()
+            .map(|line| number(line).expect("a number"))
+            .collect();
+        (numbers.len() >= 100).then_some(numbers)
+    });
+    let numbers = numbers.await;
+    assert!(
+        numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+        "{numbers:?}"
+    );
+    // Any client may listen; and none is published to nobody.
+    let events = master
+        .ostler(["tail", "_log.web.*", "--count", "2"])
+        .success()
+        .await
+        .json_lines();
+    let number = |event: &serde_json::Value| event["payload"]["number"].as_u64().expect("a number");
+    assert_eq!(number(&events[0]) + 1, number(&events[1]), "{events:?}");
+    assert_eq!(events[0]["topic"], "_log.web.0");
+}

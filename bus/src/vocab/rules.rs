@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     bus::{BusLagged, BusStats},
     control::{AppReload, AppScale, AppSend, AppStart, AppStop, MasterKill, OperationFinished},
+    log::{AppFlush, AppLogs},
     rights::AppRights,
     status::{MasterStatus, StatusReport},
     update::{
@@ -364,6 +365,8 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         request::<AppReload>(),
         request::<AppScale>(),
         request::<AppSend>(),
+        request::<AppLogs>(),
+        request::<AppFlush>(),
         request::<AppStop>(),
         request::<AppStart>(),
         request::<MasterKill>(),

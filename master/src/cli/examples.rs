@@ -102,6 +102,21 @@ Examples:
 '*' stands for one token, '>' at the end for one or more; '*' alone is everything. A filter's field is \
 named as in the JSON line, with dots, and numbers for the places of a list; its value is text, or JSON.";
 
+pub(super) const LOGS: &str = "\
+Examples:
+  ostler logs                    the last lines of all workers
+  ostler logs web -f --err       standard error of web, and what is still to come
+  ostler logs web:0 -n 100 --since 10m
+
+The master remembers 16 KiB of each slot, wherever its lines go; log files have the rest.";
+
+pub(super) const FLUSH: &str = "\
+Examples:
+  ostler flush        all apps
+  ostler flush web
+
+Files that were put aside stay.";
+
 pub(super) const SEND: &str = "\
 Examples:
   ostler send console 'reload cache'   to each worker of console
@@ -128,7 +143,7 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 17] = [
+pub(super) const ALL: [&str; 19] = [
     TOP, RUN, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH,
-    DEMO, SEND,
+    DEMO, SEND, LOGS, FLUSH,
 ];

@@ -35,9 +35,9 @@ pub use environment::{Gifts, Identity, environment, spawn_spec};
 pub use exit_hint::exit_hint;
 pub use notify::{Notification, NotifyError, NotifySocket, parse_notifications};
 pub use output::{
-    FileSink, LINE_BYTES, LineQueue, LogFiles, LogItem, LogReceiver, LogWriter, Outlet, Outlets,
-    Output, OutputEnd, OutputLine, Stream, Streams, TAIL_LINES, capture, line_queue, render_human,
-    render_json, write_log,
+    FileSink, LINE_BYTES, LineBook, LineQueue, LogFiles, LogItem, LogReceiver, LogWriter, Outlet,
+    Outlets, Output, OutputEnd, OutputLine, SLOT_BYTES, Stream, Streams, TAIL_LINES, WantedLines,
+    capture, line_queue, render_human, render_json, write_log,
 };
 pub use shim::{SHIM_COMMAND, exec_shim_main};
 pub use spawner::{HANDSHAKE_TIMEOUT, SpawnError, Spawned, Spawner};

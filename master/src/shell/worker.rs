@@ -29,7 +29,7 @@ use crate::{
     home::{MasterHome, Reach},
     process::{
         self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
-        Outlets, Spawned, Spawner, StdinLines, WorkerGroup,
+        Outlet, Outlets, Spawned, Spawner, StdinLines, WorkerGroup,
     },
     sockets::{BoundSocket, Sockets},
 };
@@ -56,6 +56,8 @@ pub struct Workshop {
     pub log: LineQueue,
     /// Where the others go.
     pub log_files: LogFiles,
+    /// Where all of them go besides.
+    pub all_lines: Vec<Outlet>,
     /// The master's own environment at its start.
     pub environment: Vec<(OsString, OsString)>,
     /// The soft limit on open files that the master was started with.
@@ -257,7 +259,9 @@ impl Workshop {
             stdin = Some(lines);
         }
         let spawned = Box::pin(self.spawner.spawn(spec, fds));
-        let outlets = self.log_files.outlets(app, &who, &self.log);
+        let outlets = self
+            .log_files
+            .outlets(app, &who, &self.log, &self.all_lines);
         Ok(Begun {
             who,
             outlets,

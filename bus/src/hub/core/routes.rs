@@ -33,6 +33,8 @@ pub(super) struct Routes {
     exact: HashMap<Box<str>, Routed>,
     wild: Trie,
     stamps: Stamps,
+    /// Subscriptions to reserved topics that have begun or ended since somebody looked.
+    reserved: Vec<(Pattern, bool)>,
 }
 
 impl Routes {
@@ -47,6 +49,7 @@ impl Routes {
     }
 
     pub(super) fn add(&mut self, pattern: &Pattern, route: Route) {
+        self.note(pattern, route.serve, true);
         self.stamps.outdate(pattern);
         let (key, serve) = ((route.conn, route.sub), route.serve);
         match pattern.exact() {
@@ -62,14 +65,31 @@ impl Routes {
         self.stamps.outdate(pattern);
         match pattern.exact() {
             Some(topic) => {
-                if let Some(routed) = self.exact.get_mut(topic) {
-                    routed.remove(&(conn, sub));
-                    if routed.is_empty() {
-                        self.exact.remove(topic);
-                    }
+                let Some(routed) = self.exact.get_mut(topic) else {
+                    return;
+                };
+                let serve = routed.remove(&(conn, sub));
+                if routed.is_empty() {
+                    self.exact.remove(topic);
                 }
+                self.note(pattern, serve != Some(false), false);
             }
-            None => self.wild.remove(pattern, (conn, sub)),
+            None => {
+                self.wild.remove(pattern, (conn, sub));
+                // Nobody but the master may answer there, and it does so topic by topic.
+                self.note(pattern, false, false);
+            }
+        }
+    }
+
+    /// Subscriptions to reserved topics, and whether each has begun or ended, since this was last asked.
+    pub(super) fn take_reserved(&mut self) -> Vec<(Pattern, bool)> {
+        std::mem::take(&mut self.reserved)
+    }
+
+    fn note(&mut self, pattern: &Pattern, serve: bool, begun: bool) {
+        if !serve && pattern.as_str().starts_with('_') {
+            self.reserved.push((pattern.clone(), begun));
         }
     }
 

@@ -2,6 +2,7 @@
 //! worker whose pipe is full stops dead. Lines go into bounded queues, first of all to the master's log, which has a
 //! thread of its own and is the only one that may block.
 
+mod book;
 mod files;
 mod outlets;
 mod queue;
@@ -13,6 +14,7 @@ mod writer;
 
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
+pub use book::{LineBook, SLOT_BYTES, Wanted as WantedLines};
 pub use files::{FileSink, LogFiles};
 pub use outlets::{Outlet, Outlets, Streams};
 pub use queue::{LineQueue, LogItem, LogReceiver, OutputLine, Stream, line_queue};

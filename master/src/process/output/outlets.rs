@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{FileSink, LineQueue, Stream};
+use super::{FileSink, LineBook, LineQueue, Stream};
 
 /// One place for lines.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub enum Outlet {
     Queue(LineQueue),
     /// A file.
     File(Arc<FileSink>),
+    /// The book of last lines.
+    Book(LineBook),
 }
 
 /// Which streams.

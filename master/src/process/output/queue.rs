@@ -35,6 +35,8 @@ pub struct OutputLine {
     pub worker: Arc<Identity>,
     /// Its process.
     pub pid: u32,
+    /// Which line of this worker, of both streams, from 1 on.
+    pub number: u64,
     /// Where.
     pub stream: Stream,
     /// When it was read.
@@ -216,6 +218,7 @@ pub(super) struct Feed {
     worker: Arc<Identity>,
     pid: u32,
     outlets: Vec<Fed>,
+    lines: u64,
     lost: u64,
 }
 
@@ -233,14 +236,17 @@ impl Feed {
             worker,
             pid,
             outlets: outlets.into_iter().map(fed).collect(),
+            lines: 0,
             lost: 0,
         }
     }
 
     pub(super) fn line(&mut self, stream: Stream, text: &str, cut: bool) {
+        self.lines += 1;
         let line = OutputLine {
             worker: Arc::clone(&self.worker),
             pid: self.pid,
+            number: self.lines,
             stream,
             at: SystemTime::now(),
             text: text.into(),
@@ -251,6 +257,10 @@ impl Feed {
                 Outlet::Queue(queue) => queue.line(&line, &mut fed.untold),
                 // It tells itself what it lost.
                 Outlet::File(file) => file.push(&line),
+                Outlet::Book(book) => {
+                    book.keep(&line);
+                    true
+                }
             };
             self.lost += u64::from(!taken);
         }

@@ -146,6 +146,7 @@ mod tests {
         LogItem::Line(OutputLine {
             worker: worker(),
             pid: 99,
+            number: 1,
             stream: Stream::Stderr,
             at: SystemTime::UNIX_EPOCH + Duration::from_millis(1234),
             text: text.into(),

@@ -178,7 +178,7 @@ log = { rotate = { age = 5, size = "1B" } }
         assert!(
             told.iter().any(|line| line.contains(text)),
             "{text}: {told:#?}"
-        )
+        );
     };
     said("\"a b\" is not a descriptor's name");
     said("\"up\" is not a mode");

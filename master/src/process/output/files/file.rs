@@ -21,6 +21,8 @@ pub(super) struct LogFile {
     failed: Option<u64>,
     /// A line was begun and not finished.
     broken: bool,
+    /// It could not be put aside when it should have been.
+    stuck: bool,
 }
 
 #[derive(Debug)]
@@ -37,6 +39,7 @@ impl LogFile {
             open: None,
             failed: None,
             broken: false,
+            stuck: false,
         }
     }
 
@@ -93,8 +96,17 @@ impl LogFile {
             .position(|b| *b == b'\n')
             .map_or(lines.len(), |at| at + 1);
         if open.length > 0 && (old || first > room) {
-            self.put_aside(plan, compressor)?;
-            return self.room(lines, plan, compressor);
+            match self.put_aside(plan, compressor) {
+                Ok(()) => {
+                    self.stuck = false;
+                    return self.room(lines, plan, compressor);
+                }
+                // Better too large than without these lines.
+                Err(error) => {
+                    self.stay(&error);
+                    return Ok(lines.len());
+                }
+            }
         }
         let fits = lines.get(..room).unwrap_or(lines);
         let whole = fits
@@ -189,6 +201,16 @@ impl LogFile {
             }
         }
         self.open = None;
+    }
+
+    /// Said once, as well.
+    fn stay(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.stuck, true) {
+            tracing::error!(
+                "{} can't be put aside and grows on: {error}",
+                self.path.display()
+            );
+        }
     }
 
     fn put_aside(&mut self, plan: &Plan, compressor: &Arc<Compressor>) -> io::Result<()> {

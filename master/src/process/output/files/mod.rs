@@ -69,9 +69,16 @@ impl Default for LogFiles {
 }
 
 impl LogFiles {
-    /// Where a worker's lines go: into files, and what isn't for files into the master's `log`.
+    /// Where a worker's lines go: into files, and what isn't for files into the master's `log`; all that goes anywhere, to `all`
+    /// too.
     #[must_use]
-    pub fn outlets(&self, app: &AppDefinition, who: &Identity, log: &LineQueue) -> Outlets {
+    pub fn outlets(
+        &self,
+        app: &AppDefinition,
+        who: &Identity,
+        log: &LineQueue,
+        all: &[Outlet],
+    ) -> Outlets {
         let mut outlets = Outlets::default();
         for (target, stream) in app
             .log
@@ -97,6 +104,9 @@ impl LogFiles {
                 }
             };
             outlets.add(to, Streams::Only(stream));
+            for outlet in all {
+                outlets.add(outlet.clone(), Streams::Only(stream));
+            }
         }
         outlets
     }
@@ -128,11 +138,14 @@ impl LogFiles {
         self.live().len()
     }
 
-    /// Empties the files of an app, or of all; those put aside stay.
-    pub fn flush(&self, app: Option<&str>) {
-        for sink in self.live().iter().filter(|sink| sink.is_of(app)) {
+    /// Empties the files of an app, or of all; those put aside stay. Tells how many.
+    pub fn flush(&self, app: Option<&str>) -> usize {
+        let mut sinks = self.live();
+        sinks.retain(|sink| sink.is_of(app));
+        for sink in &sinks {
             sink.flush();
         }
+        sinks.len()
     }
 
     fn live(&self) -> Vec<Arc<FileSink>> {

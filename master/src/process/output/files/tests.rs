@@ -41,7 +41,7 @@ impl Setting {
     fn sink(&self, slot: u32) -> Arc<FileSink> {
         let who = who(slot);
         let (queue, _unread) = line_queue(1, 1);
-        let mut outlets = self.files.outlets(&self.app, &who, &queue).into_iter();
+        let mut outlets = self.files.outlets(&self.app, &who, &queue, &[]).into_iter();
         match outlets.next() {
             Some((Outlet::File(sink), _)) => sink,
             other => panic!("a file, not {other:?}"),
@@ -80,6 +80,7 @@ fn line(slot: u32, text: &str) -> OutputLine {
     OutputLine {
         worker: Arc::new(who(slot)),
         pid: 99,
+        number: 1,
         stream: Stream::Stderr,
         at: SystemTime::UNIX_EPOCH + Duration::from_millis(1234),
         text: text.into(),
@@ -287,8 +288,8 @@ async fn a_file_renamed_away_or_cut_short_is_made_anew_and_one_can_be_emptied() 
     fs::write(&log, "").expect("cut short");
     sink.push(&line(0, "three"));
     wrote("three\n");
-    setting.files.flush(Some("other"));
-    setting.files.flush(Some("web"));
+    assert_eq!(setting.files.flush(Some("other")), 0);
+    assert_eq!(setting.files.flush(Some("web")), 1);
     wrote("");
     setting.files.reopen();
     sink.push(&line(0, "four"));
@@ -309,7 +310,7 @@ async fn a_full_disk_costs_lines_and_nothing_else_and_passes() {
                 .ready
                 .is_empty()
                 .then_some(())
-        })
+        });
     };
     for n in 0..10_000 {
         sink.push(&line(0, &format!("lost {n}")));

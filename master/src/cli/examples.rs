@@ -105,7 +105,7 @@ named as in the JSON line, with dots, and numbers for the places of a list; its 
 pub(super) const LOGS: &str = "\
 Examples:
   ostler logs                    the last lines of all workers
-  ostler logs web -f --err       standard error of web, and what is still to come
+  ostler logs web -f --err       standard error of web, and what comes
   ostler logs web:0 -n 100 --since 10m
 
 The master remembers 16 KiB of each slot, wherever its lines go; log files have the rest.";

@@ -128,6 +128,36 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn who_listens_to_reserved_topics_is_told_of_and_who_answers_there_is_not() {
+        let mut routes = Routes::default();
+        let all = ["_log.>", "_log.web.0", "orders.>"].map(|text| Pattern::new(text).unwrap());
+        let route = |sub, serve| Route {
+            conn: 1,
+            sub,
+            serve,
+        };
+        for (sub, pattern) in (0..).zip(&all) {
+            routes.add(pattern, route(sub, false));
+        }
+        let answered = Pattern::new("_sys.worker.ready").unwrap();
+        routes.add(&answered, route(9, true));
+        let told = |begun| {
+            all[..2]
+                .iter()
+                .map(|p| (p.clone(), begun))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(routes.take_reserved(), told(true));
+        for (sub, pattern) in (0..).zip(&all) {
+            routes.remove(pattern, 1, sub);
+        }
+        routes.remove(&answered, 1, 9);
+        routes.remove(&answered, 1, 9);
+        assert_eq!(routes.take_reserved(), told(false));
+        assert!(routes.take_reserved().is_empty());
+    }
+
     fn topic() -> impl Strategy<Value = String> {
         vec(select(vec!["a", "b", "_a"]), 1..4).prop_map(|tokens| tokens.join("."))
     }

@@ -550,7 +550,7 @@ async fn masters_are_told_apart_by_name() {
 }
 
 /// Every verb that needs a master, with arguments that are right.
-const VERBS: [&[&str]; 11] = [
+const VERBS: [&[&str]; 14] = [
     &["ls"],
     &["status", "--json"],
     &["reload"],
@@ -562,6 +562,9 @@ const VERBS: [&[&str]; 11] = [
     &["emit", "a"],
     &["tail"],
     &["wait", "a"],
+    &["logs"],
+    &["flush"],
+    &["send", "a", "b"],
 ];
 
 #[tokio::test]
@@ -687,7 +690,7 @@ async fn help_lists_only_what_exists() {
         );
     }
     for later in [
-        "restart", "delete", "describe", "logs", "upgrade", "plan", "repl", "__exec",
+        "restart", "delete", "describe", "upgrade", "plan", "repl", "__exec",
     ] {
         assert!(!verbs.iter().any(|known| known == later), "{later}");
         alone(&dir, &[later, "--help"]).run().await;

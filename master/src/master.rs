@@ -19,22 +19,24 @@ use tokio::sync::watch;
 
 use crate::{
     cli::error::{CliError, Exit},
-    config::{app::AppDefinition, bus_table::BusSettings, file},
+    config::{app::AppDefinition, bus_table::BusSettings, file, shell_line},
     control, escape,
     features::{
         Settling, bus_lagged, bus_stats,
         keep::{attach, keep},
-        log_tap, roll,
+        log_tap,
+        logs::{self, Lines, Listeners},
+        roll,
         status::Keeper,
         system_restart,
         watch::run as watcher,
     },
     fleet::WorkerNews,
-    home::{Home, MasterName},
+    home::{Home, MasterName, Reach},
     lock::MasterLock,
     log,
     network::NetworkDoor,
-    process::{LineQueue, LogWriter, Spawner},
+    process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
     sockets::Sockets,
     sys::{self, OpenFiles, Signals},
@@ -106,13 +108,17 @@ where
     let wants = |app: &&AppDefinition| app.auto_reload.is_some();
     let watched: Vec<AppDefinition> = options.apps.iter().filter(wants).cloned().collect();
     let (auto_reload, watched) = watch::channel(watched);
+    let (log_files, all_lines) = (LogFiles::default(), Lines::default());
     let workshop = Workshop {
         spawner: Spawner::default(),
         hub: hub.clone(),
         home: lock.home().clone(),
         sockets,
         watched: HashMap::new(),
+        cgroups: Cgroups::default(),
         log: lines.clone(),
+        log_files: log_files.clone(),
+        all_lines: all_lines.outlets(),
         environment,
         open_files: open_files.and_then(|files| files.before),
         rights,
@@ -137,12 +143,33 @@ where
         async move { handle.speak_through(bus).await }
     });
     let (settling, settled) = Settling::begin();
+    let bus = feature(&hub, "logs").await?;
+    let (kept, files, handle, mut first) = (
+        all_lines.clone(),
+        log_files.clone(),
+        shell.handle(),
+        Some(settling.clone()),
+    );
+    keep(hub.clone(), "workers' lines", bus, move |bus| {
+        logs::run(
+            bus,
+            kept.clone(),
+            files.clone(),
+            handle.clone(),
+            first.take(),
+        )
+    });
     let (handle, mut first) = (shell.handle(), Some(settling.clone()));
     let bus = feature(&hub, "control").await?;
     let control = keep(hub.clone(), "control", bus, move |bus| {
         control::run(bus, handle.clone(), first.take())
     });
-    tokio::spawn(pass_on(notices, shell.handle(), voice.clone()));
+    tokio::spawn(pass_on(
+        notices,
+        shell.handle(),
+        voice.clone(),
+        all_lines.clone(),
+    ));
     start_features(&hub, shell.handle(), &options, settling).await?;
     let watching = watch_files(
         hub.clone(),
@@ -163,6 +190,9 @@ where
     let code = shell.run().await;
     last_words([voice, control]).await;
     hub.shutdown().await;
+    if !log_files.finish(LAST_LINES).await {
+        tracing::warn!("the last lines of log files were not written: the disk doesn't answer");
+    }
     tracing::info!("master {} ended", options.name);
     finish(&lines, writer).await;
     drop(lock);
@@ -183,7 +213,7 @@ async fn last_words(voices: [watch::Receiver<Bus>; 2]) {
 fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliError> {
     let mut sockets = Sockets::default();
     for app in apps {
-        lock.home().create_app_dir(&app.name)?;
+        lock.home().create_app_dir(&app.name, Reach::of(app))?;
         sockets.bind(app)?;
     }
     Ok(sockets)
@@ -308,8 +338,14 @@ async fn watch_files(
 }
 
 /// What the hub notices of its connections is news for the fleet, or a line for the log.
-async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receiver<Bus>) {
+async fn pass_on(
+    mut notices: Notices,
+    shell: ShellHandle,
+    voice: watch::Receiver<Bus>,
+    lines: Lines,
+) {
     let mut missed_before = 0;
+    let mut listeners = Listeners::default();
     while let Some(notice) = notices.recv().await {
         let missed = notices.missed();
         if missed > missed_before {
@@ -318,6 +354,8 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receive
                 missed - missed_before
             );
             missed_before = missed;
+            // Among them may have been the first who listens.
+            lines.heard.set_wanted(true);
         }
         match notice {
             HubNotice::Connected {
@@ -357,7 +395,12 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receive
                 );
                 bus_lagged::tell(&voice.borrow(), conn, &principal, &pattern, missed);
             }
+            HubNotice::Listening { pattern, begun } => {
+                lines.heard.set_wanted(listeners.note(&pattern, begun));
+            }
             HubNotice::Restarted { panic } => {
+                listeners = Listeners::default();
+                lines.heard.set_wanted(false);
                 tracing::error!(
                     "the hub began anew after a fault of its own, all its connections were closed: {}",
                     escape::line(&panic)
@@ -405,7 +448,7 @@ fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
             "{}: {} workers of {}{listening}",
             app.name,
             app.instances,
-            escape::line(&app.command.join(" "))
+            escape::line(&shell_line::shown(&app.command))
         );
     }
 }

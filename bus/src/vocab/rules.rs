@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::{
     bus::{BusLagged, BusStats},
-    control::{AppReload, AppScale, AppStart, AppStop, MasterKill, OperationFinished},
+    control::{AppReload, AppScale, AppSend, AppStart, AppStop, MasterKill, OperationFinished},
+    log::{AppFlush, AppLogs},
     rights::AppRights,
     status::{MasterStatus, StatusReport},
     update::{
@@ -363,6 +364,9 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<BusLagged>(),
         request::<AppReload>(),
         request::<AppScale>(),
+        request::<AppSend>(),
+        request::<AppLogs>(),
+        request::<AppFlush>(),
         request::<AppStop>(),
         request::<AppStart>(),
         request::<MasterKill>(),

@@ -106,6 +106,26 @@ named as in the JSON line, with dots, and numbers for the places of a list; its 
 A master that ends or restarts is waited for, until Ctrl-C: that it is away, and that it is back with what was \
 missed, is said on standard error. With --once its end is the end.";
 
+pub(super) const LOGS: &str = "\
+Examples:
+  ostler logs                    the last lines of all workers
+  ostler logs web -f --err       standard error of web, and what comes
+  ostler logs web:0 -n 100 --since 10m
+
+The master remembers 16 KiB of each slot, wherever its lines go; log files have the rest.";
+
+pub(super) const FLUSH: &str = "\
+Examples:
+  ostler flush        all apps
+  ostler flush web
+
+Files that were put aside stay.";
+
+pub(super) const SEND: &str = "\
+Examples:
+  ostler send console 'reload cache'   to each worker of console
+  ostler send console:0 quit           to that of slot 0";
+
 pub(super) const WAIT: &str = "\
 Examples:
   ostler wait worker.ready --timeout 10s
@@ -128,7 +148,7 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 16] = [
+pub(super) const ALL: [&str; 19] = [
     TOP, RUN, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH,
-    DEMO,
+    DEMO, SEND, LOGS, FLUSH,
 ];

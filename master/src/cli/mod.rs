@@ -17,6 +17,7 @@ mod filter;
 mod fleet_verbs;
 pub(crate) mod interrupt;
 pub(crate) mod live;
+mod logs;
 mod operation;
 pub(crate) mod output;
 pub(crate) mod progress;
@@ -24,6 +25,7 @@ mod remote;
 pub mod render;
 mod run;
 pub mod select;
+mod send;
 mod state_verbs;
 pub mod style;
 pub(crate) mod table;
@@ -57,6 +59,9 @@ pub(crate) fn main() -> ExitCode {
         Verb::Stop(args) => fleet_verbs::stop(&args, master),
         Verb::Start(args) => fleet_verbs::start(&args, master),
         Verb::Kill(args) => fleet_verbs::kill(args, master),
+        Verb::Logs(args) => logs::logs(&args, master),
+        Verb::Flush(args) => logs::flush(&args, master),
+        Verb::Send(args) => send::send(&args, master),
         Verb::Ping(args) => state_verbs::ping(args, master),
         Verb::Emit(args) => bus_verbs::emit(&args, master),
         Verb::Request(args) => bus_verbs::request(&args, master),

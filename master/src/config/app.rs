@@ -2,6 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+pub mod given;
+pub mod log;
+pub mod process;
+
+use self::{given::Given, log::LogSettings, process::ProcessAttributes};
 use super::bus_rights::BusRights;
 
 /// An app's definition. One is kept per generation: a crash respawn uses its own generation's.
@@ -47,6 +52,12 @@ pub struct AppDefinition {
     pub auto_reload: Option<Watch>,
     /// What its workers may do on the bus, beyond what the fleet's own rules say. Default: nothing is said.
     pub bus: BusRights,
+    /// As whom its workers run, and how much of the machine they may use. Default: as the master does.
+    pub process: ProcessAttributes,
+    /// What its workers find open besides sockets.
+    pub given: Given,
+    /// Where its workers' lines go.
+    pub log: LogSettings,
 }
 
 /// An app's name: one topic token (`[A-Za-z0-9_-]`, 1 to 64 bytes).

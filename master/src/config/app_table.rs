@@ -11,13 +11,13 @@ use super::{
     app::{Readiness, Watch},
     bus_rights,
     errors::Wrong,
-    listen_table, policy_values, program,
+    given_table, listen_table, log_table, policy_values, process_table, program,
     settings::{Instances, MOST_INSTANCES, Reload, Settings},
     walk::{Node, Walker},
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 29] = [
     "command",
     "cwd",
     "env",
@@ -37,6 +37,16 @@ pub(super) const KEYS: [&str; 19] = [
     "listen_pid",
     "auto_reload",
     "bus",
+    "user",
+    "group",
+    "umask",
+    "nice",
+    "limits",
+    "cpu_affinity",
+    "cgroup",
+    "fds",
+    "stdin",
+    "log",
 ];
 
 /// What other tools call the same thing.
@@ -55,6 +65,12 @@ pub(super) fn meant(key: &str) -> Option<&'static str> {
         "kill_timeout" | "stop_signal" | "kill_signal" | "stop_timeout" | "graceful_timeout" => {
             "kill_ladder"
         }
+        "uid" | "run_as" => "user",
+        "gid" => "group",
+        "rlimits" | "ulimits" => "limits",
+        "cpus" | "affinity" | "taskset" => "cpu_affinity",
+        "niceness" => "nice",
+        "out_file" | "error_file" | "log_file" | "stdout" | "stderr" | "logs" => "log",
         "restart_delay" | "exp_backoff_restart_delay" => "backoff",
         _ => return None,
     })
@@ -93,7 +109,14 @@ pub(super) fn read(
             }
             "listen_pid" => settings.listen_pid = w.boolean(&path, node),
             "auto_reload" => settings.auto_reload = auto_reload(w, &path, node, base),
+            "log" => settings.log = log_table::read(w, &path, node, base),
             "bus" => settings.bus = bus_rights::read(w, &path, node),
+            _ if process_table::KEYS.contains(&name) => {
+                process_table::read(w, &path, name, node, &mut settings.process);
+            }
+            _ if given_table::KEYS.contains(&name) => {
+                given_table::read(w, &path, name, node, base, &mut settings.given);
+            }
             _ => w.unknown_key(key.span(), &path, name, &KEYS, meant(name)),
         }
     }

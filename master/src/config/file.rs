@@ -34,7 +34,7 @@ use super::{
     app_table,
     bus_table::{self, BusSettings},
     errors::{ConfigErrors, Place, Wrong},
-    naming,
+    given_table, naming,
     settings::Settings,
     walk::Walker,
 };
@@ -235,6 +235,7 @@ fn apps_of(
             );
             walker.misfit(key.span(), &path, wrong);
         }
+        given_table::check(walker, key.span(), &path, &settings);
         for socket in settings.listen.iter().flatten() {
             claim(walker, &mut taken, key.span(), &path, &socket.address);
         }

@@ -4,6 +4,7 @@
 //! speak the same small grammars ([`units`], [`signal`], [`address`], [`readiness`]) and fill the same [`settings`], so
 //! that a value means the same wherever it is written, and defaults stand in one place.
 
+pub mod accounts;
 pub mod address;
 pub mod app;
 mod app_table;
@@ -14,12 +15,16 @@ pub mod bus_table;
 pub mod errors;
 pub mod file;
 pub mod flags;
+mod given_table;
 mod listen_table;
+mod log_table;
 pub mod naming;
 mod policy_values;
+mod process_table;
 pub mod program;
 pub mod readiness;
 pub mod settings;
+pub mod shell_line;
 pub mod signal;
 mod suggest;
 mod syntax;

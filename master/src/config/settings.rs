@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
-    app::{AppDefinition, AppName, Backoff, Readiness, Rung, SocketDeclaration, Watch},
+    app::{
+        AppDefinition, AppName, Backoff, Readiness, Rung, SocketDeclaration, Watch, given::Given,
+        log::LogSettings, process::ProcessAttributes,
+    },
     bus_rights::BusRights,
     errors::Wrong,
 };
@@ -68,6 +71,9 @@ pub struct Settings {
     pub listen_pid: Option<bool>,
     pub auto_reload: Option<Reload>,
     pub bus: BusRights,
+    pub process: ProcessAttributes,
+    pub given: Given,
+    pub log: LogSettings,
 }
 
 /// Whether to watch files.
@@ -106,6 +112,9 @@ impl Settings {
             listen_pid: self.listen_pid.or(base.listen_pid),
             auto_reload: self.auto_reload.or(base.auto_reload),
             bus: over(self.bus, base.bus),
+            process: self.process.or(base.process),
+            given: self.given.or(base.given),
+            log: self.log.or(base.log),
         }
     }
 
@@ -140,6 +149,9 @@ impl Settings {
                 Some(Reload::Off) | None => None,
             },
             bus: self.bus,
+            process: self.process,
+            given: self.given,
+            log: self.log,
         }
     }
 }

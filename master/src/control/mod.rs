@@ -8,7 +8,7 @@ use ostler_bus::{
     Origin, Request, WorkerId,
     client::{Bus, SubscribeError},
     vocab::{
-        control::{Answer, AppReload, AppScale, AppStart, AppStop, MasterKill},
+        control::{Answer, AppReload, AppScale, AppSend, AppStart, AppStop, MasterKill},
         worker::{Disconnect, Ready},
     },
 };
@@ -29,7 +29,7 @@ pub async fn run(
     settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
-    let loops: [Loop; 7] = [
+    let loops: [Loop; 8] = [
         Box::pin(commands::<AppReload>(
             bus.clone(),
             shell.clone(),
@@ -60,6 +60,7 @@ pub async fn run(
             Command::Kill,
             settling.clone(),
         )),
+        Box::pin(lines(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(ready(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(disconnect(bus, shell, settling)),
     ];
@@ -82,6 +83,20 @@ where
         if let Err(error) = call.reply(&answer).await {
             tracing::debug!("{} was done but not answered: {error}", R::TOPIC);
         }
+    }
+    Ok(())
+}
+
+async fn lines(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<AppSend>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        let answer = shell.send_line(call.request().clone()).await;
+        let _gone = call.reply(&answer).await;
     }
     Ok(())
 }

@@ -17,7 +17,10 @@ use ostler_bus::{
 use super::{
     Action, Command, Exit, Fleet, FleetEvent, Input, Moment, RequestToken, SpawnOrder, WorkerNews,
 };
-use crate::config::app::{AppDefinition, AppName, Backoff, Readiness, Rung};
+use crate::config::app::{
+    AppDefinition, AppName, Backoff, Readiness, Rung, given::Given, log::LogSettings,
+    process::ProcessAttributes,
+};
 
 /// An app with every default, whose workers say on the bus when they are ready.
 pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
@@ -55,6 +58,9 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         listen_pid: true,
         auto_reload: None,
         bus: Vec::new(),
+        process: ProcessAttributes::default(),
+        given: Given::default(),
+        log: LogSettings::default(),
     }
 }
 

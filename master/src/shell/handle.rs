@@ -11,7 +11,7 @@ use std::{
 use ostler_bus::{
     WorkerId,
     client::Bus,
-    vocab::control::{Answer, RefusalKind},
+    vocab::control::{Answer, AppSend, RefusalKind, SendAnswer},
     vocab::update::WorkerRestartNeeded,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -46,6 +46,11 @@ pub(super) enum Message {
     RestartNeeded {
         wish: WorkerRestartNeeded,
         by: Requester,
+    },
+    /// A line for workers' standard input.
+    Line {
+        line: AppSend,
+        answer: oneshot::Sender<SendAnswer>,
     },
     /// Apps were defined, or defined anew.
     Define(Vec<AppDefinition>),
@@ -94,6 +99,16 @@ impl ShellHandle {
         let (answer, answered) = oneshot::channel();
         self.send(Message::Command { command, answer }).await;
         answered.await.unwrap_or_else(|_| Answer::Refused {
+            kind: RefusalKind::Stopping,
+            reason: "the master is stopping".into(),
+        })
+    }
+
+    /// Puts a line into workers' standard input.
+    pub async fn send_line(&self, line: AppSend) -> SendAnswer {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Line { line, answer }).await;
+        answered.await.unwrap_or_else(|_| SendAnswer::Refused {
             kind: RefusalKind::Stopping,
             reason: "the master is stopping".into(),
         })

@@ -10,6 +10,7 @@ mod listeners;
 mod panics;
 mod perform;
 mod rights;
+mod send;
 mod signals;
 mod worker;
 
@@ -190,6 +191,11 @@ impl Shell {
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
+            }
+            Message::Line { line, answer } => {
+                // Whoever asked has gone.
+                let _gone = answer.send(self.send_line(&line));
+                vec![]
             }
             Message::Define(apps) => apps
                 .into_iter()

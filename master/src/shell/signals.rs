@@ -52,7 +52,7 @@ pub enum MasterSignal {
     Resize(ScaleTo),
     /// WINCH: stop the workers, keep the master.
     StopWorkers,
-    /// USR1: reopen logs, which are not files yet.
+    /// USR1: reopen log files.
     ReopenLogs,
     /// USR2: upgrade the master, which can't be done yet.
     Upgrade,
@@ -140,9 +140,13 @@ impl Shell {
                 self.command(Command::Stop(AppStop { app: None }))
             }
             MasterSignal::ReopenLogs => {
-                tracing::info!(
-                    "SIGUSR1: the log goes to standard error, there is no file to reopen"
-                );
+                match self.workshop.log_files.count() {
+                    0 => tracing::info!(
+                        "SIGUSR1: the log goes to standard error, there is no file to reopen"
+                    ),
+                    files => tracing::info!("SIGUSR1: {files} log files reopened"),
+                }
+                self.workshop.log_files.reopen();
                 vec![]
             }
             MasterSignal::Upgrade => {

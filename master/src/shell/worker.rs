@@ -11,7 +11,7 @@ use std::{
 };
 
 use ostler_bus::{
-    WorkerId,
+    Slot, WorkerId,
     hub::{Hub, Principal},
     vocab::worker::ExitStatus,
 };
@@ -23,11 +23,15 @@ use super::{
     rights::Rights,
 };
 use crate::{
-    config::app::{AppDefinition, AppName},
+    config::{
+        app::{AppDefinition, AppName, given::Stdin},
+        shell_line,
+    },
     fleet::{self, SignalTarget, Snapshot, SpawnOrder, WorkerNews},
-    home::MasterHome,
+    home::{MasterHome, Reach},
     process::{
-        self, Child, Gifts, Identity, LineQueue, Notification, NotifySocket, Spawned, Spawner,
+        self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
+        Outlet, Outlets, Spawned, Spawner, StdinLines, WorkerGroup,
     },
     sockets::Sockets,
 };
@@ -48,8 +52,14 @@ pub struct Workshop {
     pub sockets: Sockets,
     /// How many of an app's sockets, the first ones, are watched: none at first, also of those that are bound.
     pub watched: HashMap<AppName, usize>,
-    /// Where workers' lines go.
+    /// Where workers' control groups are.
+    pub cgroups: Cgroups,
+    /// Where workers' lines go that go into no file.
     pub log: LineQueue,
+    /// Where the others go.
+    pub log_files: LogFiles,
+    /// Where all of them go besides.
+    pub all_lines: Vec<Outlet>,
     /// The master's own environment at its start.
     pub environment: Vec<(OsString, OsString)>,
     /// The soft limit on open files that the master was started with.
@@ -70,6 +80,12 @@ pub(super) struct Process {
     pub(super) app: AppName,
     /// The first rung of its kill ladder: what tells it to go if the bus can't.
     pub(super) polite: i32,
+    /// Whether its leader is a shell that waits for others, and what is for it is for them too.
+    pub(super) by_shell: bool,
+    /// Its slot.
+    pub(super) slot: Slot,
+    /// Where lines for its standard input go, if they go anywhere.
+    pub(super) stdin: Option<StdinLines>,
 }
 
 impl Process {
@@ -79,6 +95,7 @@ impl Process {
 
     pub(super) fn signal(&self, signal: i32, target: SignalTarget) -> io::Result<()> {
         match target {
+            SignalTarget::Leader if self.by_shell => self.child.signal_group(signal),
             SignalTarget::Leader => self.child.signal(signal),
             SignalTarget::Main(pid) => self.child.signal_member(pid, signal),
             SignalTarget::Group => self.child.signal_group(signal),
@@ -95,7 +112,7 @@ impl Workshop {
     ) -> Option<AppDefinition> {
         let prepared = self
             .home
-            .create_app_dir(&app.name)
+            .create_app_dir(&app.name, Reach::of(&app))
             .map(drop)
             .map_err(|error| error.to_string());
         let prepared = prepared.and_then(|()| {
@@ -107,6 +124,11 @@ impl Workshop {
         if let Err(error) = prepared {
             tracing::error!("{}: its definition was passed over: {error}", app.name);
             return None;
+        }
+        if let Some(limits) = &app.process.cgroup {
+            for missing in self.cgroups.prepare(limits) {
+                tracing::warn!("{}: {missing}", app.name);
+            }
         }
         self.watch_listeners(&app.name, shell);
         Some(app)
@@ -151,7 +173,7 @@ impl Workshop {
     /// Starts a worker; what becomes of it is reported to `shell`.
     pub(super) fn start(&self, order: SpawnOrder, shell: ShellHandle) {
         let begun = self.begin(&order);
-        let (spawner, hub, log) = (self.spawner.clone(), self.hub.clone(), self.log.clone());
+        let (spawner, hub) = (self.spawner.clone(), self.hub.clone());
         tokio::spawn(async move {
             let id = order.id;
             let begun = match begun {
@@ -159,7 +181,7 @@ impl Workshop {
                 Err(error) => return shell.news(id, WorkerNews::SpawnFailed { error }).await,
             };
             let made = Made::default();
-            let life = begun.run(&order, spawner, hub.clone(), log, &shell, &made);
+            let life = begun.run(&order, spawner, hub.clone(), &shell, &made);
             if panics::caught(id, life, &made, &shell).await {
                 withdraw(&hub, id);
             }
@@ -174,17 +196,24 @@ impl Workshop {
             id: order.id,
             generation: order.generation,
         };
+        let owner = app.process.user.as_ref().map(|user| user.uid);
         let path = self.home.notify_socket(&order.app, order.id);
-        let notify =
-            NotifySocket::bind(path).map_err(|error| format!("make its notify socket: {error}"))?;
+        let notify = NotifySocket::bind(path, owner)
+            .map_err(|error| format!("make its notify socket: {error}"))?;
         let (ours, theirs) =
             UnixStream::pair().map_err(|error| format!("make its bus socket: {error}"))?;
+        let cgroup = match &app.process.cgroup {
+            Some(limits) => self.cgroups.make(&who, limits),
+            None => Ok(None),
+        }
+        .map_err(|error| format!("make its control group: {error}"))?;
         let sockets = self.sockets.of(&order.app);
         let gifts = Gifts {
             sockets,
             notify: Some(notify.path()),
             bus: Some(&self.home.bus_socket()),
             bus_fd: true,
+            cgroup: cgroup.as_ref().map(WorkerGroup::dir),
         };
         let spec = process::spawn_spec(
             self.environment.iter().cloned(),
@@ -198,11 +227,24 @@ impl Workshop {
             .descriptors(&order.app)
             .map_err(|error| format!("hand over its sockets: {error}"))?;
         fds.push(OwnedFd::from(theirs));
+        let mut stdin = None;
+        if app.given.stdin == Some(Stdin::Lines) {
+            let (lines, end) =
+                StdinLines::new().map_err(|error| format!("make its standard input: {error}"))?;
+            fds.push(end);
+            stdin = Some(lines);
+        }
         let spawned = Box::pin(self.spawner.spawn(spec, fds));
+        let outlets = self
+            .log_files
+            .outlets(app, &who, &self.log, &self.all_lines);
         Ok(Begun {
             who,
+            outlets,
             notify,
             bus: ours,
+            cgroup,
+            stdin,
             spawned,
         })
     }
@@ -214,8 +256,11 @@ type Spawning =
 /// A worker whose process is being made.
 struct Begun {
     who: Identity,
+    outlets: Outlets,
     notify: NotifySocket,
     bus: UnixStream,
+    cgroup: Option<WorkerGroup>,
+    stdin: Option<StdinLines>,
     spawned: Spawning,
 }
 
@@ -225,7 +270,6 @@ impl Begun {
         order: &SpawnOrder,
         spawner: Spawner,
         hub: Hub,
-        log: LineQueue,
         shell: &ShellHandle,
         made: &Made,
     ) {
@@ -251,8 +295,8 @@ impl Begun {
         let output = process::capture(
             spawned.stdout,
             spawned.stderr,
-            Arc::new(self.who.clone()),
-            vec![log],
+            (Arc::new(self.who.clone()), child.pid()),
+            self.outlets,
         );
         // Before anybody hears of it: what is then sent to it has a mailbox to wait in.
         if let Err(error) = hub.attach(self.bus, principal(&self.who, child.pid())) {
@@ -264,6 +308,9 @@ impl Begun {
                 process: Process {
                     child: Arc::clone(&child),
                     app: order.app.clone(),
+                    slot: order.slot,
+                    stdin: self.stdin,
+                    by_shell: shell_line::stays(&order.definition.command),
                     polite: order
                         .definition
                         .kill_ladder
@@ -276,6 +323,9 @@ impl Begun {
         spawner.keep_spare();
         let status = listen(id, &self.notify, &child, shell).await;
         withdraw(&hub, id);
+        if let Some(cgroup) = self.cgroup {
+            cgroup.end().await;
+        }
         let stderr_tail = match output {
             Ok(output) => output.finish(PIPE_GRACE).await.stderr_tail,
             Err(error) => vec![format!("(its output could not be read: {error})")],

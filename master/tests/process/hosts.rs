@@ -10,7 +10,10 @@ use std::{
 
 use ostler::{
     config::{
-        app::{AppDefinition, AppName, Backoff, Readiness, Rung},
+        app::{
+            AppDefinition, AppName, Backoff, Readiness, Rung, given::Given, log::LogSettings,
+            process::ProcessAttributes,
+        },
         flags,
     },
     process::{Gifts, Notification, NotifySocket, spawn_spec},
@@ -53,6 +56,9 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         listen_pid: true,
         auto_reload: None,
         bus: Vec::new(),
+        process: ProcessAttributes::default(),
+        given: Given::default(),
+        log: LogSettings::default(),
     }
 }
 
@@ -91,7 +97,7 @@ fn ask(socket: &BoundSocket) -> String {
 #[tokio::test]
 async fn a_worker_serves_says_ready_and_survives_its_own_shutdown_of_the_listener() {
     let dir = tempfile::tempdir().expect("a directory");
-    let notify = NotifySocket::bind(dir.path().join("n")).expect("bound");
+    let notify = NotifySocket::bind(dir.path().join("n"), None).expect("bound");
     let me = std::env::current_exe().expect("this program");
     let me = me.to_str().expect("text");
     let run = "exec \"$0\" --ignored --exact hosts::careless_worker <&3";

@@ -49,7 +49,7 @@ async fn instances(fleet: &Fleet) -> u32 {
 }
 
 /// Every verb that needs a master, with arguments that are right.
-const VERBS: [&[&str]; 11] = [
+const VERBS: [&[&str]; 14] = [
     &["ls"],
     &["status", "--json"],
     &["reload"],
@@ -61,4 +61,7 @@ const VERBS: [&[&str]; 11] = [
     &["emit", "a"],
     &["tail"],
     &["wait", "a"],
+    &["logs"],
+    &["flush"],
+    &["send", "a", "b"],
 ];

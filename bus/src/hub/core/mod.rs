@@ -326,6 +326,9 @@ impl Core {
 
     /// What the hub's own process should know.
     pub(super) fn take_notices(&mut self) -> Vec<HubNotice> {
+        let reserved = self.routes.take_reserved().into_iter();
+        let listening = |(pattern, begun)| HubNotice::Listening { pattern, begun };
+        self.notices.extend(reserved.map(listening));
         std::mem::take(&mut self.notices)
     }
 

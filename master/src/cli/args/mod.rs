@@ -5,8 +5,9 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ostler_bus::vocab::control::ScaleTo;
+use ostler_bus::vocab::{control::ScaleTo, log::LogStream};
 
+pub use super::values::Target;
 use super::{error::CliError, examples, values};
 use crate::{
     config::{app::AppName, errors::Wrong},
@@ -69,6 +70,15 @@ pub enum Verb {
     /// Stop every worker and end the master
     #[command(after_help = examples::KILL)]
     Kill(KillArgs),
+    /// Show what workers printed
+    #[command(after_help = examples::LOGS)]
+    Logs(LogsArgs),
+    /// Forget what workers printed, and empty their log files
+    #[command(after_help = examples::FLUSH)]
+    Flush(FlushArgs),
+    /// Write a line to workers' standard input (stdin = "lines")
+    #[command(after_help = examples::SEND)]
+    Send(SendArgs),
     /// Ask whether the master answers, and how fast
     #[command(after_help = examples::PING)]
     Ping(JsonArgs),
@@ -221,6 +231,70 @@ pub struct KillArgs {
     /// Whether to wait.
     #[command(flatten)]
     pub waiting: Waiting,
+}
+
+/// What `logs` was given.
+#[derive(Clone, Debug, Args)]
+pub struct LogsArgs {
+    /// Which apps, or slots of theirs [default: all]
+    #[arg(value_name = "APP[:SLOT]", value_parser = values::target)]
+    pub of: Vec<Target>,
+
+    /// Then print lines as they come, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// So many of the last lines
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub lines: u32,
+
+    /// Only standard output
+    #[arg(long, conflicts_with = "err")]
+    pub out: bool,
+
+    /// Only standard error
+    #[arg(long)]
+    pub err: bool,
+
+    /// Only lines of so long ago or later, as 10m
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub since: Option<Duration>,
+
+    /// Print JSON, one object per line
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl LogsArgs {
+    /// Which stream; `None` is both.
+    #[must_use]
+    pub fn stream(&self) -> Option<LogStream> {
+        match (self.out, self.err) {
+            (true, _) => Some(LogStream::Out),
+            (false, true) => Some(LogStream::Err),
+            (false, false) => None,
+        }
+    }
+}
+
+/// What `flush` was given.
+#[derive(Clone, Debug, Args)]
+pub struct FlushArgs {
+    /// Which app [default: all]
+    #[arg(value_parser = values::app_name)]
+    pub app: Option<AppName>,
+}
+
+/// What `send` was given.
+#[derive(Clone, Debug, Args)]
+pub struct SendArgs {
+    /// Which app, or one of its slots
+    #[arg(value_name = "APP[:SLOT]", value_parser = values::target)]
+    pub to: Target,
+
+    /// The line
+    #[arg(allow_hyphen_values = true)]
+    pub line: String,
 }
 
 /// What `emit` was given.

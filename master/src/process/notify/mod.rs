@@ -45,16 +45,16 @@ pub enum NotifyError {
 }
 
 impl NotifySocket {
-    /// Binds the socket, for its owner alone to write to. A worker's id is used once in a master's life, so whatever
+    /// Binds the socket, for its owner alone to write to: user `owner`, or the master's own. A worker's id is used once in a master's life, so whatever
     /// stands at the path was left behind by a dead master and is removed.
     ///
     /// # Errors
     /// If the path is longer than 107 bytes, or can't be bound.
-    pub fn bind(path: PathBuf) -> Result<Self, NotifyError> {
+    pub fn bind(path: PathBuf, owner: Option<u32>) -> Result<Self, NotifyError> {
         if path.as_os_str().as_bytes().len() > PATH_BYTES {
             return Err(NotifyError::PathTooLong(path));
         }
-        match bind(&path) {
+        match bind(&path, owner) {
             Ok(socket) => Ok(Self {
                 socket,
                 path,
@@ -133,7 +133,7 @@ impl NotifySocket {
     }
 }
 
-fn bind(path: &Path) -> io::Result<UnixDatagram> {
+fn bind(path: &Path, owner: Option<u32>) -> io::Result<UnixDatagram> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -141,6 +141,10 @@ fn bind(path: &Path) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::bind(path)?;
     sender::ask_for_senders(&socket)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    // The directory is ours alone to write to, so the path is still this socket's.
+    if let Some(owner) = owner {
+        std::os::unix::fs::lchown(path, Some(owner), None)?;
+    }
     Ok(socket)
 }
 
@@ -191,7 +195,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("notify-1");
         std::fs::write(&path, "left behind").expect("written");
-        let socket = NotifySocket::bind(path.clone()).expect("bound");
+        let socket = NotifySocket::bind(path.clone(), None).expect("bound");
         let mode = std::fs::metadata(&path)
             .expect("there")
             .permissions()
@@ -215,7 +219,7 @@ mod tests {
     async fn last_words_are_what_is_there_and_no_more_than_that() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("n");
-        let socket = NotifySocket::bind(path.clone()).expect("bound");
+        let socket = NotifySocket::bind(path.clone(), None).expect("bound");
         assert_eq!(socket.last_words(std::process::id()), []);
         let worker = std::os::unix::net::UnixDatagram::unbound().expect("a socket");
         worker.send_to(&[b'x'; 5000], &path).expect("sent");
@@ -233,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn a_stranger_is_not_heard() {
         let dir = tempfile::tempdir().expect("a directory");
-        let socket = NotifySocket::bind(dir.path().join("n")).expect("bound");
+        let socket = NotifySocket::bind(dir.path().join("n"), None).expect("bound");
         let mut worker = std::process::Command::new("sleep")
             .arg("60")
             .spawn()
@@ -250,7 +254,7 @@ mod tests {
     #[tokio::test]
     async fn a_barrier_is_released_when_it_is_received() {
         let dir = tempfile::tempdir().expect("a directory");
-        let socket = NotifySocket::bind(dir.path().join("n")).expect("bound");
+        let socket = NotifySocket::bind(dir.path().join("n"), None).expect("bound");
         let worker = std::os::unix::net::UnixDatagram::unbound().expect("a socket");
         worker.connect(socket.path()).expect("connected");
         let (mut wait, barrier) = io::pipe().expect("a pipe");
@@ -275,7 +279,7 @@ mod tests {
     fn a_path_that_fits_no_address_is_refused() {
         let path = PathBuf::from(format!("/{}", "x".repeat(107)));
         assert!(matches!(
-            NotifySocket::bind(path),
+            NotifySocket::bind(path, None),
             Err(NotifyError::PathTooLong(_))
         ));
     }

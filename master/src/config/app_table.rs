@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     app::{Readiness, Watch},
-    bus_rights,
+    bus_rights, env_table,
     errors::Wrong,
     listen_table, policy_values, program,
     settings::{Instances, MOST_INSTANCES, Reload, Settings},
@@ -17,10 +17,16 @@ use super::{
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 25] = [
     "command",
     "cwd",
     "env",
+    "env_file",
+    "env_clear",
+    "env_allow",
+    "env_deny",
+    "environment",
+    "extends",
     "instances",
     "listen",
     "ready",
@@ -47,7 +53,11 @@ pub(super) fn meant(key: &str) -> Option<&'static str> {
         }
         "workers" | "processes" | "numprocs" | "replicas" | "exec_mode" => "instances",
         "directory" | "workdir" | "working_directory" | "chdir" => "cwd",
-        "environment" | "vars" => "env",
+        "vars" | "variables" => "env",
+        "envfile" | "dotenv" | "environment_file" => "env_file",
+        "filter_env" => "env_deny",
+        "environments" => "environment",
+        "<<" | "inherits" | "base" | "template" => "extends",
         "bind" | "port" | "socket" | "sockets" | "address" => "listen",
         "watch" | "reload" => "auto_reload",
         "wait_ready" | "readiness" => "ready",
@@ -68,6 +78,7 @@ pub(super) fn read(
     base: &Path,
 ) -> Settings {
     let mut settings = Settings::default();
+    let mut variables = env_table::Env::new();
     for (key, node) in table {
         let name = key.get_ref().as_ref();
         let path = format!("{path}.{name}");
@@ -75,7 +86,14 @@ pub(super) fn read(
         match name {
             "command" => settings.command = command(w, &path, node),
             "cwd" => settings.cwd = directory(w, &path, node, base),
-            "env" => settings.env = env(w, &path, node),
+            "env" => variables = env_table::env(w, &path, node),
+            "env_file" => settings.env = env_table::files(w, &path, node, base),
+            "env_clear" => settings.env_clear = w.boolean(&path, node),
+            "env_allow" => settings.env_allow = env_table::patterns(w, &path, node),
+            "env_deny" => settings.env_deny = env_table::patterns(w, &path, node),
+            "environment" => settings.environments = environments(w, &path, node, base),
+            // Read where all apps are known.
+            "extends" => {}
             "instances" => settings.instances = instances(w, &path, node),
             "listen" => settings.listen = listen_table::read(w, &path, node, base),
             "ready" => settings.ready = ready(w, &path, node),
@@ -97,6 +115,8 @@ pub(super) fn read(
             _ => w.unknown_key(key.span(), &path, name, &KEYS, meant(name)),
         }
     }
+    // What stands in the table itself is nearer than a file.
+    settings.env.extend(variables);
     settings
 }
 
@@ -128,55 +148,34 @@ fn directory(walker: &mut Walker<'_>, path: &str, node: &Node<'_>, base: &Path) 
     Some(base.join(text))
 }
 
-/// Variables that the master itself sets for each worker.
-fn is_reserved(name: &str) -> bool {
-    name.starts_with("OSTLER_")
-        || [
-            "LISTEN_FDS",
-            "LISTEN_PID",
-            "LISTEN_FDNAMES",
-            "NOTIFY_SOCKET",
-            "WATCHDOG_PID",
-            "WATCHDOG_USEC",
-        ]
-        .contains(&name)
-}
-
-fn env(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::new();
-    let fix = "write a table: { NODE_ENV = \"production\" }";
+/// Settings under the names of environments.
+fn environments(
+    walker: &mut Walker<'_>,
+    path: &str,
+    node: &Node<'_>,
+    base: &Path,
+) -> BTreeMap<String, Settings> {
+    let fix = "write a table for each environment: [app.NAME.environment.staging]; variables belong into `env`";
+    let mut environments = BTreeMap::new();
     let Some(table) = walker.table(path, node, fix) else {
-        return env;
+        return environments;
     };
-    for (key, value) in table {
-        let name = key.get_ref().as_ref();
-        let path = format!("{path}.{name}");
-        if name.is_empty() || name.contains(['=', '\0']) {
-            let wrong = Wrong::new(
-                format!("{name:?} is not the name of a variable"),
-                "use a name without \"=\"",
-            );
-            walker.fault(key.span(), &path, wrong);
-        } else if is_reserved(name) {
-            let wrong = Wrong::new(
-                "the master sets this variable itself, for each worker",
-                "remove it, or use another name",
-            );
-            walker.fault(key.span(), &path, wrong);
-        }
-        let text = match value.get_ref() {
-            DeValue::Integer(number) => Some(number.to_string()),
-            DeValue::Float(number) => Some(number.to_string()),
-            DeValue::Boolean(truth) => Some(truth.to_string()),
-            _ => walker
-                .string(&path, value, "write the value in quotes")
-                .map(str::to_owned),
+    for (key, node) in table {
+        let path = format!("{path}.{}", key.get_ref());
+        let Some(table) = walker.table(&path, node, fix) else {
+            continue;
         };
-        if let Some(text) = text {
-            env.insert(name.to_owned(), text);
+        for (key, _) in table {
+            let name = key.get_ref().as_ref();
+            if matches!(name, "environment" | "extends") {
+                let fix = "move it to the app's own table";
+                let wrong = Wrong::new("it can't differ by environment", fix);
+                walker.misfit(key.span(), &format!("{path}.{name}"), wrong);
+            }
         }
+        environments.insert(key.get_ref().to_string(), read(walker, &path, table, base));
     }
-    env
+    environments
 }
 
 fn instances(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Instances> {

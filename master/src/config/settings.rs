@@ -5,8 +5,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use glob::Pattern;
+
 use super::{
-    app::{AppDefinition, AppName, Backoff, Readiness, Rung, SocketDeclaration, Watch},
+    app::{
+        AppDefinition, AppName, Backoff, Inheritance, Readiness, Rung, SocketDeclaration, Watch,
+    },
     bus_rights::BusRights,
     errors::Wrong,
 };
@@ -52,6 +56,11 @@ pub struct Settings {
     pub command: Option<Vec<String>>,
     pub cwd: Option<PathBuf>,
     pub env: BTreeMap<String, String>,
+    pub env_clear: Option<bool>,
+    pub env_allow: Option<Vec<Pattern>>,
+    pub env_deny: Option<Vec<Pattern>>,
+    /// What holds instead in a named environment, by name.
+    pub environments: BTreeMap<String, Settings>,
     pub instances: Option<Instances>,
     pub listen: Option<Vec<SocketDeclaration>>,
     pub ready: Option<Readiness>,
@@ -86,10 +95,19 @@ impl Settings {
         let base = base.clone();
         let mut env = base.env;
         env.extend(self.env);
+        let mut environments = base.environments;
+        for (name, own) in self.environments {
+            let base = environments.remove(&name).unwrap_or_default();
+            environments.insert(name, own.or(&base));
+        }
         Self {
             command: self.command.or(base.command),
             cwd: self.cwd.or(base.cwd),
             env,
+            env_clear: self.env_clear.or(base.env_clear),
+            env_allow: self.env_allow.or(base.env_allow),
+            env_deny: self.env_deny.or(base.env_deny),
+            environments,
             instances: self.instances.or(base.instances),
             listen: self.listen.or(base.listen),
             ready: self.ready.or(base.ready),
@@ -109,6 +127,13 @@ impl Settings {
         }
     }
 
+    /// What holds in this environment: what is said for it, over what is said for all.
+    #[must_use]
+    pub fn chosen(mut self, environment: Option<&str>) -> Self {
+        let named = environment.and_then(|name| self.environments.remove(name));
+        named.unwrap_or_default().or(&self)
+    }
+
     /// The definition, with defaults. `cores` is what `instances = "auto"` means.
     #[must_use]
     pub fn define(self, name: AppName, command: Vec<String>, cores: u32) -> AppDefinition {
@@ -121,6 +146,11 @@ impl Settings {
             command,
             cwd: self.cwd,
             env: self.env,
+            inherits: Inheritance {
+                clear: self.env_clear.unwrap_or(false),
+                allow: self.env_allow,
+                deny: self.env_deny.unwrap_or_default(),
+            },
             instances,
             listen: self.listen.unwrap_or_default(),
             ready: self.ready.unwrap_or(Readiness::Auto),

@@ -26,6 +26,7 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         command: vec!["app".into()],
         cwd: None,
         env: BTreeMap::new(),
+        inherits: Default::default(),
         instances,
         listen: Vec::new(),
         ready: Readiness::Auto,

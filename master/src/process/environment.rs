@@ -75,7 +75,7 @@ pub fn spawn_spec(
     }
 }
 
-/// A worker's environment, `LISTEN_PID` aside: `base` without what was meant for the master, the app's own variables,
+/// A worker's environment, `LISTEN_PID` aside: what of `base` the app inherits, without what was meant for the master; the app's own variables,
 /// then ours. Sorted by name.
 #[must_use]
 pub fn environment(
@@ -86,7 +86,7 @@ pub fn environment(
 ) -> Vec<(OsString, OsString)> {
     let mut env: BTreeMap<OsString, OsString> = base
         .into_iter()
-        .filter(|(name, _)| !meant_for_the_master(name))
+        .filter(|(name, _)| !meant_for_the_master(name) && app.inherits.passes(name))
         .collect();
     env.insert("NODE_APP_INSTANCE".into(), who.slot.to_string().into());
     if let Some(port) = only_port(gifts.sockets) {

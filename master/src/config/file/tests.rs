@@ -1,11 +1,15 @@
 //! Good files give definitions; bad ones give every fault, with its place.
 
 mod bus;
+mod env;
+mod formats;
+mod include;
 
 use std::{path::Path, time::Duration};
 
 use super::*;
 use crate::config::{
+    app::AppName,
     app::{Backoff, Readiness, Rung, Watch},
     settings,
 };
@@ -202,7 +206,7 @@ command = []
             "1:8: name: \"my shop\" is not a master's name",
             "use 1 to 64 of A-Z a-z 0-9 _ -",
             "2:1: colour: unknown key",
-            "remove it; known here: name, defaults, app, bus",
+            "remove it; known here: name, include, defaults, template, app, bus",
             "4:6: app.web: the app has no command",
             "add command = [\"node\", \"server.js\"]",
             "5:1: app.web.comand: unknown key",
@@ -362,8 +366,8 @@ fn single_faults() {
         ),
         // Columns count characters, not bytes.
         (
-            app("env = { \"ÜÄ\" = [] }"),
-            "3:16: app.a.env.ÜÄ: an array can't stand here",
+            app("env = { \"ÜÄ\" = 1979-05-27 }"),
+            "3:16: app.a.env.ÜÄ: a date can't stand here",
             "in quotes",
         ),
     ];
@@ -382,7 +386,7 @@ fn files_that_cannot_be_read() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("f.toml");
     let told = |path: &Path| {
-        let errors = read(path, 1).expect_err("unreadable");
+        let errors = read(path, &Circumstances::default()).expect_err("unreadable");
         let prefix = format!("{}:", path.display());
         errors.lines()[0].strip_prefix(&prefix).unwrap().to_owned()
     };
@@ -396,8 +400,9 @@ fn files_that_cannot_be_read() {
     );
     std::fs::write(&file, b"name = \"x\"\nb = \"\xff\"\n").unwrap();
     assert_eq!(told(&file), "2:6: the file is not UTF-8");
-    std::fs::write(&file, vec![b'\n'; LARGEST as usize + 1]).unwrap();
+    std::fs::write(&file, vec![b'\n'; load::LARGEST as usize + 1]).unwrap();
     assert_eq!(told(&file), " the file is larger than 1 MiB");
     std::fs::write(&file, "[app.a]\ncommand = \"a\"\n").unwrap();
-    assert_eq!(read(&file, 1).unwrap().apps.len(), 1);
+    let read = read(&file, &Circumstances::default());
+    assert_eq!(read.unwrap().apps.len(), 1);
 }

@@ -5,6 +5,7 @@
 pub(super) const TOP: &str = "\
 Examples:
   ostler run -l :8080 -- node server.js   keep one worker per core running
+  ostler init                             write an ostler.toml for this project
   ostler run                              run the apps of ./ostler.toml
   ostler ls                               what is running, and how it is
   ostler reload                           replace the workers one by one
@@ -27,6 +28,27 @@ Ctrl-C stops the workers gracefully, a second one at once. SIGHUP reads the file
 
 A worker finds its sockets from descriptor 3 on (LISTEN_FDS, LISTEN_FDNAMES), and says that it is \
 ready on NOTIFY_SOCKET, or over the bus. One that does neither is taken to be ready after a second.";
+
+pub(super) const VALIDATE: &str = "\
+Examples:
+  ostler validate
+  ostler validate shop.yaml --env staging
+  ostler validate --json | jq '.errors[]'
+
+Exits with 78 if the file, or one that it includes, has errors. No master is needed, and none is asked.";
+
+pub(super) const INIT: &str = "\
+Examples:
+  ostler init             write ./ostler.toml; one that is there is left alone
+
+It looks for a Cargo.toml, a package.json, a pyproject.toml, in this order.";
+
+pub(super) const IMPORT: &str = "\
+Examples:
+  ostler import ecosystem.config.js > ostler.toml
+  ostler import Procfile > ostler.toml
+
+JavaScript is evaluated by `node`. What has no equivalent stands in comments.";
 
 pub(super) const LS: &str = "\
 Examples:
@@ -123,7 +145,7 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 16] = [
-    TOP, RUN, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH,
-    DEMO,
+pub(super) const ALL: [&str; 19] = [
+    TOP, RUN, VALIDATE, INIT, IMPORT, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST,
+    BUS, TAIL, WAIT, BENCH, DEMO,
 ];

@@ -8,17 +8,20 @@ pub mod args;
 mod bus_errors;
 mod bus_state;
 mod bus_verbs;
+mod config_verbs;
 mod connect;
 pub mod error;
 mod event_line;
 mod examples;
 mod filter;
 mod fleet_verbs;
+mod import;
 pub(crate) mod interrupt;
 pub(crate) mod live;
 mod operation;
 pub(crate) mod output;
 pub(crate) mod progress;
+mod project;
 mod remote;
 pub mod render;
 mod run;
@@ -50,6 +53,9 @@ pub(crate) fn main() -> ExitCode {
     };
     let done = match cli.verb {
         Verb::Run(args) => run::run(&args, cli.master),
+        Verb::Validate(args) => config_verbs::validate(&args),
+        Verb::Init(args) => config_verbs::init(&args),
+        Verb::Import(args) => import::import(&args),
         Verb::Ls(args) => state_verbs::ls(args, master),
         Verb::Reload(args) => fleet_verbs::reload(&args, master),
         Verb::Scale(args) => fleet_verbs::scale(&args, master),

@@ -1,8 +1,10 @@
 //! What an app is: everything the fleet needs to know to keep its workers running. Parsed once, at the edge.
 
 mod inheritance;
+mod start_order;
 
 pub use inheritance::Inheritance;
+pub use start_order::StartOrder;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
@@ -23,6 +25,8 @@ pub struct AppDefinition {
     pub inherits: Inheritance,
     /// How many workers; 0 is a parked app.
     pub instances: u32,
+    /// When it starts.
+    pub start: StartOrder,
     /// Sockets, in the order in which workers inherit them from descriptor 3.
     pub listen: Vec<SocketDeclaration>,
     /// How a worker is found ready.

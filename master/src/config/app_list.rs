@@ -18,7 +18,7 @@ use super::{
     gather::Part,
     naming,
     settings::Settings,
-    suggest,
+    start_order, suggest,
     walk::Walker,
 };
 
@@ -57,6 +57,12 @@ pub(super) fn read(
         }
         apps.extend(define(walker, name, entry, settings));
     }
+    let places = entries.iter().map(|(name, entry)| {
+        let node = entry.table.get("depends_on");
+        let span = node.map_or(entry.span.clone(), |node| node.span());
+        (name.clone(), span)
+    });
+    start_order::check(walker, &apps, &places.collect());
     apps
 }
 

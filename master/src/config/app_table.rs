@@ -13,11 +13,12 @@ use super::{
     errors::Wrong,
     listen_table, policy_values, program,
     settings::{Instances, MOST_INSTANCES, Reload, Settings},
+    start_order,
     walk::{Node, Walker},
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 25] = [
+pub(super) const KEYS: [&str; 29] = [
     "command",
     "cwd",
     "env",
@@ -28,6 +29,10 @@ pub(super) const KEYS: [&str; 25] = [
     "environment",
     "extends",
     "instances",
+    "autostart",
+    "start_parallel",
+    "priority",
+    "depends_on",
     "listen",
     "ready",
     "start_timeout",
@@ -45,29 +50,58 @@ pub(super) const KEYS: [&str; 25] = [
     "bus",
 ];
 
-/// What other tools call the same thing.
+/// What other tools call the same thing: ours, and theirs.
+pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
+    (
+        "command",
+        &[
+            "script",
+            "args",
+            "cmd",
+            "exec",
+            "exec_start",
+            "run",
+            "program",
+            "interpreter",
+        ],
+    ),
+    ("depends_on", &["after", "requires", "needs"]),
+    ("autostart", &["auto_start", "enabled"]),
+    (
+        "instances",
+        &["workers", "processes", "numprocs", "replicas", "exec_mode"],
+    ),
+    (
+        "cwd",
+        &["directory", "workdir", "working_directory", "chdir"],
+    ),
+    ("env", &["vars", "variables"]),
+    ("env_file", &["envfile", "dotenv", "environment_file"]),
+    ("env_deny", &["filter_env"]),
+    ("environment", &["environments"]),
+    ("extends", &["<<", "inherits", "base", "template"]),
+    ("listen", &["bind", "port", "socket", "sockets", "address"]),
+    ("auto_reload", &["watch", "reload"]),
+    ("ready", &["wait_ready", "readiness"]),
+    ("start_timeout", &["listen_timeout"]),
+    (
+        "kill_ladder",
+        &[
+            "kill_timeout",
+            "stop_signal",
+            "kill_signal",
+            "stop_timeout",
+            "graceful_timeout",
+        ],
+    ),
+    ("backoff", &["restart_delay", "exp_backoff_restart_delay"]),
+];
+
+/// What is meant by a key of others.
 pub(super) fn meant(key: &str) -> Option<&'static str> {
-    Some(match key {
-        "script" | "args" | "cmd" | "exec" | "exec_start" | "run" | "program" | "interpreter" => {
-            "command"
-        }
-        "workers" | "processes" | "numprocs" | "replicas" | "exec_mode" => "instances",
-        "directory" | "workdir" | "working_directory" | "chdir" => "cwd",
-        "vars" | "variables" => "env",
-        "envfile" | "dotenv" | "environment_file" => "env_file",
-        "filter_env" => "env_deny",
-        "environments" => "environment",
-        "<<" | "inherits" | "base" | "template" => "extends",
-        "bind" | "port" | "socket" | "sockets" | "address" => "listen",
-        "watch" | "reload" => "auto_reload",
-        "wait_ready" | "readiness" => "ready",
-        "listen_timeout" => "start_timeout",
-        "kill_timeout" | "stop_signal" | "kill_signal" | "stop_timeout" | "graceful_timeout" => {
-            "kill_ladder"
-        }
-        "restart_delay" | "exp_backoff_restart_delay" => "backoff",
-        _ => return None,
-    })
+    let mut synonyms = SYNONYMS.iter();
+    let (ours, _) = synonyms.find(|(_, theirs)| theirs.contains(&key))?;
+    Some(ours)
 }
 
 /// Reads an app's table. Relative paths start at `base`, the file's directory.
@@ -95,6 +129,13 @@ pub(super) fn read(
             // Read where all apps are known.
             "extends" => {}
             "instances" => settings.instances = instances(w, &path, node),
+            "autostart" => settings.autostart = w.boolean(&path, node),
+            "start_parallel" => settings.start_parallel = w.count(&path, node, 1),
+            "priority" => {
+                let number = w.integer(&path, node, -1_000_000, 1_000_000);
+                settings.priority = number.and_then(|number| i32::try_from(number).ok());
+            }
+            "depends_on" => settings.depends_on = start_order::depends_on(w, &path, node),
             "listen" => settings.listen = listen_table::read(w, &path, node, base),
             "ready" => settings.ready = ready(w, &path, node),
             "start_timeout" => settings.start_timeout = w.positive(&path, node),
@@ -181,11 +222,15 @@ fn environments(
 fn instances(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Instances> {
     match node.get_ref() {
         DeValue::Integer(_) => {
-            let count = walker.integer(path, node, 0, i64::from(MOST_INSTANCES))?;
-            u32::try_from(count).ok().map(Instances::Exactly)
+            let most = i64::from(MOST_INSTANCES);
+            Instances::of(walker.integer(path, node, -most, most)?)
         }
         _ => {
-            let text = walker.string(path, node, "use a number, or \"auto\" for one per core")?;
+            let text = walker.string(
+                path,
+                node,
+                "use a number, \"auto\" for one per core, or -1 for one fewer",
+            )?;
             walker.take(path, node, text.parse())
         }
     }

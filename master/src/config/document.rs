@@ -10,7 +10,10 @@ use ::toml::de::{DeTable, DeValue};
 use serde_spanned::Spanned;
 
 use super::{
-    errors::Wrong,
+    circumstances::Circumstances,
+    env_table,
+    errors::{ConfigErrors, Wrong},
+    sources::Texts,
     walk::{Node, Walker},
 };
 
@@ -55,6 +58,33 @@ pub(super) fn read<'t>(walker: &mut Walker<'t>, path: &Path, text: String) -> De
             top(walker, start, read)
         }
         Format::Json => top(walker, start, json::read(text, start)),
+    }
+}
+
+/// A YAML or JSON document of others as plain values. A list may stand where ours have a table.
+///
+/// # Errors
+/// With its bad syntax.
+pub fn as_json(path: &Path, text: &str) -> Result<serde_json::Value, ConfigErrors> {
+    let texts = Texts::default();
+    let circumstances = Circumstances::default();
+    let mut walker = Walker::new(&circumstances, &texts);
+    let text = texts.keep(text.to_owned());
+    let start = walker.sources.add(path, text);
+    let read = match Format::of(path) {
+        Some(Format::Yaml) => yaml::read(&texts, text, start),
+        Some(Format::Json | Format::Toml) | None => json::read(text, start),
+    };
+    match read {
+        Ok(Some(node)) => Ok(env_table::json(node.get_ref())),
+        Ok(None) => Ok(serde_json::Value::Null),
+        Err((offset, wrong)) => {
+            walker.syntax(offset, wrong);
+            Err(ConfigErrors {
+                file: path.to_owned(),
+                errors: walker.finish(),
+            })
+        }
     }
 }
 

@@ -13,8 +13,11 @@ use super::errors::Wrong;
 /// A variable's name and the offset of it in the text.
 type Named = (String, usize);
 
+/// What is wrong, and at which offset.
+type Fault = (usize, Wrong);
+
 /// The variables of a text, in order; a later one of a name wins. What is no variable is told with its offset.
-pub(super) fn parse(text: &str) -> (Vec<(Named, String)>, Vec<(usize, Wrong)>) {
+pub(super) fn parse(text: &str) -> (Vec<(Named, String)>, Vec<Fault>) {
     let mut reader = Reader { text, at: 0 };
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     while let Some(read) = reader.line() {
@@ -32,7 +35,7 @@ struct Reader<'t> {
     at: usize,
 }
 
-type Read = Result<Option<(Named, String)>, (usize, Wrong)>;
+type Read = Result<Option<(Named, String)>, Fault>;
 
 impl Reader<'_> {
     /// The next variable, with as many lines as it takes; `Ok(None)` for a line without one. `None` at the end.
@@ -68,7 +71,7 @@ impl Reader<'_> {
     }
 
     /// What stands from `start` to the closing quote, which may be lines further down.
-    fn quoted(&mut self, start: usize, quote: char) -> Result<String, (usize, Wrong)> {
+    fn quoted(&mut self, start: usize, quote: char) -> Result<String, Fault> {
         let mut value = String::new();
         let mut characters = self.text[start..].char_indices();
         while let Some((at, c)) = characters.next() {

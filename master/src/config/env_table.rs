@@ -74,7 +74,7 @@ pub(super) fn env(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Env {
 }
 
 /// A structured value, as a variable holds it.
-fn json(value: &DeValue<'_>) -> serde_json::Value {
+pub(super) fn json(value: &DeValue<'_>) -> serde_json::Value {
     use serde_json::Value;
     match value {
         DeValue::String(text) => Value::String(text.to_string()),

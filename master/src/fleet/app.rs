@@ -15,6 +15,7 @@ use super::{
     guard::LoopGuard,
     mutation::Mutation,
     operations::pay,
+    order::Rise,
     slot::{Slot, SlotState},
     turn::Turn,
     update::{self, GivenUp, Pending, Update},
@@ -34,6 +35,8 @@ pub(super) struct App {
     pub(super) serving: (Generation, Arc<AppDefinition>),
     /// Whether it should run at all.
     pub(super) wanted: bool,
+    /// Whether its turn to start has come.
+    pub(super) rise: Rise,
     /// How many workers it should have.
     pub(super) size: u32,
     /// By number. Those from `size` up are on their way out.
@@ -84,13 +87,16 @@ pub(super) enum Goal {
 }
 
 impl App {
-    pub(super) fn new(definition: AppDefinition) -> Self {
+    pub(super) fn new(definition: AppDefinition, turn: &Turn) -> Self {
         let definition = Arc::new(definition);
         Self {
             name: definition.name.clone(),
             newest: Generation(1),
             serving: (Generation(1), Arc::clone(&definition)),
-            wanted: true,
+            wanted: definition.start.autostart,
+            rise: Rise::Held {
+                since: turn.number(),
+            },
             size: definition.instances.min(MAX_INSTANCES),
             definition,
             slots: BTreeMap::new(),
@@ -118,7 +124,7 @@ impl App {
             return;
         }
         if from == 0 {
-            self.begin_anew();
+            self.begin_anew(turn);
         }
         if to == 0 {
             update::give_up(self, GivenUp::Overtaken("scale"), turn);
@@ -163,7 +169,15 @@ impl App {
     }
 
     /// Starts from nothing: whatever slots there are are tried with the definition as it is now.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self, turn: &Turn) {
+        self.renew();
+        self.rise = Rise::Held {
+            since: turn.number(),
+        };
+    }
+
+    /// A generation of the definition as it is now, for whatever slots there are.
+    pub(super) fn renew(&mut self) {
         self.serving = self.next_generation();
         for slot in self.slots.values_mut() {
             slot.adopt(self.serving.0, &self.serving.1);

@@ -132,7 +132,7 @@ fn start(
         };
         app.overtake_waits("start", &[Errand::Stop], turn);
         if !std::mem::replace(&mut app.wanted, true) {
-            app.begin_anew();
+            app.begin_anew(turn);
         }
         for slot in app.slots.values_mut() {
             slot.try_again();

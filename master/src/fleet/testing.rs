@@ -27,6 +27,7 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         cwd: None,
         env: BTreeMap::new(),
         inherits: Default::default(),
+        start: Default::default(),
         instances,
         listen: Vec::new(),
         ready: Readiness::Auto,
@@ -71,14 +72,18 @@ pub(crate) struct Stage {
 impl Stage {
     /// A fleet of one app that has just been defined.
     pub(crate) fn of(definition: AppDefinition) -> Self {
-        let (fleet, now) = (Fleet::new(1), Moment::default());
+        Self::of_all(vec![definition])
+    }
+
+    /// A fleet of these apps, defined together.
+    pub(crate) fn of_all(definitions: Vec<AppDefinition>) -> Self {
         let mut stage = Self {
-            fleet,
-            now,
+            fleet: Fleet::new(1),
+            now: Moment::default(),
             actions: Vec::new(),
             requests: 0,
         };
-        stage.input(Input::Define(definition));
+        stage.input(Input::DefineAll(definitions));
         stage
     }
 

@@ -189,11 +189,11 @@ impl Shell {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
             }
-            Message::Define(apps) => apps
-                .into_iter()
-                .filter_map(|app| self.workshop.prepare(app, &self.handle))
-                .map(Input::Define)
-                .collect(),
+            Message::Define(apps) => {
+                let apps = apps.into_iter();
+                let prepared = apps.filter_map(|app| self.workshop.prepare(app, &self.handle));
+                vec![Input::DefineAll(prepared.collect())]
+            }
             Message::HubRestarted => {
                 let lost = |id: &WorkerId| Input::Worker {
                     id: *id,

@@ -13,8 +13,11 @@ use crate::{
     home::MasterName,
 };
 
+mod config;
 mod run;
 pub use super::filter::Filter;
+pub use config::{ImportArgs, InitArgs, ValidateArgs};
+pub(crate) use run::usual;
 pub use run::{LogFormat, RunArgs, RunWhat};
 
 /// Keeps a fleet of worker processes running, and gives them one event bus
@@ -51,6 +54,15 @@ pub enum Verb {
     /// Run apps in the foreground: those of a process file, or one command
     #[command(after_help = examples::RUN, override_usage = "ostler run [OPTIONS] [FILE]\n       ostler run [OPTIONS] -- COMMAND [ARGS]...")]
     Run(RunArgs),
+    /// Check a process file: every error with its place and its fix
+    #[command(after_help = examples::VALIDATE)]
+    Validate(ValidateArgs),
+    /// Write a commented process file for the project in this directory
+    #[command(after_help = examples::INIT)]
+    Init(InitArgs),
+    /// Print what a PM2 ecosystem file or a Procfile is as a process file
+    #[command(after_help = examples::IMPORT)]
+    Import(ImportArgs),
     /// Show master, apps and workers
     #[command(visible_aliases = ["list", "status"], after_help = examples::LS)]
     Ls(JsonArgs),

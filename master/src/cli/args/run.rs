@@ -21,8 +21,8 @@ pub struct RunArgs {
     #[arg(short, long, value_parser = values::app_name)]
     name: Option<AppName>,
 
-    /// How many workers, or auto for one per core [default: auto]
-    #[arg(short, long, value_name = "N|auto")]
+    /// How many workers, auto for one per core, -1 for one fewer [default: auto]
+    #[arg(short, long, value_name = "N|auto", allow_negative_numbers = true)]
     instances: Option<Instances>,
 
     /// A socket that all workers share: 8080, :8080, 127.0.0.1:8080, [::1]:8080, unix:PATH; may be repeated

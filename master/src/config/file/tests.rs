@@ -212,7 +212,7 @@ command = []
             "5:1: app.web.comand: unknown key",
             "did you mean `command`?",
             "6:13: app.web.instances: \"many\" is not a number of workers",
-            "use a number from 0 to 4096, or \"auto\" for one per core",
+            "use a number from 0 to 4096, \"auto\" for one per core, or -1 for one fewer",
             "7:14: app.web.min_uptime: 5 has no unit",
             "write \"5s\" for seconds or \"5ms\" for milliseconds",
             "8:17: app.web.start_timeout: it can't be zero",
@@ -290,14 +290,14 @@ fn single_faults() {
             "did you mean `instances`?",
         ),
         (
-            app("instances = -1"),
-            "3:13: app.a.instances: -1 is out of range",
-            "from 0 to 4096",
+            app("instances = -5000"),
+            "3:13: app.a.instances: -5000 is out of range",
+            "from -4096 to 4096",
         ),
         (
             app("instances = 99999999999999999999"),
             "3:13: app.a.instances: 99999999999999999999 is out of range",
-            "from 0 to 4096",
+            "from -4096 to 4096",
         ),
         (
             app("listen = 8080"),

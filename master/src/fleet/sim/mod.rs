@@ -12,6 +12,7 @@ mod checker;
 mod dice;
 mod events;
 mod model;
+mod order;
 mod process;
 mod script;
 mod verdict;
@@ -273,6 +274,11 @@ fn a_stale_exit_taken_for_the_holders_is_noticed() {
         200,
         &["two current workers", "instances"],
     );
+}
+
+#[test]
+fn an_app_that_does_not_wait_for_its_turn_is_noticed() {
+    noticed(Mutation::IgnoreOrder, 100, &["begins"]);
 }
 
 #[test]

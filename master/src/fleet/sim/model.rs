@@ -32,12 +32,17 @@ pub(super) struct AppModel {
     pub(super) excused: bool,
     /// Nothing has happened to it yet but its first start.
     pub(super) pristine: bool,
+    /// A worker of it has been started since none was wanted.
+    pub(super) begun: bool,
+    pub(super) priority: i32,
+    /// It waits for others.
+    pub(super) depends: bool,
 }
 
 impl AppModel {
     pub(super) fn define(&mut self, definition: &AppDefinition) {
         if self.version == 0 {
-            (self.wanted, self.pristine) = (true, true);
+            (self.wanted, self.pristine) = (definition.start.autostart, true);
             self.size = definition.instances;
         } else {
             self.pristine = false;
@@ -45,6 +50,9 @@ impl AppModel {
                 self.size = definition.instances;
             }
         }
+        self.begun &= self.size > 0;
+        self.priority = definition.start.priority;
+        self.depends = !definition.start.depends_on.is_empty();
         self.instances = definition.instances;
         self.stops_for_good = !definition.stop_exit_codes.is_empty();
         self.version = script::version(definition);
@@ -111,6 +119,13 @@ pub(super) struct Model {
 }
 
 impl Model {
+    pub(super) fn define(&mut self, definition: &AppDefinition) {
+        if !self.ending {
+            let app = self.apps.entry(definition.name.to_string());
+            app.or_default().define(definition);
+        }
+    }
+
     /// What an accepted command means.
     pub(super) fn accept(&mut self, command: &Command) {
         match command {
@@ -124,7 +139,7 @@ impl Model {
             }
             Command::Stop(stop) => self
                 .named(stop.app.as_deref())
-                .for_each(|app| app.wanted = false),
+                .for_each(|app| (app.wanted, app.begun) = (false, false)),
             Command::Scale(AppScale { app, to }) => {
                 for app in self.named(Some(app)) {
                     if app.size == 0 {
@@ -136,6 +151,7 @@ impl Model {
                         ScaleTo::More(more) => app.size.saturating_add(*more),
                         ScaleTo::Fewer(fewer) => app.size.saturating_sub(*fewer),
                     };
+                    app.begun &= app.size > 0;
                 }
             }
             Command::Reload(_) => {}

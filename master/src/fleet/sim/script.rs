@@ -44,12 +44,10 @@ pub(super) fn write(dice: &mut Dice) -> Script {
     let mut apps: Vec<AppDefinition> = vec![draw_app(dice, "a")];
     if dice.one_in(3) {
         apps.push(draw_app(dice, "bb"));
+        draw_order(dice, &mut apps);
     }
-    for app in &apps {
-        script
-            .told
-            .push((Moment::default(), vec![Input::Define(app.clone())]));
-    }
+    let all = Input::DefineAll(apps.clone());
+    script.told.push((Moment::default(), vec![all]));
     // Half of what happens comes in bursts: that is where commands meet.
     let burst = dice.millis(0, 30_000);
     for _ in 0..3 + dice.below(9) {
@@ -88,6 +86,8 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
     ][pick(dice, 3)];
     app.max_draining = [None, Some(0), Some(1)][pick(dice, 3)];
     app.max_restarts = [0, 3, 16][pick(dice, 3)];
+    app.start.parallel = [1, 1, 2, 4][pick(dice, 4)];
+    app.start.autostart = !dice.one_in(12);
     app.stop_exit_codes = if dice.one_in(8) { vec![0] } else { Vec::new() };
     let term = Rung {
         signal: 15,
@@ -111,6 +111,17 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
         ],
     };
     app
+}
+
+/// Which of two apps begins first, if that matters.
+fn draw_order(dice: &mut Dice, apps: &mut [AppDefinition]) {
+    let waits = pick(dice, 2);
+    let first = apps[1 - waits].name.clone();
+    match dice.below(3) {
+        0 => apps[waits].start.depends_on = vec![first],
+        1 => apps[waits].start.priority = -1,
+        _ => {}
+    }
 }
 
 fn pick(dice: &mut Dice, of: u64) -> usize {
@@ -205,7 +216,15 @@ fn number_versions(script: &mut Script) {
     script.told.sort_by_key(|(at, _)| *at);
     let inputs = script.told.iter_mut().flat_map(|(_, inputs)| inputs);
     for (version, input) in (1_u64..).zip(inputs) {
-        if let Input::Define(definition) = input {
+        let defined = match input {
+            Input::Define(definition) => std::slice::from_mut(definition),
+            Input::DefineAll(definitions) => definitions,
+            Input::Worker { .. }
+            | Input::Command { .. }
+            | Input::RestartNeeded { .. }
+            | Input::Tick => &mut [],
+        };
+        for definition in defined {
             definition.env.insert(VERSION.into(), version.to_string());
         }
     }

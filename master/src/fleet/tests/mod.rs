@@ -3,5 +3,6 @@
 mod commands;
 mod crashes;
 mod drains;
+mod order;
 mod starts;
 mod updates;

@@ -134,7 +134,7 @@ fn a_file_of_variables_that_is_missing_or_bad_is_a_fault_with_its_place() {
             "ostler.toml:3:24: app.web.env_file[1]: no.env: the file can't be read: No such file or directory (os error 2)",
             "create it, or correct the path: it starts at the process file's directory",
             "ostler.toml:4:13: app.web.instances: \"x\" is not a number of workers",
-            "use a number from 0 to 4096, or \"auto\" for one per core",
+            "use a number from 0 to 4096, \"auto\" for one per core, or -1 for one fewer",
             "bad.env:2:1: \"nonsense\" is no variable",
             "write NAME=value, or put a # in front",
             "bad.env:3:1: OSTLER_APP: the master sets this variable itself, for each worker",

@@ -107,7 +107,7 @@ fn faults_of_included_files_have_their_places() {
             "ostler.toml:1:38: include[3]: the number 7 can't stand here",
             "write a path or an array of paths: [\"conf.d/*.toml\"]",
             "ostler.toml:4:13: app.web.instances: \"x\" is not a number of workers",
-            "use a number from 0 to 4096, or \"auto\" for one per core",
+            "use a number from 0 to 4096, \"auto\" for one per core, or -1 for one fewer",
             "a.toml:1:1: name: an included file can't say this",
             "move it to the file that includes this one",
             "a.toml:2:6: app.web: ostler.toml:2 has app.web already",
@@ -203,6 +203,47 @@ fn faults_of_extends() {
             "did you mean \"node\"?",
             "9:1: template.node.listen: two apps can't share it",
             "move it below [app.NAME]",
+        ]
+    );
+}
+
+#[test]
+fn the_order_of_starting_is_read_and_checked() {
+    let file = good(
+        "[app.web]\ncommand = \"x\"\ndepends_on = [\"db\", \"cache\"]\npriority = -5\nstart_parallel = 4\ninstances = -1\n\
+         [app.db]\ncommand = \"x\"\nautostart = false\n[app.cache]\ncommand = \"x\"\ndepends_on = \"db\"\ninstances = -9\n",
+    );
+    let [cache, db, web] = file.apps.as_slice() else {
+        panic!("{:?}", file.apps)
+    };
+    assert_eq!(
+        (web.instances, cache.instances),
+        (5, 1),
+        "all of 6 cores but one; at least one"
+    );
+    let names: Vec<&str> = web
+        .start
+        .depends_on
+        .iter()
+        .map(|name| name.as_str())
+        .collect();
+    assert_eq!(
+        (names, web.start.priority, web.start.parallel),
+        (vec!["db", "cache"], -5, 4)
+    );
+    assert_eq!((db.start.autostart, web.start.autostart), (false, true));
+    let text = "[app.a]\ncommand = \"x\"\ndepends_on = [\"b\"]\n[app.b]\ncommand = \"x\"\ndepends_on = [\"c\"]\n\
+                [app.c]\ncommand = \"x\"\ndepends_on = [\"a\", \"webb\"]\n[app.web]\ncommand = \"x\"\ndepends_on = \"web\"\nstart_parallel = 0\n";
+    let problems: Vec<String> = faults(text).into_iter().step_by(2).collect();
+    assert_eq!(
+        problems,
+        [
+            "3:14: app.a.depends_on: the apps wait for each other: a, b, c, a",
+            "6:14: app.b.depends_on: the apps wait for each other: b, c, a, b",
+            "9:14: app.c.depends_on: there is no app \"webb\"",
+            "9:14: app.c.depends_on: the apps wait for each other: c, a, b, c",
+            "12:14: app.web.depends_on: the apps wait for each other: web, web",
+            "13:18: app.web.start_parallel: 0 is out of range",
         ]
     );
 }

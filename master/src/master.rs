@@ -358,15 +358,19 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receive
 
 fn reread(file: PathBuf, environment: Option<String>, bus: BusSettings) -> Reread {
     let path = file.clone();
-    let read = Box::new(move || {
-        file::read(&path, &Circumstances::here(environment.clone()))
+    let read = Box::new(move |environment| {
+        file::read(&path, &Circumstances::here(environment))
             .map(|file| Said {
                 held_back: bus.held_back(&file.bus),
                 apps: file.apps,
             })
             .map_err(|errors| errors.to_string())
     });
-    Reread { file, read }
+    Reread {
+        file,
+        environment,
+        read,
+    }
 }
 
 fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {

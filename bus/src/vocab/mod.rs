@@ -2,6 +2,7 @@
 
 pub mod bus;
 pub mod control;
+pub mod plan;
 pub mod rights;
 pub mod rules;
 pub mod status;

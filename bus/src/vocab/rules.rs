@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     bus::{BusLagged, BusStats},
     control::{AppReload, AppScale, AppStart, AppStop, MasterKill, OperationFinished},
+    plan::{MasterPlan, MasterReload},
     rights::AppRights,
     status::{MasterStatus, StatusReport},
     update::{
@@ -366,6 +367,8 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         request::<AppStop>(),
         request::<AppStart>(),
         request::<MasterKill>(),
+        request::<MasterReload>(),
+        request::<MasterPlan>(),
         request::<BusStats>(),
         request::<Ready>(),
         request::<Disconnect>(),

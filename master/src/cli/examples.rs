@@ -60,9 +60,18 @@ Examples:
   ostler reload                      every app
   ostler reload web --reason 'v2.1'
   ostler reload web --now            give up a running update and begin anew
+  ostler reload --config             take up a changed process file
 
 Each new worker must be ready and stay up for a while before an old one goes. If the new ones fail, \
 the old ones stay, and the command exits with 1.";
+
+pub(super) const PLAN: &str = "\
+Examples:
+  ostler plan
+  ostler plan --json | jq '.apps[] | select(.action != \"keep\")'
+
+The master reads its process file again and says what that would change: apps that are kept, rolled, resized, started, \
+stopped. `ostler reload --config` does it. A file with errors changes nothing: exit code 78.";
 
 pub(super) const SCALE: &str = "\
 Examples:
@@ -145,7 +154,7 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 19] = [
-    TOP, RUN, VALIDATE, INIT, IMPORT, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST,
-    BUS, TAIL, WAIT, BENCH, DEMO,
+pub(super) const ALL: [&str; 20] = [
+    TOP, RUN, VALIDATE, INIT, IMPORT, LS, RELOAD, PLAN, SCALE, STOP, START, KILL, PING, EMIT,
+    REQUEST, BUS, TAIL, WAIT, BENCH, DEMO,
 ];

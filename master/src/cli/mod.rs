@@ -20,6 +20,7 @@ pub(crate) mod interrupt;
 pub(crate) mod live;
 mod operation;
 pub(crate) mod output;
+mod plan;
 pub(crate) mod progress;
 mod project;
 mod remote;
@@ -58,6 +59,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Import(args) => import::import(&args),
         Verb::Ls(args) => state_verbs::ls(args, master),
         Verb::Reload(args) => fleet_verbs::reload(&args, master),
+        Verb::Plan(args) => plan::plan(&args, master),
         Verb::Scale(args) => fleet_verbs::scale(&args, master),
         Verb::Stop(args) => fleet_verbs::stop(&args, master),
         Verb::Start(args) => fleet_verbs::start(&args, master),

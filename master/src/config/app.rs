@@ -1,5 +1,6 @@
 //! What an app is: everything the fleet needs to know to keep its workers running. Parsed once, at the edge.
 
+mod differences;
 mod inheritance;
 mod start_order;
 

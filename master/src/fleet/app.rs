@@ -35,6 +35,8 @@ pub(super) struct App {
     pub(super) serving: (Generation, Arc<AppDefinition>),
     /// Whether it should run at all.
     pub(super) wanted: bool,
+    /// It is to be forgotten once its last worker has gone.
+    pub(super) going: bool,
     /// Whether its turn to start has come.
     pub(super) rise: Rise,
     /// How many workers it should have.
@@ -94,6 +96,7 @@ impl App {
             newest: Generation(1),
             serving: (Generation(1), Arc::clone(&definition)),
             wanted: definition.start.autostart,
+            going: false,
             rise: Rise::Held {
                 since: turn.number(),
             },
@@ -115,6 +118,19 @@ impl App {
             self.resize(definition.instances.min(MAX_INSTANCES), turn);
         }
         self.definition = Arc::new(definition);
+    }
+
+    /// Comes again before it has gone.
+    pub(super) fn revive(&mut self, definition: AppDefinition, turn: &mut Turn) {
+        self.going = false;
+        self.overtake_waits("the app came again", &[Errand::Stop], turn);
+        self.wanted = definition.start.autostart;
+        self.size = definition.instances.min(MAX_INSTANCES);
+        self.definition = Arc::new(definition);
+        self.begin_anew(turn);
+        for slot in self.slots.values_mut() {
+            slot.try_again();
+        }
     }
 
     /// Changes the size; what scaling commands were waiting for is overtaken.

@@ -127,6 +127,8 @@ pub enum Command {
     Reload(AppReload),
     /// Change an app's size.
     Scale(AppScale),
+    /// Take these definitions up: they are all there are to be.
+    TakeUp(Vec<AppDefinition>),
     /// Stop everything and end. Asked again with `force`, everything is killed at once.
     Kill(MasterKill),
 }

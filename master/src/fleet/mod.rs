@@ -39,6 +39,7 @@ mod rng;
 mod settle;
 mod slot;
 mod snapshot;
+mod take_up;
 mod trial;
 mod triggers;
 mod turn;
@@ -56,6 +57,7 @@ pub use action::{Action, FleetEvent, SignalTarget, SpawnOrder};
 pub use input::{Command, Exit, Input, Notification, RequestToken, Requester, WorkerNews};
 pub use moment::Moment;
 pub use snapshot::Snapshot;
+pub use take_up::Change;
 
 use std::collections::BTreeMap;
 
@@ -107,6 +109,7 @@ impl Fleet {
         while order::advance(&mut self.apps, &mut turn) {
             self.settle(&mut turn);
         }
+        self.forget_gone(&mut turn);
         self.end_if_empty(&mut turn);
         let (supplies, actions) = turn.end();
         self.supplies = supplies;
@@ -152,6 +155,7 @@ impl Fleet {
             return;
         }
         match self.apps.get_mut(&definition.name) {
+            Some(app) if app.going => app.revive(definition, turn),
             Some(app) => app.redefine(definition, turn),
             None => {
                 self.apps

@@ -131,6 +131,20 @@ impl Stage {
             .collect()
     }
 
+    /// The workers ordered since the last look, all other actions being kept.
+    pub(crate) fn orders_only(&mut self) -> Vec<SpawnOrder> {
+        let (orders, others) = std::mem::take(&mut self.actions)
+            .into_iter()
+            .partition(|action| matches!(action, Action::Spawn(_)));
+        self.actions = others;
+        let order = |action| match action {
+            Action::Spawn(order) => Some(order),
+            _ => None,
+        };
+        let orders: Vec<Action> = orders;
+        orders.into_iter().filter_map(order).collect()
+    }
+
     /// The one worker ordered since the last look; its process runs now.
     pub(crate) fn spawned(&mut self) -> WorkerId {
         let orders = self.orders();

@@ -7,6 +7,7 @@
 
 mod handle;
 mod perform;
+mod reread;
 mod rights;
 mod signals;
 mod worker;
@@ -28,7 +29,7 @@ use tokio::{
 
 use self::{handle::Message, worker::Process};
 pub use self::{
-    handle::ShellHandle, rights::Rights, signals::MasterSignal, signals::Reread, signals::Said,
+    handle::ShellHandle, reread::Reread, reread::Said, rights::Rights, signals::MasterSignal,
     worker::Workshop,
 };
 use crate::{
@@ -184,6 +185,18 @@ impl Shell {
             Message::Command { command, answer } => {
                 let request = self.token(Waiting::Command(answer));
                 vec![Input::Command { request, command }]
+            }
+            Message::TakeUp {
+                environment,
+                answer,
+            } => self.take_up(environment, answer),
+            Message::Plan {
+                environment,
+                answer,
+            } => {
+                // Whoever asked has gone.
+                let _gone = answer.send(self.plan(environment));
+                vec![]
             }
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());

@@ -89,6 +89,18 @@ impl Workshop {
         app: AppDefinition,
         shell: &ShellHandle,
     ) -> Option<AppDefinition> {
+        let prepared = self.try_prepare(app, shell);
+        prepared
+            .map_err(|error| tracing::error!("{error}; this definition was passed over"))
+            .ok()
+    }
+
+    /// The same, or why it can't be, in words.
+    pub(super) fn try_prepare(
+        &mut self,
+        app: AppDefinition,
+        shell: &ShellHandle,
+    ) -> Result<AppDefinition, String> {
         let prepared = self
             .home
             .create_app_dir(&app.name)
@@ -100,12 +112,15 @@ impl Workshop {
                 None => error.to_string(),
             })
         });
-        if let Err(error) = prepared {
-            tracing::error!("{}: its definition was passed over: {error}", app.name);
-            return None;
-        }
+        prepared.map_err(|error| format!("{}: {error}", app.name))?;
         self.watch(&app.name, shell);
-        Some(app)
+        Ok(app)
+    }
+
+    /// Gives back what the workers of an app needed.
+    pub(super) fn forget(&mut self, app: &AppName) {
+        self.sockets.forget(app);
+        self.watched.remove(app);
     }
 
     /// Watches those of an app's listeners that aren't yet.

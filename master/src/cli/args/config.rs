@@ -1,4 +1,4 @@
-//! The verbs about process files: `validate`, `init`, `import`.
+//! The verbs about process files: `validate`, `init`, `import`, `plan`.
 
 use std::path::PathBuf;
 
@@ -36,4 +36,16 @@ pub struct InitArgs {
 pub struct ImportArgs {
     /// A PM2 ecosystem file (.json, .yaml, .yml, .js, .cjs) or a Procfile
     pub file: PathBuf,
+}
+
+/// What `plan` was given.
+#[derive(Clone, Debug, Args)]
+pub struct PlanArgs {
+    /// As the file is for this environment [default: the one it was last read for]
+    #[arg(long, value_name = "NAME")]
+    pub env: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }

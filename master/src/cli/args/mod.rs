@@ -16,7 +16,7 @@ use crate::{
 mod config;
 mod run;
 pub use super::filter::Filter;
-pub use config::{ImportArgs, InitArgs, ValidateArgs};
+pub use config::{ImportArgs, InitArgs, PlanArgs, ValidateArgs};
 pub(crate) use run::usual;
 pub use run::{LogFormat, RunArgs, RunWhat};
 
@@ -69,6 +69,9 @@ pub enum Verb {
     /// Replace the workers one by one, without losing a request
     #[command(after_help = examples::RELOAD)]
     Reload(ReloadArgs),
+    /// Show what `reload --config` would do, and do nothing
+    #[command(after_help = examples::PLAN)]
+    Plan(PlanArgs),
     /// Change how many workers an app has
     #[command(after_help = examples::SCALE, override_usage = "ostler scale [OPTIONS] [APP] <N|+N|-N>")]
     Scale(ScaleArgs),
@@ -162,6 +165,15 @@ pub struct ReloadArgs {
     /// Which app [default: all]
     #[arg(value_parser = values::app_name)]
     pub app: Option<AppName>,
+
+    /// Read the process file again and take up what it says: what is new starts, what is gone stops, what is different is
+    /// rolled, and all else is left alone
+    #[arg(long, conflicts_with_all = ["app", "now", "reason"])]
+    pub config: bool,
+
+    /// With --config: for this environment from now on
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub env: Option<String>,
 
     /// Give up a running update and begin this one at once
     #[arg(long)]

@@ -121,6 +121,20 @@ impl Checker {
                 );
                 Ok(())
             }
+            Action::Forget { app } => {
+                let removed = self
+                    .model
+                    .apps
+                    .get(app.as_str())
+                    .is_some_and(|app| app.removed);
+                let left = self.model.of(app.as_str()).count();
+                promise!(
+                    removed && left == 0,
+                    "{app} is forgotten with {left} workers"
+                );
+                *self.seen.entry("forgotten").or_default() += 1;
+                Ok(())
+            }
             Action::Publish(event) => self.publish(now, event),
             Action::Done { code } => {
                 promise!(self.model.ending && !self.done, "the end was not asked for");

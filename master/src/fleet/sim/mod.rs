@@ -231,6 +231,7 @@ fn histories_are_eventful() {
         ("resized", 100),
         ("failed", 30),
         ("operation finished", 500),
+        ("forgotten", 15),
     ];
     for (event, times) in least {
         let told = seen.get(event).copied().unwrap_or(0);

@@ -30,6 +30,8 @@ pub(super) struct AppModel {
     covers: bool,
     /// The last change was tried and found no good.
     pub(super) excused: bool,
+    /// It is in no file any more.
+    pub(super) removed: bool,
     /// Nothing has happened to it yet but its first start.
     pub(super) pristine: bool,
     /// A worker of it has been started since none was wanted.
@@ -41,7 +43,10 @@ pub(super) struct AppModel {
 
 impl AppModel {
     pub(super) fn define(&mut self, definition: &AppDefinition) {
-        if self.version == 0 {
+        if self.removed {
+            (self.removed, self.begun, self.pristine) = (false, false, false);
+            (self.wanted, self.size) = (definition.start.autostart, definition.instances);
+        } else if self.version == 0 {
             (self.wanted, self.pristine) = (definition.start.autostart, true);
             self.size = definition.instances;
         } else {
@@ -154,6 +159,17 @@ impl Model {
                     app.begun &= app.size > 0;
                 }
             }
+            Command::TakeUp(definitions) => {
+                for (name, app) in &mut self.apps {
+                    let stays = |definition: &AppDefinition| definition.name.as_str() == name;
+                    if !app.removed && !definitions.iter().any(stays) {
+                        (app.removed, app.wanted, app.begun) = (true, false, false);
+                    }
+                }
+                for definition in definitions {
+                    self.say_again(definition);
+                }
+            }
             Command::Reload(_) => {}
             Command::Kill(kill) => {
                 self.ending = true;
@@ -163,11 +179,23 @@ impl Model {
         }
     }
 
+    /// What was said before changes nothing about what was tried.
+    fn say_again(&mut self, definition: &AppDefinition) {
+        let known = self.apps.get(definition.name.as_str());
+        let same = known.filter(|app| !app.removed && app.version == script::version(definition));
+        let tried = same.map(|app| (app.covers, app.excused));
+        self.define(definition);
+        let app = self.apps.get_mut(definition.name.as_str());
+        if let Some((app, tried)) = app.zip(tried) {
+            (app.covers, app.excused) = tried;
+        }
+    }
+
     fn named(&mut self, name: Option<&str>) -> impl Iterator<Item = &mut AppModel> {
         let wanted = move |app: &str| name.is_none_or(|name| name == app);
         self.apps
             .iter_mut()
-            .filter(move |(app, _)| wanted(app))
+            .filter(move |(name, app)| !app.removed && wanted(name))
             .map(|(_, app)| app)
     }
 

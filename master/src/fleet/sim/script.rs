@@ -1,6 +1,6 @@
 //! What a history brings from outside: the apps, the commands, the changes, and when.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use ostler_bus::vocab::{
     control::{AppReload, AppScale, AppStart, AppStop, MasterKill, ScaleTo},
@@ -10,11 +10,14 @@ use ostler_bus::vocab::{
 use super::{CHAOS, dice::Dice};
 use crate::{
     config::app::{AppDefinition, Readiness, Rung},
-    fleet::{Command, Input, Moment, Requester, testing},
+    fleet::{Command, Input, Moment, RequestToken, Requester, testing},
 };
 
 /// Which variable of an app's definition says what version it is.
 const VERSION: &str = "VERSION";
+
+/// Marks a definition that is to have the version before.
+const KEPT: &str = "KEPT";
 
 /// What comes from outside.
 #[derive(Default)]
@@ -141,7 +144,8 @@ fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &
     } else {
         named
     };
-    match dice.below(20) {
+    match dice.below(21) {
+        20 => take_up(dice, at, apps, script),
         0..7 => change(dice, at, &mut apps[one], script),
         7 | 8 => script
             .told
@@ -196,6 +200,32 @@ fn change(dice: &mut Dice, at: Moment, app: &mut AppDefinition, script: &mut Scr
     ));
 }
 
+/// Requests of the script itself have numbers of their own.
+const TAKE_UPS: u64 = 1 << 32;
+
+/// The file is read again: some apps are as they were, some have changed, some are gone or come again.
+fn take_up(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &mut Script) {
+    let mut next = Vec::new();
+    for app in apps {
+        if dice.one_in(4) {
+            continue;
+        }
+        if dice.one_in(4) {
+            app.instances = u32::try_from(dice.below(5)).unwrap_or(0);
+        }
+        let mut app = app.clone();
+        if dice.one_in(2) {
+            app.env.insert(KEPT.into(), String::new());
+        }
+        next.push(app);
+    }
+    let request = RequestToken(TAKE_UPS + script.told.len() as u64);
+    let command = Command::TakeUp(next);
+    script
+        .told
+        .push((at, vec![Input::Command { request, command }]));
+}
+
 fn needed(app: Option<String>, by: Requester) -> Input {
     Input::RestartNeeded {
         wish: WorkerRestartNeeded { app, reason: None },
@@ -215,17 +245,26 @@ fn draw_requester(dice: &mut Dice) -> Requester {
 fn number_versions(script: &mut Script) {
     script.told.sort_by_key(|(at, _)| *at);
     let inputs = script.told.iter_mut().flat_map(|(_, inputs)| inputs);
+    let mut last = BTreeMap::new();
     for (version, input) in (1_u64..).zip(inputs) {
         let defined = match input {
             Input::Define(definition) => std::slice::from_mut(definition),
-            Input::DefineAll(definitions) => definitions,
+            Input::DefineAll(definitions)
+            | Input::Command {
+                command: Command::TakeUp(definitions),
+                ..
+            } => definitions,
             Input::Worker { .. }
             | Input::Command { .. }
             | Input::RestartNeeded { .. }
             | Input::Tick => &mut [],
         };
         for definition in defined {
-            definition.env.insert(VERSION.into(), version.to_string());
+            let last = last.entry(definition.name.clone()).or_insert(version);
+            if definition.env.remove(KEPT).is_none() {
+                *last = version;
+            }
+            definition.env.insert(VERSION.into(), last.to_string());
         }
     }
 }

@@ -5,4 +5,5 @@ mod crashes;
 mod drains;
 mod order;
 mod starts;
+mod take_up;
 mod updates;

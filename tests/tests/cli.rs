@@ -687,7 +687,7 @@ async fn help_lists_only_what_exists() {
         );
     }
     for later in [
-        "restart", "delete", "describe", "logs", "upgrade", "plan", "repl", "__exec",
+        "restart", "delete", "describe", "logs", "upgrade", "repl", "__exec",
     ] {
         assert!(!verbs.iter().any(|known| known == later), "{later}");
         alone(&dir, &[later, "--help"]).run().await;

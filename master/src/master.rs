@@ -19,7 +19,9 @@ use tokio::sync::watch;
 
 use crate::{
     cli::error::{CliError, Exit},
-    config::{app::AppDefinition, bus_table::BusSettings, file, shell_line},
+    config::{
+        app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, shell_line,
+    },
     control, escape,
     features::{
         Settling, bus_lagged, bus_stats,
@@ -56,6 +58,10 @@ pub struct MasterOptions {
     pub bus: BusSettings,
     /// The process file, if there is one: read again at SIGHUP, and watched with `--auto-reload`.
     pub file: Option<PathBuf>,
+    /// The named environment that the process file is read for.
+    pub environment: Option<String>,
+    /// What is hardly meant in the process file, in words.
+    pub warnings: Vec<String>,
     /// How its log is written.
     pub log: log::Format,
     /// Which of the master's own lines are written, unless `OSTLER_LOG` says otherwise: usually [`log::DEFAULT`].
@@ -133,7 +139,7 @@ where
         options
             .file
             .clone()
-            .map(|file| reread(file, options.bus.clone())),
+            .map(|file| reread(file, options.environment.clone(), options.bus.clone())),
     );
     // Before anyone can ask: nobody is shown a master without its apps, or told that there is no such app.
     shell.handle().define(options.apps.clone()).await;
@@ -412,17 +418,21 @@ async fn pass_on(
     }
 }
 
-fn reread(file: PathBuf, bus: BusSettings) -> Reread {
+fn reread(file: PathBuf, environment: Option<String>, bus: BusSettings) -> Reread {
     let path = file.clone();
-    let read = Box::new(move || {
-        file::read(&path, sys::available_cores())
+    let read = Box::new(move |environment| {
+        file::read(&path, &Circumstances::here(environment))
             .map(|file| Said {
                 held_back: bus.held_back(&file.bus),
                 apps: file.apps,
             })
             .map_err(|errors| errors.to_string())
     });
-    Reread { file, read }
+    Reread {
+        file,
+        environment,
+        read,
+    }
 }
 
 fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
@@ -433,6 +443,9 @@ fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
         std::process::id(),
         lock.home().bus_socket().display()
     );
+    for warning in &options.warnings {
+        tracing::warn!("{}", escape::line(warning));
+    }
     for app in &options.apps {
         let listening: Vec<String> = sockets
             .status(app.name.as_str())

@@ -35,6 +35,8 @@ pub enum RefusalKind {
     Stopping,
     /// The app is in no state for it; the reason says what to do first.
     WrongState,
+    /// The process file can't be used; the reason tells each of its errors on a line of its own.
+    BadConfig,
 }
 
 /// Replace the workers of an app one by one.

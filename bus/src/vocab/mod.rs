@@ -3,6 +3,7 @@
 pub mod bus;
 pub mod control;
 pub mod log;
+pub mod plan;
 pub mod rights;
 pub mod rules;
 pub mod status;

@@ -6,6 +6,7 @@ use super::{
     bus::{BusLagged, BusStats},
     control::{AppReload, AppScale, AppSend, AppStart, AppStop, MasterKill, OperationFinished},
     log::{AppFlush, AppLogs},
+    plan::{MasterPlan, MasterReload},
     rights::AppRights,
     status::{MasterStatus, StatusReport},
     update::{
@@ -370,6 +371,8 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         request::<AppStop>(),
         request::<AppStart>(),
         request::<MasterKill>(),
+        request::<MasterReload>(),
+        request::<MasterPlan>(),
         request::<BusStats>(),
         request::<Ready>(),
         request::<Disconnect>(),

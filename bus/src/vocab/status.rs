@@ -77,7 +77,7 @@ pub struct MachineInfo {
 pub struct AppStatus {
     /// Its name.
     pub name: String,
-    /// "starting", "running", "updating", "stopping", "stopped", "failed".
+    /// "waiting" (for apps that start before it), "starting", "running", "updating", "stopping", "stopped", "failed".
     pub state: String,
     /// How many workers it should have.
     pub instances: u32,

@@ -5,6 +5,7 @@
 pub(super) const TOP: &str = "\
 Examples:
   ostler run -l :8080 -- node server.js   keep one worker per core running
+  ostler init                             write an ostler.toml for this project
   ostler run                              run the apps of ./ostler.toml
   ostler ls                               what is running, and how it is
   ostler reload                           replace the workers one by one
@@ -28,6 +29,27 @@ Ctrl-C stops the workers gracefully, a second one at once. SIGHUP reads the file
 A worker finds its sockets from descriptor 3 on (LISTEN_FDS, LISTEN_FDNAMES), and says that it is \
 ready on NOTIFY_SOCKET, or over the bus. One that does neither is taken to be ready after a second.";
 
+pub(super) const VALIDATE: &str = "\
+Examples:
+  ostler validate
+  ostler validate shop.yaml --env staging
+  ostler validate --json | jq '.errors[]'
+
+Exits with 78 if the file, or one that it includes, has errors. No master is needed, and none is asked.";
+
+pub(super) const INIT: &str = "\
+Examples:
+  ostler init             write ./ostler.toml; one that is there is left alone
+
+It looks for a Cargo.toml, a package.json, a pyproject.toml, in this order.";
+
+pub(super) const IMPORT: &str = "\
+Examples:
+  ostler import ecosystem.config.js > ostler.toml
+  ostler import Procfile > ostler.toml
+
+JavaScript is evaluated by `node`. What has no equivalent stands in comments.";
+
 pub(super) const LS: &str = "\
 Examples:
   ostler ls
@@ -38,9 +60,18 @@ Examples:
   ostler reload                      every app
   ostler reload web --reason 'v2.1'
   ostler reload web --now            give up a running update and begin anew
+  ostler reload --config             take up a changed process file
 
 Each new worker must be ready and stay up for a while before an old one goes. If the new ones fail, \
 the old ones stay, and the command exits with 1.";
+
+pub(super) const PLAN: &str = "\
+Examples:
+  ostler plan
+  ostler plan --json | jq '.apps[] | select(.action != \"keep\")'
+
+The master reads its process file again and says what that would change: apps that are kept, rolled, resized, started, \
+stopped. `ostler reload --config` does it. A file with errors changes nothing: exit code 78.";
 
 pub(super) const SCALE: &str = "\
 Examples:
@@ -148,7 +179,7 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 19] = [
-    TOP, RUN, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH,
-    DEMO, SEND, LOGS, FLUSH,
+pub(super) const ALL: [&str; 23] = [
+    TOP, RUN, VALIDATE, INIT, IMPORT, LS, RELOAD, PLAN, SCALE, STOP, START, KILL, PING, EMIT,
+    REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH,
 ];

@@ -9,18 +9,22 @@ mod away;
 mod bus_errors;
 mod bus_state;
 mod bus_verbs;
+mod config_verbs;
 mod connect;
 pub mod error;
 mod event_line;
 mod examples;
 mod filter;
 mod fleet_verbs;
+mod import;
 pub(crate) mod interrupt;
 pub(crate) mod live;
 mod logs;
 mod operation;
 pub(crate) mod output;
+mod plan;
 pub(crate) mod progress;
+mod project;
 mod remote;
 pub mod render;
 mod run;
@@ -53,8 +57,12 @@ pub(crate) fn main() -> ExitCode {
     };
     let done = match cli.verb {
         Verb::Run(args) => run::run(&args, cli.master),
+        Verb::Validate(args) => config_verbs::validate(&args),
+        Verb::Init(args) => config_verbs::init(&args),
+        Verb::Import(args) => import::import(&args),
         Verb::Ls(args) => state_verbs::ls(args, master),
         Verb::Reload(args) => fleet_verbs::reload(&args, master),
+        Verb::Plan(args) => plan::plan(&args, master),
         Verb::Scale(args) => fleet_verbs::scale(&args, master),
         Verb::Stop(args) => fleet_verbs::stop(&args, master),
         Verb::Start(args) => fleet_verbs::start(&args, master),

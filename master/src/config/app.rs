@@ -1,6 +1,13 @@
 //! What an app is: everything the fleet needs to know to keep its workers running. Parsed once, at the edge.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+mod differences;
+mod inheritance;
+mod start_order;
+
+pub use inheritance::Inheritance;
+pub use start_order::StartOrder;
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 pub mod given;
 pub mod log;
@@ -18,10 +25,14 @@ pub struct AppDefinition {
     pub command: Vec<String>,
     /// Working directory; `None` is the master's at its start.
     pub cwd: Option<PathBuf>,
-    /// Variables added to the master's own environment.
+    /// Variables added to what workers inherit from the master's own environment.
     pub env: BTreeMap<String, String>,
+    /// Which of the master's own variables its workers see.
+    pub inherits: Inheritance,
     /// How many workers; 0 is a parked app.
     pub instances: u32,
+    /// When it starts.
+    pub start: StartOrder,
     /// Sockets, in the order in which workers inherit them from descriptor 3.
     pub listen: Vec<SocketDeclaration>,
     /// How a worker is found ready.
@@ -58,6 +69,16 @@ pub struct AppDefinition {
     pub given: Given,
     /// Where its workers' lines go.
     pub log: LogSettings,
+}
+
+impl AppDefinition {
+    /// Where its program is looked up: its own `PATH`, or what it inherits of the master's.
+    #[must_use]
+    pub fn search_path(&self) -> Option<OsString> {
+        let own = self.env.get("PATH").map(Into::into);
+        let inherits = self.inherits.passes("PATH".as_ref());
+        own.or_else(|| std::env::var_os("PATH").filter(|_| inherits))
+    }
 }
 
 /// An app's name: one topic token (`[A-Za-z0-9_-]`, 1 to 64 bytes).

@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use super::{
     errors::Wrong,
+    reference::Shape,
     walk::{Node, Walker},
 };
 
@@ -92,6 +93,20 @@ fn slot<'l>(limits: &'l mut Limits, key: &str) -> Option<(Slot<'l>, [i64; 2])> {
         "denial_delay" => (Slot::Time(&mut limits.denial_delay), COUNT),
         _ => return None,
     })
+}
+
+/// What may stand at each key.
+pub(super) fn shapes() -> impl Iterator<Item = (&'static str, Shape)> {
+    let mut limits = Limits::default();
+    let shapes = KEYS.map(|name| {
+        let shape = slot(&mut limits, name).map(|(slot, [least, most])| match slot {
+            Slot::Bytes(_) => Shape::Size,
+            Slot::Count(_) => Shape::Whole(least, most),
+            Slot::Time(_) => Shape::Duration,
+        });
+        (name, shape.unwrap_or(Shape::Any))
+    });
+    shapes.into_iter()
 }
 
 /// Reads the table; where it says nothing, the defaults hold.

@@ -9,6 +9,7 @@ use ostler_bus::{
     client::{Bus, SubscribeError},
     vocab::{
         control::{Answer, AppReload, AppScale, AppSend, AppStart, AppStop, MasterKill},
+        plan::{MasterPlan, MasterReload},
         worker::{Disconnect, Ready},
     },
 };
@@ -29,7 +30,7 @@ pub async fn run(
     settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
-    let loops: [Loop; 8] = [
+    let loops: [Loop; 10] = [
         Box::pin(commands::<AppReload>(
             bus.clone(),
             shell.clone(),
@@ -61,6 +62,8 @@ pub async fn run(
             settling.clone(),
         )),
         Box::pin(lines(bus.clone(), shell.clone(), settling.clone())),
+        Box::pin(take_up(bus.clone(), shell.clone(), settling.clone())),
+        Box::pin(plan(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(ready(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(disconnect(bus, shell, settling)),
     ];
@@ -96,6 +99,36 @@ async fn lines(
     drop(settling);
     while let Some(call) = calls.next().await {
         let answer = shell.send_line(call.request().clone()).await;
+        let _gone = call.reply(&answer).await;
+    }
+    Ok(())
+}
+
+async fn take_up(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<MasterReload>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        let answer = shell.take_up(call.request().environment.clone()).await;
+        if let Err(error) = call.reply(&answer).await {
+            tracing::debug!("{} was done but not answered: {error}", MasterReload::TOPIC);
+        }
+    }
+    Ok(())
+}
+
+async fn plan(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<MasterPlan>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        let answer = shell.plan(call.request().environment.clone()).await;
         let _gone = call.reply(&answer).await;
     }
     Ok(())

@@ -57,6 +57,11 @@ pub enum Action {
         /// Which of its requests.
         request: RequestToken,
     },
+    /// An app has gone for good: nothing of it is needed any more.
+    Forget {
+        /// Which app.
+        app: AppName,
+    },
     /// Tell everyone.
     Publish(FleetEvent),
     /// Warn whoever reads the log.

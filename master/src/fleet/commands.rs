@@ -17,6 +17,7 @@ use super::{
     guard::Asker,
     mutation::Mutation,
     operations::pay,
+    take_up,
     turn::Turn,
     update::{self, GivenUp},
 };
@@ -24,7 +25,7 @@ use crate::config::app::AppName;
 
 /// Why a command is refused.
 #[derive(Debug)]
-struct Refusal {
+pub(super) struct Refusal {
     kind: RefusalKind,
     reason: String,
 }
@@ -51,6 +52,7 @@ pub(super) fn obey(fleet: &mut Fleet, request: RequestToken, command: Command, t
         Command::Stop(AppStop { app }) => stop(fleet, request, app.as_deref(), turn),
         Command::Reload(reload) => self::reload(fleet, request, reload, turn),
         Command::Scale(scale) => self::scale(fleet, request, &scale, turn),
+        Command::TakeUp(apps) => take_up::take_up(fleet, request, apps, turn),
     };
     if let Err(Refusal { kind, reason }) = result {
         turn.act(Action::Answer {
@@ -61,7 +63,7 @@ pub(super) fn obey(fleet: &mut Fleet, request: RequestToken, command: Command, t
 }
 
 /// Accepts a request that so many apps owe an outcome to.
-fn accept(request: RequestToken, owed: usize, turn: &mut Turn) -> OpId {
+pub(super) fn accept(request: RequestToken, owed: usize, turn: &mut Turn) -> OpId {
     let op = turn.operations().begin(owed);
     turn.act(Action::Answer {
         request,
@@ -76,16 +78,15 @@ fn select(fleet: &Fleet, app: Option<&str>) -> Result<Vec<AppName>, Refusal> {
         kind: RefusalKind::UnknownName,
         reason,
     };
+    let stay = fleet.apps.iter().filter(|(_, app)| !app.going);
+    let names: Vec<AppName> = stay.map(|(name, _)| name.clone()).collect();
     match app {
-        None if fleet.apps.is_empty() => Err(unknown("there are no apps".into())),
-        None => Ok(fleet.apps.keys().cloned().collect()),
-        Some(name) => match AppName::new(name)
-            .ok()
-            .filter(|name| fleet.apps.contains_key(name))
-        {
+        None if names.is_empty() => Err(unknown("there are no apps".into())),
+        None => Ok(names),
+        Some(name) => match AppName::new(name).ok().filter(|name| names.contains(name)) {
             Some(name) => Ok(vec![name]),
             None => {
-                let known: Vec<&str> = fleet.apps.keys().map(AppName::as_str).collect();
+                let known: Vec<&str> = names.iter().map(AppName::as_str).collect();
                 Err(unknown(format!(
                     "there is no app {name:?}; there are: {}",
                     known.join(", ")
@@ -132,7 +133,7 @@ fn start(
         };
         app.overtake_waits("start", &[Errand::Stop], turn);
         if !std::mem::replace(&mut app.wanted, true) {
-            app.begin_anew();
+            app.begin_anew(turn);
         }
         for slot in app.slots.values_mut() {
             slot.try_again();
@@ -173,7 +174,7 @@ fn stop(
 }
 
 /// From now on the app should not run.
-fn want_nothing(app: &mut App, by: &str, turn: &mut Turn) {
+pub(super) fn want_nothing(app: &mut App, by: &str, turn: &mut Turn) {
     app.wanted = false;
     app.overtake_waits(by, &[Errand::Start, Errand::Scale], turn);
     update::give_up(app, GivenUp::Overtaken(by), turn);

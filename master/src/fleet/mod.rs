@@ -33,11 +33,13 @@ mod lives;
 mod moment;
 mod mutation;
 mod operations;
+mod order;
 mod readiness;
 mod rng;
 mod settle;
 mod slot;
 mod snapshot;
+mod take_up;
 mod trial;
 mod triggers;
 mod turn;
@@ -55,6 +57,7 @@ pub use action::{Action, FleetEvent, SignalTarget, SpawnOrder};
 pub use input::{Command, Exit, Input, Notification, RequestToken, Requester, WorkerNews};
 pub use moment::Moment;
 pub use snapshot::Snapshot;
+pub use take_up::Change;
 
 use std::collections::BTreeMap;
 
@@ -101,9 +104,12 @@ impl Fleet {
     pub fn step(&mut self, now: Moment, input: Input) -> Vec<Action> {
         let mut turn = Turn::begin(now, std::mem::take(&mut self.supplies));
         self.take_in(input, &mut turn);
-        for app in self.apps.values_mut() {
-            settle::settle(app, &mut turn);
+        self.settle(&mut turn);
+        // Whoever's turn has come by that has something to do as well.
+        while order::advance(&mut self.apps, &mut turn) {
+            self.settle(&mut turn);
         }
+        self.forget_gone(&mut turn);
         self.end_if_empty(&mut turn);
         let (supplies, actions) = turn.end();
         self.supplies = supplies;
@@ -123,9 +129,20 @@ impl Fleet {
         Snapshot::take(self.apps.values(), now)
     }
 
+    fn settle(&mut self, turn: &mut Turn) {
+        for app in self.apps.values_mut() {
+            settle::settle(app, turn);
+        }
+    }
+
     fn take_in(&mut self, input: Input, turn: &mut Turn) {
         match input {
             Input::Define(definition) => self.define(definition, turn),
+            Input::DefineAll(definitions) => {
+                for definition in definitions {
+                    self.define(definition, turn);
+                }
+            }
             Input::Worker { id, news } => self.hear(id, news, turn),
             Input::Command { request, command } => commands::obey(self, request, command, turn),
             Input::RestartNeeded { wish, by } => triggers::restart_needed(self, wish, &by, turn),
@@ -138,10 +155,11 @@ impl Fleet {
             return;
         }
         match self.apps.get_mut(&definition.name) {
+            Some(app) if app.going => app.revive(definition, turn),
             Some(app) => app.redefine(definition, turn),
             None => {
                 self.apps
-                    .insert(definition.name.clone(), App::new(definition));
+                    .insert(definition.name.clone(), App::new(definition, turn));
             }
         }
     }

@@ -15,4 +15,6 @@ pub(crate) enum Mutation {
     TrustStaleExit,
     /// A slot that backs off is never tried again.
     NeverLeaveBackoff,
+    /// Begin at once, whoever should come first.
+    IgnoreOrder,
 }

@@ -12,6 +12,7 @@ use super::{
     lives,
     mutation::Mutation,
     operations::pay,
+    order::Rise,
     readiness,
     slot::{Slot, SlotState},
     trial,
@@ -28,9 +29,11 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
     }
     retire(app, turn);
     make_slots(app, turn);
-    update::advance(app, turn);
-    retry(app, turn);
-    fill(app, turn);
+    if !matches!(app.rise, Rise::Held { .. }) {
+        update::advance(app, turn);
+        retry(app, turn);
+        fill(app, turn);
+    }
     end_waits(app, turn);
 }
 
@@ -164,29 +167,26 @@ fn retry(app: &mut App, turn: &mut Turn) {
     }
 }
 
-/// Fills the lowest vacant slot, unless one filled before is still starting: each is ready before the next. A slot for which
-/// an update is bringing up a successor anyway gets that one.
+/// Fills the lowest vacant slots, as long as few enough of those filled before are still starting: with `start_parallel` 1
+/// each is ready before the next. A slot for which an update is bringing up a successor anyway gets that one.
 fn fill(app: &mut App, turn: &mut Turn) {
-    if app
-        .workers
-        .values()
-        .any(|worker| worker.occasion == Occasion::Fill && worker.is_starting())
-    {
-        return;
-    }
+    let fills = |worker: &&Worker| worker.occasion == Occasion::Fill && worker.is_starting();
+    let starting = app.workers.values().filter(fills).count();
+    let room = (app.definition.start.parallel.max(1) as usize).saturating_sub(starting);
     let on_trial = trial::slot_on_trial(app);
     let vacant = |(number, slot): &(&SlotNumber, &Slot)| {
         slot.state == SlotState::Vacant && Some(**number) != on_trial
     };
-    let Some(number) = app.slots.iter().find(vacant).map(|(number, _)| *number) else {
-        return;
-    };
-    let generation = app.filling();
-    if let Some(slot) = app.slots.get_mut(&number) {
-        slot.adopt(generation.0, &generation.1);
+    let vacant = app.slots.iter().filter(vacant).take(room);
+    let vacant: Vec<SlotNumber> = vacant.map(|(number, _)| *number).collect();
+    for number in vacant {
+        let generation = app.filling();
+        if let Some(slot) = app.slots.get_mut(&number) {
+            slot.adopt(generation.0, &generation.1);
+        }
+        let id = app.spawn(number, generation, Occasion::Fill, turn);
+        hold(app, number, id);
     }
-    let id = app.spawn(number, generation, Occasion::Fill, turn);
-    hold(app, number, id);
 }
 
 fn hold(app: &mut App, number: SlotNumber, id: WorkerId) {

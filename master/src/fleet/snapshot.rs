@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Moment,
     app::App,
+    order::Rise,
     readiness,
     slot::{Slot, SlotState},
     worker::{Bus, Occasion, Phase, Worker, millis},
@@ -71,6 +72,9 @@ fn app_state(app: &App) -> &'static str {
     let filling = app.workers.values().any(fills);
     if !app.wanted || app.size == 0 {
         return if none_left { "stopped" } else { "stopping" };
+    }
+    if matches!(app.rise, Rise::Held { .. }) {
+        return "waiting";
     }
     if app.update.is_some() {
         return "updating";

@@ -150,6 +150,11 @@ pub(super) fn drop_pending(app: &mut App, by: &str, turn: &mut Turn) {
     }
 }
 
+/// Takes the pending update out, if there is one; whoever waits for it.
+pub(super) fn take_pending(app: &mut App) -> Option<Vec<OpId>> {
+    app.pending.take().map(|pending| pending.ops)
+}
+
 /// The successor on trial is gone.
 pub(super) fn successor_exited(app: &mut App, why: &str, turn: &mut Turn) {
     give_up(app, GivenUp::Failed(why), turn);

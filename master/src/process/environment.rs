@@ -126,7 +126,7 @@ fn core_of(slot: Slot, allowed: &[u32]) -> Vec<u32> {
     turn.map(|turn| allowed[turn]).into_iter().collect()
 }
 
-/// A worker's environment, `LISTEN_PID` aside: `base` without what was meant for the master, the app's own variables,
+/// A worker's environment, `LISTEN_PID` aside: what of `base` the app inherits, without what was meant for the master; the app's own variables,
 /// then ours. Sorted by name.
 #[must_use]
 pub fn environment(
@@ -137,7 +137,7 @@ pub fn environment(
 ) -> Vec<(OsString, OsString)> {
     let mut env: BTreeMap<OsString, OsString> = base
         .into_iter()
-        .filter(|(name, _)| !meant_for_the_master(name))
+        .filter(|(name, _)| !meant_for_the_master(name) && app.inherits.passes(name))
         .collect();
     if let Some(user) = &app.process.user {
         env.insert("USER".into(), user.name.clone().into());

@@ -12,6 +12,7 @@ use ostler_bus::{
     WorkerId,
     client::Bus,
     vocab::control::{Answer, AppSend, RefusalKind, SendAnswer},
+    vocab::plan::PlanAnswer,
     vocab::update::WorkerRestartNeeded,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +43,16 @@ pub(super) enum Message {
         command: Command,
         answer: oneshot::Sender<Answer>,
     },
+    /// The process file should be taken up.
+    TakeUp {
+        environment: Option<String>,
+        answer: oneshot::Sender<Answer>,
+    },
+    /// Someone wants to know what that would do.
+    Plan {
+        environment: Option<String>,
+        answer: oneshot::Sender<PlanAnswer>,
+    },
     /// Workers should be replaced.
     RestartNeeded {
         wish: WorkerRestartNeeded,
@@ -66,6 +77,11 @@ pub(super) enum Message {
     HubRestarted,
     /// Someone wants to know how things stand.
     Snapshot(oneshot::Sender<Snapshot>),
+}
+
+/// What a shell that has ended would say.
+fn stopping() -> (RefusalKind, String) {
+    (RefusalKind::Stopping, "the master is stopping".into())
 }
 
 /// Speaks to the shell. Cheap to clone.
@@ -98,10 +114,34 @@ impl ShellHandle {
     pub async fn command(&self, command: Command) -> Answer {
         let (answer, answered) = oneshot::channel();
         self.send(Message::Command { command, answer }).await;
-        answered.await.unwrap_or_else(|_| Answer::Refused {
-            kind: RefusalKind::Stopping,
-            reason: "the master is stopping".into(),
-        })
+        let (kind, reason) = stopping();
+        answered.await.unwrap_or(Answer::Refused { kind, reason })
+    }
+
+    /// Has the process file read again and taken up; gives the master's one answer.
+    pub async fn take_up(&self, environment: Option<String>) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let message = Message::TakeUp {
+            environment,
+            answer,
+        };
+        self.send(message).await;
+        let (kind, reason) = stopping();
+        answered.await.unwrap_or(Answer::Refused { kind, reason })
+    }
+
+    /// What taking the process file up would do.
+    pub async fn plan(&self, environment: Option<String>) -> PlanAnswer {
+        let (answer, answered) = oneshot::channel();
+        let message = Message::Plan {
+            environment,
+            answer,
+        };
+        self.send(message).await;
+        let (kind, reason) = stopping();
+        answered
+            .await
+            .unwrap_or(PlanAnswer::Refused { kind, reason })
     }
 
     /// Puts a line into workers' standard input.

@@ -9,6 +9,7 @@ mod handle;
 mod listeners;
 mod panics;
 mod perform;
+mod reread;
 mod rights;
 mod send;
 mod signals;
@@ -31,7 +32,7 @@ use tokio::{
 
 use self::{handle::Message, worker::Process};
 pub use self::{
-    handle::ShellHandle, rights::Rights, signals::MasterSignal, signals::Reread, signals::Said,
+    handle::ShellHandle, reread::Reread, reread::Said, rights::Rights, signals::MasterSignal,
     worker::Workshop,
 };
 use crate::{
@@ -188,6 +189,18 @@ impl Shell {
                 let request = self.token(Waiting::Command(answer));
                 vec![Input::Command { request, command }]
             }
+            Message::TakeUp {
+                environment,
+                answer,
+            } => self.take_up(environment, answer),
+            Message::Plan {
+                environment,
+                answer,
+            } => {
+                // Whoever asked has gone.
+                let _gone = answer.send(self.plan(environment));
+                vec![]
+            }
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
@@ -197,11 +210,11 @@ impl Shell {
                 let _gone = answer.send(self.send_line(&line));
                 vec![]
             }
-            Message::Define(apps) => apps
-                .into_iter()
-                .filter_map(|app| self.workshop.prepare(app, &self.handle))
-                .map(Input::Define)
-                .collect(),
+            Message::Define(apps) => {
+                let apps = apps.into_iter();
+                let prepared = apps.filter_map(|app| self.workshop.prepare(app, &self.handle));
+                vec![Input::DefineAll(prepared.collect())]
+            }
             Message::HubRestarted => {
                 let lost = |id: &WorkerId| Input::Worker {
                     id: *id,

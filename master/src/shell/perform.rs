@@ -47,6 +47,10 @@ impl Shell {
                 }
             }
             Action::AnswerDisconnect { id: _, request } => self.note_disconnect(request),
+            Action::Forget { app } => {
+                tracing::info!("{app} has gone");
+                self.workshop.forget(&app);
+            }
             Action::Publish(event) => {
                 match &event {
                     FleetEvent::WorkerExited(exit) => {

@@ -110,6 +110,18 @@ impl Workshop {
         app: AppDefinition,
         shell: &ShellHandle,
     ) -> Option<AppDefinition> {
+        let prepared = self.try_prepare(app, shell);
+        prepared
+            .map_err(|error| tracing::error!("{error}; this definition was passed over"))
+            .ok()
+    }
+
+    /// The same, or why it can't be, in words.
+    pub(super) fn try_prepare(
+        &mut self,
+        app: AppDefinition,
+        shell: &ShellHandle,
+    ) -> Result<AppDefinition, String> {
         let prepared = self
             .home
             .create_app_dir(&app.name, Reach::of(&app))
@@ -121,17 +133,20 @@ impl Workshop {
                 None => error.to_string(),
             })
         });
-        if let Err(error) = prepared {
-            tracing::error!("{}: its definition was passed over: {error}", app.name);
-            return None;
-        }
+        prepared.map_err(|error| format!("{}: {error}", app.name))?;
         if let Some(limits) = &app.process.cgroup {
             for missing in self.cgroups.prepare(limits) {
                 tracing::warn!("{}: {missing}", app.name);
             }
         }
         self.watch_listeners(&app.name, shell);
-        Some(app)
+        Ok(app)
+    }
+
+    /// Gives back what the workers of an app needed.
+    pub(super) fn forget(&mut self, app: &AppName) {
+        self.sockets.forget(app);
+        self.watched.remove(app);
     }
 
     /// Has the files of these apps watched that want it, and of no others; where there is no new definition, the old

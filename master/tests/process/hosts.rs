@@ -33,6 +33,8 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         command: command.iter().map(|&word| word.to_owned()).collect(),
         cwd: None,
         env: [("OWN".to_owned(), "app's".to_owned())].into(),
+        inherits: Default::default(),
+        start: Default::default(),
         instances: 1,
         listen: flags::listen(&listen, dir).expect("fine"),
         ready: Readiness::Auto,

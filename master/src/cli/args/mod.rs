@@ -14,8 +14,11 @@ use crate::{
     home::MasterName,
 };
 
+mod config;
 mod run;
 pub use super::filter::Filter;
+pub use config::{ImportArgs, InitArgs, PlanArgs, ValidateArgs};
+pub(crate) use run::usual;
 pub use run::{LogFormat, RunArgs, RunWhat};
 
 /// Keeps a fleet of worker processes running, and gives them one event bus
@@ -52,12 +55,24 @@ pub enum Verb {
     /// Run apps in the foreground: those of a process file, or one command
     #[command(after_help = examples::RUN, override_usage = "ostler run [OPTIONS] [FILE]\n       ostler run [OPTIONS] -- COMMAND [ARGS]...")]
     Run(RunArgs),
+    /// Check a process file: every error with its place and its fix
+    #[command(after_help = examples::VALIDATE)]
+    Validate(ValidateArgs),
+    /// Write a commented process file for the project in this directory
+    #[command(after_help = examples::INIT)]
+    Init(InitArgs),
+    /// Print what a PM2 ecosystem file or a Procfile is as a process file
+    #[command(after_help = examples::IMPORT)]
+    Import(ImportArgs),
     /// Show master, apps and workers
     #[command(visible_aliases = ["list", "status"], after_help = examples::LS)]
     Ls(JsonArgs),
     /// Replace the workers one by one, without losing a request
     #[command(after_help = examples::RELOAD)]
     Reload(ReloadArgs),
+    /// Show what `reload --config` would do, and do nothing
+    #[command(after_help = examples::PLAN)]
+    Plan(PlanArgs),
     /// Change how many workers an app has
     #[command(after_help = examples::SCALE, override_usage = "ostler scale [OPTIONS] [APP] <N|+N|-N>")]
     Scale(ScaleArgs),
@@ -160,6 +175,15 @@ pub struct ReloadArgs {
     /// Which app [default: all]
     #[arg(value_parser = values::app_name)]
     pub app: Option<AppName>,
+
+    /// Read the process file again and take up what it says: what is new starts, what is gone stops, what is different is
+    /// rolled, and all else is left alone
+    #[arg(long, conflicts_with_all = ["app", "now", "reason"])]
+    pub config: bool,
+
+    /// With --config: for this environment from now on
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub env: Option<String>,
 
     /// Give up a running update and begin this one at once
     #[arg(long)]

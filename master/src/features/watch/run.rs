@@ -150,10 +150,10 @@ pub async fn own_program(bus: Bus) {
 
 fn program(app: &AppDefinition) -> Option<PathBuf> {
     let cwd = app.cwd.clone().or_else(|| std::env::current_dir().ok())?;
-    let path = app
-        .env
-        .get("PATH")
-        .map(Into::into)
-        .or_else(|| std::env::var_os("PATH"));
-    program::resolve(app.command.first()?, Path::new(&cwd), path.as_deref()).ok()
+    program::resolve(
+        app.command.first()?,
+        Path::new(&cwd),
+        app.search_path().as_deref(),
+    )
+    .ok()
 }

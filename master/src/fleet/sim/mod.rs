@@ -12,6 +12,7 @@ mod checker;
 mod dice;
 mod events;
 mod model;
+mod order;
 mod process;
 mod script;
 mod verdict;
@@ -230,6 +231,7 @@ fn histories_are_eventful() {
         ("resized", 100),
         ("failed", 30),
         ("operation finished", 500),
+        ("forgotten", 15),
     ];
     for (event, times) in least {
         let told = seen.get(event).copied().unwrap_or(0);
@@ -273,6 +275,11 @@ fn a_stale_exit_taken_for_the_holders_is_noticed() {
         200,
         &["two current workers", "instances"],
     );
+}
+
+#[test]
+fn an_app_that_does_not_wait_for_its_turn_is_noticed() {
+    noticed(Mutation::IgnoreOrder, 100, &["begins"]);
 }
 
 #[test]

@@ -149,6 +149,7 @@ impl World {
             }
             Action::Answer { .. }
             | Action::AnswerDisconnect { .. }
+            | Action::Forget { .. }
             | Action::Publish(_)
             | Action::Warn(_)
             | Action::Done { .. } => {}

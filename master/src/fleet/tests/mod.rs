@@ -3,6 +3,8 @@
 mod commands;
 mod crashes;
 mod drains;
+mod order;
 mod slow;
 mod starts;
+mod take_up;
 mod updates;

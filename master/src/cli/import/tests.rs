@@ -144,8 +144,13 @@ fn a_procfile_becomes_a_process_file() {
     let [release, web, worker] = apps.as_slice() else {
         panic!("{apps:?}")
     };
-    assert_eq!(web.command, ["/bin/sh", "-c", "exec bundle exec puma -p $PORT"]);
-    assert_eq!(worker.command[2], "QUEUE=${Q:-x} ./work && echo $$");
+    assert_eq!(
+        web.command,
+        ["/bin/sh", "-c", "exec bundle exec puma -p $PORT"]
+    );
+    // The shell stays, and waits for what it has started.
+    let line = worker.command[2].lines().last();
+    assert_eq!(line, Some("QUEUE=${Q:-x} ./work && echo $$"));
     assert_eq!((web.instances, release.start.autostart), (1, false));
     assert!(text.contains("# PORT is set where"), "{text}");
 }

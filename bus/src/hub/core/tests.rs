@@ -11,6 +11,7 @@ mod headers;
 mod holds;
 mod json;
 mod lanes;
+mod later;
 mod mailbox;
 mod many;
 mod model;

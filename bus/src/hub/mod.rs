@@ -24,6 +24,7 @@ mod crowd;
 pub(crate) mod fuzzing;
 mod handle;
 mod history;
+mod idle;
 mod notice;
 mod numbered;
 mod pace;

@@ -14,6 +14,7 @@ use super::{
     bell::Bell,
     core::{Core, Door, Output, PeerClaim},
     handle::HubOptions,
+    idle,
     notice::NoticeSender,
     numbered::NumberMap,
     stream::Stream,
@@ -185,12 +186,14 @@ impl Shell {
         let taken = catch_unwind(AssertUnwindSafe(|| {
             let mut rest = link.rest.borrow_mut();
             let mut core = self.core.borrow_mut();
-            core.take_output(Instant::now(), link.id, &mut rest);
+            take(&mut core, link.id, &mut rest);
             // What one has taken may be news for others: whoever was held back for it may go on.
             let is_dirty = core.is_dirty();
             drop((rest, core));
             if is_dirty {
                 self.settle();
+            } else {
+                self.watch_time();
             }
         }));
         if let Err(panic) = taken {
@@ -224,6 +227,11 @@ impl Shell {
         for notice in self.core.borrow_mut().take_notices() {
             self.notices.send(notice);
         }
+        self.watch_time();
+    }
+
+    /// Has the hub's timer set anew if something is due earlier.
+    fn watch_time(&self) {
         let due = self.core.borrow().next_deadline();
         if due.is_some_and(|due| self.timer.get().is_none_or(|timer| due < timer)) {
             self.earlier.ring();
@@ -238,9 +246,7 @@ impl Shell {
         let mut scratch = self.scratch.borrow_mut();
         loop {
             scratch.reset();
-            self.core
-                .borrow_mut()
-                .take_output(Instant::now(), link.id, &mut scratch);
+            take(&mut self.core.borrow_mut(), link.id, &mut scratch);
             if scratch.is_empty() {
                 break;
             }
@@ -266,6 +272,15 @@ impl Shell {
         link.broken.replace(Some(error));
         link.writer_busy.set(true);
         link.wake_writer.ring();
+    }
+}
+
+/// Takes what may be written to a connection, and sees to what it took.
+fn take(core: &mut Core, id: u64, out: &mut Output) {
+    let now = Instant::now();
+    core.rested(idle::total());
+    if core.take_output(now, id, out) {
+        core.spent(now.elapsed());
     }
 }
 

@@ -54,15 +54,23 @@ impl Peer {
     }
 
     fn join(hub: &Hub, principal: Principal) -> Self {
+        Self::join_as(hub, principal, Codec::Postcard)
+    }
+
+    fn join_as(hub: &Hub, principal: Principal, codec: Codec) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         hub.attach(theirs, principal).unwrap();
         let mut peer = Self::new(ours);
-        peer.greet();
+        peer.greet_as(codec);
         peer
     }
 
     fn greet(&mut self) {
-        self.send(&hello(Codec::Postcard));
+        self.greet_as(Codec::Postcard);
+    }
+
+    fn greet_as(&mut self, codec: Codec) {
+        self.send(&hello(codec));
         let got = self.next();
         assert!(matches!(got, Some(Got::Welcome(_))), "{got:?}");
     }
@@ -304,6 +312,55 @@ fn flood(peer: &mut Peer, count: u32) {
         }
     }
     peer.send(&batch);
+}
+
+#[test]
+fn who_reads_another_form_loses_what_there_is_no_time_for_and_is_told_exactly() {
+    const EVENTS: u32 = 30_000;
+    let (hub, _notices) = start();
+    let mut publisher = Peer::join(&hub, client("publisher"));
+    let mut plain = Peer::join(&hub, client("plain"));
+    let mut talker = Peer::join_as(&hub, client("talker"), Codec::Json);
+    plain.ask(subscribe(1, "t"));
+    let options = SubscribeOptions {
+        max_messages: Some(10_000),
+        ..SubscribeOptions::default()
+    };
+    talker.send(&control(Codec::Json, 5, subscribe_with(1, "t", options)));
+    talker.until(|g| matches!(g, Got::Control(5, HubOp::Done { .. })).then_some(()));
+    let reader = thread::spawn(move || {
+        for n in 0..EVENTS {
+            assert_eq!(plain.event()[..4], n.to_be_bytes());
+        }
+    });
+    let (done, drained) = mpsc::sync_channel(1);
+    let talking = thread::spawn(move || {
+        let (mut heard, mut last) = (0, 0);
+        while heard < u64::from(EVENTS) {
+            heard += talker.until(|got| match got {
+                Got::Object(_, _, event) => {
+                    let seq = event["seq"].as_u64().unwrap();
+                    assert!(seq > last, "in order");
+                    last = seq;
+                    Some(1)
+                }
+                Got::Control(0, HubOp::Lagged { missed, .. }) => Some(missed),
+                _ => None,
+            });
+        }
+        assert_eq!((heard, last), (u64::from(EVENTS), u64::from(EVENTS)));
+        talker.send(&control(Codec::Json, 6, ClientOp::Drain));
+        talker.until(|g| matches!(g, Got::Control(6, HubOp::Done { .. })).then_some(()));
+        done.send(()).unwrap();
+    });
+    // Few enough for the plain reader's queue, however late it comes to read.
+    let small: Vec<u8> = (0..EVENTS)
+        .flat_map(|n| emit("t", &n.to_be_bytes()))
+        .collect();
+    publisher.send(&small);
+    reader.join().unwrap();
+    drained.recv_timeout(PATIENCE).unwrap();
+    talking.join().unwrap();
 }
 
 #[test]

@@ -24,6 +24,7 @@ use super::{
     core::Door,
     crowd::Crowd,
     handle::{Command, HubOptions},
+    idle,
     notice::{HubNotice, NoticeSender},
     passes::Passes,
     porter::{self, Guests},
@@ -49,7 +50,11 @@ pub(super) fn start(
     orders: Orders,
     notices: NoticeSender,
 ) -> io::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(idle::begin)
+        .on_thread_unpark(idle::end)
+        .build()?;
     std::thread::Builder::new()
         .name("hub".into())
         .spawn(move || Thread::new(options, revision, orders, notices).run(&runtime))?;

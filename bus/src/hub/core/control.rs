@@ -101,6 +101,7 @@ impl Core {
                 if let Some(conn) = self.conns.get_mut(&id) {
                     let done = control_frame(codec, r#ref, HubOp::Done { count: 0 });
                     conn.outbox.push_unowned(Whole::plain(done));
+                    conn.outbox.hurry();
                 }
                 return self.mark(id);
             }

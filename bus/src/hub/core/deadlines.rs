@@ -21,6 +21,8 @@ pub(super) enum Deadline {
     Session(u64),
     /// This connection must have subscribed to what is sent to it.
     Mailbox(u64),
+    /// Connections whose events are to change their form may get on with it.
+    Thrift,
 }
 
 #[derive(Debug, Default)]

@@ -41,6 +41,7 @@ impl Core {
             types: batch.types.clone(),
             pins: (!path.urgent).then_some(self.input),
             until: batch.until,
+            later: None,
         };
         let mut parcel = Parcel::new(run, &path, self.limits.payload_bytes);
         if path.urgent {
@@ -87,11 +88,16 @@ impl Core {
             // The common case, without a list of items.
             let lost = match &target.how {
                 How::AsIs => outbox.push(target.sub, Item::Run(parcel.run(copy))),
-                How::Typed(_) | How::Text(_) | How::Misfit(_) => parcel
-                    .items(target, copy)
-                    .into_iter()
-                    .map(|item| outbox.push(target.sub, item))
-                    .sum(),
+                how @ (How::Typed(_) | How::Text(_) | How::Misfit(_)) => {
+                    match parcel.later(how, copy) {
+                        Some(run) => outbox.push(target.sub, Item::Run(run)),
+                        None => parcel
+                            .items(target, copy)
+                            .into_iter()
+                            .map(|item| outbox.push(target.sub, item))
+                            .sum(),
+                    }
+                }
             };
             if lost > 0 {
                 self.lagged(target.conn, target.sub, lost);

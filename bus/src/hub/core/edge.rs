@@ -43,7 +43,7 @@ pub(super) enum Making {
 }
 
 impl Making {
-    fn reader(&self) -> &TypeSchema {
+    pub(super) fn reader(&self) -> &TypeSchema {
         match self {
             Self::FromJson(reader) => reader,
             Self::Resolved(plan) => plan.reader(),
@@ -118,6 +118,14 @@ impl Text {
         match self {
             Self::Json(json) => Some(json),
             Self::Base64(_) => None,
+        }
+    }
+
+    /// Its bytes of text.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Json(json) => json.get().len(),
+            Self::Base64(text) => text.len(),
         }
     }
 

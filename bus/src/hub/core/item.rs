@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 
-use super::{memory::Charge, types::SharedType};
+use super::{later::Later, memory::Charge, types::SharedType};
 use crate::{Origin, Topic, TypeSchema, hub::numbered::NumberSet, wire::frame};
 
 /// A publisher, for those who must know of it before they get its events.
@@ -85,6 +85,8 @@ pub(super) struct Run {
     pub(super) pins: Option<u64>,
     /// When nobody wants them any more.
     pub(super) until: Option<Instant>,
+    /// How they change their form when they are written, if they do.
+    pub(super) later: Option<Rc<Later>>,
 }
 
 impl Run {

@@ -113,6 +113,7 @@ impl Kept {
             types: RunTypes::from(self.ty.clone()),
             pins: None,
             until: self.until,
+            later: None,
         }
     }
 }

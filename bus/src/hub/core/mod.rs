@@ -23,6 +23,7 @@ mod holds;
 mod item;
 mod kept;
 mod lag;
+mod later;
 mod list;
 mod mailbox;
 mod memory;
@@ -42,6 +43,7 @@ mod routes;
 mod ruling;
 mod session;
 mod stats;
+mod thrift;
 mod types;
 
 #[cfg(test)]
@@ -62,6 +64,7 @@ use self::{
     history::History,
     holds::Holds,
     item::Whole,
+    later::{Recent, Workshop},
     mailbox::Mailboxes,
     memory::Tally,
     requests::Requests,
@@ -69,6 +72,7 @@ use self::{
     routes::Routes,
     session::Sessions,
     stats::Ledger,
+    thrift::Thrift,
     types::Types,
 };
 use super::{
@@ -122,6 +126,8 @@ pub(super) struct Core {
     /// Counts what groups were given, for their members to take turns.
     turn: u64,
     deadlines: Deadlines,
+    /// Where events change their form when they are written.
+    workshop: Workshop,
     tally: Tally,
     ledger: Ledger,
     /// The last sequence number of the data lane and of the control lane.
@@ -164,6 +170,10 @@ impl Core {
             ungrouped: 0,
             turn: 0,
             deadlines: Deadlines::default(),
+            workshop: Workshop {
+                thrift: Thrift::new(now),
+                recent: Recent::default(),
+            },
             tally,
             ledger: Ledger::new(now),
             seq: [0; 2],
@@ -266,6 +276,7 @@ impl Core {
                 };
                 let frame = output::control_frame(conn.codec, 0, closing);
                 conn.outbox.push_unowned(Whole::plain(frame));
+                conn.outbox.hurry();
             }
             self.mark(id);
         }
@@ -283,14 +294,20 @@ impl Core {
             .is_none_or(|c| matches!(c.phase, Phase::Closing))
     }
 
-    /// Moves what may be written now into `out`.
-    pub(super) fn take_output(&mut self, now: Instant, id: u64, out: &mut Output) {
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.outbox.take(now, out);
-            if conn.outbox.has_eased() {
-                self.end_eased(id);
-            }
+    /// Moves what may be written now into `out`. If some of it changed its form only now, which the answer is, the core is
+    /// to be told what that took: see [`spent`](Self::spent).
+    pub(super) fn take_output(&mut self, now: Instant, id: u64, out: &mut Output) -> bool {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return false;
+        };
+        let made = conn.outbox.take(now, &mut self.workshop, out);
+        if conn.outbox.has_eased() {
+            self.end_eased(id);
         }
+        if let Some(due) = self.workshop.thrift.call(now) {
+            self.deadlines.set(due, Deadline::Thrift);
+        }
+        made
     }
 
     /// Whether [`take_dirty`](Self::take_dirty) names anybody.
@@ -362,6 +379,7 @@ impl Core {
                 Deadline::Over(id, sub) => self.look_over(id, sub),
                 Deadline::Notice(id, sub) => self.notice_lag(id, sub),
                 Deadline::Gather(number) => self.finish_gather(number),
+                Deadline::Thrift => self.wake_waiting(),
             }
         }
         self.regroup();

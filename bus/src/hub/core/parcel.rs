@@ -5,8 +5,9 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::{
-    edge::{Forms, How, Text, json_frame, typed_frame},
+    edge::{Converted, Forms, How, Text, json_frame, typed_frame},
     item::{Announced, Item, Mark, Run, RunTypes, Whole},
+    later::{Later, Subject},
     path::{Path, Target},
     queue::copied,
 };
@@ -37,12 +38,19 @@ pub(super) struct Parcel {
     events: Vec<Single>,
     /// The frames in memory of their own, once a subscription needs them so.
     copy: Option<Bytes>,
+    /// Others take the events as they are: whoever wants another form gets it when it is written.
+    waits: bool,
+    /// What those that wait for another form are.
+    subject: Option<Rc<Subject>>,
 }
 
 impl Parcel {
     /// Events that take `path`. `most`: what any payload may have, in bytes.
     pub(super) fn new(run: Run, path: &Path, most: usize) -> Self {
-        Self::of(run, path.topic.clone(), path.ty.clone(), most)
+        Self {
+            waits: path.is_plain && !path.urgent,
+            ..Self::of(run, path.topic.clone(), path.ty.clone(), most)
+        }
     }
 
     /// Events of the lane that their flags say.
@@ -56,6 +64,8 @@ impl Parcel {
             stands_for: None,
             events: Vec::new(),
             copy: None,
+            waits: false,
+            subject: None,
         }
     }
 
@@ -95,47 +105,63 @@ impl Parcel {
         run
     }
 
+    /// The run for a subscription that takes its events in another form, to change it when they are written; nothing if
+    /// that is to be done at once.
+    pub(super) fn later(&mut self, how: &How, copy: bool) -> Option<Run> {
+        match how {
+            How::Typed(_) | How::Text(_) if self.waits => {}
+            How::AsIs | How::Typed(_) | How::Text(_) | How::Misfit(_) => return None,
+        }
+        let subject = self.subject.get_or_insert_with(|| {
+            Rc::new(Subject {
+                topic: self.topic.clone(),
+                ty: self.ty.clone(),
+                most: self.most,
+            })
+        });
+        let later = Later {
+            subject: Rc::clone(subject),
+            how: how.clone(),
+        };
+        Some(Run {
+            later: Some(Rc::new(later)),
+            ..self.run(copy)
+        })
+    }
+
     /// The items for one subscription.
     pub(super) fn items(&mut self, target: &Target, copy: bool) -> Vec<Item> {
-        // Only the data lane's numbers say where a reader is.
-        let urgent = self.urgent;
-        let told = |seq: u64| if urgent { 0 } else { seq };
         match &target.how {
             How::AsIs => vec![Item::Run(self.run(copy))],
-            How::Misfit(reason) => vec![Item::Misfit {
-                missed: u64::from(self.run.count),
-                last_seq: told(self.run.last_seq()),
-                topic: self.topic.clone(),
-                reason: Rc::clone(reason),
-            }],
+            How::Misfit(reason) => {
+                let told = told(&self.run, self.run.last_seq());
+                vec![Item::Misfit {
+                    missed: u64::from(self.run.count),
+                    last_seq: told,
+                    topic: self.topic.clone(),
+                    reason: Rc::clone(reason),
+                }]
+            }
             How::Typed(reader) => {
                 let (base, topic) = (self.run.clone(), self.topic.clone());
-                let convert = |(event, seq): (&mut Single, u64)| match event.forms.typed(reader) {
-                    Ok(payload) => Item::Run(Run {
-                        first_seq: seq,
-                        count: 1,
-                        frames: typed_frame(topic.as_str(), &event.headers, &payload),
-                        types: RunTypes::default(),
-                        pins: None,
-                        ..base.clone()
-                    }),
-                    Err(reason) => misfit(&topic, told(seq), reason),
+                let convert = |(event, seq): (&mut Single, u64)| {
+                    typed_item(
+                        &base,
+                        seq,
+                        &topic,
+                        &event.headers,
+                        event.forms.typed(reader),
+                    )
                 };
                 let seqs = base.first_seq..;
                 self.events().iter_mut().zip(seqs).map(convert).collect()
             }
             How::Text(reader) => {
                 let (base, topic) = (self.run.clone(), self.topic.clone());
-                let convert =
-                    |(event, seq): (&mut Single, u64)| match event.forms.text(reader.as_ref()) {
-                        Ok(text) => {
-                            let headers = &event.headers;
-                            let object =
-                                event_object(target.sub, seq, &base, &topic, &text, headers);
-                            Item::Whole(object)
-                        }
-                        Err(reason) => misfit(&topic, told(seq), reason),
-                    };
+                let convert = |(event, seq): (&mut Single, u64)| {
+                    let text = event.forms.text(reader.as_ref());
+                    text_item(target.sub, &base, seq, &topic, &event.headers, text)
+                };
                 let seqs = base.first_seq..;
                 self.events().iter_mut().zip(seqs).map(convert).collect()
             }
@@ -143,10 +169,56 @@ impl Parcel {
     }
 }
 
-fn misfit(topic: &Topic, seq: u64, reason: Rc<str>) -> Item {
+/// The number that says where a reader is: only the data lane's do.
+fn told(run: &Run, seq: u64) -> u64 {
+    match run.flags & flags::CONTROL_LANE {
+        0 => seq,
+        _ => 0,
+    }
+}
+
+/// An event of `run` as postcard of the reader's type.
+pub(super) fn typed_item(
+    run: &Run,
+    seq: u64,
+    topic: &Topic,
+    headers: &[u8],
+    made: Converted<Bytes>,
+) -> Item {
+    match made {
+        Ok(payload) => Item::Run(Run {
+            first_seq: seq,
+            count: 1,
+            frames: typed_frame(topic.as_str(), headers, &payload),
+            types: RunTypes::default(),
+            pins: None,
+            later: None,
+            ..run.clone()
+        }),
+        Err(reason) => misfit(run, topic, seq, reason),
+    }
+}
+
+/// An event of `run` as an object for subscription `sub`.
+pub(super) fn text_item(
+    sub: u32,
+    run: &Run,
+    seq: u64,
+    topic: &Topic,
+    headers: &[u8],
+    made: Converted<Rc<Text>>,
+) -> Item {
+    match made {
+        Ok(text) => Item::Whole(event_object(sub, seq, run, topic, &text, headers)),
+        Err(reason) => misfit(run, topic, seq, reason),
+    }
+}
+
+/// An event of `run` that its reader can't read.
+pub(super) fn misfit(run: &Run, topic: &Topic, seq: u64, reason: Rc<str>) -> Item {
     Item::Misfit {
         missed: 1,
-        last_seq: seq,
+        last_seq: told(run, seq),
         topic: topic.clone(),
         reason,
     }

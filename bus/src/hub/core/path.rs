@@ -46,6 +46,8 @@ pub(super) struct Path {
     pub(super) groups: Vec<Group>,
     /// Nobody it goes to has terms that depend on the topic, so events of several topics may travel as one run.
     pub(super) mixes: bool,
+    /// Somebody who is there takes what is published as it is.
+    pub(super) is_plain: bool,
     /// How many of `targets` are there, rather than waited for.
     present: u64,
     /// The rule by which its topic keeps a history.
@@ -179,7 +181,11 @@ impl Core {
         let urgent = self.rules.is_control(action, topic.as_str());
         let is_there = |t: &&Target| self.conns.contains_key(&t.conn) && !self.is_closing(t.conn);
         let present = found.targets.iter().filter(is_there).count() as u64;
+        let members = found.groups.values().flatten();
+        let mut there = found.targets.iter().filter(is_there).chain(members);
+        let is_plain = there.any(|t| t.how == How::AsIs);
         Ok(Path {
+            is_plain,
             stamp: self.routes.stamp(topic.as_str()),
             kind,
             sent: sent.into(),

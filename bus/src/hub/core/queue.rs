@@ -7,11 +7,15 @@
 //! [a policy of their own](overflow) for when they are full, or [a window](window). What waits for a window waits apart, so
 //! that nothing behind it does.
 //!
+//! Events that change their form wait as what they become, unless others take them as they are: then [they change it
+//! when they are written](super::later), and count in the bounds as they were published.
+//!
 //! Who published what is told when it is written, not when it is queued: what a connection was told is then a matter of
 //! its own stream alone.
 
 mod asks;
 mod count;
+mod later;
 mod lists;
 mod lose;
 mod misfits;
@@ -34,6 +38,7 @@ use super::{
     item::{Card, ITEM_BYTES, Item, Run, Whole},
     list::{Key, List},
     memory::{Charge, Tally},
+    thrift::Share,
 };
 use crate::{
     hub::{numbered::NumberMap, stats::Counts},
@@ -92,6 +97,10 @@ pub(super) struct Outbox {
     charge: Charge,
     /// How many items keep a read buffer alive, and which the last one was.
     pinning: (usize, u64),
+    /// What it got of the time for events that change their form only when they are written.
+    share: Share,
+    /// Up to this order nothing waits for that.
+    hurried: u64,
 }
 
 impl Outbox {
@@ -114,6 +123,8 @@ impl Outbox {
             goners: VecDeque::new(),
             charge: tally.charge(0),
             pinning: (0, 0),
+            share: Share::default(),
+            hurried: 0,
         }
     }
 

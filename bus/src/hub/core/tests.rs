@@ -12,6 +12,7 @@ mod headers;
 mod holds;
 mod json;
 mod lanes;
+mod later;
 mod lives;
 mod mail_bounds;
 mod mailbox;

@@ -53,4 +53,32 @@ impl Outbox {
             Item::Misfit { .. } | Item::Run(_) | Item::Whole(_) | Item::Gap => false,
         }
     }
+
+    /// Counts the misfit of an event into one of the same topic that is about to be written, if it is the same.
+    pub(super) fn joins_misfit(&self, sub: u32, told: &mut Item, item: &Item) -> bool {
+        let Some(queue) = self.subs.get(&sub) else {
+            return false;
+        };
+        match (told, item) {
+            (
+                Item::Misfit {
+                    missed,
+                    last_seq,
+                    reason,
+                    ..
+                },
+                Item::Misfit {
+                    missed: more,
+                    last_seq: seq,
+                    reason: another,
+                    ..
+                },
+            ) if reason == another && queue.told.is_past(*last_seq) == queue.told.is_past(*seq) => {
+                *missed += more;
+                *last_seq = *seq;
+                true
+            }
+            (Item::Misfit { .. } | Item::Run(_) | Item::Whole(_) | Item::Gap, _) => false,
+        }
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::{collections::HashSet, rc::Rc, time::Instant};
 
-use super::{Known, Loss, Outbox, Waiting};
+use super::{Known, Loss, Outbox, Waiting, later::AT_ONCE};
 use crate::{
     Topic,
     hub::core::{
         item::{Announced, Card, Item, Run},
+        later::Workshop,
         list::{Key, List},
         output::Output,
     },
@@ -19,8 +20,14 @@ use crate::{
 };
 
 impl Outbox {
-    /// Moves what may be written now into `out`.
-    pub(in crate::hub::core) fn take(&mut self, now: Instant, out: &mut Output) {
+    /// Moves what may be written now into `out`, and says whether any of it changed its form only now.
+    pub(in crate::hub::core) fn take(
+        &mut self,
+        now: Instant,
+        workshop: &mut Workshop,
+        out: &mut Output,
+    ) -> bool {
+        let mut made = 0;
         while !out.is_full() {
             if let Some(ask) = self.take_ask() {
                 out.put_control(self.codec, ask);
@@ -51,12 +58,22 @@ impl Outbox {
                 continue;
             }
             let Some(key) = front else { break };
+            if self.is_later(now, key) {
+                // What is behind it waits too: a connection's data keeps its order.
+                if made >= AT_ONCE || !self.may_make(now, key, workshop) {
+                    break;
+                }
+                let most = AT_ONCE - made;
+                made += self.take_later(now, key, most, &mut workshop.recent, out);
+                continue;
+            }
             let waiting = self.take_front(now, key);
             self.write(now, waiting.sub, waiting.loss, waiting.item, out);
         }
         if self.urgent.is_empty() {
             self.urgent.shrink_to(4);
         }
+        made > 0
     }
 
     fn take_front(&mut self, now: Instant, key: Key) -> Waiting {

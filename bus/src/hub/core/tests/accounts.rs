@@ -4,20 +4,26 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use bytes::Bytes;
 use proptest::{collection::vec, option, prelude::*};
+use serde_json::{Value, json};
 
 use super::support::*;
 use crate::{
     Pattern,
     hub::core::edge::Emit,
     wire::{
+        FrameType, base64,
         control::{ClientOp, HubOp, OverflowPolicy, SubscribeOptions},
         data::Payload,
         flags,
+        hello::Codec,
     },
 };
 
 const PEERS: usize = 4;
+/// It speaks JSON.
+const TALKER: usize = 3;
 const PATTERNS: [&str; 4] = ["a", "*", "a.*", "b.>"];
 const TOPICS: [&str; 5] = ["a", "a.b", "a.c", "b.c", "b.c.d"];
 
@@ -33,6 +39,8 @@ enum Step {
     /// So many of what the subscription at this place was sent.
     Took(usize, usize, u64),
     Pass(u64),
+    /// No time is left for events that change their form.
+    Exhaust,
     Reconnect(usize),
 }
 
@@ -91,8 +99,31 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (peer.clone(), any::<bool>()).prop_map(|(p, all)| Step::Read(p, all)),
         3 => (peer.clone(), any::<usize>(), 1..10_u64).prop_map(|(p, s, n)| Step::Took(p, s, n)),
         1 => (1..3_000_u64).prop_map(Step::Pass),
+        1 => Just(Step::Exhaust),
         1 => peer.prop_map(Step::Reconnect),
     ]
+}
+
+fn codec(peer: usize) -> Codec {
+    match peer {
+        TALKER => Codec::Json,
+        _ => Codec::Postcard,
+    }
+}
+
+/// An event as whoever speaks JSON gets it.
+fn event_of(flags: u8, body: &Value) -> Event {
+    let text = |key: &str| body[key].as_str().unwrap().to_owned();
+    Event {
+        sub: body["sub"].as_u64().unwrap() as u32,
+        seq: body["seq"].as_u64().unwrap(),
+        conn: 0,
+        flags,
+        topic: text("topic"),
+        kind: Payload::Bytes,
+        headers: Bytes::new(),
+        payload: text("bytes").into_bytes().into(),
+    }
 }
 
 /// A subscription, as its client sees it.
@@ -137,7 +168,7 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let mut world = World::new();
-        let ids = (0..PEERS).map(|n| world.join(client(&n.to_string())));
+        let ids = (0..PEERS).map(|n| world.join_as(client(&n.to_string()), codec(n)));
         Self {
             ids: ids.collect(),
             world,
@@ -168,6 +199,7 @@ impl Model {
                 }
             }
             Step::Pass(millis) => self.world.pass(std::time::Duration::from_millis(*millis)),
+            Step::Exhaust => self.world.core.workshop.thrift.exhaust(),
             Step::Reconnect(peer) => self.reconnect(*peer),
         }
         self.bury();
@@ -200,7 +232,14 @@ impl Model {
                 headers: &[],
                 payload: &payload,
             };
-            input.extend(emit.frame(0));
+            match codec(peer) {
+                Codec::Postcard => input.extend(emit.frame(0)),
+                Codec::Json => {
+                    let bytes = base64::encode(&payload);
+                    let body = json!({"topic": topic, "bytes": bytes, "ttl_ms": ttl_ms});
+                    input.extend(object(FrameType::Emit, &body));
+                }
+            }
             if ttl_ms.is_some() {
                 self.hasty.insert(self.seq);
             }
@@ -286,7 +325,7 @@ impl Model {
             self.end(peer, sub);
         }
         self.held[peer].clear();
-        self.ids[peer] = self.world.join(client("again"));
+        self.ids[peer] = self.world.join_as(client("again"), codec(peer));
     }
 
     /// Whoever was cut off comes again.
@@ -313,6 +352,9 @@ impl Model {
         for got in got {
             match got {
                 Got::Event(event) => self.got(peer, &event),
+                Got::Object(FrameType::Run, flags, body) => {
+                    self.got(peer, &event_of(flags, &body));
+                }
                 Got::Control(0, HubOp::Lagged { sub, missed }) => self.lagged(peer, sub, missed),
                 Got::Control(0, HubOp::Hold { topic }) => {
                     assert!(self.held[peer].insert(topic), "held once");
@@ -403,6 +445,8 @@ impl Model {
 
     /// Everybody reads and confirms all there is.
     fn drain(&mut self) {
+        // There is time for events that change their form.
+        self.play(&Step::Pass(2));
         loop {
             for peer in 0..PEERS {
                 self.read(peer, true);

@@ -1,7 +1,11 @@
 //! What an app is: everything the fleet needs to know to keep its workers running. Parsed once, at the edge.
 
+pub mod life;
+pub mod probe;
+
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use self::{life::Life, probe::Probe};
 use super::bus_rights::BusRights;
 
 /// An app's definition. One is kept per generation: a crash respawn uses its own generation's.
@@ -45,6 +49,8 @@ pub struct AppDefinition {
     pub listen_pid: bool,
     /// Watch these and roll when they change; `None` is off.
     pub auto_reload: Option<Watch>,
+    /// How its workers are looked after while they run.
+    pub life: Life,
     /// What its workers may do on the bus, beyond what the fleet's own rules say. Default: nothing is said.
     pub bus: BusRights,
 }
@@ -114,6 +120,8 @@ pub enum Readiness {
     Sdk,
     /// When it has been alive this long.
     Delay(Duration),
+    /// When it answers, asked from outside.
+    Probe(Probe),
 }
 
 /// One rung of the kill ladder: a signal, and how long to wait for it to work. The last rung has no wait.

@@ -8,16 +8,16 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    app::{Readiness, Watch},
+    app::Watch,
     bus_rights,
     errors::Wrong,
-    listen_table, policy_values, program,
+    life_table, listen_table, policy_values, probe_table, program,
     settings::{Instances, MOST_INSTANCES, Reload, Settings},
     walk::{Node, Walker},
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 23] = [
     "command",
     "cwd",
     "env",
@@ -37,6 +37,10 @@ pub(super) const KEYS: [&str; 19] = [
     "listen_pid",
     "auto_reload",
     "bus",
+    "watchdog",
+    "health",
+    "hang_signal",
+    "hang_grace",
 ];
 
 /// What other tools call the same thing.
@@ -51,6 +55,8 @@ pub(super) fn meant(key: &str) -> Option<&'static str> {
         "bind" | "port" | "socket" | "sockets" | "address" => "listen",
         "watch" | "reload" => "auto_reload",
         "wait_ready" | "readiness" => "ready",
+        "healthcheck" | "health_check" | "liveness" => "health",
+        "watchdog_sec" | "worker_check_interval" => "watchdog",
         "listen_timeout" => "start_timeout",
         "kill_timeout" | "stop_signal" | "kill_signal" | "stop_timeout" | "graceful_timeout" => {
             "kill_ladder"
@@ -78,7 +84,7 @@ pub(super) fn read(
             "env" => settings.env = env(w, &path, node),
             "instances" => settings.instances = instances(w, &path, node),
             "listen" => settings.listen = listen_table::read(w, &path, node, base),
-            "ready" => settings.ready = ready(w, &path, node),
+            "ready" => settings.ready = probe_table::ready(w, &path, node, base),
             "start_timeout" => settings.start_timeout = w.positive(&path, node),
             "min_healthy" => settings.min_healthy = w.duration(&path, node),
             "canary_healthy" => settings.canary_healthy = w.duration(&path, node),
@@ -94,6 +100,7 @@ pub(super) fn read(
             "listen_pid" => settings.listen_pid = w.boolean(&path, node),
             "auto_reload" => settings.auto_reload = auto_reload(w, &path, node, base),
             "bus" => settings.bus = bus_rights::read(w, &path, node),
+            _ if life_table::take(w, name, &path, node, base, &mut settings.life) => {}
             _ => w.unknown_key(key.span(), &path, name, &KEYS, meant(name)),
         }
     }
@@ -190,15 +197,6 @@ fn instances(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Ins
             walker.take(path, node, text.parse())
         }
     }
-}
-
-fn ready(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Readiness> {
-    let text = walker.string(
-        path,
-        node,
-        "use \"auto\", \"notify\", \"sdk\" or \"delay(2s)\"",
-    )?;
-    walker.take(path, node, text.parse())
 }
 
 fn auto_reload(

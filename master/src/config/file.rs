@@ -30,7 +30,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    app::{AppDefinition, AppName, SocketAddress},
+    app::{AppDefinition, AppName, SocketAddress, probe},
     app_table,
     bus_table::{self, BusSettings},
     errors::{ConfigErrors, Place, Wrong},
@@ -239,7 +239,11 @@ fn apps_of(
             claim(walker, &mut taken, key.span(), &path, &socket.address);
         }
         if let (Ok(name), Some(command)) = (name, settings.command.take()) {
-            apps.push(settings.define(name, command, cores));
+            let app = settings.define(name, command, cores);
+            if let Err(wrong) = probe::check(&app) {
+                walker.misfit(key.span(), &path, wrong);
+            }
+            apps.push(app);
         }
     }
     apps

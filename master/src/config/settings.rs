@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
-    app::{AppDefinition, AppName, Backoff, Readiness, Rung, SocketDeclaration, Watch},
+    app::{
+        AppDefinition, AppName, Backoff, Readiness, Rung, SocketDeclaration, Watch,
+        life::LifeSettings,
+    },
     bus_rights::BusRights,
     errors::Wrong,
 };
@@ -67,6 +70,7 @@ pub struct Settings {
     pub stop_exit_codes: Option<Vec<i32>>,
     pub listen_pid: Option<bool>,
     pub auto_reload: Option<Reload>,
+    pub life: LifeSettings,
     pub bus: BusRights,
 }
 
@@ -105,6 +109,7 @@ impl Settings {
             stop_exit_codes: self.stop_exit_codes.or(base.stop_exit_codes),
             listen_pid: self.listen_pid.or(base.listen_pid),
             auto_reload: self.auto_reload.or(base.auto_reload),
+            life: self.life.or(base.life),
             bus: over(self.bus, base.bus),
         }
     }
@@ -139,6 +144,7 @@ impl Settings {
                 Some(Reload::On(watch)) => Some(watch),
                 Some(Reload::Off) | None => None,
             },
+            life: self.life.define(),
             bus: self.bus,
         }
     }

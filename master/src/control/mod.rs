@@ -9,7 +9,7 @@ use ostler_bus::{
     client::{Bus, SubscribeError},
     vocab::{
         control::{Answer, AppReload, AppScale, AppStart, AppStop, MasterKill},
-        worker::{Disconnect, Ready},
+        worker::{Disconnect, Heartbeat, Ready},
     },
 };
 
@@ -29,7 +29,7 @@ pub async fn run(
     settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
-    let loops: [Loop; 7] = [
+    let loops: [Loop; 8] = [
         Box::pin(commands::<AppReload>(
             bus.clone(),
             shell.clone(),
@@ -61,6 +61,7 @@ pub async fn run(
             settling.clone(),
         )),
         Box::pin(ready(bus.clone(), shell.clone(), settling.clone())),
+        Box::pin(heartbeat(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(disconnect(bus, shell, settling)),
     ];
     try_join_all(loops).await.map(drop)
@@ -97,6 +98,25 @@ async fn ready(
         match worker(call.origin()) {
             Ok(id) => {
                 shell.news(id, WorkerNews::SdkReady).await;
+                let _gone = call.reply(&()).await;
+            }
+            Err(reason) => call.decline(reason),
+        }
+    }
+    Ok(())
+}
+
+async fn heartbeat(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<Heartbeat>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        match worker(call.origin()) {
+            Ok(id) => {
+                shell.news(id, WorkerNews::Heartbeat).await;
                 let _gone = call.reply(&()).await;
             }
             Err(reason) => call.decline(reason),

@@ -15,6 +15,7 @@ use super::{
     guard::LoopGuard,
     mutation::Mutation,
     operations::pay,
+    probing::Probing,
     slot::{Slot, SlotState},
     turn::Turn,
     update::{self, GivenUp, Pending, Update},
@@ -202,6 +203,10 @@ impl App {
                 takes_part: false,
                 main_pid: None,
                 status_text: None,
+                probing: Probing::default(),
+                heard_at: None,
+                heard_well_at: None,
+                hung: None,
             },
         );
         id

@@ -30,6 +30,8 @@ pub(super) struct Failures {
     recent: VecDeque<Moment>,
     /// Those since a worker last lived long enough.
     streak: i32,
+    /// The last delay; zero once a worker has lived long enough.
+    delay: Duration,
 }
 
 impl Failures {
@@ -59,12 +61,28 @@ impl Failures {
     pub(super) fn next_delay(&mut self, definition: &AppDefinition, rng: &mut Rng) -> Duration {
         let delay = delay(definition, self.streak, rng.unit());
         self.streak = self.streak.saturating_add(1);
+        self.delay = delay;
         delay
     }
 
     /// A worker lived long enough: the next failure waits as short as the first. (The window keeps its count.)
     pub(super) fn stable(&mut self) {
         self.streak = 0;
+        self.delay = Duration::ZERO;
+    }
+
+    /// The delay that the last failure was followed by.
+    pub(super) fn delay(&self) -> Duration {
+        self.delay
+    }
+
+    /// How many count towards `max_restarts` now.
+    pub(super) fn within(&self, definition: &AppDefinition, now: Moment) -> u32 {
+        let recent = self
+            .recent
+            .iter()
+            .filter(|then| now - **then <= definition.restart_window);
+        u32::try_from(recent.count()).unwrap_or(u32::MAX)
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     turn::Turn,
     worker::{Bus, Phase, Worker},
 };
-use crate::config::app::{AppName, Rung};
+use crate::config::app::{AppName, Rung, life::Life};
 
 const SIGKILL: i32 = 9;
 
@@ -52,6 +52,8 @@ pub(super) enum Cause {
     Own,
     /// It was not ready in time.
     StartTimeout,
+    /// It lives, but nothing is heard of it.
+    Hung,
 }
 
 impl Cause {
@@ -64,7 +66,7 @@ impl Cause {
             | Self::Scale
             | Self::Kill
             | Self::Own => true,
-            Self::StartTimeout => false,
+            Self::StartTimeout | Self::Hung => false,
         }
     }
 
@@ -77,6 +79,7 @@ impl Cause {
             Self::Kill => "kill",
             Self::Own => "its own wish",
             Self::StartTimeout => "not ready in time",
+            Self::Hung => "hung",
         }
     }
 }
@@ -111,7 +114,7 @@ impl Leaving {
 
     /// Whether it is past asking: "stopping" rather than "draining".
     pub(super) fn insisting(&self) -> bool {
-        !self.was_ready || !matches!(self.next, Next::Rung(0 | 1))
+        !self.was_ready || self.cause == Cause::Hung || !matches!(self.next, Next::Rung(0 | 1))
     }
 
     /// Puts off the next rung, within reason.
@@ -207,6 +210,9 @@ fn climb(worker: &mut Worker, turn: &mut Turn) {
     };
     leaving.at = None;
     let rung = match leaving.next {
+        Next::Rung(step) if leaving.cause == Cause::Hung => {
+            hung_rung(&worker.definition.life, step)
+        }
         Next::Rung(step) => rung(&worker.definition.kill_ladder, step),
         Next::Kill => Some(KILL),
         Next::Nothing => None,
@@ -225,7 +231,7 @@ fn climb(worker: &mut Worker, turn: &mut Turn) {
         return;
     };
     leaving.next = Next::Rung(step + 1);
-    if step == 0 && on_bus {
+    if step == 0 && on_bus && leaving.cause != Cause::Hung {
         let reason = leaving.cause.in_words().to_owned();
         let deadline = wait;
         turn.act(Action::Drain {
@@ -237,6 +243,15 @@ fn climb(worker: &mut Worker, turn: &mut Turn) {
     }
     let target = main.map_or(SignalTarget::Leader, SignalTarget::Main);
     turn.act(Action::Signal { id, signal, target });
+}
+
+/// A hung worker hears no wish: it may leave a trace, then it is killed.
+fn hung_rung(life: &Life, step: usize) -> Option<Rung> {
+    let trace = Rung {
+        signal: life.hang_signal,
+        wait: Some(life.hang_grace),
+    };
+    [trace, KILL].get(step).cloned()
 }
 
 /// The rung to take at this step, with KILL after a last one that is neither KILL nor patient for ever.

@@ -45,6 +45,7 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
         uptime_ms: millis(worker.uptime(turn.now)),
         stderr_tail: exit.stderr_tail.clone(),
         hint: exit.hint.clone(),
+        hung: worker.hung.clone(),
     }));
     let epitaph = epitaph(&worker, &exit, was_ready, turn);
     if trial::is_successor(app, id) {
@@ -74,6 +75,9 @@ fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String
     {
         return format!("{}; told to go, it {how}", late(worker));
     }
+    if let Some(why) = &worker.hung {
+        return format!("{who} was hung: {why}; it {how}");
+    }
     let before = if was_ready {
         ""
     } else {
@@ -87,11 +91,17 @@ fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String
 
 /// "worker 7 (slot 2, generation 3) was not ready in time: it had 30s (start_timeout) to send READY=1 on NOTIFY_SOCKET".
 pub(super) fn late(worker: &Worker) -> String {
-    let how = match worker.definition.ready {
-        Readiness::Auto => "to say that it is ready, as it had begun to speak to the master",
-        Readiness::Notify => "to send READY=1 on NOTIFY_SOCKET",
-        Readiness::Sdk => "to say so through the SDK",
-        Readiness::Delay(_) => "to stay alive for its delay",
+    let how = match &worker.definition.ready {
+        Readiness::Auto => {
+            "to say that it is ready, as it had begun to speak to the master".to_owned()
+        }
+        Readiness::Notify => "to send READY=1 on NOTIFY_SOCKET".to_owned(),
+        Readiness::Sdk => "to say so through the SDK".to_owned(),
+        Readiness::Delay(_) => "to stay alive for its delay".to_owned(),
+        Readiness::Probe(probe) => match &worker.probing.trouble {
+            Some(trouble) => format!("to answer {}: {trouble}", probe.check),
+            None => format!("to answer {}", probe.check),
+        },
     };
     format!(
         "{} was not ready in time: it had {} (start_timeout) {how}",
@@ -148,7 +158,8 @@ fn consequence(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
             Cause::Own if for_good => Consequence::Ended,
             Cause::Own if leaving.was_ready && lived => Consequence::Replace,
             Cause::Own => Consequence::ReplaceLater,
-            Cause::StartTimeout => Consequence::Failure,
+            Cause::Hung if leaving.was_ready && lived => Consequence::Replace,
+            Cause::StartTimeout | Cause::Hung => Consequence::Failure,
             Cause::Update | Cause::UpdateGivenUp | Cause::Stop | Cause::Scale | Cause::Kill => {
                 Consequence::Vacant
             }
@@ -177,7 +188,7 @@ fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &m
         Consequence::Ended => slot.state = SlotState::Ended,
         Consequence::Replace => {
             slot.failures.stable();
-            slot.restarts += u32::from(worker.leaving().is_none());
+            slot.restarts += u32::from(!worker.leaving().is_some_and(|l| l.cause.voluntary()));
             slot.state = SlotState::Backoff { until: turn.now };
         }
         Consequence::ReplaceLater => {

@@ -84,6 +84,15 @@ pub enum WorkerNews {
     },
     /// It sent a notification (`NOTIFY_SOCKET`).
     Notified(Notification),
+    /// It said on the bus that it lives.
+    Heartbeat,
+    /// It was asked whether it serves.
+    Probed {
+        /// Which question.
+        ask: u64,
+        /// Its answer; else what went wrong, in words.
+        answer: Result<(), String>,
+    },
 }
 
 /// How a worker's process ended, and what it left behind.
@@ -108,6 +117,10 @@ pub enum Notification {
     Status(String),
     /// `EXTEND_TIMEOUT_USEC=…`: give it at least this long from now. At most an hour in all is granted.
     ExtendTimeout(Duration),
+    /// `WATCHDOG=1`: it lives.
+    Alive,
+    /// `WATCHDOG=trigger`: it finds itself broken.
+    Broken,
     /// `MAINPID=…`: which process of its group takes signals.
     MainPid(u32),
     /// Anything else that the fleet only needs to know of because it shows that the worker takes part.

@@ -28,11 +28,13 @@ mod commands;
 mod drain;
 mod exits;
 mod guard;
+mod hang;
 mod input;
 mod lives;
 mod moment;
 mod mutation;
 mod operations;
+mod probing;
 mod readiness;
 mod rng;
 mod settle;
@@ -51,7 +53,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, FleetEvent, SignalTarget, SpawnOrder};
+pub use action::{Action, FleetEvent, ProbeOrder, SignalTarget, SpawnOrder};
 pub use input::{Command, Exit, Input, Notification, RequestToken, Requester, WorkerNews};
 pub use moment::Moment;
 pub use snapshot::Snapshot;

@@ -34,7 +34,7 @@ pub(super) fn counts(readiness: &Readiness, word: Word) -> bool {
         Readiness::Auto => true,
         Readiness::Notify => word == Word::Notify,
         Readiness::Sdk => word == Word::Sdk,
-        Readiness::Delay(_) => false,
+        Readiness::Delay(_) | Readiness::Probe(_) => false,
     }
 }
 
@@ -44,14 +44,14 @@ pub(super) fn ready_without_word(worker: &Worker) -> Option<Moment> {
     match &worker.definition.ready {
         Readiness::Auto => (!worker.takes_part).then(|| spawned + ASSUME_AFTER),
         Readiness::Delay(delay) => Some(spawned + *delay),
-        Readiness::Notify | Readiness::Sdk => None,
+        Readiness::Notify | Readiness::Sdk | Readiness::Probe(_) => None,
     }
 }
 
 /// Until when a worker spawned then has time to become ready. Who is ready by delay can't be late.
 pub(super) fn start_deadline(definition: &AppDefinition, spawned: Moment) -> Option<Moment> {
     match definition.ready {
-        Readiness::Auto | Readiness::Notify | Readiness::Sdk => {
+        Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Probe(_) => {
             Some(spawned + definition.start_timeout)
         }
         Readiness::Delay(_) => None,
@@ -72,14 +72,4 @@ pub(super) fn canary_healthy(definition: &AppDefinition, assumed: bool) -> Durat
     definition
         .canary_healthy
         .unwrap_or_else(|| min_healthy(definition, assumed).saturating_mul(2))
-}
-
-/// In words, for status.
-pub(super) fn describe(readiness: &Readiness) -> String {
-    match readiness {
-        Readiness::Auto => "auto".into(),
-        Readiness::Notify => "notify".into(),
-        Readiness::Sdk => "sdk".into(),
-        Readiness::Delay(delay) => format!("delay({delay:?})"),
-    }
 }

@@ -9,10 +9,10 @@ use super::{
     Moment,
     app::App,
     drain::{self, Cause},
-    lives,
+    hang, lives,
     mutation::Mutation,
     operations::pay,
-    readiness,
+    probing, readiness,
     slot::{Slot, SlotState},
     trial,
     turn::Turn,
@@ -46,8 +46,9 @@ fn worker_deadline(worker: &Worker) -> Option<Moment> {
             .iter()
             .copied()
             .chain(readiness::ready_without_word(worker))
+            .chain(probing::deadline(worker))
             .min(),
-        Phase::Ready { .. } => None,
+        Phase::Ready { .. } => hang::deadline(worker),
         Phase::Leaving(leaving) => leaving.deadline(),
     }
 }
@@ -63,9 +64,11 @@ fn pass_time(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut 
                 lives::ready(worker, app, assumed, turn);
             } else if late {
                 drain::send_away(worker, app, Cause::StartTimeout, turn);
+            } else {
+                probing::ask_if_due(worker, turn);
             }
         }
-        Phase::Ready { .. } => {}
+        Phase::Ready { .. } => hang::pass_time(worker, app, turn),
         Phase::Leaving(_) => drain::climb_if_due(worker, turn),
     }
 }

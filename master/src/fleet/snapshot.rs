@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     Moment,
     app::App,
-    readiness,
     slot::{Slot, SlotState},
     worker::{Bus, Occasion, Phase, Worker, millis},
 };
@@ -54,7 +53,7 @@ fn app_status(app: &App) -> AppStatus {
         instances: app.size,
         ready: u32::try_from(app.ready()).unwrap_or(u32::MAX),
         generation: app.newest,
-        readiness: readiness::describe(&app.definition.ready),
+        readiness: app.definition.ready.to_string(),
         sockets: Vec::new(),
         last_update: app.last_update.clone(),
     }
@@ -105,6 +104,12 @@ fn worker_status(app: &App, worker: &Worker, now: Moment) -> WorkerStatus {
         status_text: worker.status_text.clone(),
         last_exit: slot.and_then(|slot| slot.last_exit.clone()),
         retry_in_ms: None,
+        check_in_ms: worker
+            .heard_at
+            .max(worker.heard_well_at)
+            .map(|at| millis(now - at)),
+        failures: slot.map_or(0, |slot| slot.failures.within(&slot.definition, now)),
+        backoff_ms: slot.map_or(0, |slot| millis(slot.failures.delay())),
     }
 }
 
@@ -144,5 +149,8 @@ fn slot_status(app: &App, number: SlotNumber, slot: &Slot, now: Moment) -> Worke
         status_text: None,
         last_exit: slot.last_exit.clone(),
         retry_in_ms: slot.retry_at().map(|at| millis(at - now)),
+        check_in_ms: None,
+        failures: slot.failures.within(&slot.definition, now),
+        backoff_ms: millis(slot.failures.delay()),
     }
 }

@@ -17,7 +17,11 @@ use ostler_bus::{
 use super::{
     Action, Command, Exit, Fleet, FleetEvent, Input, Moment, RequestToken, SpawnOrder, WorkerNews,
 };
-use crate::config::app::{AppDefinition, AppName, Backoff, Readiness, Rung};
+use crate::config::app::{
+    AppDefinition, AppName, Backoff, Readiness, Rung,
+    life::Life,
+    probe::{Check, Probe, Target},
+};
 
 /// An app with every default, whose workers say on the bus when they are ready.
 pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
@@ -54,7 +58,19 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         stop_exit_codes: Vec::new(),
         listen_pid: true,
         auto_reload: None,
+        life: Life::default(),
         bus: Vec::new(),
+    }
+}
+
+/// A probe that asks this often, and waits this long, in milliseconds.
+pub(crate) fn probe(interval: u64, timeout: u64) -> Probe {
+    Probe {
+        check: Check::Tcp {
+            at: Target::Port(8100),
+        },
+        interval: Duration::from_millis(interval),
+        timeout: Duration::from_millis(timeout),
     }
 }
 

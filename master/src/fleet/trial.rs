@@ -122,6 +122,7 @@ fn stage(worker: &Worker, before: Stage, now: Moment) -> Stage {
             | Cause::Stop
             | Cause::Scale
             | Cause::Kill
+            | Cause::Hung
             | Cause::Own => before,
         },
     }

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use ostler_bus::{Generation, Slot, WorkerId, vocab::worker::WorkerRef};
 
-use super::{Moment, drain::Leaving};
+use super::{Moment, drain::Leaving, probing::Probing};
 use crate::config::app::{AppDefinition, AppName};
 
 /// A worker that has been ordered and has not exited.
@@ -33,6 +33,13 @@ pub(super) struct Worker {
     pub(super) takes_part: bool,
     pub(super) main_pid: Option<u32>,
     pub(super) status_text: Option<String>,
+    pub(super) probing: Probing,
+    /// When it last said that it lives.
+    pub(super) heard_at: Option<Moment>,
+    /// When it last answered well.
+    pub(super) heard_well_at: Option<Moment>,
+    /// Why it was taken for hung.
+    pub(super) hung: Option<String>,
 }
 
 /// Why a worker was started.

@@ -42,6 +42,8 @@ pub struct SpawnSpec {
     pub umask: Option<u32>,
     /// Add `LISTEN_PID`, which only the process itself can know. Default true if there are sockets.
     pub listen_pid: bool,
+    /// The same for `WATCHDOG_PID`. Default true if there is a watchdog.
+    pub watchdog_pid: bool,
     /// Its soft limit on open files; `None` is the master's.
     pub open_files: Option<u64>,
 }
@@ -141,6 +143,7 @@ mod tests {
             cwd: Some("/srv".into()),
             umask: Some(0o27),
             listen_pid: true,
+            watchdog_pid: true,
             open_files: Some(1024),
         }
     }

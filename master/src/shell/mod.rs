@@ -6,7 +6,9 @@
 //! straight here, so no flood on the bus can delay them.
 
 mod handle;
+mod helper;
 mod perform;
+mod probe;
 mod rights;
 mod signals;
 mod worker;
@@ -170,7 +172,7 @@ impl Shell {
                 if let WorkerNews::Exited(exit) = &mut news
                     && let Some(process) = self.processes.remove(&id)
                 {
-                    exit.hint = self.workshop.hint(&process.app, exit);
+                    exit.hint = self.workshop.hint(&process.order.app, exit);
                 }
                 vec![Input::Worker { id, news }]
             }

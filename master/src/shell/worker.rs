@@ -62,8 +62,8 @@ pub struct Workshop {
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     child: Arc<Child>,
-    /// Its app.
-    pub(super) app: AppName,
+    /// What it was made from.
+    pub(super) order: Arc<SpawnOrder>,
     /// The first rung of its kill ladder: what tells it to go if the bus can't.
     pub(super) polite: i32,
 }
@@ -285,7 +285,7 @@ impl Begun {
                 id,
                 process: Process {
                     child: Arc::clone(&child),
-                    app: order.app.clone(),
+                    order: Arc::new(order.clone()),
                     polite: order
                         .definition
                         .kill_ladder
@@ -355,10 +355,9 @@ fn translate(notification: Notification) -> fleet::Notification {
         Notification::Status(text) => fleet::Notification::Status(text),
         Notification::ExtendTimeout(by) => fleet::Notification::ExtendTimeout(by),
         Notification::MainPid(pid) => fleet::Notification::MainPid(pid),
-        Notification::Reloading
-        | Notification::Watchdog
-        | Notification::WatchdogTrigger
-        | Notification::Barrier => fleet::Notification::Other,
+        Notification::Watchdog => fleet::Notification::Alive,
+        Notification::WatchdogTrigger => fleet::Notification::Broken,
+        Notification::Reloading | Notification::Barrier => fleet::Notification::Other,
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn spec<S: AsRef<str>>(command: &[S]) -> SpawnSpec {
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         cwd: None,
         umask: None,
+        watchdog_pid: false,
         listen_pid: false,
         open_files: None,
     }

@@ -27,6 +27,9 @@ fn worker(app: &str, slot: u32, id: Option<u64>, state: &str) -> WorkerStatus {
         status_text: None,
         last_exit: None,
         retry_in_ms: None,
+        check_in_ms: None,
+        failures: 0,
+        backoff_ms: 0,
     }
 }
 

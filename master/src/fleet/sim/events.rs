@@ -80,6 +80,9 @@ impl Checker {
     fn ready(&mut self, now: Moment, event: &WorkerReady) -> Checked {
         let worker = self.worker(&event.worker)?;
         promise!(worker.spawned && !worker.leaving(), "ready out of turn");
+        let probed = matches!(worker.definition.ready, Readiness::Probe(_));
+        promise!(!probed || worker.answered, "ready without an answer");
+        worker.bad = 0;
         worker.life = Life::Ready {
             since: now,
             assumed: event.assumed,
@@ -89,8 +92,7 @@ impl Checker {
 
     fn exited(&mut self, event: &WorkerExited) -> Checked {
         let worker = self.worker(&event.worker)?;
-        let asked =
-            matches!(&worker.life, Life::Leaving { reason, .. } if reason != "not ready in time");
+        let asked = matches!(&worker.life, Life::Leaving { reason, .. } if !["not ready in time", "hung"].contains(&reason.as_str()));
         promise!(event.voluntary == asked, "voluntary: {}", event.voluntary);
         self.model.workers.remove(&event.worker.id);
         self.app(&event.worker.app)?.pristine = false;
@@ -192,11 +194,18 @@ impl Checker {
     fn draining(&mut self, now: Moment, reference: &WorkerRef, reason: &str) -> Checked {
         let worker = self.worker(reference)?;
         promise!(!worker.leaving(), "told to go twice");
+        promise!(
+            reason != "hung" || worker.is_hung(now),
+            "a worker that lives was taken for hung"
+        );
         let ready = matches!(worker.life, Life::Ready { .. });
         worker.life = Life::Leaving {
             since: now,
             reason: reason.to_owned(),
         };
+        if reason == "hung" {
+            *self.seen.entry("hung").or_default() += 1;
+        }
         if reason != "update" {
             return Ok(());
         }

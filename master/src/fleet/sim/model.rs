@@ -79,6 +79,14 @@ pub(super) struct WorkerModel {
     pub(super) online: bool,
     pub(super) disconnected: bool,
     pub(super) life: Life,
+    /// The question it has not answered.
+    pub(super) asked: Option<u64>,
+    /// It has answered well.
+    pub(super) answered: bool,
+    /// How many answers in a row, since it has been ready, were bad.
+    pub(super) bad: u32,
+    /// When it last said that it lives.
+    pub(super) beat: Moment,
     /// Signals it got, and 0 for a drain message.
     pub(super) told: Vec<i32>,
 }
@@ -94,6 +102,20 @@ pub(super) enum Life {
 impl WorkerModel {
     pub(super) fn leaving(&self) -> bool {
         matches!(self.life, Life::Leaving { .. })
+    }
+
+    /// Whether it is ready, but was not heard of in time, or did not answer well too often.
+    pub(super) fn is_hung(&self, now: Moment) -> bool {
+        let Life::Ready { since, .. } = self.life else {
+            return false;
+        };
+        let life = &self.definition.life;
+        let silent = now - self.beat.max(since);
+        life.watchdog.is_some_and(|limit| silent >= limit)
+            || life
+                .health
+                .as_ref()
+                .is_some_and(|health| self.bad >= health.failures)
     }
 
     pub(super) fn version(&self) -> u64 {

@@ -9,7 +9,7 @@ use ostler_bus::vocab::{
 
 use super::{CHAOS, dice::Dice};
 use crate::{
-    config::app::{AppDefinition, Readiness, Rung},
+    config::app::{AppDefinition, Readiness, Rung, life::Health},
     fleet::{Command, Input, Moment, Requester, testing},
 };
 
@@ -72,10 +72,11 @@ pub(super) fn write(dice: &mut Dice) -> Script {
 
 fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
     let mut app = testing::definition(name, u32::try_from(dice.below(5)).unwrap_or(0));
-    app.ready = match dice.below(6) {
+    app.ready = match dice.below(7) {
         0 => Readiness::Notify,
         1 => Readiness::Sdk,
         2 => Readiness::Delay(dice.millis(0, 800)),
+        3 => Readiness::Probe(testing::probe(100, 400)),
         _ => Readiness::Auto,
     };
     app.start_timeout = dice.millis(1200, 3000);
@@ -87,6 +88,16 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
         Duration::from_secs(5),
     ][pick(dice, 3)];
     app.max_draining = [None, Some(0), Some(1)][pick(dice, 3)];
+    if dice.one_in(8) {
+        app.life.watchdog = Some(dice.millis(1000, 4000));
+    }
+    if dice.one_in(8) {
+        app.life.health = Some(Health {
+            probe: testing::probe(900, 300),
+            failures: 1 + u32::try_from(dice.below(3)).unwrap_or(0),
+        });
+    }
+    app.life.hang_grace = dice.millis(100, 600);
     app.max_restarts = [0, 3, 16][pick(dice, 3)];
     app.stop_exit_codes = if dice.one_in(8) { vec![0] } else { Vec::new() };
     let term = Rung {

@@ -3,5 +3,7 @@
 mod commands;
 mod crashes;
 mod drains;
+mod hangs;
+mod probes;
 mod starts;
 mod updates;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ostler_bus::vocab::worker::{ExitStatus, WorkerExited, WorkerReady};
 use ostler_tests::{
     habit,
-    harness::{App, Fleet, PATIENCE, deadline},
+    harness::{App, Exit, Fleet, PATIENCE, deadline, eventually},
     ostler,
 };
 use serde_json::json;
@@ -32,12 +32,12 @@ async fn a_worker_is_ready_when_it_answers_well() {
     let mut ready = fleet.hear::<WorkerReady>().await;
     fleet.ostler(["scale", "1"]).success().await;
     let event = ready.next().await.event;
-    assert!(!event.assumed && event.after_ms >= 400, "{event:?}");
+    assert!(!event.assumed && event.after_ms >= 300, "{event:?}");
     // Its successor is asked at an address of its own: the old one's answers don't count for it.
     let reload = fleet.ostler(["reload"]).success();
     let (_, next) = tokio::join!(reload, ready.next());
     let event = next.event;
-    assert!(event.worker.id.0 == 2 && event.after_ms >= 400, "{event:?}");
+    assert!(event.worker.id.0 == 2 && event.after_ms >= 300, "{event:?}");
 }
 
 #[tokio::test]
@@ -143,4 +143,65 @@ async fn a_health_check_can_be_a_command() {
     let hung = exits.next().await.event.hung.expect("it was hung");
     assert!(hung.contains("exited with 9: it is sick"), "{hung}");
     fleet.wait_for_log("started: worker 2").await;
+}
+
+// ---- what becomes of a slot
+
+#[tokio::test]
+async fn a_oneshot_runs_to_its_end_and_again_when_asked() {
+    let app = App::new("job", ["sh", "-c", "echo run >> runs; sleep 0.1"]).set("oneshot", true);
+    let fleet = Fleet::start(ostler!().apps(&[app])).await;
+    let runs =
+        || std::fs::read_to_string(fleet.dir().at("runs")).map_or(0, |text| text.lines().count());
+    eventually("its first run", PATIENCE, || (runs() == 1).then_some(())).await;
+    fleet
+        .ostler(["reload", "job"])
+        .stderr_contains("oneshot")
+        .fails_with(1)
+        .await;
+    // The first run may not have ended: then there is nothing to start again.
+    let again = async || loop {
+        fleet.ostler(["start", "job"]).success().await;
+        if runs() == 2 {
+            return fleet.status().await;
+        }
+    };
+    let status = deadline("a second run", PATIENCE, again()).await;
+    assert_eq!(
+        (status.workers[0].state.as_str(), status.workers[0].restarts),
+        ("stopped", 0)
+    );
+}
+
+#[tokio::test]
+async fn an_app_that_cannot_boot_ends_the_master_with_its_code() {
+    let apps = [
+        habit!("good", "notify 0"),
+        habit!("web", "exit 78 50")
+            .set("fatal_exit_codes", json!([78]))
+            .set("ready", "notify"),
+    ];
+    let mut master = ostler!().apps(&apps).start().await;
+    assert_eq!(master.process.wait(PATIENCE).await, Exit::Code(78));
+}
+
+#[tokio::test]
+async fn counters_are_shown_and_can_be_reset() {
+    let app = habit!("web", "exit 1")
+        .set("restart", "on_crash")
+        .set("max_restarts", 3)
+        .set("retry_failed", "never");
+    let mut fleet = Fleet::start(ostler!().apps(&[app])).await;
+    fleet
+        .wait_for_log("failed too often; tried again by `start`")
+        .await;
+    let slot = fleet.worker("web", 0).await;
+    assert_eq!(
+        (slot.restarts, slot.failures, slot.retry_in_ms),
+        (3, 3, None)
+    );
+    assert!(slot.backoff_ms >= 150, "{slot:?}");
+    fleet.ostler(["reset", "web"]).success().await;
+    let slot = fleet.worker("web", 0).await;
+    assert_eq!((slot.restarts, slot.failures, slot.backoff_ms), (0, 0, 0));
 }

@@ -86,6 +86,14 @@ pub struct AppStart {
     pub app: Option<String>,
 }
 
+/// Set the counters of restarts and failures to zero.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "app.reset", reply = Answer)]
+pub struct AppReset {
+    /// Which app; `None` is all.
+    pub app: Option<String>,
+}
+
 /// Stop every worker and end the master.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "master.kill", reply = Answer)]

@@ -123,7 +123,11 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 16] = [
-    TOP, RUN, LS, RELOAD, SCALE, STOP, START, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH,
-    DEMO,
+pub(super) const ALL: [&str; 17] = [
+    TOP, RUN, LS, RELOAD, SCALE, STOP, START, RESET, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT,
+    BENCH, DEMO,
 ];
+
+pub(super) const RESET: &str = "\
+Examples:
+  ostler reset web        count its restarts and failures from zero again";

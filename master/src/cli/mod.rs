@@ -55,6 +55,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Scale(args) => fleet_verbs::scale(&args, master),
         Verb::Stop(args) => fleet_verbs::stop(&args, master),
         Verb::Start(args) => fleet_verbs::start(&args, master),
+        Verb::Reset(args) => fleet_verbs::reset(&args, master),
         Verb::Kill(args) => fleet_verbs::kill(args, master),
         Verb::Ping(args) => state_verbs::ping(args, master),
         Verb::Emit(args) => bus_verbs::emit(&args, master),

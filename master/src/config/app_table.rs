@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 23] = [
+pub(super) const KEYS: [&str; 27] = [
     "command",
     "cwd",
     "env",
@@ -41,6 +41,10 @@ pub(super) const KEYS: [&str; 23] = [
     "health",
     "hang_signal",
     "hang_grace",
+    "restart",
+    "fatal_exit_codes",
+    "retry_failed",
+    "oneshot",
 ];
 
 /// What other tools call the same thing.
@@ -57,6 +61,7 @@ pub(super) fn meant(key: &str) -> Option<&'static str> {
         "wait_ready" | "readiness" => "ready",
         "healthcheck" | "health_check" | "liveness" => "health",
         "watchdog_sec" | "worker_check_interval" => "watchdog",
+        "autorestart" | "respawn" | "restart_policy" => "restart",
         "listen_timeout" => "start_timeout",
         "kill_timeout" | "stop_signal" | "kill_signal" | "stop_timeout" | "graceful_timeout" => {
             "kill_ladder"

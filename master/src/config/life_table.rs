@@ -5,8 +5,8 @@ use std::{path::Path, time::Duration};
 use toml::de::DeValue;
 
 use super::{
-    app::life::{Checks, Health, LifeSettings},
-    probe_table, signal,
+    app::life::{Checks, Health, LifeSettings, Restart},
+    policy_values, probe_table, signal,
     walk::{Node, Walker},
 };
 
@@ -30,6 +30,12 @@ pub(super) fn take(
         "health" => life.health = health(walker, path, node, base),
         "hang_signal" => life.hang_signal = signal_of(walker, path, node),
         "hang_grace" => life.hang_grace = walker.positive(path, node),
+        "restart" => life.restart = restart(walker, path, node),
+        "fatal_exit_codes" => {
+            life.fatal_exit_codes = policy_values::exit_codes(walker, path, node);
+        }
+        "retry_failed" => life.retry_failed = retry_failed(walker, path, node),
+        "oneshot" => life.oneshot = walker.boolean(path, node),
         _ => return false,
     }
     true
@@ -58,6 +64,19 @@ fn health(walker: &mut Walker<'_>, path: &str, node: &Node<'_>, base: &Path) -> 
         probe,
         failures: failures?,
     }))
+}
+
+fn restart(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Restart> {
+    let text = walker.string(path, node, "use \"always\", \"on_crash\" or \"never\"")?;
+    walker.take(path, node, text.parse())
+}
+
+/// A duration, or "never".
+fn retry_failed(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Duration> {
+    match node.get_ref().as_str() {
+        Some("never") => Some(Duration::ZERO),
+        _ => walker.positive(path, node),
+    }
 }
 
 pub(super) fn signal_of(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<i32> {

@@ -8,7 +8,7 @@ use ostler_bus::{
     Origin, Request, WorkerId,
     client::{Bus, SubscribeError},
     vocab::{
-        control::{Answer, AppReload, AppScale, AppStart, AppStop, MasterKill},
+        control::{Answer, AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill},
         worker::{Disconnect, Heartbeat, Ready},
     },
 };
@@ -29,7 +29,7 @@ pub async fn run(
     settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
-    let loops: [Loop; 8] = [
+    let loops: [Loop; 9] = [
         Box::pin(commands::<AppReload>(
             bus.clone(),
             shell.clone(),
@@ -40,6 +40,12 @@ pub async fn run(
             bus.clone(),
             shell.clone(),
             Command::Scale,
+            settling.clone(),
+        )),
+        Box::pin(commands::<AppReset>(
+            bus.clone(),
+            shell.clone(),
+            Command::Reset,
             settling.clone(),
         )),
         Box::pin(commands::<AppStop>(

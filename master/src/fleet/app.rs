@@ -47,6 +47,15 @@ pub(super) struct App {
     pub(super) last_update: Option<String>,
     pub(super) guard: LoopGuard,
     pub(super) waits: Vec<Wait>,
+    /// A worker has found, in this step, that the app can't boot.
+    pub(super) fatal: Option<Fatal>,
+}
+
+/// An exit that means: this app can't boot.
+#[derive(Debug)]
+pub(super) struct Fatal {
+    pub(super) code: i32,
+    pub(super) epitaph: String,
 }
 
 /// An operation that waits for something to have come about.
@@ -101,6 +110,7 @@ impl App {
             last_update: None,
             guard: LoopGuard::default(),
             waits: Vec::new(),
+            fatal: None,
         }
     }
 

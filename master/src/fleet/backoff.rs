@@ -1,15 +1,12 @@
 //! When a slot whose worker failed is tried again.
 //!
 //! A failure is a failed start or a crash before `min_uptime`. Each waits longer than the one before, until a worker
-//! lives through `min_uptime`; too many within the window, and the slot is given up for [`RETRY_FAILED`].
+//! lives through `min_uptime`; too many within the window, and the slot is given up.
 
 use std::{collections::VecDeque, time::Duration};
 
 use super::{Moment, rng::Rng};
 use crate::config::app::AppDefinition;
-
-/// How long a failed slot rests before it is tried once more.
-pub(super) const RETRY_FAILED: Duration = Duration::from_secs(300);
 
 /// How much of a delay is added at random, at most, so that slots don't retry in step.
 const JITTER: f64 = 0.2;
@@ -19,8 +16,8 @@ const JITTER: f64 = 0.2;
 pub(super) enum Verdict {
     /// Try again then.
     RetryAt(Moment),
-    /// Too many: the slot is failed until then.
-    GiveUpUntil(Moment),
+    /// Too many: the slot is failed.
+    GiveUp,
 }
 
 /// The failures of a slot.
@@ -52,7 +49,7 @@ impl Failures {
             self.recent.pop_front();
         }
         if self.recent.len() >= (definition.max_restarts as usize).max(1) {
-            return Verdict::GiveUpUntil(now + RETRY_FAILED);
+            return Verdict::GiveUp;
         }
         Verdict::RetryAt(now + self.next_delay(definition, rng))
     }
@@ -127,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sixteenth_failure_within_ten_minutes_gives_up_for_five() {
+    fn the_sixteenth_failure_within_ten_minutes_gives_up() {
         let (app, mut rng, mut failures) = (definition("a", 1), Rng::new(1), Failures::default());
         for n in 0..15 {
             assert!(
@@ -135,15 +132,9 @@ mod tests {
                 "failure {n}"
             );
         }
-        assert_eq!(
-            failures.count(at(15), &app, &mut rng),
-            Verdict::GiveUpUntil(at(15) + RETRY_FAILED)
-        );
+        assert_eq!(failures.count(at(15), &app, &mut rng), Verdict::GiveUp);
         // Five minutes later one more is one too many still; when the window has passed it isn't.
-        assert!(matches!(
-            failures.count(at(300_015), &app, &mut rng),
-            Verdict::GiveUpUntil(_)
-        ));
+        assert_eq!(failures.count(at(300_015), &app, &mut rng), Verdict::GiveUp);
         assert!(matches!(
             failures.count(at(700_000), &app, &mut rng),
             Verdict::RetryAt(_)

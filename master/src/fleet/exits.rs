@@ -13,8 +13,8 @@ use ostler_bus::{
 
 use super::{
     Exit, FleetEvent,
-    app::App,
-    backoff::{RETRY_FAILED, Verdict},
+    app::{App, Fatal},
+    backoff::Verdict,
     drain::Cause,
     lives,
     mutation::Mutation,
@@ -25,7 +25,7 @@ use super::{
     worker::{Phase, Worker, millis},
 };
 use crate::config::{
-    app::Readiness,
+    app::{Readiness, life::Restart},
     units::{exact, rough},
 };
 
@@ -48,6 +48,12 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
         hung: worker.hung.clone(),
     }));
     let epitaph = epitaph(&worker, &exit, was_ready, turn);
+    if let Some(code) = fatal(app, &worker, &exit.status) {
+        app.fatal = Some(Fatal {
+            code,
+            epitaph: epitaph.clone(),
+        });
+    }
     if trial::is_successor(app, id) {
         update::successor_exited(app, &with_last_words(&epitaph, &exit), turn);
         return;
@@ -60,6 +66,20 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
         vacate(app, &worker, &exit, epitaph, turn);
     }
     update::predecessor_exited(app, &worker, turn);
+}
+
+/// The code of an exit that means: this app can't boot. During an update there is something to go back to.
+fn fatal(app: &App, worker: &Worker, status: &ExitStatus) -> Option<i32> {
+    match status {
+        ExitStatus::Code(code) if worker.is_starting() && app.update.is_none() => {
+            let codes = &worker.definition.life.fatal_exit_codes;
+            codes.contains(code).then_some(*code)
+        }
+        ExitStatus::Code(_)
+        | ExitStatus::Signal(_)
+        | ExitStatus::Unknown
+        | ExitStatus::NotStarted(_) => None,
+    }
 }
 
 /// "worker 7 (slot 2, generation 3) exited with code 1 after 20ms, before it was ready". One that was sent away for not
@@ -145,9 +165,47 @@ enum Consequence {
     ReplaceLater,
     /// A failed start or an early crash.
     Failure,
+    /// That was for good, and not well.
+    Fallen,
+    /// It can't boot: failed at once.
+    Hopeless,
 }
 
 fn consequence(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
+    let natural = without_policy(worker, exit, turn);
+    let life = &worker.definition.life;
+    let own_wish = worker
+        .leaving()
+        .is_some_and(|leaving| leaving.cause == Cause::Own);
+    let well = exit.status == ExitStatus::Code(0) || own_wish;
+    let restarts = match life.restart {
+        Restart::Always => !(life.oneshot && exit.status == ExitStatus::Code(0)),
+        Restart::OnCrash => !well,
+        Restart::Never => false,
+    };
+    let hopeless = matches!(&exit.status, ExitStatus::Code(code)
+        if worker.is_starting() && life.fatal_exit_codes.contains(code));
+    match natural {
+        Consequence::Failure if hopeless => Consequence::Hopeless,
+        Consequence::Replace | Consequence::ReplaceLater | Consequence::Failure if !restarts => {
+            if well {
+                Consequence::Ended
+            } else {
+                Consequence::Fallen
+            }
+        }
+        Consequence::Vacant
+        | Consequence::Ended
+        | Consequence::Replace
+        | Consequence::ReplaceLater
+        | Consequence::Failure
+        | Consequence::Fallen
+        | Consequence::Hopeless => natural,
+    }
+}
+
+/// What it means where each end is followed by another beginning.
+fn without_policy(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
     let definition = &worker.definition;
     // A minimum of zero would make a worker that dies at birth a busy loop.
     let lived = worker.uptime(turn.now) >= definition.min_uptime.max(definition.backoff.first);
@@ -200,6 +258,16 @@ fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &m
             fail(app, worker.slot, &epitaph, turn);
             update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
         }
+        Consequence::Fallen => {
+            slot.last_failure = Some((turn.number(), epitaph.clone()));
+            slot.state = SlotState::Ended;
+            update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
+        }
+        Consequence::Hopeless => {
+            slot.last_failure = Some((turn.number(), epitaph.clone()));
+            give_up(app, worker.slot, "can't boot", &epitaph, turn);
+            update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
+        }
     }
 }
 
@@ -210,20 +278,28 @@ fn fail(app: &mut App, number: SlotNumber, epitaph: &str, turn: &mut Turn) {
         return;
     };
     slot.last_failure = Some((step, epitaph.to_owned()));
-    slot.state = match slot.failures.count(turn.now, &slot.definition, turn.rng()) {
-        Verdict::RetryAt(until) => SlotState::Backoff { until },
-        Verdict::GiveUpUntil(until) => {
-            let reason = format!(
-                "failed too often; tried again in {}s or by `start`: {epitaph}",
-                RETRY_FAILED.as_secs()
-            );
-            let app = app.name.to_string();
-            turn.publish(FleetEvent::AppFailed(AppFailed {
-                app,
-                slot: number,
-                reason,
-            }));
-            SlotState::Failed { until }
-        }
+    match slot.failures.count(turn.now, &slot.definition, turn.rng()) {
+        Verdict::RetryAt(until) => slot.state = SlotState::Backoff { until },
+        Verdict::GiveUp => give_up(app, number, "failed too often", epitaph, turn),
+    }
+}
+
+/// A slot is failed: nobody tries it before long.
+fn give_up(app: &mut App, number: SlotNumber, why: &str, epitaph: &str, turn: &mut Turn) {
+    let Some(slot) = app.slots.get_mut(&number) else {
+        return;
     };
+    let rest = slot.definition.life.retry_failed;
+    slot.state = SlotState::Failed {
+        until: rest.map(|rest| turn.now + rest),
+    };
+    let again = match rest {
+        Some(rest) => format!("tried again in {} or by `start`", rough(rest)),
+        None => "tried again by `start`".to_owned(),
+    };
+    turn.publish(FleetEvent::AppFailed(AppFailed {
+        app: app.name.to_string(),
+        slot: number,
+        reason: format!("{why}; {again}: {epitaph}"),
+    }));
 }

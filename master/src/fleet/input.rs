@@ -8,7 +8,7 @@ use std::time::Duration;
 use ostler_bus::{
     Generation, WorkerId,
     vocab::{
-        control::{AppReload, AppScale, AppStart, AppStop, MasterKill},
+        control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill},
         update::WorkerRestartNeeded,
         worker::ExitStatus,
     },
@@ -138,6 +138,8 @@ pub enum Command {
     Reload(AppReload),
     /// Change an app's size.
     Scale(AppScale),
+    /// Forget restarts and failures.
+    Reset(AppReset),
     /// Stop everything and end. Asked again with `force`, everything is killed at once.
     Kill(MasterKill),
 }

@@ -78,6 +78,8 @@ pub struct Fleet {
     ending: Option<Ending>,
     /// [`Action::Done`] has been given.
     ended: bool,
+    /// An app that can't boot doesn't end the master.
+    carries_on: bool,
 }
 
 /// The end of the master, on its way.
@@ -85,6 +87,8 @@ pub struct Fleet {
 struct Ending {
     ops: Vec<OpId>,
     forced: bool,
+    /// The exit code of a worker that can't boot, which becomes the master's.
+    fatal: Option<u8>,
 }
 
 impl Fleet {
@@ -96,13 +100,22 @@ impl Fleet {
             supplies: Supplies::new(seed),
             ending: None,
             ended: false,
+            carries_on: false,
         }
+    }
+
+    /// For a master in the background: an app that can't boot (`fatal_exit_codes`) fails, and the master goes on.
+    #[must_use]
+    pub fn carrying_on(mut self) -> Self {
+        self.carries_on = true;
+        self
     }
 
     /// Takes in what happened and decides what is to be done, in this order. `now` never goes back.
     pub fn step(&mut self, now: Moment, input: Input) -> Vec<Action> {
         let mut turn = Turn::begin(now, std::mem::take(&mut self.supplies));
         self.take_in(input, &mut turn);
+        commands::end_if_fatal(self, &mut turn);
         for app in self.apps.values_mut() {
             settle::settle(app, &mut turn);
         }
@@ -174,7 +187,7 @@ impl Fleet {
             operations::pay(op, Outcome::Done, turn);
         }
         turn.act(Action::Done {
-            code: u8::from(ending.forced),
+            code: ending.fatal.unwrap_or(u8::from(ending.forced)),
         });
     }
 }

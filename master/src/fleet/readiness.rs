@@ -41,6 +41,9 @@ pub(super) fn counts(readiness: &Readiness, word: Word) -> bool {
 /// When a starting worker becomes ready without a word, if it stays as it is.
 pub(super) fn ready_without_word(worker: &Worker) -> Option<Moment> {
     let spawned = worker.spawned_at?;
+    if worker.definition.life.oneshot {
+        return None;
+    }
     match &worker.definition.ready {
         Readiness::Auto => (!worker.takes_part).then(|| spawned + ASSUME_AFTER),
         Readiness::Delay(delay) => Some(spawned + *delay),
@@ -51,6 +54,8 @@ pub(super) fn ready_without_word(worker: &Worker) -> Option<Moment> {
 /// Until when a worker spawned then has time to become ready. Who is ready by delay can't be late.
 pub(super) fn start_deadline(definition: &AppDefinition, spawned: Moment) -> Option<Moment> {
     match definition.ready {
+        // It takes the time that its work takes.
+        _ if definition.life.oneshot => None,
         Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Probe(_) => {
             Some(spawned + definition.start_timeout)
         }

@@ -83,6 +83,7 @@ impl Checker {
                 id,
                 news: WorkerNews::Exited(_) | WorkerNews::SpawnFailed { .. },
             } => {
+                self.model.learn_of_exit(*id, input);
                 return usize::from(self.model.workers.contains_key(id));
             }
             Input::Worker {
@@ -150,7 +151,7 @@ impl Checker {
             Action::Done { code } => {
                 promise!(self.model.ending && !self.done, "the end was not asked for");
                 promise!(
-                    *code == u8::from(self.model.forced),
+                    *code == self.model.fatal.unwrap_or(u8::from(self.model.forced)),
                     "the exit code is {code}"
                 );
                 self.done = true;

@@ -4,13 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ostler_bus::{
     Generation, Slot, WorkerId,
-    vocab::control::{AppScale, ScaleTo},
+    vocab::{
+        control::{AppScale, ScaleTo},
+        worker::ExitStatus,
+    },
 };
 
 use super::script;
 use crate::{
-    config::app::AppDefinition,
-    fleet::{Command, Moment},
+    config::app::{AppDefinition, life::Restart},
+    fleet::{Command, Input, Moment, WorkerNews},
 };
 
 /// An app as it should be.
@@ -19,6 +22,7 @@ pub(super) struct AppModel {
     pub(super) size: u32,
     pub(super) wanted: bool,
     pub(super) instances: u32,
+    /// Slots of its may be left without a worker.
     pub(super) stops_for_good: bool,
     /// The last version there is.
     pub(super) version: u64,
@@ -46,7 +50,12 @@ impl AppModel {
             }
         }
         self.instances = definition.instances;
-        self.stops_for_good = !definition.stop_exit_codes.is_empty();
+        let life = &definition.life;
+        self.stops_for_good = !definition.stop_exit_codes.is_empty()
+            || life.restart != Restart::Always
+            || life.retry_failed.is_none()
+            || !life.fatal_exit_codes.is_empty()
+            || life.oneshot;
         self.version = script::version(definition);
         (self.covers, self.excused) = (false, false);
     }
@@ -129,6 +138,8 @@ pub(super) struct Model {
     pub(super) apps: BTreeMap<String, AppModel>,
     pub(super) workers: BTreeMap<WorkerId, WorkerModel>,
     pub(super) ending: bool,
+    /// It ends because an app can't boot.
+    pub(super) fatal: Option<u8>,
     pub(super) forced: bool,
 }
 
@@ -160,12 +171,36 @@ impl Model {
                     };
                 }
             }
-            Command::Reload(_) => {}
+            Command::Reload(_) | Command::Reset(_) => {}
             Command::Kill(kill) => {
                 self.ending = true;
                 self.forced |= kill.force;
                 self.apps.values_mut().for_each(|app| app.wanted = false);
             }
+        }
+    }
+
+    /// An exit before readiness, with a code that means that the app can't boot, ends the master: not during an update.
+    pub(super) fn learn_of_exit(&mut self, id: WorkerId, input: &Input) {
+        let Input::Worker {
+            news: WorkerNews::Exited(exit),
+            ..
+        } = input
+        else {
+            return;
+        };
+        let (ExitStatus::Code(code), Some(worker)) = (&exit.status, self.workers.get(&id)) else {
+            return;
+        };
+        let fatal = worker.definition.life.fatal_exit_codes.contains(code);
+        let updating = self
+            .apps
+            .get(&worker.app)
+            .is_some_and(|app| app.updating.is_some());
+        if fatal && worker.life == Life::Starting && !updating && !self.ending {
+            self.fatal = u8::try_from(*code).ok();
+            self.ending = true;
+            self.apps.values_mut().for_each(|app| app.wanted = false);
         }
     }
 

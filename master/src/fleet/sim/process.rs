@@ -100,7 +100,7 @@ impl World {
         }
         let silent = matches!(ready, Readiness::Auto) && !spoilt && self.rng.one_in(3);
         // Whoever says that it lives speaks.
-        let silent = silent && definition.life.watchdog.is_none();
+        let silent = silent && !definition.life.oneshot && definition.life.watchdog.is_none();
         if by_sdk && !silent {
             self.plan(up, tells(WorkerNews::BusConnected));
         }
@@ -131,11 +131,16 @@ impl World {
                 self.plan(again, tells(news));
             }
         }
-        self.give_a_fate(up, id, good, spoilt);
+        self.give_a_fate(up, id, definition.life.oneshot, good, spoilt);
     }
 
     /// Draws how a process ends by itself, if it does, and what it asks for before.
-    fn give_a_fate(&mut self, up: Moment, id: WorkerId, good: bool, spoilt: bool) {
+    fn give_a_fate(&mut self, up: Moment, id: WorkerId, oneshot: bool, good: bool, spoilt: bool) {
+        if oneshot {
+            let at = up + self.rng.millis(0, 800);
+            let code = i32::from(!good && self.rng.one_in(5));
+            self.plan(at, Event::Does(id, Deed::Dies(ExitStatus::Code(code))));
+        }
         if good {
             return;
         }

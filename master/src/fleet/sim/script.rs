@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use ostler_bus::vocab::{
-    control::{AppReload, AppScale, AppStart, AppStop, MasterKill, ScaleTo},
+    control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, ScaleTo},
     update::WorkerRestartNeeded,
 };
 
 use super::{CHAOS, dice::Dice};
 use crate::{
-    config::app::{AppDefinition, Readiness, Rung, life::Health},
+    config::app::{
+        AppDefinition, Readiness, Rung,
+        life::{Health, Restart},
+    },
     fleet::{Command, Input, Moment, Requester, testing},
 };
 
@@ -97,6 +100,18 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
             failures: 1 + u32::try_from(dice.below(3)).unwrap_or(0),
         });
     }
+    app.life.restart = match dice.below(12) {
+        0 => Restart::Never,
+        1 | 2 => Restart::OnCrash,
+        _ => Restart::Always,
+    };
+    if dice.one_in(6) {
+        app.life.retry_failed = [None, Some(Duration::from_secs(30))][pick(dice, 2)];
+    }
+    if dice.one_in(20) {
+        app.life.fatal_exit_codes = vec![1];
+    }
+    app.life.oneshot = dice.one_in(16);
     app.life.hang_grace = dice.millis(100, 600);
     app.max_restarts = [0, 3, 16][pick(dice, 3)];
     app.stop_exit_codes = if dice.one_in(8) { vec![0] } else { Vec::new() };
@@ -159,6 +174,7 @@ fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &
         }
         11 | 12 => script.commands.push((at, Command::Start(AppStart { app }))),
         13 | 14 => script.commands.push((at, Command::Stop(AppStop { app }))),
+        18 if dice.one_in(2) => script.commands.push((at, Command::Reset(AppReset { app }))),
         15 | 16 => {
             let n = u32::try_from(dice.below(6)).unwrap_or(0);
             let to = match dice.below(4) {

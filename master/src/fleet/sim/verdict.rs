@@ -83,7 +83,9 @@ impl Checker {
             .workers
             .iter()
             .filter(|status| status.app == name && status.id.is_none());
-        let ended = empty.filter(|status| status.state == "stopped").count();
+        let ended = empty
+            .filter(|status| ["stopped", "failed"].contains(&status.state.as_str()))
+            .count();
         let ended = if app.stops_for_good {
             ended.min(size)
         } else {

@@ -4,6 +4,7 @@ mod commands;
 mod crashes;
 mod drains;
 mod hangs;
+mod policies;
 mod probes;
 mod starts;
 mod updates;

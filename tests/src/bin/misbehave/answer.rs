@@ -26,7 +26,7 @@ pub(super) fn serve(address: &str, from: Duration, to: Duration) -> Result<ExitC
                 listener
                     .incoming()
                     .flatten()
-                    .for_each(|peer| answer(peer, status()))
+                    .for_each(|peer| answer(peer, status()));
             });
         }
         None => {
@@ -35,7 +35,7 @@ pub(super) fn serve(address: &str, from: Duration, to: Duration) -> Result<ExitC
                 listener
                     .incoming()
                     .flatten()
-                    .for_each(|peer| answer(peer, status()))
+                    .for_each(|peer| answer(peer, status()));
             });
         }
     }

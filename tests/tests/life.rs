@@ -181,7 +181,7 @@ async fn an_app_that_cannot_boot_ends_the_master_with_its_code() {
             .set("fatal_exit_codes", json!([78]))
             .set("ready", "notify"),
     ];
-    let mut master = ostler!().apps(&apps).start().await;
+    let master = ostler!().apps(&apps).start().await;
     assert_eq!(master.process.wait(PATIENCE).await, Exit::Code(78));
 }
 

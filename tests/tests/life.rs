@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ostler_bus::vocab::worker::{ExitStatus, WorkerExited, WorkerReady};
+use ostler_bus::vocab::worker::{ExitStatus, WorkerDraining, WorkerExited, WorkerReady};
 use ostler_tests::{
     habit,
     harness::{App, Exit, Fleet, PATIENCE, deadline, eventually},
@@ -204,4 +204,34 @@ async fn counters_are_shown_and_can_be_reset() {
     fleet.ostler(["reset", "web"]).success().await;
     let slot = fleet.worker("web", 0).await;
     assert_eq!((slot.restarts, slot.failures, slot.backoff_ms), (0, 0, 0));
+}
+
+// ---- recycling
+
+#[tokio::test]
+async fn a_worker_that_has_grown_is_replaced_by_one_that_is_ready() {
+    // The first one alone grows; its shell is replaced, so that the memory is the worker's own.
+    let habit = env!("CARGO_BIN_EXE_misbehave");
+    let script =
+        format!("test $OSTLER_WORKER_ID = 1 && exec {habit} grow 64; exec {habit} notify 0");
+    let app = App::new("web", ["sh", "-c", script.as_str()])
+        .set("ready", "notify")
+        .set("max_memory", "48MiB")
+        .unwatched();
+    let fleet = Fleet::start(ostler!().apps(&[app])).await;
+    let mut draining = fleet.hear::<WorkerDraining>().await;
+    let event = draining.next().await.event;
+    assert!(
+        event.worker.id.0 == 1 && event.reason.starts_with("recycle: "),
+        "{event:?}"
+    );
+    let worker = fleet.worker("web", 0).await;
+    assert_eq!(
+        (
+            worker.id.map(|id| id.0),
+            worker.state.as_str(),
+            worker.restarts
+        ),
+        (Some(2), "ready", 0)
+    );
 }

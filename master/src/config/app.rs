@@ -2,10 +2,11 @@
 
 pub mod life;
 pub mod probe;
+pub mod recycle;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use self::{life::Life, probe::Probe};
+use self::{life::Life, probe::Probe, recycle::Recycle};
 use super::bus_rights::BusRights;
 
 /// An app's definition. One is kept per generation: a crash respawn uses its own generation's.
@@ -51,6 +52,8 @@ pub struct AppDefinition {
     pub auto_reload: Option<Watch>,
     /// How its workers are looked after while they run.
     pub life: Life,
+    /// When they are replaced although they serve.
+    pub recycle: Recycle,
     /// What its workers may do on the bus, beyond what the fleet's own rules say. Default: nothing is said.
     pub bus: BusRights,
 }

@@ -11,13 +11,13 @@ use super::{
     app::Watch,
     bus_rights,
     errors::Wrong,
-    life_table, listen_table, policy_values, probe_table, program,
+    life_table, listen_table, policy_values, probe_table, program, recycle_table,
     settings::{Instances, MOST_INSTANCES, Reload, Settings},
     walk::{Node, Walker},
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 27] = [
+pub(super) const KEYS: [&str; 29] = [
     "command",
     "cwd",
     "env",
@@ -45,6 +45,8 @@ pub(super) const KEYS: [&str; 27] = [
     "fatal_exit_codes",
     "retry_failed",
     "oneshot",
+    "max_memory",
+    "max_age",
 ];
 
 /// What other tools call the same thing.
@@ -61,6 +63,8 @@ pub(super) fn meant(key: &str) -> Option<&'static str> {
         "wait_ready" | "readiness" => "ready",
         "healthcheck" | "health_check" | "liveness" => "health",
         "watchdog_sec" | "worker_check_interval" => "watchdog",
+        "max_memory_restart" => "max_memory",
+        "max_lifetime" | "worker_max_lifetime" => "max_age",
         "autorestart" | "respawn" | "restart_policy" => "restart",
         "listen_timeout" => "start_timeout",
         "kill_timeout" | "stop_signal" | "kill_signal" | "stop_timeout" | "graceful_timeout" => {
@@ -106,6 +110,7 @@ pub(super) fn read(
             "auto_reload" => settings.auto_reload = auto_reload(w, &path, node, base),
             "bus" => settings.bus = bus_rights::read(w, &path, node),
             _ if life_table::take(w, name, &path, node, base, &mut settings.life) => {}
+            _ if recycle_table::take(w, name, &path, node, &mut settings.recycle) => {}
             _ => w.unknown_key(key.span(), &path, name, &KEYS, meant(name)),
         }
     }

@@ -21,6 +21,7 @@ mod policy_values;
 mod probe_table;
 pub mod program;
 pub mod readiness;
+mod recycle_table;
 pub mod settings;
 pub mod signal;
 mod suggest;

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use super::{
     app::{
         AppDefinition, AppName, Backoff, Readiness, Rung, SocketDeclaration, Watch,
-        life::LifeSettings,
+        life::LifeSettings, recycle::RecycleSettings,
     },
     bus_rights::BusRights,
     errors::Wrong,
@@ -71,6 +71,7 @@ pub struct Settings {
     pub listen_pid: Option<bool>,
     pub auto_reload: Option<Reload>,
     pub life: LifeSettings,
+    pub recycle: RecycleSettings,
     pub bus: BusRights,
 }
 
@@ -110,6 +111,7 @@ impl Settings {
             listen_pid: self.listen_pid.or(base.listen_pid),
             auto_reload: self.auto_reload.or(base.auto_reload),
             life: self.life.or(base.life),
+            recycle: self.recycle.or(base.recycle),
             bus: over(self.bus, base.bus),
         }
     }
@@ -145,6 +147,7 @@ impl Settings {
                 Some(Reload::Off) | None => None,
             },
             life: self.life.define(),
+            recycle: self.recycle.define(),
             bus: self.bus,
         }
     }

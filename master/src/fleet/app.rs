@@ -17,6 +17,7 @@ use super::{
     operations::pay,
     probing::Probing,
     slot::{Slot, SlotState},
+    trial::Trial,
     turn::Turn,
     update::{self, GivenUp, Pending, Update},
     worker::{Bus, Occasion, Phase, Worker},
@@ -42,6 +43,8 @@ pub(super) struct App {
     /// All that have not exited: holders of slots, the successor of an update, and those that drain.
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) update: Option<Update>,
+    /// The one successor that is on trial, for the update or for a worker to be recycled.
+    pub(super) trial: Option<Trial>,
     /// The one update that begins when the running one has ended.
     pub(super) pending: Option<Pending>,
     pub(super) last_update: Option<String>,
@@ -106,6 +109,7 @@ impl App {
             slots: BTreeMap::new(),
             workers: BTreeMap::new(),
             update: None,
+            trial: None,
             pending: None,
             last_update: None,
             guard: LoopGuard::default(),
@@ -217,6 +221,8 @@ impl App {
                 heard_at: None,
                 heard_well_at: None,
                 hung: None,
+                due: None,
+                luck: turn.rng().unit(),
             },
         );
         id

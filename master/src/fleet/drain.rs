@@ -54,6 +54,10 @@ pub(super) enum Cause {
     StartTimeout,
     /// It lives, but nothing is heard of it.
     Hung,
+    /// Its successor has taken over, as it had grown too large or too old.
+    Recycle,
+    /// It has far too much memory.
+    Memory,
 }
 
 impl Cause {
@@ -66,7 +70,8 @@ impl Cause {
             | Self::Scale
             | Self::Kill
             | Self::Own => true,
-            Self::StartTimeout | Self::Hung => false,
+            Self::Recycle => true,
+            Self::StartTimeout | Self::Hung | Self::Memory => false,
         }
     }
 
@@ -80,6 +85,8 @@ impl Cause {
             Self::Own => "its own wish",
             Self::StartTimeout => "not ready in time",
             Self::Hung => "hung",
+            Self::Recycle => "recycle",
+            Self::Memory => "too much memory",
         }
     }
 }
@@ -150,7 +157,12 @@ pub(super) fn let_go(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
 
 /// Kills a worker at once, wherever it is on its ladder.
 pub(super) fn kill(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
-    begin(worker, app, Cause::Kill, turn);
+    end(worker, app, Cause::Kill, turn);
+}
+
+/// The same, for whatever cause.
+pub(super) fn end(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) {
+    begin(worker, app, cause, turn);
     let Phase::Leaving(leaving) = &mut worker.phase else {
         return;
     };
@@ -194,7 +206,10 @@ fn begin(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) -> b
         next: Next::Rung(0),
         at: None,
     });
-    let reason = cause.in_words().to_owned();
+    let reason = match &worker.due {
+        Some(due) if cause == Cause::Recycle => format!("recycle: {}", due.why),
+        Some(_) | None => cause.in_words().to_owned(),
+    };
     turn.publish(FleetEvent::WorkerDraining(WorkerDraining {
         worker: worker.reference(app),
         reason,

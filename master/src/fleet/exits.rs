@@ -45,7 +45,9 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
         uptime_ms: millis(worker.uptime(turn.now)),
         stderr_tail: exit.stderr_tail.clone(),
         hint: exit.hint.clone(),
-        hung: worker.hung.clone(),
+        hung: leaving
+            .filter(|leaving| leaving.cause == Cause::Hung)
+            .and_then(|_| worker.hung.clone()),
     }));
     let epitaph = epitaph(&worker, &exit, was_ready, turn);
     if let Some(code) = fatal(app, &worker, &exit.status) {
@@ -55,7 +57,7 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
         });
     }
     if trial::is_successor(app, id) {
-        update::successor_exited(app, &with_last_words(&epitaph, &exit), turn);
+        trial::failed(app, &with_last_words(&epitaph, &exit), turn);
         return;
     }
     let holds = app
@@ -96,7 +98,11 @@ fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String
         return format!("{}; told to go, it {how}", late(worker));
     }
     if let Some(why) = &worker.hung {
-        return format!("{who} was hung: {why}; it {how}");
+        let what = match worker.leaving().map(|leaving| leaving.cause) {
+            Some(Cause::Memory) => "was killed",
+            Some(_) | None => "was hung",
+        };
+        return format!("{who} {what}: {why}; it {how}");
     }
     let before = if was_ready {
         ""
@@ -216,11 +222,14 @@ fn without_policy(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
             Cause::Own if for_good => Consequence::Ended,
             Cause::Own if leaving.was_ready && lived => Consequence::Replace,
             Cause::Own => Consequence::ReplaceLater,
-            Cause::Hung if leaving.was_ready && lived => Consequence::Replace,
-            Cause::StartTimeout | Cause::Hung => Consequence::Failure,
-            Cause::Update | Cause::UpdateGivenUp | Cause::Stop | Cause::Scale | Cause::Kill => {
-                Consequence::Vacant
-            }
+            Cause::Hung | Cause::Memory if leaving.was_ready && lived => Consequence::Replace,
+            Cause::StartTimeout | Cause::Hung | Cause::Memory => Consequence::Failure,
+            Cause::Update
+            | Cause::UpdateGivenUp
+            | Cause::Recycle
+            | Cause::Stop
+            | Cause::Scale
+            | Cause::Kill => Consequence::Vacant,
         },
         Phase::Starting { .. } | Phase::Ready { .. } if for_good => Consequence::Ended,
         Phase::Ready { .. } if lived => Consequence::Replace,

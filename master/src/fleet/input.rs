@@ -86,6 +86,8 @@ pub enum WorkerNews {
     Notified(Notification),
     /// It said on the bus that it lives.
     Heartbeat,
+    /// Its process was found to have so many bytes of resident memory.
+    Memory(u64),
     /// It was asked whether it serves.
     Probed {
         /// Which question.

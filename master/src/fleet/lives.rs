@@ -13,6 +13,7 @@ use super::{
     drain::{self, MAX_EXTENSION},
     exits, hang, probing,
     readiness::{self, Word},
+    recycle,
     turn::Turn,
     worker::{Bus, Phase, Worker, millis},
 };
@@ -51,6 +52,7 @@ pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Tur
             takes_part(worker, &app.name, turn);
             worker.heard_at = Some(turn.now);
         }
+        WorkerNews::Memory(bytes) => recycle::weigh(worker, &app.name, bytes, turn),
         WorkerNews::Probed { ask, answer } => probed(worker, &app.name, ask, answer, turn),
         WorkerNews::Notified(notification) => notified(worker, &app.name, notification, turn),
     }

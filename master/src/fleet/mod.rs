@@ -36,6 +36,7 @@ mod mutation;
 mod operations;
 mod probing;
 mod readiness;
+mod recycle;
 mod rng;
 mod settle;
 mod slot;

@@ -12,7 +12,7 @@ use super::{
     hang, lives,
     mutation::Mutation,
     operations::pay,
-    probing, readiness,
+    probing, readiness, recycle,
     slot::{Slot, SlotState},
     trial,
     turn::Turn,
@@ -28,6 +28,7 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
     retire(app, turn);
     make_slots(app, turn);
     update::advance(app, turn);
+    recycle::advance(app, turn);
     retry(app, turn);
     fill(app, turn);
     end_waits(app, turn);
@@ -37,7 +38,11 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
 pub(super) fn deadline(app: &App) -> Option<Moment> {
     let workers = app.workers.values().filter_map(worker_deadline);
     let slots = app.slots.values().filter_map(Slot::retry_at);
-    workers.chain(slots).chain(trial::deadline(app)).min()
+    workers
+        .chain(slots)
+        .chain(trial::deadline(app))
+        .chain(recycle::retry_at(app))
+        .min()
 }
 
 fn worker_deadline(worker: &Worker) -> Option<Moment> {
@@ -48,7 +53,10 @@ fn worker_deadline(worker: &Worker) -> Option<Moment> {
             .chain(readiness::ready_without_word(worker))
             .chain(probing::deadline(worker))
             .min(),
-        Phase::Ready { .. } => hang::deadline(worker),
+        Phase::Ready { .. } => hang::deadline(worker)
+            .into_iter()
+            .chain(recycle::deadline(worker))
+            .min(),
         Phase::Leaving(leaving) => leaving.deadline(),
     }
 }
@@ -68,7 +76,10 @@ fn pass_time(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut 
                 probing::ask_if_due(worker, turn);
             }
         }
-        Phase::Ready { .. } => hang::pass_time(worker, app, turn),
+        Phase::Ready { .. } => {
+            recycle::pass_time(worker, turn);
+            hang::pass_time(worker, app, turn);
+        }
         Phase::Leaving(_) => drain::climb_if_due(worker, turn),
     }
 }
@@ -104,10 +115,7 @@ fn retire(app: &mut App, turn: &mut Turn) {
 
 /// A successor for a slot that is no longer wanted isn't either.
 fn drop_trial(app: &mut App, slot: SlotNumber, cause: Cause, turn: &mut Turn) {
-    let Some(update) = &mut app.update else {
-        return;
-    };
-    if let Some(trial) = update.trial.take_if(|trial| trial.slot == slot)
+    if let Some(trial) = app.trial.take_if(|trial| trial.slot == slot)
         && let Some(worker) = app.workers.get_mut(&trial.successor)
     {
         drain::send_away(worker, &app.name, cause, turn);

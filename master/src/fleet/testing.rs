@@ -21,6 +21,7 @@ use crate::config::app::{
     AppDefinition, AppName, Backoff, Readiness, Rung,
     life::Life,
     probe::{Check, Probe, Target},
+    recycle::Recycle,
 };
 
 /// An app with every default, whose workers say on the bus when they are ready.
@@ -59,6 +60,7 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         listen_pid: true,
         auto_reload: None,
         life: Life::default(),
+        recycle: Recycle::default(),
         bus: Vec::new(),
     }
 }

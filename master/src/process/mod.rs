@@ -19,6 +19,7 @@ mod child;
 mod clip;
 mod environment;
 mod exit_hint;
+mod memory;
 mod notify;
 mod output;
 mod shim;
@@ -28,6 +29,7 @@ mod spec;
 pub use child::Child;
 pub use environment::{Gifts, Identity, arguments, environment, spawn_spec};
 pub use exit_hint::exit_hint;
+pub use memory::resident_memory;
 pub use notify::{Notification, NotifyError, NotifySocket, parse_notifications};
 pub use output::{
     LINE_BYTES, LineQueue, LogItem, LogReceiver, LogWriter, Output, OutputEnd, OutputLine, Stream,

@@ -33,6 +33,9 @@ use crate::{
 /// How long a dead worker's pipes are still read, if others hold them open.
 const PIPE_GRACE: Duration = Duration::from_millis(100);
 
+/// How often the memory of a worker with a limit is looked at.
+const WEIGH_EVERY: Duration = Duration::from_secs(1);
+
 /// Everything a worker is made from.
 #[derive(Debug)]
 pub struct Workshop {
@@ -296,7 +299,12 @@ impl Begun {
             .await;
         // While the worker gets ready: the next one, or this one's successor, need not wait for its shim.
         spawner.keep_spare();
-        let status = listen(id, &self.notify, &child, shell).await;
+        let weighed = order.definition.recycle.max_memory.is_some();
+        let listening = listen(id, &self.notify, &child, shell);
+        let status = match weighed {
+            true => weighing(id, child.pid(), shell, listening).await,
+            false => listening.await,
+        };
         if let Err(error) = hub.revoke(id) {
             tracing::debug!("the token of worker {id} was not withdrawn: {error}");
         }
@@ -314,6 +322,27 @@ impl Begun {
                 }),
             )
             .await;
+    }
+}
+
+/// Looks each second how large the worker is, until it ends.
+async fn weighing(
+    id: WorkerId,
+    pid: u32,
+    shell: &ShellHandle,
+    until: impl Future<Output = ExitStatus>,
+) -> ExitStatus {
+    let mut until = std::pin::pin!(until);
+    let mut seconds = tokio::time::interval(WEIGH_EVERY);
+    loop {
+        tokio::select! {
+            status = &mut until => return status,
+            _ = seconds.tick() => {
+                if let Some(bytes) = process::resident_memory(pid) {
+                    shell.news(id, WorkerNews::Memory(bytes)).await;
+                }
+            }
+        }
     }
 }
 

@@ -111,6 +111,14 @@ impl Checker {
                     worker.beat = now;
                 }
             }
+            Input::Worker {
+                id,
+                news: WorkerNews::Memory(bytes),
+            } => {
+                if let Some(worker) = self.model.workers.get_mut(id) {
+                    worker.memory = worker.memory.max(*bytes);
+                }
+            }
             Input::Command { request, command } => {
                 self.unanswered.insert(*request);
                 let accepted = |action: &Action| matches!(action, Action::Answer { request: r, answer: Answer::Accepted { .. } } if r == request);
@@ -193,6 +201,8 @@ impl Checker {
             life: Life::Starting,
             asked: None,
             answered: false,
+            born: Moment::default(),
+            memory: 0,
             bad: 0,
             beat: Moment::default(),
             told: Vec::new(),
@@ -227,7 +237,10 @@ impl Checker {
             return Err("a signal to one that may stay".into());
         };
         promise!(!worker.told.contains(&signal), "told {signal} twice");
-        let patience = if reason == "hung" {
+        let patience = if reason == "too much memory" {
+            promise!(signal == 9, "one that is far too large was told {signal}");
+            Duration::ZERO
+        } else if reason == "hung" {
             let first = worker.definition.life.hang_signal;
             promise!(
                 signal == 9 || signal == first,
@@ -272,7 +285,7 @@ impl Checker {
                 app.size
             );
             let double = staying.values().filter(|workers| **workers > 1).count();
-            let most = usize::from(app.updating.is_some());
+            let most = usize::from(app.updating.is_some() || app.recycles);
             promise!(
                 double <= most && staying.values().all(|n| *n <= 2),
                 "two current workers in a slot"

@@ -254,6 +254,8 @@ fn histories_are_eventful() {
         ("failed", 30),
         ("operation finished", 500),
         ("hung", 40),
+        ("recycled", 10),
+        ("too large", 5),
     ];
     for (event, times) in least {
         let told = seen.get(event).copied().unwrap_or(0);

@@ -24,6 +24,8 @@ pub(super) struct AppModel {
     pub(super) instances: u32,
     /// Slots of its may be left without a worker.
     pub(super) stops_for_good: bool,
+    /// A worker may be replaced without an update.
+    pub(super) recycles: bool,
     /// The last version there is.
     pub(super) version: u64,
     /// The update under way.
@@ -56,6 +58,8 @@ impl AppModel {
             || life.retry_failed.is_none()
             || !life.fatal_exit_codes.is_empty()
             || life.oneshot;
+        let recycle = &definition.recycle;
+        self.recycles |= recycle.max_age.is_some() || recycle.max_memory.is_some();
         self.version = script::version(definition);
         (self.covers, self.excused) = (false, false);
     }
@@ -96,6 +100,10 @@ pub(super) struct WorkerModel {
     pub(super) bad: u32,
     /// When it last said that it lives.
     pub(super) beat: Moment,
+    /// When its process began.
+    pub(super) born: Moment,
+    /// The most memory it was found to have.
+    pub(super) memory: u64,
     /// Signals it got, and 0 for a drain message.
     pub(super) told: Vec<i32>,
 }
@@ -125,6 +133,15 @@ impl WorkerModel {
                 .health
                 .as_ref()
                 .is_some_and(|health| self.bad >= health.failures)
+    }
+
+    /// Whether it is too old, or was too large.
+    pub(super) fn may_be_recycled(&self, now: Moment) -> bool {
+        let recycle = &self.definition.recycle;
+        recycle.max_age.is_some_and(|age| now - self.born >= age)
+            || recycle
+                .max_memory
+                .is_some_and(|limit| self.memory > limit.soft)
     }
 
     pub(super) fn version(&self) -> u64 {

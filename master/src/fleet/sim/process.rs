@@ -66,6 +66,11 @@ impl World {
             process.beats = Some(time / 2);
             self.plan(born, Event::Does(id, Deed::Beats));
         }
+        if !good && self.rng.one_in(2) {
+            let at = born + self.rng.millis(0, 6_000);
+            let bytes = 90 + self.rng.below(130);
+            self.plan(at, Event::Does(id, Deed::Tells(WorkerNews::Memory(bytes))));
+        }
         if !good && self.rng.one_in(4) {
             let at = born + self.rng.millis(0, 10_000);
             self.plan(at, Event::Does(id, Deed::Hangs));

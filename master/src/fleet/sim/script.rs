@@ -12,6 +12,7 @@ use crate::{
     config::app::{
         AppDefinition, Readiness, Rung,
         life::{Health, Restart},
+        recycle::MemoryLimit,
     },
     fleet::{Command, Input, Moment, Requester, testing},
 };
@@ -69,6 +70,16 @@ pub(super) fn write(dice: &mut Dice) -> Script {
             &mut script,
         );
     }
+    for app in apps.iter_mut().filter(|app| app.recycle.max_age.is_some()) {
+        // Else there would be no end of it.
+        app.recycle.max_age = None;
+        let told = [
+            Input::Define(app.clone()),
+            needed(Some(app.name.to_string()), draw_requester(dice)),
+        ];
+        let calm = Moment::after_epoch(CHAOS + Duration::from_secs(1));
+        script.told.push((calm, told.into()));
+    }
     number_versions(&mut script);
     script
 }
@@ -110,6 +121,15 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
     }
     if dice.one_in(20) {
         app.life.fatal_exit_codes = vec![1];
+    }
+    if dice.one_in(10) {
+        app.recycle.max_age = Some(dice.millis(4_000, 12_000));
+    }
+    if dice.one_in(10) {
+        app.recycle.max_memory = Some(MemoryLimit {
+            soft: 100,
+            hard: [None, Some(200)][pick(dice, 2)],
+        });
     }
     app.life.oneshot = dice.one_in(16);
     app.life.hang_grace = dice.millis(100, 600);

@@ -6,5 +6,6 @@ mod drains;
 mod hangs;
 mod policies;
 mod probes;
+mod recycling;
 mod starts;
 mod updates;

@@ -23,6 +23,7 @@ usage: misbehave HABIT
   readers                    print two lines on stderr, exit 3
   never-ready                send STATUS= to NOTIFY_SOCKET, never READY=1
   notify MS [HABIT]          send READY=1 to NOTIFY_SOCKET after MS milliseconds, then do HABIT (default: trivial)
+  grow MIB                   send READY=1, then have MIB of memory a second later; then as trivial
   beat EVERY FOR             send READY=1, then WATCHDOG=1 each EVERY ms for FOR ms, then hang, heeding TERM no more
   say TEXT…                  send one datagram of TEXT lines to NOTIFY_SOCKET and exit
   hang-in-start              print `starting`, then nothing
@@ -82,6 +83,15 @@ fn habit(args: &[&str]) -> Result<ExitCode, String> {
             life::pause(millis(ms)?);
             notify::send("READY=1")?;
             habit(if rest.is_empty() { &["trivial"] } else { rest })
+        }
+        ["grow", mebibytes] => {
+            notify::send("READY=1")?;
+            life::pause(Duration::from_secs(1));
+            let much = vec![1_u8; number::<usize>(mebibytes)? << 20];
+            let ended = trivial();
+            // Kept, and every page of it touched, until then.
+            std::hint::black_box(&much);
+            ended
         }
         ["beat", every, time] => {
             life::ignore_signals();

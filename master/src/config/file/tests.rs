@@ -1,6 +1,7 @@
 //! Good files give definitions; bad ones give every fault, with its place.
 
 mod bus;
+mod life;
 
 use std::{path::Path, time::Duration};
 

@@ -83,7 +83,8 @@ impl Checker {
         promise!(worker.spawned && !worker.leaving(), "ready out of turn");
         let probed = matches!(worker.definition.ready, Readiness::Probe(_));
         promise!(!probed || worker.answered, "ready without an answer");
-        worker.bad = 0;
+        // Whatever it was asked before that was another question.
+        (worker.bad, worker.asked) = (0, None);
         worker.life = Life::Ready {
             since: now,
             assumed: event.assumed,

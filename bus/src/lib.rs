@@ -24,7 +24,7 @@ pub mod wire;
 pub use client::{Bus, ConnectOptions, Delivery};
 pub use event::{Event, Request, SchemaTrait};
 pub use ids::{Generation, OpId, Slot, WorkerId};
-pub use limits::Limits;
+pub use limits::{Limits, LimitsError};
 pub use origin::Origin;
 pub use ostler_bus_derive::{Event, Request, Schema};
 pub use schema::{Budget, ConvertError, SchemaError, SchemaLimits, TypeKey, TypeSchema};

@@ -1,6 +1,6 @@
 //! Every bound of the bus in one place, with where each number comes from.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::SchemaLimits;
 
@@ -46,7 +46,10 @@ pub struct Limits {
     pub overflow_grace: Duration,
     /// The longest time for which publishers are held without a break for one subscription, whatever it asks for.
     /// Default 60 s.
-    pub hold_timeout: Duration,
+    pub longest_hold: Duration,
+    /// Topics that one publisher is asked to hold back at once; on others it goes on, and a queue that is full for it
+    /// drops its oldest. All publishers' together take a sixteenth of `memory_bytes` at most. Default 4,096.
+    pub held_topics: usize,
     /// Frames of the control lane waiting for one connection. Default 1,024.
     pub control_frames: usize,
     /// Requests of one connection that wait for an answer. Default 1,024.
@@ -68,7 +71,8 @@ pub struct Limits {
     pub mailbox_bytes: usize,
     /// How long they wait: a program that loads for a minute misses nothing. Default 60 s.
     pub mailbox_timeout: Duration,
-    /// Bytes of all queues together; over it, the connection that holds most loses its oldest. Default 512 MiB.
+    /// Bytes of all queues, types and kept events together; over it, the connection that holds most loses its oldest. At
+    /// least twice what kept events may take. Default 512 MiB.
     pub memory_bytes: usize,
 }
 
@@ -91,7 +95,8 @@ impl Default for Limits {
             queue_messages: 64 << 10,
             queue_bytes: 8 << 20,
             overflow_grace: Duration::from_secs(2),
-            hold_timeout: Duration::from_secs(60),
+            longest_hold: Duration::from_secs(60),
+            held_topics: 4096,
             control_frames: 1024,
             requests: 1024,
             retained_topics: 1024,
@@ -107,8 +112,96 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Bytes of memory that retained values, histories and mail may take: no reader's pace frees them.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let tables = self.retained_topics.saturating_mul(KEPT_BYTES);
+        [self.history_bytes, self.mailbox_bytes, tables]
+            .into_iter()
+            .fold(self.retained_bytes, usize::saturating_add)
+    }
+
+    /// Whether these bounds can be kept together.
+    ///
+    /// # Errors
+    /// If [`kept_bytes`](Self::kept_bytes) exceed half of `memory_bytes`. Types may take a quarter of that, and what is left
+    /// is for queues: with less, every event would be lost to make room that can't be made.
+    pub fn check(&self) -> Result<(), LimitsError> {
+        let (memory_bytes, kept_bytes) = (self.memory_bytes, self.kept_bytes());
+        match kept_bytes <= memory_bytes / 2 {
+            true => Ok(()),
+            false => Err(LimitsError {
+                memory_bytes,
+                kept_bytes,
+            }),
+        }
+    }
+}
+
+/// Limits that can't be kept together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitsError {
+    /// What there is in all.
+    pub memory_bytes: usize,
+    /// What retained values, histories and mail may take of it.
+    pub kept_bytes: usize,
+}
+
+impl LimitsError {
+    /// What to do about it.
+    #[must_use]
+    pub fn fix(&self) -> String {
+        format!(
+            "make memory_bytes {} at least, or retained_bytes, history_bytes and mailbox_bytes smaller",
+            self.kept_bytes.saturating_mul(2)
+        )
+    }
+}
+
+impl fmt::Display for LimitsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "retained values, histories and mail may take {} bytes, which is more than half of memory_bytes, {}: queues and types need the other half",
+            self.kept_bytes, self.memory_bytes
+        )
+    }
+}
+
+impl std::error::Error for LimitsError {}
+
+/// What the hub needs for each event it keeps, beside its frame: places in tables, type, origin.
+pub(crate) const KEPT_BYTES: usize = 256;
+
 /// A topic's longest length, in bytes.
 pub const TOPIC_BYTES: usize = 255;
 
 /// What a data frame may need beside its payload: header, topic, type, ids; and headers.
 pub const DATA_OVERHEAD: usize = 512 + crate::wire::headers::HEADERS_BYTES;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_must_hold_twice_what_is_kept() {
+        assert_eq!(Limits::default().check(), Ok(()));
+        let mut limits = Limits {
+            retained_bytes: 1 << 20,
+            retained_topics: 1024,
+            history_bytes: 2 << 20,
+            mailbox_bytes: 3 << 20,
+            ..Limits::default()
+        };
+        let kept = (6 << 20) + 1024 * KEPT_BYTES;
+        limits.memory_bytes = kept * 2;
+        assert_eq!(limits.check(), Ok(()));
+        limits.memory_bytes -= 1;
+        let error = limits.check().unwrap_err();
+        assert_eq!(error.kept_bytes, kept);
+        assert!(error.fix().contains(&(kept * 2).to_string()));
+        limits.history_bytes = usize::MAX;
+        assert!(limits.check().is_err());
+    }
+}

@@ -19,22 +19,26 @@ use tokio::sync::watch;
 
 use crate::{
     cli::error::{CliError, Exit},
-    config::{app::AppDefinition, bus_table::BusSettings, file},
+    config::{
+        app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, shell_line,
+    },
     control, escape,
     features::{
         Settling, bus_lagged, bus_stats,
         keep::{attach, keep},
-        log_tap, roll,
+        log_tap,
+        logs::{self, Lines, Listeners},
+        roll,
         status::Keeper,
         system_restart,
         watch::run as watcher,
     },
     fleet::WorkerNews,
-    home::{Home, MasterName},
+    home::{Home, MasterName, Reach},
     lock::MasterLock,
     log,
     network::NetworkDoor,
-    process::{LineQueue, LogWriter, Spawner},
+    process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
     sockets::Sockets,
     sys::{self, OpenFiles, Signals},
@@ -54,6 +58,10 @@ pub struct MasterOptions {
     pub bus: BusSettings,
     /// The process file, if there is one: read again at SIGHUP, and watched with `--auto-reload`.
     pub file: Option<PathBuf>,
+    /// The named environment that the process file is read for.
+    pub environment: Option<String>,
+    /// What is hardly meant in the process file, in words.
+    pub warnings: Vec<String>,
     /// How its log is written.
     pub log: log::Format,
     /// Which of the master's own lines are written, unless `OSTLER_LOG` says otherwise: usually [`log::DEFAULT`].
@@ -103,17 +111,25 @@ where
         .map_err(|e| system("start the hub", &e))?;
     let listener = bind_bus(&lock.home().bus_socket())?;
     greet(&options, &lock, &sockets);
+    let wants = |app: &&AppDefinition| app.auto_reload.is_some();
+    let watched: Vec<AppDefinition> = options.apps.iter().filter(wants).cloned().collect();
+    let (auto_reload, watched) = watch::channel(watched);
+    let (log_files, all_lines) = (LogFiles::default(), Lines::default());
     let workshop = Workshop {
         spawner: Spawner::default(),
         hub: hub.clone(),
         home: lock.home().clone(),
         sockets,
         watched: HashMap::new(),
+        cgroups: Cgroups::default(),
         log: lines.clone(),
+        log_files: log_files.clone(),
+        all_lines: all_lines.outlets(),
         environment,
         open_files: open_files.and_then(|files| files.before),
         rights,
         tokens: options.bus.tcp.as_ref().map(|tcp| tcp.tokens.clone()),
+        auto_reload,
     };
     let voice = feature(&hub, "shell").await?;
     let shell = Shell::new(
@@ -123,7 +139,7 @@ where
         options
             .file
             .clone()
-            .map(|file| reread(file, options.bus.clone())),
+            .map(|file| reread(file, options.environment.clone(), options.bus.clone())),
     );
     // Before anyone can ask: nobody is shown a master without its apps, or told that there is no such app.
     shell.handle().define(options.apps.clone()).await;
@@ -133,13 +149,41 @@ where
         async move { handle.speak_through(bus).await }
     });
     let (settling, settled) = Settling::begin();
+    let bus = feature(&hub, "logs").await?;
+    let (kept, files, handle, mut first) = (
+        all_lines.clone(),
+        log_files.clone(),
+        shell.handle(),
+        Some(settling.clone()),
+    );
+    keep(hub.clone(), "workers' lines", bus, move |bus| {
+        logs::run(
+            bus,
+            kept.clone(),
+            files.clone(),
+            handle.clone(),
+            first.take(),
+        )
+    });
     let (handle, mut first) = (shell.handle(), Some(settling.clone()));
     let bus = feature(&hub, "control").await?;
     let control = keep(hub.clone(), "control", bus, move |bus| {
         control::run(bus, handle.clone(), first.take())
     });
-    tokio::spawn(pass_on(notices, shell.handle(), voice.clone()));
-    start_features(&hub, shell.handle(), &options, home.path(), settling).await?;
+    tokio::spawn(pass_on(
+        notices,
+        shell.handle(),
+        voice.clone(),
+        all_lines.clone(),
+    ));
+    start_features(&hub, shell.handle(), &options, settling).await?;
+    let watching = watch_files(
+        hub.clone(),
+        watched,
+        options.file.clone(),
+        home.path().into(),
+    );
+    tokio::spawn(watching);
     settled.wait().await;
     // Who came meanwhile waits in the socket's queue.
     hub.listen(listener, Admission::default())
@@ -152,6 +196,9 @@ where
     let code = shell.run().await;
     last_words([voice, control]).await;
     hub.shutdown().await;
+    if !log_files.finish(LAST_LINES).await {
+        tracing::warn!("the last lines of log files were not written: the disk doesn't answer");
+    }
     tracing::info!("master {} ended", options.name);
     finish(&lines, writer).await;
     drop(lock);
@@ -172,7 +219,7 @@ async fn last_words(voices: [watch::Receiver<Bus>; 2]) {
 fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliError> {
     let mut sockets = Sockets::default();
     for app in apps {
-        lock.home().create_app_dir(&app.name)?;
+        lock.home().create_app_dir(&app.name, Reach::of(app))?;
         sockets.bind(app)?;
     }
     Ok(sockets)
@@ -235,7 +282,6 @@ async fn start_features(
     hub: &Hub,
     shell: ShellHandle,
     options: &MasterOptions,
-    home: &Path,
     settling: Settling,
 ) -> Result<(), CliError> {
     let mark = system_restart::RestartMark::new(None);
@@ -274,25 +320,38 @@ async fn start_features(
     keep(hub.clone(), "log of broadcasts", bus, move |bus| {
         log_tap::run(bus, first.take())
     });
-    let watched: Vec<_> = options
-        .apps
-        .iter()
-        .filter(|app| app.auto_reload.is_some())
-        .cloned()
-        .collect();
-    if !watched.is_empty() {
-        let bus = feature(hub, "watch").await?;
-        let (file, home) = (options.file.clone(), home.to_owned());
-        keep(hub.clone(), "watching files", bus, move |bus| {
-            watcher::all(bus, file.clone(), watched.clone(), home.clone())
-        });
-    }
     Ok(())
 }
 
+/// Watches files once there is an app that wants it: until then nothing is paid for it.
+async fn watch_files(
+    hub: Hub,
+    mut apps: watch::Receiver<Vec<AppDefinition>>,
+    file: Option<PathBuf>,
+    home: PathBuf,
+) {
+    if apps.wait_for(|apps| !apps.is_empty()).await.is_err() {
+        return;
+    }
+    match attach(&hub, "watch").await {
+        Ok(bus) => {
+            keep(hub, "watching files", bus, move |bus| {
+                watcher::all(bus, file.clone(), apps.clone(), home.clone())
+            });
+        }
+        Err(error) => tracing::error!("files are not watched: {error}"),
+    }
+}
+
 /// What the hub notices of its connections is news for the fleet, or a line for the log.
-async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receiver<Bus>) {
+async fn pass_on(
+    mut notices: Notices,
+    shell: ShellHandle,
+    voice: watch::Receiver<Bus>,
+    lines: Lines,
+) {
     let mut missed_before = 0;
+    let mut listeners = Listeners::default();
     while let Some(notice) = notices.recv().await {
         let missed = notices.missed();
         if missed > missed_before {
@@ -301,6 +360,8 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receive
                 missed - missed_before
             );
             missed_before = missed;
+            // Among them may have been the first who listens.
+            lines.heard.set_wanted(true);
         }
         match notice {
             HubNotice::Connected {
@@ -340,7 +401,12 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receive
                 );
                 bus_lagged::tell(&voice.borrow(), conn, &principal, &pattern, missed);
             }
+            HubNotice::Listening { pattern, begun } => {
+                lines.heard.set_wanted(listeners.note(&pattern, begun));
+            }
             HubNotice::Restarted { panic } => {
+                listeners = Listeners::default();
+                lines.heard.set_wanted(false);
                 tracing::error!(
                     "the hub began anew after a fault of its own, all its connections were closed: {}",
                     escape::line(&panic)
@@ -352,17 +418,21 @@ async fn pass_on(mut notices: Notices, shell: ShellHandle, voice: watch::Receive
     }
 }
 
-fn reread(file: PathBuf, bus: BusSettings) -> Reread {
+fn reread(file: PathBuf, environment: Option<String>, bus: BusSettings) -> Reread {
     let path = file.clone();
-    let read = Box::new(move || {
-        file::read(&path, sys::available_cores())
+    let read = Box::new(move |environment| {
+        file::read(&path, &Circumstances::here(environment))
             .map(|file| Said {
                 held_back: bus.held_back(&file.bus),
                 apps: file.apps,
             })
             .map_err(|errors| errors.to_string())
     });
-    Reread { file, read }
+    Reread {
+        file,
+        environment,
+        read,
+    }
 }
 
 fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
@@ -373,6 +443,9 @@ fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
         std::process::id(),
         lock.home().bus_socket().display()
     );
+    for warning in &options.warnings {
+        tracing::warn!("{}", escape::line(warning));
+    }
     for app in &options.apps {
         let listening: Vec<String> = sockets
             .status(app.name.as_str())
@@ -388,7 +461,7 @@ fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
             "{}: {} workers of {}{listening}",
             app.name,
             app.instances,
-            escape::line(&app.command.join(" "))
+            escape::line(&shell_line::shown(&app.command))
         );
     }
 }

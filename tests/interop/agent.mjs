@@ -1,6 +1,7 @@
 // Does with the Node client what a test asks: `agent.mjs FOLDER_OF_THE_CLIENT PATH`, one JSON line each way.
 //
-// `agent.mjs FOLDER_OF_THE_CLIENT worker` is a worker instead, on the socket it inherits, that says what it hears.
+// `agent.mjs FOLDER_OF_THE_CLIENT worker` is a worker instead, on the socket it inherits, that says what it hears; with
+// `serving`, it answers questions too.
 
 import readline from 'node:readline';
 
@@ -77,8 +78,16 @@ function in_ms({ timeout = 5, ...options }) {
   return { ...options, timeout: timeout * 1000 };
 }
 
-if (path === 'worker') {
+if (path === 'worker' || path === 'serving') {
   const worker = await Worker.start();
+  if (path === 'serving') {
+    await worker.serve('tests.who', () => worker.emit('tests.seen', null, { ack: true }));
+    await worker.serve('tests.slow', async ({ payload }) => {
+      console.log('asked');
+      await new Promise((done) => setTimeout(done, payload.seconds * 1000));
+      return 'late';
+    });
+  }
   await worker.ready();
   console.log('ready');
   const { reason } = await worker.draining;

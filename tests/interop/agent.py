@@ -1,11 +1,12 @@
 """Does with the Python client what a test asks: `agent.py FOLDER_OF_THE_CLIENT PATH`, one JSON line each way.
 
-`agent.py FOLDER_OF_THE_CLIENT worker` is a worker instead, on the socket it inherits, that says what it hears.
+`agent.py FOLDER_OF_THE_CLIENT worker` is a worker instead, on the socket it inherits, that says what it hears; with `serving`, it answers questions too.
 """
 
 import json
 import os
 import sys
+import threading
 
 sys.path.insert(0, sys.argv[1])
 sys.dont_write_bytecode = True
@@ -25,8 +26,15 @@ def how_to_answer(how):
     def fail(_):
         raise ValueError("on purpose")
 
+    def slow(call):
+        threading.Event().wait(call.payload["seconds"])
+        return "late"
+
     def die(_):
         os._exit(1)
+
+    def silent(_):
+        threading.Event().wait()
 
     def echo(call):
         call.reply({"by": how, "asked": call.payload, "headers": call.headers}, {"answered-by": how})
@@ -34,7 +42,7 @@ def how_to_answer(how):
     def double(call):
         return {"number": call.payload["number"] * 2, "slot": 7}
 
-    return {"fail": fail, "die": die, "echo": echo, "double": double, "silent": None}[how]
+    return {"fail": fail, "die": die, "echo": echo, "double": double, "silent": silent}[how]
 
 
 class Agent:
@@ -104,6 +112,8 @@ def agent():
 
 def worker():
     worker = ostler.Worker()
+    if sys.argv[2] == "serving":
+        serve(worker)
     worker.ready()
     print("ready", flush=True)
     worker.draining.wait()
@@ -111,4 +121,14 @@ def worker():
     worker.close()
 
 
-worker() if sys.argv[2] == "worker" else agent()
+def serve(worker):
+    def slow(call):
+        print("asked", flush=True)
+        threading.Event().wait(call.payload["seconds"])
+        return "late"
+
+    worker.serve("tests.who", lambda call: worker.emit("tests.seen", ack=True))
+    worker.serve("tests.slow", slow)
+
+
+agent() if sys.argv[2] not in ("worker", "serving") else worker()

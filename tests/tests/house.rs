@@ -15,9 +15,10 @@ fn cited(text: &str) -> BTreeSet<(String, String)> {
         .filter_map(|rest| {
             let (file, rest) = rest.split_once(".rs::")?;
             let name = |c: char| c == '_' || c.is_ascii_alphanumeric();
+            let path = |c: char| c == '/' || name(c);
             let end = rest.find(|c| !name(c)).unwrap_or(rest.len());
             file.chars()
-                .all(name)
+                .all(path)
                 .then(|| (file.to_owned(), rest[..end].to_owned()))
         })
         .collect()

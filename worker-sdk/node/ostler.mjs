@@ -1,33 +1,35 @@
 // A client of Ostler's bus for Node 18 or newer, without dependencies, written from docs/protocol.md.
 //
-// Reading never waits for writing. A lost connection is made again, after a pause that grows from 0.1 to 5 s, with
-// jitter: subscriptions go on, with a `Lost` where the gap is; what was asked fails with `Disconnected`; events wait, up to
-// 4 MiB. Events that were being written when the connection was lost are lost with it: `emit(…, { ack: true })` tells.
+// A lost connection is made again. Meanwhile events wait, up to 4 MiB, and questions until their time-out; what was asked
+// already rejects with `Disconnected`. Subscriptions go on where they ended: what can't be brought any more is told by a
+// `Lost` in its place, with its exact number. An event that was written just before may be lost with the connection:
+// `emit(…, { ack: true })` tells.
 
 import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 
 const HELLO = 1, WELCOME = 2, CONTROL = 3;
 const EMIT = 0x10, REQUEST = 0x11, REPLY = 0x12, RUN = 0x20, CALL = 0x21, ANSWER = 0x22;
-const IGNORABLE = 0x01, RETAIN = 0x04, RETAINED = 0x20; // flags
-const UNSENT_BYTES = 4 << 20, BATCH_BYTES = 256 << 10; // that wait to be written, and go into one write
-const WAITERS = 1024; // who wait for room among them
-const ITEMS = 65536, ITEM_BYTES = 8 << 20, WINDOW = 1024; // of a subscription, that wait for its reader
-const OVERHEAD = 512 + 4096; // of a data frame: addresses, and headers
+const IGNORABLE = 0x01, RETAIN = 0x04, CONTROL_LANE = 0x10, RETAINED = 0x20, HISTORY = 0x80; // flags
+const UNSENT_BYTES = 4 << 20; // that wait to be written
+const WINDOW = 256, MOST = 65536; // events that the hub sends ahead of their reader; what may wait for it in any case
+const FIRST_PAUSE = 50, LONGEST_PAUSE = 5_000; // ms before another connection, at most
 
 /** There is no connection. If it is `final` there will be none. */
 export class Disconnected extends Error {
   name = 'Disconnected';
-  final = false;
+  constructor(reason, final = false) {
+    super(reason);
+    this.final = final;
+  }
 }
 
 /** This program closed it. */
 export class Closed extends Disconnected {
   name = 'Closed';
-  final = true;
 }
 
-/** As much as may waits to be written. */
+/** Nothing more can wait to be sent. */
 export class Full extends Error {
   name = 'Full';
 }
@@ -56,51 +58,45 @@ export class Message {
   }
 }
 
-/** A question, to be answered once within `timeout` ms. */
+/** A question, to be answered within `timeout` ms by what its handler gives, or by `reply` before that. */
 export class Call extends Message {
-  #bus; #call; #life;
-  isAnswered = false;
-  constructor(bus, body) {
+  #bus; #link; isAnswered = false;
+  constructor(body, bus) {
     super(body);
-    this.timeout = body.timeout_ms;
-    [this.#bus, this.#call, this.#life] = [bus, body.call, bus._life];
+    Object.assign(this, { timeout: body.timeout_ms, number: body.call });
+    [this.#bus, this.#link] = [bus, bus._link];
   }
   reply(payload = null, headers) {
+    this.#bus._send(REPLY, { call: this.number, payload, headers }, { link: this.#link });
     this.isAnswered = true;
-    return this.#bus._send(REPLY, { call: this.#call, payload, headers }, { life: this.#life });
   }
-  decline(reason) {
-    this.isAnswered = true;
-    return this.#bus._tell({ Decline: { call: this.#call, reason } }, this.#life);
+  _decline(error) {
+    const reason = `${error?.name}: ${error?.message}`.slice(0, 1000);
+    this.#bus._send(CONTROL, op('Decline', { call: this.number, reason }), { link: this.#link });
   }
 }
 
-/** What comes, in order, with `Lost` in the place of what didn't: `for await`. A reader that is too slow loses the
- * oldest. */
+/** What comes, in order: Messages, and a `Lost` in the place of what didn't. `for await`, or `next`. */
 export class Subscription {
-  #items = []; #head = 0; #bytes = 0; #lost = 0; #over = null; #waiting = []; #taken = 0;
-  isOpen = false;
+  #items = []; #waiting = []; #link = 0; #untold = 0; // read, of a connection, and not told
+  #since = 0; #taken = 0; #isResumed = false; // to go on by on another connection
+  _answering = 0;
+
   constructor(bus, number, pattern, options, handler) {
-    Object.assign(this, { bus, number, options, handler });
-    this.op = { Subscribe: { sub: number, pattern, options } };
+    Object.assign(this, { bus, number, pattern, options, handler });
   }
 
   /** The next. Rejects with why it has ended if it has. */
   async next() {
-    while (this.#head === this.#items.length && !this.#over) await new Promise((go) => this.#waiting.push(go));
-    if (this.#lost > 0) {
-      const lost = new Lost(this.#lost, 'this program reads too slowly');
-      this.#lost = 0;
-      return lost;
-    }
-    if (this.#head === this.#items.length) throw this.#over;
-    const item = this.#shift();
-    this.#taken += item instanceof Message ? 1 : 0;
-    const { window } = this.options;
-    if (window && this.#taken > 0 && (this.#taken * 2 >= window || this.#head === this.#items.length)) {
-      const count = this.#taken; // The hub sends no more than a window beyond it.
-      this.#taken = 0;
-      await this.bus._tell({ Took: { sub: this.number, count } });
+    while (this.#items.length === 0) await new Promise((go) => this.#waiting.push(go));
+    const [item, link] = this.#items[0];
+    if (item instanceof Error) throw item;
+    this.#items.shift();
+    if (link) [this.#link, this.#untold] = [link, 1 + (link === this.#link ? this.#untold : 0)];
+    if (this.#untold > 0 && (this.#items.length === 0 || this.#untold * 2 >= this.options.window)) {
+      const took = op('Took', { sub: this.number, count: this.#untold });
+      this.#untold = 0;
+      this.bus._send(CONTROL, took, { link: this.#link }); // The hub sends no more than a window beyond it.
     }
     return item;
   }
@@ -111,72 +107,91 @@ export class Subscription {
     } catch (error) {
       if (!(error instanceof Closed)) throw error;
     } finally {
-      if (!this.#over) await this.close().catch(() => {});
+      await this.close();
     }
   }
 
-  /** No more. What has come already can still be read. */
+  /** No more. What has come already can still be read, and is answered. */
   async close() {
-    this.bus._subs.delete(this.number);
-    this._end(new Closed('unsubscribed'));
-    await this.bus._ask(CONTROL, { op: { Unsubscribe: { sub: this.number } } });
+    if (!this.bus._subs.has(this.number)) return;
+    await this.bus._ask(CONTROL, op('Unsubscribe', { sub: this.number })).catch(() => {}); // Then there is nobody to tell.
+    this._end(new Closed(`${this.pattern} was unsubscribed`));
+    await this.bus._until(() => this._answering === 0, this.bus.timeout);
   }
 
-  _put(item, size = 64) {
-    if (this.handler) return this.handler(item);
-    const isFull = () => this.#items.length - this.#head >= ITEMS || this.#bytes + size > ITEM_BYTES;
-    while (!this.options.window && this.#head < this.#items.length && isFull()) {
-      const old = this.#shift();
-      this.#lost += old instanceof Lost ? old.missed ?? 0 : 1;
-    }
-    this.#items.push({ item, size });
-    this.#bytes += size;
+  _subscribe(resume) {
+    this.#isResumed = false;
+    return op('Subscribe', { sub: this.number, pattern: this.pattern, options: { ...this.options, resume } });
+  }
+
+  _resume(isSameLife) {
+    if (!isSameLife) this.#since = 0;
+    return this._subscribe(this.handler ? undefined : { sub: this.number, since: this.#since, taken: this.#taken });
+  }
+
+  _event(body, flags) {
+    if (!(flags & CONTROL_LANE)) this.#since = body.seq;
+    if ((this.#isResumed && flags & HISTORY) || !(flags & (HISTORY | RETAINED))) this.#taken += 1;
+    this._put(new Message(body, flags), flags & CONTROL_LANE ? 0 : this.bus._link);
+  }
+
+  _lose({ missed, reason }, why) {
+    this.#isResumed ||= why === 'Resumed';
+    this.#taken = missed === null ? 0 : this.#taken + missed;
+    if (missed !== 0) this._put(new Lost(missed, reason ?? WHY[why]));
+  }
+
+  _put(item, link = 0) {
+    // A window holds back events; this is for questions, and the control lane.
+    if (this.#items.length + this._answering >= MOST) throw new Disconnected(`nobody takes what comes for ${this.pattern}`);
+    if (this.handler) return void this.#answer(item);
+    this.#items.push([item, link]);
     this.#waiting.shift()?.();
   }
 
-  _end(why) {
-    this.#over ??= why;
-    for (const go of this.#waiting.splice(0)) go();
+  async #answer(call) {
+    this._answering += 1;
+    try {
+      const answer = await this.handler(call);
+      if (!call.isAnswered) call.reply(answer);
+    } catch (error) {
+      call._decline(error);
+    }
+    this._answering -= 1;
+    this.bus._wake();
   }
 
-  #shift() {
-    const { item, size } = this.#items[this.#head];
-    this.#items[this.#head++] = undefined;
-    this.#bytes -= size;
-    if (this.#head * 2 > this.#items.length) {
-      this.#items.splice(0, this.#head);
-      this.#head = 0;
-    }
-    return item;
+  _end(why) {
+    if (!this.bus._subs.delete(this.number)) return;
+    this.#items.push([why, 0]);
+    for (const go of this.#waiting.splice(0)) go();
   }
 }
 
 export class Bus {
-  _subs = new Map(); _life = 0;
-  #instance = randomBytes(16).toString('hex'); #token = null; #payload = 1 << 20; #lastRef = 0; #lastSub = 0;
-  #asked = new Map(); #opening = new Map(); #held = new Set(); #released = [];
-  #out = []; #unsent = 0; #room = []; #socket = null; #over = null; #flushing = false;
+  _subs = new Map(); _link = 0;
+  #instance = randomBytes(16).toString('hex'); #token; #life; #limits; #lastRef = 0; #lastSub = 0;
+  #out = []; #unsent = 0; #held = new Map(); #asked = new Map(); #waiting = new Set();
+  #wire; #socket = null; #over = null; #running;
 
-  /** Connects by `path`, or $OSTLER_BUS. `kind`: "client", "observer" (only listens), "operator" (commands). */
+  /** Connects by `path`, or $OSTLER_BUS, as a "client", an "observer" (only listens) or an "operator" (commands). */
   static async connect(options = {}) {
     const bus = new this(options);
-    await bus._open();
+    await bus._open(options.fd);
     return bus;
   }
 
-  constructor({ path = process.env.OSTLER_BUS, name = 'node', kind = 'client', timeout = 10_000, fd } = {}) {
-    Object.assign(this, { path, name, kind, timeout, fd });
+  constructor({ path = process.env.OSTLER_BUS, name = 'node', kind = 'client', timeout = 10_000 } = {}) {
+    Object.assign(this, { path, name, kind, timeout });
   }
 
   /** Publishes: JSON, or a Buffer. With `ack`, gives how many subscriptions it matched once the hub has it. */
   async emit(topic, payload = null, { ack = false, retain = false, ttl, headers } = {}) {
     const data = Buffer.isBuffer(payload) ? { bytes: payload.toString('base64') } : { payload };
-    const body = { topic, ...data, ttl_ms: ttl, headers };
-    const end = Date.now() + this.timeout;
-    // A subscriber with back-pressure may hold the topic.
-    while (this.#held.has(topic) && !this.#over && Date.now() < end) await this.#change(this.#released, end);
-    const flags = retain ? RETAIN : 0;
-    return ack ? this._ask(EMIT, body, { flags }) : this._send(EMIT, body, { flags });
+    const body = { topic, ...data, ttl_ms: ttl, headers }, flags = retain ? RETAIN : 0;
+    if (ack) return this._ask(EMIT, body, { flags });
+    this._send(EMIT, body, { flags });
+    await this._until(() => this.#unsent * 2 <= UNSENT_BYTES && !this.#held.has(topic), this.timeout);
   }
 
   /** Asks one of those who serve the topic; gives the answer's payload. `timeout` in ms. */
@@ -187,39 +202,25 @@ export class Bus {
 
   /** Asks all who serve the topic; gives their answers, as Messages: at most `limit` (0: all). */
   async requestMany(topic, payload = null, { timeout = 5_000, limit = 0, headers } = {}) {
-    const body = { topic, payload, headers, timeout_ms: timeout, limit };
-    const answers = [];
+    const body = { topic, payload, headers, timeout_ms: timeout, limit }, answers = [];
     await this._ask(REQUEST, body, { timeout: timeout + 1_000, answers });
     return answers;
   }
 
   /** Events from here on. `options`: of the protocol's Subscribe. */
-  async subscribe(pattern, options = {}, handler) {
-    if ((options.group || options.policy?.Backpressure) && !options.window) options = { ...options, window: WINDOW };
-    const sub = new Subscription(this, ++this.#lastSub, pattern, options, handler);
-    this._subs.set(sub.number, sub);
-    try {
-      await this._ask(CONTROL, { op: sub.op }, { sub });
-    } catch (error) {
-      this._subs.delete(sub.number);
-      throw error;
-    }
-    return sub;
+  subscribe(pattern, options = {}) {
+    return this.#subscribe(pattern, { window: WINDOW, ...options });
   }
 
-  /** Questions on these topics. What `handler` gives is the reply, unless it has replied itself; what it throws is told
-   * to the asker. */
-  serve(pattern, handler, options = {}) {
-    const answer = async (call) => {
-      if (!(call instanceof Call)) return;
-      try {
-        const reply = await handler(call);
-        if (!call.isAnswered) await call.reply(reply);
-      } catch (error) {
-        await call.decline(`${error?.name}: ${error?.message}`).catch(() => {});
-      }
-    };
-    return this.subscribe(pattern, { ...options, serve: true }, answer);
+  /** Has questions on these topics answered by `handler`. What it throws is told to the asker. */
+  serve(pattern, handler) {
+    return this.#subscribe(pattern, { serve: true }, handler);
+  }
+
+  async #subscribe(pattern, options, handler) {
+    const sub = new Subscription(this, ++this.#lastSub, pattern, options, handler);
+    await this._ask(CONTROL, sub._subscribe(), { opens: sub });
+    return sub;
   }
 
   /** Resolves when the hub has taken everything so far. */
@@ -227,218 +228,211 @@ export class Bus {
     await this._ask(CONTROL, { op: 'Drain' }, { timeout });
   }
 
-  /** Flushes, and ends the connection with all its subscriptions. */
+  /** Drains, and ends: takes nothing new, answers what was asked, waits until the hub has taken everything. */
   async close() {
+    for (const sub of [...this._subs.values()]) await sub.close();
     await this.flush().catch(() => {});
-    this.#finish(new Closed('this program closed it'));
+    this.#over ??= new Closed('this program closed the connection');
+    this.#wire?.destroy();
+    this._wake();
+    await this.#running;
   }
 
   // Asking and telling.
 
-  _tell(op, life) {
-    return this._send(CONTROL, { ref: 0, op }, { life });
-  }
-
-  async _ask(kind, body, { flags = 0, timeout = this.timeout, sub, answers } = {}) {
+  async _ask(kind, body, { flags = 0, timeout = this.timeout, answers, opens } = {}) {
+    await this._until(() => this.#socket || this.#over, timeout);
     const ref = ++this.#lastRef;
-    if (sub) this.#opening.set(ref, sub);
     let timer;
-    const answered = new Promise((resolve, reject) => {
-      timer = setTimeout(() => reject(new Refused('TimedOut', 'the hub has not answered')), timeout);
-      this.#asked.set(ref, { resolve, reject, answers });
-    });
     try {
-      return await Promise.race([answered, this._send(kind, { ref, ...body }, { flags }).then(() => answered)]);
+      return await new Promise((resolve, reject) => {
+        const late = () => reject(new Refused('TimedOut', `the hub has not answered within ${timeout} ms`));
+        timer = setTimeout(late, timeout);
+        const take = (answer) => {
+          if (opens) this._subs.set(opens.number, opens);
+          resolve(answer);
+        };
+        this.#asked.set(ref, { resolve: take, reject, answers });
+        this._send(kind, { ...body, ref }, { flags });
+      });
     } finally {
       clearTimeout(timer);
       this.#asked.delete(ref);
     }
   }
 
-  /** Queues a frame, with the reference that must be waited for when it is written; null: it is worth sending on any
-   * connection. With `life`: on none but that. */
-  async _send(kind, body, { flags = 0, life } = {}) {
-    const bytes = frame(kind, flags, body);
-    if (bytes.length > this.#payload + OVERHEAD) {
-      throw new Refused('Limit', `a frame of ${bytes.length} bytes: a payload may have ${this.#payload}`);
-    }
-    const end = Date.now() + this.timeout;
-    while (this.#unsent >= UNSENT_BYTES && !this.#over) {
-      if (this.#room.length >= WAITERS || Date.now() >= end) throw new Full(`${this.#unsent} bytes wait to be written`);
-      await this.#change(this.#room, end);
-    }
+  /** Queues a frame; with a `link`, for that connection or none. Events wait for one. */
+  _send(kind, body, { flags = 0, link } = {}) {
+    if (link && (this.#over || link !== this._link)) return;
     if (this.#over) throw this.#over;
-    if (life !== undefined && life !== this._life) return;
-    this.#out.push({ bytes, ref: kind === EMIT && !body.ref ? null : body.ref ?? 0 });
+    const bytes = frame(kind, body, flags), isEvent = kind === EMIT && !body.ref;
+    const size = bytes.length - 4, { control, payload } = this.#limits;
+    const most = kind === CONTROL ? control : payload + 4608; // for topic and headers
+    if (size > most) throw new Refused('Limit', `a frame of ${size} bytes, and the hub takes ${most}: send less at once`);
+    if (!isEvent && !this.#socket) throw new Disconnected(`there is no connection to ${this.path}: try again`);
+    if (kind !== CONTROL && this.#unsent + bytes.length > UNSENT_BYTES) {
+      throw new Full(`${this.#unsent} bytes wait to be written to ${this.path}: await each emit, or emit less`);
+    }
+    const held = kind === EMIT ? this.#held.get(body.topic) : undefined; // by a subscriber with back-pressure
+    (held ?? this.#out).push({ bytes, isEvent });
     this.#unsent += bytes.length;
-    this.#flushSoon();
+    this.#flush();
   }
 
-  /** Waits until something changes, or until `end`. */
-  #change(list, end) {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.max(end - Date.now(), 0));
-      list.push(() => (clearTimeout(timer), resolve()));
-    });
+  /** Writes what the socket has room for; all that is said in one turn, at once. */
+  #flush() {
+    const socket = this.#socket;
+    if (!socket || socket.writableNeedDrain || this.#out.length === 0) return;
+    socket.cork();
+    process.nextTick(() => socket.uncork());
+    let count = 0;
+    while (count < this.#out.length && !socket.writableNeedDrain) {
+      socket.write(this.#out[count].bytes);
+      this.#unsent -= this.#out[count++].bytes.length;
+    }
+    this.#out.splice(0, count);
+    this._wake();
   }
 
-  #flushSoon() {
-    if (this.#flushing || !this.#socket) return;
-    this.#flushing = true;
-    setImmediate(() => {
-      this.#flushing = false;
-      const socket = this.#socket;
-      if (!socket || socket.writableNeedDrain || this.#out.length === 0) return;
-      let count = 0, size = 0;
-      while (count < this.#out.length && size < BATCH_BYTES) size += this.#out[count++].bytes.length;
-      this.#unsent -= size;
-      const wanted = this.#out.splice(0, count).filter(({ ref }) => !ref || this.#asked.has(ref));
-      socket.write(Buffer.concat(wanted.map(({ bytes }) => bytes)));
-      for (const go of this.#room.splice(0)) go();
-      if (!socket.writableNeedDrain) this.#flushSoon();
-    });
+  /** Waits until this is so, or for so many ms. */
+  async _until(isSo, ms) {
+    for (const end = Date.now() + ms; !isSo() && Date.now() < end; ) {
+      await new Promise((resolve) => {
+        const timer = setTimeout(go, Math.ceil(end - Date.now())), waiting = this.#waiting;
+        function go() {
+          clearTimeout(timer);
+          waiting.delete(go);
+          resolve();
+        }
+        waiting.add(go);
+      });
+    }
+  }
+
+  _wake() {
+    for (const go of [...this.#waiting]) go();
   }
 
   // The connection.
 
-  /** Connects, agrees, subscribes again. */
-  async _open() {
-    if (this.fd === undefined && !this.path) throw new Disconnected('no path was given, and OSTLER_BUS is not set');
-    const socket = this.fd === undefined ? net.connect(this.path) : new net.Socket({ fd: this.fd });
-    this.fd = undefined;
-    const hello = { magic: 'ostler', proto: [1, 1], codecs: ['json'], kind: this.kind, name: this.name };
-    socket.write(frame(HELLO, 0, { ...hello, instance: this.#instance, token: this.#token }));
-    await new Promise((resolve, reject) => {
-      const timer = setTimeout(() => fail(new Disconnected('the hub has not answered')), this.timeout);
-      const fail = (error) => (clearTimeout(timer), socket.destroy(), reject(error));
-      let why = null, isOpen = false;
-      const frames = reader(() => (isOpen ? 5 * this.#payload + (1 << 20) : 1 << 16), (kind, flags, body, size) => {
-        if (isOpen) return this.#take(kind, flags, body, size);
-        if (kind !== WELCOME) throw closing(body.op.Closing);
-        isOpen = true;
-        clearTimeout(timer);
-        this.#welcome(socket, body);
-        resolve();
-      });
-      socket.on('data', (chunk) => {
-        try {
-          if (!why) frames(chunk);
-        } catch (error) {
-          why = error;
-          socket.destroy();
-        }
-      });
-      socket.on('error', (error) => (why ??= isOpen ? null : error)); // It may say why it closes before it reads.
-      socket.on('drain', () => this.#flushSoon());
-      socket.on('close', () => {
-        why ??= new Disconnected('the hub has closed the connection');
-        if (isOpen) this.#reconnect(why);
-        else fail(why);
-      });
-    });
+  _open(fd) {
+    return new Promise((resolve, reject) => (this.#running = this.#run(fd, resolve).then(() => reject(this.#over))));
   }
 
-  #welcome(socket, { limits, token }) {
-    this.#payload = limits.payload;
-    this.#token = token ?? this.#token;
-    const again = [...this._subs.values()].filter((sub) => sub.isOpen).map((sub) => {
-      this.#opening.set(++this.#lastRef, sub);
-      return { bytes: frame(CONTROL, 0, { ref: this.#lastRef, op: sub.op }), ref: 0 };
+  /** Connects again and again, until this program closes it or the hub doesn't want it. */
+  async #run(fd, opened) {
+    for (let ceiling = FIRST_PAUSE; !this.#over; ceiling = Math.min(ceiling * 2, LONGEST_PAUSE)) {
+      const since = Date.now();
+      const why = await this.#talk(fd, opened).catch((error) => error instanceof Disconnected ? error
+        : new Disconnected(`no connection to ${this.path}: ${error.message}: does its master run?`));
+      fd = undefined;
+      if (why.final || !this._link || (this.kind === 'worker' && !this.#token)) this.#over ??= why;
+      this.#drop(this.#over ?? why);
+      if (Date.now() - since > 2 * LONGEST_PAUSE) ceiling = FIRST_PAUSE;
+      await this._until(() => this.#over, Math.random() * ceiling);
+    }
+    for (const sub of [...this._subs.values()]) sub._end(this.#over);
+  }
+
+  /** One connection: agrees, and takes what comes, to its end. */
+  async #talk(fd, opened) {
+    if (fd === undefined && !this.path) {
+      throw new Disconnected("no path was given, and OSTLER_BUS is not set: give the path of a master's bus.sock", true);
+    }
+    const socket = this.#wire = fd === undefined ? net.connect(this.path) : new net.Socket({ fd });
+    const late = () => socket.destroy(new Disconnected(`the hub has not answered within ${this.timeout} ms`));
+    const timer = setTimeout(late, this.timeout);
+    socket.on('error', () => {}); // Whoever reads hears of it.
+    socket.on('drain', () => this.#flush());
+    const hello = { magic: 'ostler', proto: [1, 1], codecs: ['json'], kind: this.kind, name: this.name };
+    socket.write(frame(HELLO, { ...hello, instance: this.#instance, token: this.#token }));
+    const most = () => (this.#socket ? 4 * Math.max(...Object.values(this.#limits)) + (1 << 20) : 1 << 16);
+    try {
+      for await (const [kind, flags, body] of frames(socket, most)) {
+        if (this.#socket) this.#take(kind, flags, body);
+        else if (kind !== WELCOME) throw closing(body.op.Closing);
+        else {
+          clearTimeout(timer);
+          this.#enter(socket, body);
+          opened();
+        }
+      }
+    } finally {
+      clearTimeout(timer);
+      socket.destroy();
+    }
+    throw new Disconnected('the hub has closed the connection');
+  }
+
+  /** Subscribes again, and sends what waits. */
+  #enter(socket, { limits, life, token = this.#token }) {
+    this._link += 1;
+    const again = [...this._subs.values()].map((sub) => {
+      const reject = (error) => error instanceof Refused && sub._end(error);
+      this.#asked.set(++this.#lastRef, { resolve() {}, reject });
+      const bytes = frame(CONTROL, { ...sub._resume(life === this.#life), ref: this.#lastRef });
+      this.#unsent += bytes.length;
+      return { bytes, isEvent: false };
     });
     this.#out.unshift(...again);
-    this.#unsent += again.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    this.#socket = socket;
-    if (this.#over) socket.destroy();
-    this.#flushSoon();
+    [this.#limits, this.#life, this.#token, this.#socket] = [limits, life, token, socket];
+    this.#flush();
+    this._wake();
   }
 
-  async #reconnect(why) {
-    this.#drop(why);
-    for (let pause = 100; !this.#over; pause = Math.min(pause * 2, 5_000)) {
-      if (why.final || (this.kind === 'worker' && !this.#token)) return this.#finish(why);
-      await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random() / 2)));
-      try {
-        return this.#over ? undefined : await this._open();
-      } catch (error) {
-        why = error;
-      }
-    }
-  }
-
-  /** The connection is gone, and whatever was asked on it. */
+  /** The connection is gone, and whatever was asked on it or held back because of it. */
   #drop(why) {
     this.#socket = null;
-    this._life += 1;
-    this.#out = this.#out.filter(({ ref }) => ref === null);
+    this.#out = [this.#out, ...this.#held.values()].flat().filter(({ isEvent }) => isEvent);
     this.#unsent = this.#out.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    this.#opening.clear();
     this.#held.clear();
     for (const { reject } of this.#asked.values()) reject(why);
-    for (const go of [...this.#room.splice(0), ...this.#released.splice(0)]) go();
+    this.#asked.clear();
+    this._wake();
   }
 
-  #finish(why) {
-    this.#over ??= why;
-    this.#socket?.destroy();
-    this.#drop(this.#over);
-    for (const sub of this._subs.values()) sub._end(this.#over);
+  #take(kind, flags, body) {
+    const sub = this._subs.get(body.sub), asked = this.#asked.get(body.ref);
+    if (kind === RUN) sub?._event(body, flags);
+    else if (kind === CALL) sub?._put(new Call(body, this));
+    else if (kind === ANSWER) asked?.answers ? asked.answers.push(new Message(body)) : asked?.resolve(new Message(body));
+    else if (kind === CONTROL) this.#control(...Object.entries(body.op)[0], asked);
+    else if (!(flags & IGNORABLE)) throw new Disconnected(`the hub sent a frame of the unknown type ${kind}`);
   }
 
-  #take(kind, flags, body, size) {
-    if (kind === RUN) this._subs.get(body.sub)?._put(new Message(body, flags), size);
-    else if (kind === CALL) this._subs.get(body.sub)?._put(new Call(this, body), size);
-    else if (kind === ANSWER) this.#answer(body.ref, new Message(body));
-    else if (kind === CONTROL) {
-      const [name, fields] = typeof body.op === 'string' ? [body.op, {}] : Object.entries(body.op)[0];
-      this.#control(body.ref, name, fields);
-    } else if ((flags & IGNORABLE) === 0) throw new Disconnected(`the hub sent a frame of the unknown type ${kind}`);
-  }
-
-  #control(ref, name, fields) {
-    const sub = this._subs.get(fields.sub);
-    if (name === 'Closing') throw closing(fields);
-    else if (name === 'Done') this.#answer(ref, fields.count);
-    else if (name === 'Refused' && ref) this.#answer(ref, new Refused(fields.kind, fields.reason));
-    else if (name === 'Refused') console.warn(`ostler: refused: ${fields.kind}: ${fields.reason}`);
-    else if (name === 'Lagged') sub?._put(new Lost(fields.missed, 'the hub dropped them: too many waited'));
-    else if (name === 'Misfit') sub?._put(new Lost(fields.missed, `${fields.topic}: ${fields.reason}`));
-    else if (name === 'Hold') this.#held.add(fields.topic);
-    else if (name === 'Release') {
+  #control(name, fields, asked) {
+    if (name === 'Done') asked?.resolve(fields.count);
+    else if (name === 'Refused') asked?.reject(new Refused(fields.kind, fields.reason));
+    else if (name === 'Closing') throw closing(fields);
+    else if (['Lagged', 'Misfit', 'Resumed'].includes(name)) this._subs.get(fields.sub)?._lose(fields, name);
+    else if (name === 'Hold' && !this.#held.has(fields.topic)) this.#held.set(fields.topic, []);
+    else if (name === 'Release' && this.#held.has(fields.topic)) {
+      this.#out.push(...this.#held.get(fields.topic));
       this.#held.delete(fields.topic);
-      for (const go of this.#released.splice(0)) go();
+      this.#flush();
+      this._wake();
     }
-  }
-
-  #answer(ref, what) {
-    const asked = this.#asked.get(ref), sub = this.#opening.get(ref);
-    this.#opening.delete(ref);
-    if (sub) sub.isOpen = !(what instanceof Error);
-    if (asked?.answers && what instanceof Message) asked.answers.push(what);
-    else if (asked) what instanceof Error ? asked.reject(what) : asked.resolve(what);
-    else if (what instanceof Error) sub?._end(what);
-    else if (sub && !sub.options.serve) sub._put(new Lost(null, 'the connection was lost, and made again'));
   }
 }
 
 /** This process as the worker of Ostler that it is. `draining` resolves with `{ reason, deadline }` (of Date.now()) at the
  * master's word, TERM or INT. */
 export class Worker extends Bus {
-  #drain;
-  #alive;
+  #drain; #alive;
   draining = new Promise((resolve) => (this.#drain = resolve));
 
   static async start() {
     const { env } = process;
-    if (!env.OSTLER_BUS_FD) throw new Disconnected('OSTLER_BUS_FD is not set: this process was not started by Ostler');
-    const worker = new this({ name: env.OSTLER_APP, kind: 'worker', fd: Number(env.OSTLER_BUS_FD) });
+    if (!env.OSTLER_BUS_FD) throw new Disconnected('OSTLER_BUS_FD is not set: start this program by `ostler run`', true);
+    const worker = new this({ name: env.OSTLER_APP, kind: 'worker' }), fd = Number(env.OSTLER_BUS_FD);
     delete env.OSTLER_BUS_FD; // What this process starts is no worker.
     const [id, slot, generation] = ['WORKER_ID', 'SLOT', 'GENERATION'].map((key) => Number(env[`OSTLER_${key}`]));
     Object.assign(worker, { app: env.OSTLER_APP, id, slot, generation });
     for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => worker.drain(signal, 30_000));
-    await worker._open();
+    await worker._open(fd);
     worker.#alive = setInterval(() => {}, 1 << 30); // Without the bus too, until a signal comes.
-    await worker.serve(`to.worker.${id}.drain`, async (call) => {
-      await call.reply(); // First: this program may end at once.
+    await worker.serve(`to.worker.${id}.drain`, (call) => {
+      call.reply(); // First: this program may end at once.
       worker.drain(call.payload.reason, call.payload.deadline_ms);
     });
     return worker;
@@ -447,8 +441,9 @@ export class Worker extends Bus {
   /** What `server.listen` takes for the listening socket that the process file declares under this name. */
   listener(name) {
     const names = (process.env.LISTEN_FDNAMES ?? '').split(':');
-    const isOurs = Number(process.env.LISTEN_PID ?? process.pid) === process.pid;
-    if (!isOurs || !names.includes(name)) throw new Error(`no socket ${name} was inherited, but ${names}`);
+    if (Number(process.env.LISTEN_PID ?? process.pid) !== process.pid || !names.includes(name)) {
+      throw new Error(`no socket ${name} was inherited, but ${names}: declare it in the app's \`listen\``);
+    }
     return { fd: 3 + names.indexOf(name) };
   }
 
@@ -474,36 +469,35 @@ export class Worker extends Bus {
   }
 }
 
-function frame(kind, flags, body) {
-  const text = Buffer.from(JSON.stringify(body));
-  const head = Buffer.alloc(6);
-  head.writeUInt32BE(text.length + 2);
-  head[4] = kind;
-  head[5] = flags;
-  return Buffer.concat([head, text]);
+const WHY = { Lagged: 'the hub dropped them: too many waited', Resumed: 'the connection was lost, and made again' };
+
+function op(name, fields) {
+  return { ref: 0, op: { [name]: fields } };
 }
 
-/** Takes chunks, and calls `take` for each frame of at most `limit()` bytes. */
-function reader(limit, take) {
-  let chunks = [], have = 0, need = 6;
-  return (chunk) => {
-    chunks.push(chunk);
-    have += chunk.length;
-    if (have < need) return;
-    let bytes = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
-    for (need = 6; bytes.length >= need; need = 6) {
+function frame(kind, body, flags = 0) {
+  const bytes = Buffer.from(`      ${JSON.stringify(body)}`);
+  bytes.writeUInt32BE(bytes.length - 4);
+  bytes.writeUInt16BE((kind << 8) | flags, 4);
+  return bytes;
+}
+
+/** What comes, frame by frame, each of at most `most()` bytes. */
+async function* frames(socket, most) {
+  let bytes = Buffer.alloc(0);
+  for await (const chunk of socket) {
+    bytes = bytes.length > 0 ? Buffer.concat([bytes, chunk]) : chunk;
+    while (bytes.length >= 6) {
       const length = bytes.readUInt32BE(0);
-      if (length < 2 || length > limit()) throw new Disconnected(`the hub sent a frame of ${length} bytes`);
-      need = length + 4;
-      if (bytes.length < need) break;
-      take(bytes[4], bytes[5], JSON.parse(bytes.toString('utf8', 6, need)), length);
-      bytes = bytes.subarray(need);
+      if (length < 2 || length > most()) throw new Disconnected(`the hub sent a frame of ${length} bytes`);
+      if (bytes.length < length + 4) break;
+      yield [bytes[4], bytes[5], JSON.parse(bytes.toString('utf8', 6, length + 4))];
+      bytes = bytes.subarray(length + 4);
     }
-    [chunks, have] = [[bytes], bytes.length];
-  };
+  }
 }
 
 function closing({ kind, reason }) {
-  const final = ['Hello', 'Denied', 'Replaced'].includes(kind);
-  return Object.assign(new Disconnected(`${kind}: ${reason}`), { final });
+  const final = ['Denied', 'Hello', 'Replaced', 'Framing'].includes(kind);
+  return new Disconnected(`the hub has closed the connection: ${kind}: ${reason}`, final);
 }

@@ -1,9 +1,9 @@
-"""A client of Ostler's bus from Python's standard library alone (3.8 or newer), written from docs/protocol.md.
+"""A client of Ostler's bus from Python's standard library alone (3.9 or newer), written from docs/protocol.md.
 
-One thread reads and one writes, so that neither waits for the other. A lost connection is made again, after a pause
-that grows from 0.1 to 5 s, with jitter: subscriptions go on, with a `Lost` where the gap is; what was asked fails with
-`Disconnected`; events wait, up to 4 MiB. Events that were being written when the connection was lost are lost with it:
-`emit(…, ack=True)` tells.
+Whoever says something writes it; one thread reads, and makes a lost connection again. Meanwhile events wait, up to 4 MiB,
+and questions until their time-out; what was asked already raises `Disconnected`. Subscriptions go on where they ended: what
+can't be brought any more is told by a `Lost` in its place, with its exact number. An event that was written just before may
+be lost with the connection: `emit(…, ack=True)` tells.
 """
 
 import base64
@@ -20,13 +20,12 @@ import socket
 import struct
 import threading
 import time
-import uuid
 
 HELLO, WELCOME, CONTROL, EMIT, REQUEST, REPLY, RUN, CALL, ANSWER = 1, 2, 3, 0x10, 0x11, 0x12, 0x20, 0x21, 0x22
-IGNORABLE, RETAIN, RETAINED = 0x01, 0x04, 0x20  # flags
-UNSENT_BYTES, BATCH_BYTES = 4 << 20, 256 << 10  # that wait to be written, and go into one write
-ITEMS, ITEM_BYTES, WINDOW = 65536, 8 << 20, 1024  # of a subscription, that wait for its reader
-OVERHEAD = 512 + 4096  # of a data frame: addresses, and headers
+IGNORABLE, RETAIN, CONTROL_LANE, RETAINED, HISTORY = 0x01, 0x04, 0x10, 0x20, 0x80  # flags
+UNSENT_BYTES = 4 << 20  # of events that wait for a connection
+WINDOW, MOST = 256, 65536  # events that the hub sends ahead of their reader; what may wait for it in any case
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5  # seconds before another connection, at most
 log = logging.getLogger("ostler")
 
 
@@ -37,17 +36,17 @@ class Error(Exception):
 class Disconnected(Error):
     """There is no connection. If it is `final` there will be none."""
 
-    final = False
+    def __init__(self, reason, final=False):
+        super().__init__(reason)
+        self.final = final
 
 
 class Closed(Disconnected):
     """This program closed it."""
 
-    final = True
-
 
 class Full(Error):
-    """As much as may waits to be written."""
+    """Nothing more can wait to be sent."""
 
 
 class Refused(Error):
@@ -58,11 +57,8 @@ class Refused(Error):
         self.kind, self.reason = kind, reason
 
 
-class Lost:
+class Lost(collections.namedtuple("Lost", "missed reason")):
     """In the place of events: `missed` of them (None: nobody knows how many), and the `reason`."""
-
-    def __init__(self, missed, reason):
-        self.missed, self.reason = missed, reason
 
 
 class Message:
@@ -71,55 +67,41 @@ class Message:
     def __init__(self, body, flags=0):
         self.topic, self.origin, self.seq = body.get("topic"), body["origin"], body.get("seq")
         self.payload = base64.b64decode(body["bytes"]) if "bytes" in body else body.get("payload")
-        self.headers, self.is_retained = body.get("headers", {}), bool(flags & RETAINED)
+        self.headers, self.is_retained = body.get("headers") or {}, bool(flags & RETAINED)
 
 
 class Call(Message):
-    """A question, to be answered once within `timeout` seconds."""
+    """A question, to be answered within `timeout` seconds by what its handler returns, or by `reply` before it returns."""
 
-    is_answered = False
-
-    def __init__(self, bus, body):
+    def __init__(self, body, bus):
         super().__init__(body)
-        self.timeout, self._bus, self._number, self._life = body["timeout_ms"] / 1000, bus, body["call"], bus._life
+        self.timeout, self.is_answered = body["timeout_ms"] / 1000, False
+        self._number, self._bus, self._link = body["call"], bus, bus._link
 
     def reply(self, payload=None, headers=None):
+        self._bus._send(REPLY, {"call": self._number, "payload": payload, "headers": headers}, link=self._link)
         self.is_answered = True
-        self._bus._send(REPLY, _body(payload, headers, call=self._number), life=self._life)
-
-    def decline(self, reason):
-        self.is_answered = True
-        self._bus._tell({"Decline": {"call": self._number, "reason": reason}}, life=self._life)
 
 
 class Subscription:
-    """What comes, in order, with `Lost` in the place of what didn't: iterate, or `get`. A reader that is too slow loses
-    the oldest."""
+    """What comes, in order: Messages, and a `Lost` in the place of what didn't. Iterate, or `get`; in one thread."""
 
     def __init__(self, bus, number, pattern, options):
-        self.bus, self.number = bus, number
-        self.op = {"Subscribe": {"sub": number, "pattern": pattern, "options": options}}
-        self.is_open, self._window, self._taken = False, options.get("window"), 0
-        self._items, self._bytes, self._lost, self._over = collections.deque(), 0, 0, None
-        self._came = threading.Condition()
+        self.bus, self.number, self.pattern, self.options = bus, number, pattern, options
+        self._items, self._link, self._untold = queue.SimpleQueue(), 0, 0  # read, of a connection, and not told
+        self._since, self._taken, self._is_resumed = 0, 0, False  # to go on by on another connection
 
     def get(self, timeout=None):
-        """The next. Raises TimeoutError if none comes in time, and why it has ended if it has."""
-        with self._came:
-            if not self._came.wait_for(lambda: self._items or self._over, timeout):
-                raise TimeoutError("nothing has come")
-            if self._lost:
-                lost, self._lost = Lost(self._lost, "this program reads too slowly"), 0
-                return lost
-            if not self._items:
-                raise self._over
-            item, size = self._items.popleft()
-            self._bytes -= size
-            self._taken += isinstance(item, Message)
-            took = self._taken if self._window and (self._taken * 2 >= self._window or not self._items) else 0
-            self._taken -= took
-        if took:  # The hub sends no more than a window beyond it.
-            self.bus._tell({"Took": {"sub": self.number, "count": took}})
+        """The next. Raises `queue.Empty` if none comes in time, and why it has ended if it has."""
+        item, link = self._items.get(timeout=timeout)
+        if isinstance(item, Error):
+            self._items.put((item, 0))
+            raise item
+        if link:
+            self._link, self._untold = link, 1 + (self._untold if link == self._link else 0)
+        if self._untold and (self._items.empty() or self._untold * 2 >= (self.options["window"] or 0)):
+            took, self._untold = _op("Took", sub=self.number, count=self._untold), 0
+            self.bus._send(CONTROL, took, link=self._link)  # The hub sends no more than a window beyond it.
         return item
 
     def __iter__(self):
@@ -129,306 +111,276 @@ class Subscription:
 
     def close(self):
         """No more. What has come already can still be read."""
-        self.bus._subs.pop(self.number, None)
-        self._end(Closed("unsubscribed"))
-        self.bus._ask(CONTROL, {"op": {"Unsubscribe": {"sub": self.number}}})
+        with contextlib.suppress(Disconnected):  # Then there is nobody to tell.
+            self.bus._ask(CONTROL, _op("Unsubscribe", sub=self.number))
+        self._end(Closed(f"{self.pattern} was unsubscribed"))
 
-    def _put(self, item, size=64):
-        with self._came:
-            while not self._window and self._items and (len(self._items) >= ITEMS or self._bytes + size > ITEM_BYTES):
-                old, freed = self._items.popleft()
-                self._bytes -= freed
-                self._lost += (old.missed or 0) if isinstance(old, Lost) else 1
-            self._items.append((item, size))
-            self._bytes += size
-            self._came.notify()
+    def _subscribe(self, **resume):
+        self._is_resumed = False
+        return _op("Subscribe", sub=self.number, pattern=self.pattern, options={**self.options, **resume})
+
+    def _resume(self, is_same_life):
+        self._since = self._since if is_same_life else 0
+        point = {"sub": self.number, "since": self._since, "taken": self._taken}
+        return self._subscribe() if self.options.get("serve") else self._subscribe(resume=point)
+
+    def _resubscribed(self, answer):
+        if isinstance(answer, Refused):
+            self._end(answer)
 
     def _end(self, why):
-        with self._came:
-            self._over = self._over or why
-            self._came.notify_all()
+        if self.bus._subs.pop(self.number, None):
+            self._items.put((why, 0))
 
-    def _each(self, handler):
-        pattern = self.op["Subscribe"]["pattern"]
-        try:
-            for item in self:
-                try:
-                    handler(item)
-                except Exception:  # One mistake must not end all that comes after it.
-                    log.exception("handling what %s brought", pattern)
-        except Error as error:
-            log.warning("nothing more comes for %s: %s", pattern, error)
+    def _event(self, body, flags):
+        if not flags & CONTROL_LANE:
+            self._since = body["seq"]
+        if self._is_resumed and flags & HISTORY or not flags & (HISTORY | RETAINED):
+            self._taken += 1
+        self._put(Message(body, flags), 0 if flags & CONTROL_LANE else self.bus._link)
+
+    def _lose(self, missed, reason):
+        self._taken = 0 if missed is None else self._taken + missed
+        if missed != 0:
+            self._put(Lost(missed, reason))
+
+    def _put(self, item, link=0):
+        if self._items.qsize() >= MOST:  # A window holds back events; this is for questions, and the control lane.
+            raise Disconnected(f"nobody takes what comes for {self.pattern}")
+        self._items.put((item, link))
 
 
-class Bus:
-    """A connection by `path`, or $OSTLER_BUS. `kind`: "client", "observer" (only listens), "operator" (commands)."""
+class Bus(contextlib.AbstractContextManager):
+    """A connection by `path`, or $OSTLER_BUS, as a "client", an "observer" (only listens) or an "operator" (commands)."""
 
     def __init__(self, path=None, name="python", kind="client", timeout=10, fd=None):
         self.path, self.name, self.kind, self.timeout = path or os.environ.get("OSTLER_BUS"), name, kind, timeout
-        self._instance, self._token, self._payload = uuid.uuid4().hex, None, 1 << 20
-        self._refs, self._numbers, self._life = itertools.count(1), itertools.count(1), 0
-        self._subs, self._asked, self._opening, self._held = {}, {}, {}, set()
-        self._out, self._unsent, self._sock, self._over = collections.deque(), 0, None, None
-        self._state = threading.Condition()  # guards all of these
-        frames = self._connect(None if fd is None else socket.socket(fileno=fd))
-        for run, args in ((self._live, (frames,)), (self._write, ())):
-            threading.Thread(target=run, args=args, name="ostler", daemon=True).start()
+        self._instance, self._token, self._life, self._limits = os.urandom(16).hex(), None, None, {}
+        self._refs, self._numbers = itertools.count(1), itertools.count(1)
+        self._subs, self._asked, self._held, self._threads = {}, {}, {}, []
+        self._writing = threading.Lock()  # guards the next line
+        self._sock, self._link, self._unsent, self._unsent_bytes = None, 0, collections.deque(), 0
+        self._up, self._closing, self._over = threading.Event(), threading.Event(), None
+        self._start(self._run, fd)
+        self._up.wait()
+        if self._over:
+            raise self._over
 
     def emit(self, topic, payload=None, ack=False, retain=False, ttl=None, headers=None):
         """Publishes: JSON, or bytes. With `ack`: returns how many subscriptions it matched once the hub has it."""
+        held = self._held.get(topic)
+        if held and not held.wait(self.timeout):
+            raise Full(f"who subscribed to {topic} has asked to wait for {self.timeout} s now: emit less, or later")
         data = {"bytes": base64.b64encode(payload).decode()} if isinstance(payload, bytes) else {"payload": payload}
-        body = {"topic": topic, **data, **({"headers": headers} if headers else {})}
-        if ttl is not None:
-            body["ttl_ms"] = round(ttl * 1000)
-        with self._state:  # A subscriber with back-pressure may hold the topic.
-            self._state.wait_for(lambda: self._over or topic not in self._held, self.timeout)
-        flags = RETAIN if retain else 0
-        return self._ask(EMIT, body, flags) if ack else self._send(EMIT, body, flags)
+        body = {"topic": topic, **data, "ttl_ms": None if ttl is None else round(ttl * 1000), "headers": headers}
+        return (self._ask if ack else self._send)(EMIT, body, RETAIN if retain else 0)
 
     def request(self, topic, payload=None, timeout=5, headers=None):
         """Asks one of those who serve the topic; returns the answer's payload."""
-        body = _body(payload, headers, topic=topic, timeout_ms=round(timeout * 1000))
+        body = {"topic": topic, "payload": payload, "timeout_ms": round(timeout * 1000), "headers": headers}
         return self._ask(REQUEST, body, timeout=timeout + 1).payload
 
     def request_many(self, topic, payload=None, timeout=5, limit=0, headers=None):
         """Asks all who serve the topic; returns their answers, as Messages: at most `limit` (0: all)."""
-        body = _body(payload, headers, topic=topic, timeout_ms=round(timeout * 1000), limit=limit)
-        with self._asking(REQUEST, body) as answers:
-            got = iter(lambda: _result(answers, timeout + 1), None)
-            return list(itertools.takewhile(lambda answer: isinstance(answer, Message), got))
+        body = {"topic": topic, "payload": payload, "timeout_ms": round(timeout * 1000), "headers": headers}
+        answers = self._answers(REQUEST, {**body, "limit": limit}, timeout=timeout + 1)
+        return list(itertools.takewhile(lambda answer: isinstance(answer, Message), answers))
 
-    def subscribe(self, pattern, handler=None, **options):
-        """Events from here on; `handler` gets each, in a thread of its own. `options`: of the protocol's Subscribe."""
-        if options.get("group") or "Backpressure" in (options.get("policy") or ""):
-            options.setdefault("window", WINDOW)
-        sub = Subscription(self, next(self._numbers), pattern, options)
-        self._subs[sub.number] = sub
-        try:
-            self._ask(CONTROL, {"op": sub.op}, sub=sub)
-        except BaseException:
-            self._subs.pop(sub.number, None)
-            raise
-        if handler:
-            threading.Thread(target=sub._each, args=(handler,), name="ostler " + pattern, daemon=True).start()
+    def subscribe(self, pattern, **options):
+        """Events from here on. `options`: of the protocol's Subscribe."""
+        sub = Subscription(self, next(self._numbers), pattern, {"window": WINDOW, **options})
+        self._ask(CONTROL, sub._subscribe(), opens=sub)
         return sub
 
-    def serve(self, pattern, handler=None, **options):
-        """Questions on these topics. What `handler` returns is the reply, unless it has replied itself; what it
-        raises is told to the asker."""
-
-        def answer(call):
-            if isinstance(call, Call):
-                try:
-                    reply = handler(call)
-                    if not call.is_answered:
-                        call.reply(reply)
-                except Exception as error:
-                    call.decline(f"{type(error).__name__}: {error}")
-                    raise
-
-        return self.subscribe(pattern, handler and answer, serve=True, **options)
+    def serve(self, pattern, handler):
+        """Has questions on these topics answered by `handler`, one after the other, in a thread. What it raises is told to
+        the asker."""
+        sub = self.subscribe(pattern, serve=True, window=None)
+        self._start(self._serve, sub, handler)
+        return sub
 
     def flush(self, timeout=2):
         """Returns when the hub has taken everything so far."""
         self._ask(CONTROL, {"op": "Drain"}, timeout=timeout)
 
     def close(self):
-        """Flushes, and ends the connection with all its subscriptions."""
+        """Drains, and ends: takes nothing new, answers what was asked, waits until the hub has taken everything."""
         with contextlib.suppress(Error):
+            for sub in list(self._subs.values()):
+                sub.close()
+            for thread in self._threads[1:]:
+                if thread is not threading.current_thread():
+                    thread.join(self.timeout)
             self.flush()
-        self._finish(Closed("this program closed it"))
-
-    def __enter__(self):
-        return self
+        self._over = self._over or Closed("this program closed the connection")
+        self._closing.set()
+        _cut(self._sock)
+        self._threads[0].join(self.timeout)
 
     def __exit__(self, *_):
         self.close()
 
+    def _start(self, run, *args):
+        self._threads.append(threading.Thread(target=run, args=args, name="ostler", daemon=True))
+        self._threads[-1].start()
+
+    def _serve(self, sub, handler):
+        with contextlib.suppress(Disconnected):  # Whoever else uses this connection hears of it.
+            for call in sub:
+                try:
+                    answer = handler(call)
+                    if not call.is_answered:
+                        call.reply(answer)
+                except Exception as error:  # One mistake must not end all that comes after it.
+                    log.exception("answering what was asked on %s", call.topic)
+                    reason = f"{type(error).__name__}: {error}"[:1000]
+                    self._send(CONTROL, _op("Decline", call=call._number, reason=reason), link=call._link)
+
     # Asking and telling.
 
-    def _tell(self, op, life=None):
-        self._send(CONTROL, {"ref": 0, "op": op}, life=life)
+    def _ask(self, *args, **options):
+        return next(self._answers(*args, **options))
 
-    def _ask(self, kind, body, flags=0, timeout=None, sub=None):
-        with self._asking(kind, body, flags, sub) as answers:
-            return _result(answers, timeout or self.timeout)
-
-    @contextlib.contextmanager
-    def _asking(self, kind, body, flags=0, sub=None):
+    def _answers(self, kind, body, flags=0, timeout=None, opens=None):
+        """Sends this with a reference, and yields what comes for it."""
+        timeout = timeout or self.timeout
+        self._up.wait(timeout)
         ref, answers = next(self._refs), queue.SimpleQueue()
-        if sub:
-            self._opening[ref] = sub
-        self._asked[ref] = answers
+
+        def take(answer):  # in the thread that reads, before anything that follows
+            if opens and not isinstance(answer, Error):
+                self._subs[opens.number] = opens
+            answers.put(answer)
+
+        self._asked[ref] = take
         try:
-            self._send(kind, {"ref": ref, **body}, flags)
-            yield answers
+            self._send(kind, {**body, "ref": ref}, flags)
+            while True:
+                answer = answers.get(timeout=timeout)
+                if isinstance(answer, Error):
+                    raise answer
+                yield answer
+        except queue.Empty:
+            raise Refused("TimedOut", f"the hub has not answered within {timeout} s") from None
         finally:
             self._asked.pop(ref, None)
 
-    def _send(self, kind, body, flags=0, life=None):
-        """Queues a frame, with the reference that must be waited for when it is written; None: it is worth sending on
-        any connection. With `life`: on none but that."""
-        frame = _frame(kind, flags, body)
-        if len(frame) > self._payload + OVERHEAD:
-            raise Refused("Limit", f"a frame of {len(frame)} bytes: a payload may have {self._payload}")
-        with self._state:
-            if not self._state.wait_for(lambda: self._over or self._unsent < UNSENT_BYTES, self.timeout):
-                raise Full(f"{self._unsent} bytes wait to be written")
+    def _send(self, kind, body, flags=0, link=0):
+        """Writes a frame; with a `link`, to that connection or none."""
+        frame = _frame(kind, body, flags)
+        most = self._limits["control"] if kind == CONTROL else self._limits["payload"] + 4608  # for topic and headers
+        if len(frame) - 4 > most:
+            raise Refused("Limit", f"a frame of {len(frame) - 4} bytes, and the hub takes {most}: send less at once")
+        with self._writing:
+            if link and (self._over or link != self._link):
+                return
             if self._over:
                 raise self._over
-            if life in (None, self._life):
-                self._out.append((frame, None if kind == EMIT and "ref" not in body else body.get("ref", 0)))
-                self._unsent += len(frame)
-                self._state.notify_all()
+            if self._sock:
+                with contextlib.suppress(OSError):  # It broke, or takes nothing: what was written in part is not taken.
+                    return self._sock.sendall(frame)
+                _cut(self._sock)
+            if kind != EMIT or "ref" in body:
+                raise Disconnected(f"there is no connection to {self.path}: try again")
+            if self._unsent_bytes + len(frame) > UNSENT_BYTES:
+                raise Full(f"{self._unsent_bytes} bytes wait for a connection to {self.path}: emit less, or later")
+            self._unsent.append(frame)
+            self._unsent_bytes += len(frame)
 
     # The connection.
 
-    def _connect(self, sock=None):
-        """Connects, agrees, subscribes again; returns what to read from."""
-        if sock is None and not self.path:
-            raise Disconnected("no path was given, and OSTLER_BUS is not set")
-        is_new, sock = sock is None, sock or socket.socket(socket.AF_UNIX)
-        try:
-            sock.settimeout(self.timeout)
-            if is_new:
-                sock.connect(self.path)
-            frames = sock.makefile("rb", 1 << 16)
-            hello = {"magic": "ostler", "proto": [1, 1], "codecs": ["json"], "kind": self.kind, "name": self.name}
-            with contextlib.suppress(OSError):  # It may say why it closes before it reads.
-                sock.sendall(_frame(HELLO, 0, {**hello, "instance": self._instance, "token": self._token}))
-            kind, _, body, _ = _read(frames, 1 << 16)
-            if kind != WELCOME:
-                raise _closing(body["op"]["Closing"])
-            sock.settimeout(None)
-        except BaseException:
-            sock.close()
-            raise
-        self._payload, self._token = body["limits"]["payload"], body.get("token", self._token)
-        with self._state:
-            for sub in [sub for sub in reversed(list(self._subs.values())) if sub.is_open]:
-                ref = next(self._refs)
-                self._opening[ref] = sub
-                frame = _frame(CONTROL, 0, {"ref": ref, "op": sub.op})
-                self._out.appendleft((frame, 0))
-                self._unsent += len(frame)
-            self._sock = sock
-            self._state.notify_all()
-        return frames
-
-    def _live(self, frames):
-        why = None
+    def _run(self, fd):
+        """Connects again and again, until this program closes it or the hub doesn't want it."""
+        ceiling = FIRST_PAUSE
         while not self._over:
+            since = time.monotonic()
             try:
-                while True:
-                    self._take(*_read(frames, 5 * self._payload + (1 << 20)))
-            except (OSError, ValueError, LookupError, Error) as error:
-                why = error if isinstance(error, Error) else Disconnected(f"the connection was lost: {error}")
-            self._drop(why)
-            pause, frames = 0.1, None
-            while not (frames or self._over):
-                if getattr(why, "final", False) or (self.kind == "worker" and not self._token):
-                    return self._finish(why)
-                with self._state:
-                    self._state.wait_for(lambda: self._over, random.uniform(pause / 2, pause))
-                pause = min(pause * 2, 5)
-                try:
-                    frames = self._connect()
-                except (OSError, ValueError, LookupError, Error) as error:
-                    why = error
-
-    def _drop(self, why):
-        """The connection is gone, and whatever was asked on it."""
-        with self._state:
-            sock, self._sock, self._life = self._sock, None, self._life + 1
-            self._out = collections.deque(entry for entry in self._out if entry[1] is None)
-            self._unsent = sum(len(frame) for frame, _ in self._out)
-            asked = list(self._asked.values())
-            self._opening.clear()
-            self._held.clear()
-            self._state.notify_all()
-        if sock:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
-        for answers in asked:
-            answers.put(why)
-
-    def _finish(self, why):
-        with self._state:
-            self._over = why = self._over or why
-            sock = self._sock
-            self._state.notify_all()
-        if sock:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        for waiting in list(self._asked.values()):
-            waiting.put(why)
+                sock = socket.socket(socket.AF_UNIX) if fd is None else socket.socket(fileno=fd)
+                with sock, sock.makefile("rb", 1 << 16) as frames:
+                    self._talk(sock, frames, is_new=fd is None)
+            except Exception as error:  # Whatever was wrong with what came, another connection begins behind it.
+                lost = Disconnected(f"no connection to {self.path}: {error!r}: does its master run?")
+                why = error if isinstance(error, Disconnected) else lost
+                log.info("%s", why)
+            if why.final or not self._link or (self.kind == "worker" and not self._token):
+                self._over = self._over or why
+            while self._asked:
+                self._asked.popitem()[1](self._over or why)
+            while self._held:
+                self._held.popitem()[1].set()
+            if time.monotonic() - since > 2 * LONGEST_PAUSE:
+                ceiling = FIRST_PAUSE
+            self._closing.wait(0 if self._over else random.uniform(0, ceiling))
+            ceiling, fd = min(ceiling * 2, LONGEST_PAUSE), None
         for sub in list(self._subs.values()):
-            sub._end(why)
+            sub._end(self._over)
+        self._up.set()  # Nobody need wait for it any more.
 
-    def _write(self):
-        while True:
-            with self._state:
-                self._state.wait_for(lambda: self._over or (self._sock and self._out))
-                if self._over:
-                    return
-                sock, batch, size = self._sock, [], 0
-                while self._out and size < BATCH_BYTES:
-                    frame, ref = self._out.popleft()
-                    size += len(frame)
-                    if not ref or ref in self._asked:
-                        batch.append(frame)
-                self._unsent -= size
-                self._state.notify_all()
-            with contextlib.suppress(OSError):  # The reader hears of it too.
-                sock.sendall(b"".join(batch))
+    def _talk(self, sock, frames, is_new):
+        """One connection: agrees, subscribes again, sends what waits, and takes what comes, to its end."""
+        sock.settimeout(self.timeout)
+        if is_new and not self.path:
+            raise Disconnected("no path was given, and OSTLER_BUS is not set: give the path of a master's bus.sock", True)
+        if is_new:
+            sock.connect(self.path)
+        hello = {"magic": "ostler", "proto": [1, 1], "codecs": ["json"], "kind": self.kind, "name": self.name}
+        with contextlib.suppress(OSError):  # It may say why it closes before it reads.
+            sock.sendall(_frame(HELLO, {**hello, "instance": self._instance, "token": self._token}))
+        welcome = _read(frames, 1 << 16)[2]
+        if "op" in welcome:
+            raise _closing(**welcome["op"]["Closing"])
+        sock.settimeout(None)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(self.timeout) + 1, 0))
+        self._limits, self._token = welcome["limits"], welcome.get("token", self._token)
+        try:
+            with self._writing:
+                self._link += 1
+                for sub in list(self._subs.values()):
+                    ref = next(self._refs)
+                    self._asked[ref] = sub._resubscribed
+                    sock.sendall(_frame(CONTROL, {**sub._resume(welcome["life"] == self._life), "ref": ref}))
+                while self._unsent:
+                    sock.sendall(self._unsent[0])
+                    self._unsent_bytes -= len(self._unsent.popleft())
+                self._sock, self._life = sock, welcome["life"]
+            self._up.set()
+            while not self._over:
+                self._take(*_read(frames, 4 * max(self._limits.values()) + (1 << 20)))
+        finally:
+            _cut(sock)  # Whoever is writing stops.
+            with self._writing:
+                self._sock = None
+            self._up.clear()
 
-    def _take(self, kind, flags, body, size):
-        if kind == RUN:
-            sub, item = self._subs.get(body["sub"]), Message(body, flags)
-            if sub:
-                sub._put(item, size)
-        elif kind == CALL:
-            sub = self._subs.get(body["sub"])
-            if sub:
-                sub._put(Call(self, body), size)
+    def _take(self, kind, flags, body):
+        sub, answered = self._subs.get(body.get("sub")), self._asked.get(body.get("ref"), lambda _: None)
+        if kind == RUN and sub:
+            sub._event(body, flags)
+        elif kind == CALL and sub:
+            sub._put(Call(body, self))
         elif kind == ANSWER:
-            self._answer(body["ref"], Message(body))
+            answered(Message(body))
         elif kind == CONTROL:
-            op = body["op"]
-            self._control(body["ref"], *(next(iter(op.items())) if isinstance(op, dict) else (op, {})))
-        elif not flags & IGNORABLE:
+            [(name, fields)] = body["op"].items()
+            self._control(name, fields, self._subs.get(fields.get("sub")), answered)
+        elif kind not in (RUN, CALL) and not flags & IGNORABLE:
             raise Disconnected(f"the hub sent a frame of the unknown type {kind}")
 
-    def _control(self, ref, name, fields):
-        sub = self._subs.get(fields.get("sub"))
-        if name == "Closing":
-            raise _closing(fields)
-        elif name == "Done":
-            self._answer(ref, fields["count"])
-        elif name == "Refused" and ref:
-            self._answer(ref, Refused(fields["kind"], fields["reason"]))
+    def _control(self, name, fields, sub, answered):
+        if name == "Done":
+            answered(fields["count"])
         elif name == "Refused":
-            log.warning("refused: %s: %s", fields["kind"], fields["reason"])
-        elif name == "Lagged" and sub:
-            sub._put(Lost(fields["missed"], "the hub dropped them: too many waited"))
-        elif name == "Misfit" and sub:
-            sub._put(Lost(fields["missed"], f"{fields['topic']}: {fields['reason']}"))
-        elif name in ("Hold", "Release"):
-            with self._state:
-                (self._held.add if name == "Hold" else self._held.discard)(fields["topic"])
-                self._state.notify_all()
-
-    def _answer(self, ref, what):
-        asked, sub = self._asked.get(ref), self._opening.pop(ref, None)
-        if sub:
-            sub.is_open = not isinstance(what, Error)
-        if asked:
-            asked.put(what)
-        elif sub and isinstance(what, Error):
-            sub._end(what)
-        elif sub and not sub.op["Subscribe"]["options"].get("serve"):
-            sub._put(Lost(None, "the connection was lost, and made again"))
+            log.info("refused: %s: %s", fields["kind"], fields["reason"])
+            answered(Refused(**fields))
+        elif name == "Closing":
+            raise _closing(**fields)
+        elif name in ("Lagged", "Misfit", "Resumed") and sub:
+            sub._is_resumed |= name == "Resumed"
+            sub._lose(fields["missed"], fields.get("reason") or WHY[name])
+        elif name == "Hold":
+            self._held.setdefault(fields["topic"], threading.Event())
+        elif name == "Release" and fields["topic"] in self._held:
+            self._held.pop(fields["topic"]).set()
 
 
 class Worker(Bus):
@@ -438,8 +390,8 @@ class Worker(Bus):
     def __init__(self):
         env = os.environ
         if "OSTLER_BUS_FD" not in env:
-            raise Disconnected("OSTLER_BUS_FD is not set: this process was not started by Ostler")
-        fd, self.app = int(env.pop("OSTLER_BUS_FD")), env["OSTLER_APP"]
+            raise Disconnected("OSTLER_BUS_FD is not set: start this program by `ostler run`", final=True)
+        fd, self.app = int(env.pop("OSTLER_BUS_FD")), env["OSTLER_APP"]  # What this process starts is no worker.
         self.id, self.slot, self.generation = (int(env["OSTLER_" + k]) for k in ("WORKER_ID", "SLOT", "GENERATION"))
         self.draining, self.reason, self.deadline = threading.Event(), None, None
         os.set_inheritable(fd, False)
@@ -453,7 +405,7 @@ class Worker(Bus):
         """The listening socket that the process file declares under this name."""
         names = os.environ.get("LISTEN_FDNAMES", "").split(":")
         if os.environ.get("LISTEN_PID", str(os.getpid())) != str(os.getpid()) or name not in names:
-            raise LookupError(f"no socket {name!r} was inherited, but {names}")
+            raise LookupError(f"no socket {name!r} was inherited, but {names}: declare it in the app's `listen`")
         sock = socket.socket(fileno=3 + names.index(name))
         sock.set_inheritable(False)
         sock.setblocking(False)  # Another worker may be faster than this one's accept.
@@ -467,6 +419,12 @@ class Worker(Bus):
         """Says that it goes of its own accord: its exit is no crash."""
         self.request("_sys.worker.disconnect", {})
 
+    def drain(self, reason, seconds):
+        """Begins to drain; the first reason stands."""
+        if not self.draining.is_set():
+            self.reason, self.deadline = reason, time.monotonic() + seconds - min(0.25, seconds / 10)
+            self.draining.set()
+
     def _told_to_drain(self, call):
         call.reply()  # First: this program may end at once.
         self.drain(call.payload["reason"], call.payload["deadline_ms"] / 1000)
@@ -474,46 +432,37 @@ class Worker(Bus):
     def _on_signal(self, number, _):  # A handler may interrupt whoever holds the Event's lock.
         threading.Thread(target=self.drain, args=(signal.Signals(number).name, 30), daemon=True).start()
 
-    def drain(self, reason, seconds):
-        """Begins to drain; the first reason stands."""
-        if not self.draining.is_set():
-            self.reason, self.deadline = reason, time.monotonic() + seconds - min(0.25, seconds / 10)
-            self.draining.set()
+
+WHY = {"Lagged": "the hub dropped them: too many waited", "Resumed": "the connection was lost, and made again"}
 
 
-def _body(payload, headers, **fields):
-    return {**fields, "payload": payload, **({"headers": headers} if headers else {})}
+def _op(name, **fields):
+    return {"ref": 0, "op": {name: fields}}
 
 
-def _result(answers, timeout):
-    try:
-        got = answers.get(timeout=max(timeout, 0))
-    except queue.Empty:
-        raise Refused("TimedOut", "the hub has not answered") from None
-    if isinstance(got, Exception):
-        raise got
-    return got
-
-
-def _frame(kind, flags, body):
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+def _frame(kind, body, flags=0):
+    said = {key: value for key, value in body.items() if value is not None}
+    text = json.dumps(said, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     return struct.pack(">IBB", len(text) + 2, kind, flags) + text
 
 
 def _read(frames, limit):
     head = frames.read(6)
-    if len(head) < 6:
-        raise Disconnected("the hub has closed the connection")
-    length, kind, flags = struct.unpack(">IBB", head)
+    length, kind, flags = struct.unpack(">IBB", head) if len(head) == 6 else (2, 0, 0)
     if not 2 <= length <= limit:
-        raise Disconnected(f"the hub sent a frame of {length} bytes")
+        raise Disconnected(f"the hub sent a frame of {length} bytes, where {limit} are the most")
     text = frames.read(length - 2)
-    if len(text) < length - 2:
-        raise Disconnected("the hub has closed the connection amid a frame")
-    return kind, flags, json.loads(text), length
+    if len(text) < max(length - 2, 1):
+        raise Disconnected("the hub has closed the connection")
+    return kind, flags, json.loads(text)
 
 
-def _closing(fields):
-    error = Disconnected(f"{fields['kind']}: {fields['reason']}")
-    error.final = fields["kind"] in ("Hello", "Denied", "Replaced")
-    return error
+def _cut(sock):
+    if sock:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def _closing(kind, reason):
+    final = kind in ("Denied", "Hello", "Replaced", "Framing")
+    return Disconnected(f"the hub has closed the connection: {kind}: {reason}", final)

@@ -83,6 +83,7 @@ impl<'a> Connection<'a> {
     pub(super) async fn run(mut self) -> Ended {
         let link = Arc::clone(&self.link);
         let why = tokio::select! {
+            biased;
             why = poll_fn(|cx| self.poll(cx)) => why,
             why = link.lingered(LINGER) => why,
         };

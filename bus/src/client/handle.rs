@@ -92,11 +92,11 @@ impl Bus {
     /// If the hub had not taken everything in time. The connection is closed all the same.
     pub async fn drain(&self, timeout: Duration) -> Result<(), DrainError> {
         let link = &self.handle.link;
-        let deadline = Instant::now() + timeout;
+        let began = Instant::now();
         link.start_draining().map_err(DrainError::Disconnected)?;
         let (answer, taken) = oneshot::channel();
         link.control(ClientOp::Drain, Some(Pending::Drain(answer)));
-        let drained = match tokio::time::timeout_at(deadline, taken).await {
+        let drained = match tokio::time::timeout(timeout, taken).await {
             Ok(Ok(Ok(_))) => Ok(()),
             Ok(Ok(Err(refusal))) => Err(DrainError::Refused(refusal)),
             Ok(Err(_)) => Err(DrainError::Disconnected(link.why_closed())),
@@ -106,7 +106,8 @@ impl Bus {
             Ok(()) => Ending::Flush(Disconnected::Drained),
             Err(_) => Ending::Now(Disconnected::Drained),
         });
-        match tokio::time::timeout_at(deadline, self.closed()).await {
+        let left = timeout.saturating_sub(began.elapsed());
+        match tokio::time::timeout(left, self.closed()).await {
             Ok(_) => drained,
             Err(_) => {
                 link.end(Ending::Now(Disconnected::Drained));

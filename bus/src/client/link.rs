@@ -4,15 +4,11 @@
 //! One lock, held for a copy of some bytes at most, never across an await and never while user code runs.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     task::Context,
     time::Duration,
 };
 
-use futures::task::AtomicWaker;
 use tokio::{
     sync::{Notify, broadcast, watch},
     time::Instant,
@@ -25,6 +21,7 @@ use super::{
     options::ConnectOptions,
     problems::Problem,
     state::{Ending, Purpose, PutError, State},
+    sync::{AtomicUsize, AtomicWaker, Mutex, MutexGuard},
 };
 use crate::wire::{control::ClientOp, hello::Welcome};
 
@@ -139,7 +136,8 @@ impl Link {
                 Err(PutError::Full) => (self.options.room_timeout, Held::No),
                 Err(PutError::Held) => (self.options.hold_timeout, Held::Yes),
             };
-            if tokio::time::timeout_at(began + waited, room).await.is_err() {
+            let left = waited.saturating_sub(began.elapsed());
+            if tokio::time::timeout(left, room).await.is_err() {
                 return Err(match held {
                     Held::No => EmitError::Full { waited },
                     Held::Yes => EmitError::Held {

@@ -63,6 +63,8 @@ mod direct;
 mod emit;
 mod ending;
 mod error;
+#[cfg(all(test, feature = "explore"))]
+mod explored;
 mod handle;
 mod handshake;
 mod holds;
@@ -86,6 +88,7 @@ mod standing;
 mod state;
 mod subscribe;
 mod subscription;
+mod sync;
 mod task;
 mod trace;
 

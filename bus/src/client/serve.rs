@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     Origin, Request, Topic,
-    wire::{FrameType, data, headers::Headers},
+    wire::{FrameType, data, flags, headers::Headers},
 };
 
 /// Requests that wait for one server; over it they are declined at once. As the hub's bound of requests per asker.
@@ -206,17 +206,31 @@ impl<R: Request> Call<R> {
     /// If the connection it came by was lost, the answer is too large, or there was no room; the asker is then told that it
     /// was declined.
     pub async fn reply(self, reply: &R::Reply) -> Result<(), EmitError> {
-        self.reply_with(reply, Headers::new()).await
+        self.answer(reply, Headers::new(), None).await
+    }
+
+    /// Answers, and lets the answer stand: for so long, to the millisecond, the hub gives it to whoever asks the same, as long as
+    /// this connection answers there. The longest is 49 days.
+    ///
+    /// # Errors
+    /// As [`Call::reply`].
+    pub async fn reply_for(self, reply: &R::Reply, holds: Duration) -> Result<(), EmitError> {
+        self.answer(reply, Headers::new(), Some(holds)).await
     }
 
     /// Answers, with headers beside the answer.
     ///
     /// # Errors
     /// As [`Call::reply`].
-    pub async fn reply_with(
+    pub async fn reply_with(self, reply: &R::Reply, headers: Headers) -> Result<(), EmitError> {
+        self.answer(reply, headers, None).await
+    }
+
+    async fn answer(
         mut self,
         reply: &R::Reply,
         mut headers: Headers,
+        holds: Option<Duration>,
     ) -> Result<(), EmitError> {
         let link = Arc::clone(&self.incoming.link);
         let topic = self.incoming.topic.as_str();
@@ -237,16 +251,17 @@ impl<R: Request> Call<R> {
             self.incoming.call,
             TypeRef::reply::<R>(),
         );
+        let ttl_ms = holds.map(|holds| u32::try_from(holds.as_millis()).unwrap_or(u32::MAX));
         let put = |state: &mut State| {
             if state.epoch != epoch {
                 return Err(PutError::Never(EmitError::Disconnected(state.why_lost())));
             }
             let (index, _) = state.announced(&ty, Scope::Free, topic)?;
             let head = |out: &mut BytesMut| {
-                data::put_reply(out, call, data::Payload::Postcard(index));
+                data::put_reply(out, call, data::Payload::Postcard(index), ttl_ms);
                 put_headers(out, &headers);
             };
-            let flags = headers_flag(&headers);
+            let flags = headers_flag(&headers) | ttl_ms.map_or(0, |_| flags::EXPIRES);
             state.outbox.frame(FrameType::Reply, flags, head, &payload);
             Ok(())
         };

@@ -5,6 +5,7 @@
 //! run of the tests. Not part of the public interface.
 
 mod frames;
+mod resolution;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -12,5 +13,6 @@ mod transcoding;
 
 pub use crate::hub::fuzzing::{conversation, handshake};
 pub use frames::frames;
+pub use resolution::resolution;
 pub use topics::topics;
 pub use transcoding::transcoding;

@@ -100,6 +100,11 @@ fn conversation() {
 }
 
 #[test]
+fn resolution() {
+    replay("resolution", super::resolution);
+}
+
+#[test]
 fn topics() {
     replay("topics", super::topics);
 }

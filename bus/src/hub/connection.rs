@@ -31,7 +31,7 @@ pub(super) async fn run(shell: Rc<Shell>, link: Rc<Link>) {
             }
         };
         // Whoever doesn't read in time does without.
-        let _ = timeout(LAST_WORDS, written).await;
+        let _ = Box::pin(timeout(LAST_WORDS, written)).await;
     }
     shell.close(link.id, &reason);
 }
@@ -39,13 +39,13 @@ pub(super) async fn run(shell: Rc<Shell>, link: Rc<Link>) {
 /// Waits until the hub has closed the connection.
 async fn closed(shell: &Shell, link: &Link) {
     while !shell.ask(|core| core.is_closing(link.id)) {
-        link.ending.notified().await;
+        link.ending.rung().await;
     }
 }
 
 /// Waits until all that waits for the connection is written.
 async fn written(shell: &Shell, link: &Link) {
     while link.writer_busy.get() || shell.ask(|core| core.has_output(link.id)) {
-        link.wake_reader.notified().await;
+        link.wake_reader.rung().await;
     }
 }

@@ -109,7 +109,7 @@ impl Scene {
         // Whatever was begun ends.
         self.now += Duration::from_secs(24 * 3600);
         self.core.expire(self.now);
-        self.core.disconnect(PEER, "it has gone");
+        self.core.disconnect(self.now, PEER, "it has gone");
     }
 
     /// As the shell would: whole frames. Says how many bytes were taken.
@@ -128,7 +128,7 @@ impl Scene {
                 }
                 Ok(_) => return done,
                 Err(error) => {
-                    self.core.broken(id, error);
+                    self.core.broken(self.now, id, error);
                     return bytes.len();
                 }
             }

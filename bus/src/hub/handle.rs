@@ -4,7 +4,10 @@ use std::{
     io,
     net::TcpListener,
     os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::{
@@ -18,7 +21,7 @@ use super::{
     principal::{Admission, Principal},
     rules::Rules,
     stats::{HubStats, StatsPage},
-    thread::{self, TcpDoor},
+    thread::{self, Orders, TcpDoor},
     tokens::Tokens,
 };
 use crate::{Limits, Topic, TypeSchema, WorkerId, transport::MemoryTransport};
@@ -53,6 +56,8 @@ pub(super) enum Command {
     Revoke(WorkerId),
     Stats(StatsPage, oneshot::Sender<HubStats>),
     Shutdown(oneshot::Sender<()>),
+    /// Nothing but its place among the others.
+    Mark(oneshot::Sender<()>),
     #[cfg(test)]
     Panic,
 }
@@ -62,19 +67,35 @@ pub(super) enum Command {
 pub struct Hub {
     commands: mpsc::Sender<Command>,
     rules: watch::Sender<Arc<Rules>>,
+    revision: Arc<AtomicU64>,
 }
 
 impl Hub {
     /// Starts a hub on a thread of its own.
     ///
     /// # Errors
-    /// If the system gives no thread or no event queue.
+    /// If the [limits](Limits::check) can't be kept together (`InvalidInput`), or the system gives no thread or no event
+    /// queue.
     pub fn start(options: HubOptions) -> io::Result<(Self, Notices)> {
+        options.limits.check().map_err(|error| {
+            let text = format!("the hub's limits: {error}; {}", error.fix());
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        })?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (sender, notices) = notice::channel();
         let rules = watch::Sender::new(Arc::new(options.rules.clone()));
-        thread::start(options, inbox, sender)?;
-        Ok((Self { commands, rules }, notices))
+        let revision = Arc::default();
+        let orders = Orders {
+            inbox,
+            sender: commands.downgrade(),
+        };
+        thread::start(options, Arc::clone(&revision), orders, sender)?;
+        let hub = Self {
+            commands,
+            rules,
+            revision,
+        };
+        Ok((hub, notices))
     }
 
     /// Accepts peers on `listener`, which is taken over with its path left alone. Only the hub's own uid and root are let
@@ -162,6 +183,12 @@ impl Hub {
     #[must_use]
     pub fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.borrow())
+    }
+
+    /// What this process knows has changed: no [answer that stands](crate::client::Call::reply_for) is given any more if its question was put
+    /// before. Whoever hears of the change afterwards, and asks, is told how things are since.
+    pub fn outdate(&self) {
+        self.revision.fetch_add(1, Ordering::Release);
     }
 
     /// Who is connected, what waits for whom, what was lost; `None` if the hub has ended. Taken between two batches of

@@ -16,6 +16,7 @@
 //! The hub names no topic: [`Rules`] and built-in types are given to it.
 
 mod acceptor;
+mod bell;
 mod connection;
 mod core;
 mod crowd;

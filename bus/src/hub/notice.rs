@@ -49,6 +49,14 @@ pub enum HubNotice {
         /// Events lost since the last such notice.
         missed: u64,
     },
+    /// A subscription to topics whose first token begins with `_` has begun or ended. Those are the master's own to publish,
+    /// and it may want to publish some only while somebody listens.
+    Listening {
+        /// Which topics.
+        pattern: Pattern,
+        /// It has begun.
+        begun: bool,
+    },
     /// The hub panicked and began anew: every connection was closed, listening sockets stayed.
     Restarted {
         /// What it panicked with.

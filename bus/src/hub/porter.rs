@@ -53,8 +53,11 @@ impl Guests {
 /// Answers claims for as long as the hub lives.
 pub(super) async fn vouch(life: Rc<Life>) {
     loop {
-        life.shell.claimed.notified().await;
-        for claim in life.shell.claims.take() {
+        life.shell.claimed.rung().await;
+        let claims = life.shell.claims.take();
+        // A token that was taken back before it was shown is good no longer.
+        life.obeyed().await;
+        for claim in claims {
             answer(&life, claim);
         }
     }
@@ -119,7 +122,7 @@ pub(super) fn exchange(life: &Life, tokens: Tokens) {
     for id in life.guests.outdated(&tokens) {
         let reason = "the token it came with is good no longer".to_owned();
         life.shell
-            .step(|core| core.close(id, CloseKind::Denied, reason));
+            .step(|core| core.dismiss(Instant::now(), id, CloseKind::Denied, reason));
     }
     life.tokens.replace(tokens);
 }

@@ -55,7 +55,7 @@ async fn read_once(shell: &Shell, link: &Link, buffer: &mut Vec<u8>) -> io::Resu
         let whole = match shell.ask(|core| core.scan(link.id, buffer)) {
             Ok(scan) => scan.whole,
             Err(error) => {
-                shell.step(|core| core.broken(link.id, error));
+                shell.step(|core| core.broken(Instant::now(), link.id, error));
                 return Ok(Read::Closing);
             }
         };
@@ -82,7 +82,7 @@ async fn feed(shell: &Shell, link: &Link, input: &mut Bytes) -> bool {
         }
         // What it asked for must be read by it first; its writer tells when there is room.
         while shell.ask(|core| core.is_clogged(link.id)) {
-            link.wake_reader.notified().await;
+            link.wake_reader.rung().await;
         }
     }
     true

@@ -6,12 +6,12 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
+    sync::{Arc, atomic::AtomicU64},
     time::Instant,
 };
 
-use tokio::sync::Notify;
-
 use super::{
+    bell::Bell,
     core::{Core, Door, Output, PeerClaim},
     handle::HubOptions,
     notice::NoticeSender,
@@ -31,11 +31,11 @@ pub(super) struct Link {
     pub(super) rest: RefCell<Output>,
     pub(super) writer_busy: Cell<bool>,
     /// Wakes its writer.
-    pub(super) wake_writer: Notify,
+    pub(super) wake_writer: Bell,
     /// Wakes its reader, which waits for output to be written; or because the connection ends.
-    pub(super) wake_reader: Notify,
+    pub(super) wake_reader: Bell,
     /// The hub has closed the connection.
-    pub(super) ending: Notify,
+    pub(super) ending: Bell,
     /// Writing failed.
     pub(super) broken: RefCell<Option<io::Error>>,
 }
@@ -52,33 +52,40 @@ pub(super) struct Shell {
     /// The time the hub's timer is set to.
     pub(super) timer: Cell<Option<Instant>>,
     /// Something is due earlier than that.
-    pub(super) earlier: Notify,
+    pub(super) earlier: Bell,
     /// What the core panicked with.
     fault: RefCell<Option<String>>,
-    pub(super) faulted: Notify,
+    pub(super) faulted: Bell,
     /// What peers claim, until somebody has looked at it.
     pub(super) claims: Cell<Vec<PeerClaim>>,
-    pub(super) claimed: Notify,
+    pub(super) claimed: Bell,
     /// The last connection is gone.
-    pub(super) empty: Notify,
+    pub(super) empty: Bell,
 }
 
 impl Shell {
-    pub(super) fn new(options: &HubOptions, life: u128, notices: NoticeSender) -> Rc<Self> {
+    pub(super) fn new(
+        options: &HubOptions,
+        revision: &Arc<AtomicU64>,
+        life: u128,
+        notices: NoticeSender,
+    ) -> Rc<Self> {
+        let mut core = Core::new(options, life, Instant::now());
+        core.follow(Arc::clone(revision));
         Rc::new(Self {
-            core: RefCell::new(Core::new(options, life, Instant::now())),
+            core: RefCell::new(core),
             links: RefCell::default(),
             scratch: RefCell::default(),
             dirty: Cell::default(),
             notices,
             spare: Cell::default(),
             timer: Cell::default(),
-            earlier: Notify::new(),
+            earlier: Bell::default(),
             fault: RefCell::default(),
-            faulted: Notify::new(),
+            faulted: Bell::default(),
             claims: Cell::default(),
-            claimed: Notify::new(),
-            empty: Notify::new(),
+            claimed: Bell::default(),
+            empty: Bell::default(),
         })
     }
 
@@ -108,7 +115,7 @@ impl Shell {
 
     pub(super) fn fail(&self, panic: String) {
         self.fault.borrow_mut().get_or_insert(panic);
-        self.faulted.notify_one();
+        self.faulted.ring();
     }
 
     pub(super) fn fault(&self) -> Option<String> {
@@ -121,9 +128,9 @@ impl Shell {
             stream,
             rest: RefCell::default(),
             writer_busy: Cell::new(false),
-            wake_writer: Notify::new(),
-            wake_reader: Notify::new(),
-            ending: Notify::new(),
+            wake_writer: Bell::default(),
+            wake_reader: Bell::default(),
+            ending: Bell::default(),
             broken: RefCell::default(),
         });
         self.links.borrow_mut().insert(id, Rc::clone(&link));
@@ -133,9 +140,9 @@ impl Shell {
 
     pub(super) fn close(&self, id: u64, reason: &str) {
         self.links.borrow_mut().remove(&id);
-        self.step(|core| core.disconnect(id, reason));
+        self.step(|core| core.disconnect(Instant::now(), id, reason));
         if self.links.borrow().is_empty() {
-            self.empty.notify_one();
+            self.empty.ring();
         }
     }
 
@@ -201,7 +208,7 @@ impl Shell {
                 if let Some(link) = link {
                     self.pump(&link);
                     if self.core.borrow().is_closing(*id) {
-                        link.ending.notify_one();
+                        link.ending.ring();
                     }
                 }
             }
@@ -212,14 +219,14 @@ impl Shell {
             let mut waiting = self.claims.take();
             waiting.extend(claims);
             self.claims.set(waiting);
-            self.claimed.notify_one();
+            self.claimed.ring();
         }
         for notice in self.core.borrow_mut().take_notices() {
             self.notices.send(notice);
         }
         let due = self.core.borrow().next_deadline();
         if due.is_some_and(|due| self.timer.get().is_none_or(|timer| due < timer)) {
-            self.earlier.notify_one();
+            self.earlier.ring();
         }
     }
 
@@ -244,7 +251,7 @@ impl Shell {
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                         link.rest.replace(scratch.take_rest());
                         link.writer_busy.set(true);
-                        link.wake_writer.notify_one();
+                        link.wake_writer.ring();
                         return;
                     }
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -252,13 +259,13 @@ impl Shell {
                 }
             }
         }
-        link.wake_reader.notify_one();
+        link.wake_reader.ring();
     }
 
     fn give_up(&self, link: &Link, error: io::Error) {
         link.broken.replace(Some(error));
         link.writer_busy.set(true);
-        link.wake_writer.notify_one();
+        link.wake_writer.ring();
     }
 }
 

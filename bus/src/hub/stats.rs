@@ -130,8 +130,9 @@ pub struct ConnectionStats {
     pub answering: u64,
     /// Answers that it has not read yet.
     pub unread_answers: u64,
-    /// Bytes of memory that wait for it to read, in all.
-    pub unread_bytes: u64,
+    /// Bytes of the hub's memory that it takes: all that waits for it, what was sent to it as a member of a queue group and
+    /// isn't confirmed, and what the hub needs for each item beside its bytes.
+    pub memory: u64,
     /// Its subscriptions, in order of their numbers.
     pub subscriptions: Vec<SubscriptionStats>,
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWrite, DuplexStream, ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadHalf, WriteHalf},
     net::TcpStream,
     sync::Mutex,
 };
@@ -89,8 +89,9 @@ impl Stream {
             Self::Unix(socket) => socket.try_read(buffer),
             Self::Tcp(stream) => stream.try_read_buf(buffer),
             #[cfg(feature = "tls")]
-            Self::Tls { read, .. } => read.lock().await.read_buf(buffer).await,
-            Self::Memory { read, .. } => read.lock().await.read_buf(buffer).await,
+            Self::Tls { read, .. } => Box::pin(locked_read(read, buffer)).await,
+            // Boxed: the many others shouldn't have room for it.
+            Self::Memory { read, .. } => Box::pin(locked_read(read, buffer)).await,
         }
     }
 
@@ -175,6 +176,13 @@ impl Stream {
             Self::Memory { write, .. } => write_first(&mut *write.lock().await, parts).await,
         }
     }
+}
+
+async fn locked_read(
+    read: &Mutex<impl AsyncRead + Unpin>,
+    buffer: &mut Vec<u8>,
+) -> io::Result<usize> {
+    read.lock().await.read_buf(buffer).await
 }
 
 /// Writes some of the first part that has something.

@@ -476,6 +476,25 @@ fn a_panic_restarts_the_hub_and_listening_sockets_survive() {
 }
 
 #[test]
+fn limits_that_can_not_be_kept_together_keep_the_hub_from_starting() {
+    let error = Hub::start(HubOptions {
+        name: "small".into(),
+        limits: Limits {
+            memory_bytes: 1 << 20,
+            ..Limits::default()
+        },
+        rules: Rules::allow_all(),
+        builtins: Vec::new(),
+        history: Vec::new(),
+    })
+    .unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    let text = error.to_string();
+    assert!(text.contains("memory_bytes, 1048576"), "{text}");
+    assert!(text.contains("make memory_bytes"), "{text}");
+}
+
+#[test]
 fn the_hub_ends_with_its_last_handle() {
     let (hub, mut notices) = Hub::start(HubOptions {
         name: "short".into(),

@@ -6,6 +6,7 @@ use std::{
     os::unix::net::UnixStream as StdUnixStream,
     panic::AssertUnwindSafe,
     rc::Rc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -44,20 +45,29 @@ const AFTER_PANIC: Duration = Duration::from_millis(50);
 /// Starts the thread.
 pub(super) fn start(
     options: HubOptions,
-    inbox: mpsc::Receiver<Command>,
+    revision: Arc<AtomicU64>,
+    orders: Orders,
     notices: NoticeSender,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new()
         .name("hub".into())
-        .spawn(move || Thread::new(options, inbox, notices).run(&runtime))?;
+        .spawn(move || Thread::new(options, revision, orders, notices).run(&runtime))?;
     Ok(())
+}
+
+/// What the thread is asked to do, in order; and a way to ask itself, which keeps nobody's end of it alive.
+pub(super) struct Orders {
+    pub(super) inbox: mpsc::Receiver<Command>,
+    pub(super) sender: mpsc::WeakSender<Command>,
 }
 
 /// What outlives a panic.
 struct Thread {
     options: HubOptions,
-    inbox: mpsc::Receiver<Command>,
+    /// Grows when answers given before stand no longer.
+    revision: Arc<AtomicU64>,
+    orders: Orders,
     notices: NoticeSender,
     listeners: Vec<Listener>,
     passes: Rc<Passes>,
@@ -94,6 +104,7 @@ pub(super) struct Life {
     pub(super) crowd: Crowd,
     tasks: RefCell<JoinSet<()>>,
     pub(super) notices: NoticeSender,
+    orders: mpsc::WeakSender<Command>,
     last_conn: Rc<Cell<u64>>,
 }
 
@@ -105,10 +116,16 @@ enum End {
 }
 
 impl Thread {
-    fn new(options: HubOptions, inbox: mpsc::Receiver<Command>, notices: NoticeSender) -> Self {
+    fn new(
+        options: HubOptions,
+        revision: Arc<AtomicU64>,
+        orders: Orders,
+        notices: NoticeSender,
+    ) -> Self {
         Self {
             options,
-            inbox,
+            revision,
+            orders,
             notices,
             listeners: Vec::new(),
             passes: Rc::default(),
@@ -121,8 +138,20 @@ impl Thread {
     fn run(mut self, runtime: &Runtime) {
         loop {
             let tasks = LocalSet::new();
-            let end = tasks.block_on(runtime, self.live());
+            // A task like all others: what a thread blocks on is looked at each time anything happens.
+            let life = tasks.spawn_local(async move {
+                let end = self.live().await;
+                (self, end)
+            });
+            let ended = tasks.block_on(runtime, life);
             drop(tasks);
+            let end = match ended {
+                Ok((thread, end)) => {
+                    self = thread;
+                    end
+                }
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            };
             match end {
                 End::Stopped(asker) => {
                     if let Some(asker) = asker {
@@ -143,7 +172,7 @@ impl Thread {
     async fn live(&mut self) -> End {
         let number = random::bits()
             .unwrap_or_else(|error| panic!("the system has no random numbers: {error}"));
-        let shell = Shell::new(&self.options, number, self.notices.clone());
+        let shell = Shell::new(&self.options, &self.revision, number, self.notices.clone());
         let life = Rc::new(Life {
             shell: Rc::clone(&shell),
             limits: self.options.limits.clone(),
@@ -154,6 +183,7 @@ impl Thread {
             crowd: Crowd::default(),
             tasks: RefCell::default(),
             notices: self.notices.clone(),
+            orders: self.orders.sender.clone(),
             last_conn: Rc::clone(&self.last_conn),
         });
         life.spawn(porter::vouch(Rc::clone(&life)));
@@ -177,13 +207,13 @@ impl Thread {
             let due = life.shell.ask(|core| core.next_deadline());
             life.shell.timer.set(due);
             tokio::select! {
-                command = self.inbox.recv() => match command {
+                command = self.orders.inbox.recv() => match command {
                     Some(Command::Shutdown(asker)) => return End::Stopped(Some(asker)),
                     Some(command) => self.obey(life, command),
                     None => return End::Stopped(None),
                 },
-                () = life.shell.faulted.notified() => {}
-                () = life.shell.earlier.notified() => {}
+                () = life.shell.faulted.rung() => {}
+                () = life.shell.earlier.rung() => {}
                 () = until(due) => {
                     life.shell.step(|core| core.expire(Instant::now()));
                 }
@@ -236,6 +266,11 @@ impl Thread {
                     // Whoever asked may have stopped waiting.
                     let _ = asker.send(stats);
                 }
+                Ok(())
+            }
+            Command::Mark(asker) => {
+                // Whoever asked may be gone.
+                let _ = asker.send(());
                 Ok(())
             }
             // Taken out by whoever receives.
@@ -298,6 +333,17 @@ impl Life {
         id
     }
 
+    /// Waits until all that was ordered before is done.
+    pub(super) async fn obeyed(&self) {
+        let (done, is_done) = oneshot::channel();
+        if let Some(orders) = self.orders.upgrade()
+            && orders.send(Command::Mark(done)).await.is_ok()
+        {
+            // Not answered: the hub stops.
+            let _ = is_done.await;
+        }
+    }
+
     /// Waits for a task to panic, and says with what; those that end are cleared away.
     async fn task_panicked(&self) -> String {
         loop {
@@ -320,7 +366,7 @@ impl Life {
         self.shell.step(|core| core.stop());
         let gone = async {
             while !self.shell.is_empty() {
-                self.shell.empty.notified().await;
+                self.shell.empty.rung().await;
             }
         };
         // Whoever doesn't read in time does without.

@@ -16,14 +16,18 @@ const SLOW: Duration = Duration::from_secs(1);
 pub(super) async fn write(shell: &Shell, link: &Link) -> String {
     loop {
         if link.stream.is_watched_for_room() {
-            if timeout(SLOW, link.wake_writer.notified()).await.is_err() {
+            // Boxed, as the drain is: most connections never need them.
+            if Box::pin(timeout(SLOW, link.wake_writer.rung()))
+                .await
+                .is_err()
+            {
                 link.stream.forget_room();
                 continue;
             }
         } else {
-            link.wake_writer.notified().await;
+            link.wake_writer.rung().await;
         }
-        if let Err(e) = drain(shell, link).await {
+        if let Err(e) = Box::pin(drain(shell, link)).await {
             return format!("writing failed: {e}");
         }
     }
@@ -42,7 +46,7 @@ pub(super) async fn drain(shell: &Shell, link: &Link) -> io::Result<()> {
         rest.reset();
         link.rest.replace(rest);
         written?;
-        link.wake_reader.notify_one();
+        link.wake_reader.ring();
         if !shell.refill(link) {
             break;
         }
@@ -50,7 +54,7 @@ pub(super) async fn drain(shell: &Shell, link: &Link) -> io::Result<()> {
     // An idle connection holds no buffer.
     link.rest.replace(Output::default());
     link.writer_busy.set(false);
-    link.wake_reader.notify_one();
+    link.wake_reader.ring();
     Ok(())
 }
 

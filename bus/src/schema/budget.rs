@@ -3,6 +3,9 @@
 /// The largest payload an event may have by default: 1 MiB.
 const PAYLOAD: usize = 1 << 20;
 
+/// How many times larger JSON may be: small numbers and control characters grow so.
+const JSON_GROWTH: usize = 4;
+
 /// What one conversion may cost. Exceeding any of the three ends it with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -14,12 +17,21 @@ pub struct Budget {
     pub output: usize,
 }
 
+impl Budget {
+    /// What showing payloads of at most so many bytes as JSON may cost, in proportion to the default.
+    #[must_use]
+    pub const fn for_payloads(bytes: usize) -> Self {
+        let most = bytes.saturating_mul(JSON_GROWTH);
+        Self {
+            nodes: most,
+            depth: 32,
+            output: most,
+        }
+    }
+}
+
 impl Default for Budget {
     fn default() -> Self {
-        Self {
-            nodes: 4 * PAYLOAD,
-            depth: 32,
-            output: 4 * PAYLOAD,
-        }
+        Self::for_payloads(PAYLOAD)
     }
 }

@@ -35,6 +35,8 @@ pub enum RefusalKind {
     Stopping,
     /// The app is in no state for it; the reason says what to do first.
     WrongState,
+    /// The process file can't be used; the reason tells each of its errors on a line of its own.
+    BadConfig,
 }
 
 /// Replace the workers of an app one by one.
@@ -92,6 +94,35 @@ pub struct AppStart {
 pub struct AppReset {
     /// Which app; `None` is all.
     pub app: Option<String>,
+}
+
+/// Write a line to the standard input of workers whose app takes lines (`stdin = "lines"`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "app.send", reply = SendAnswer)]
+pub struct AppSend {
+    /// Which app.
+    pub app: String,
+    /// Which slot; `None` is all.
+    pub slot: Option<u32>,
+    /// The line, without its ending: at most 64 KiB.
+    pub line: String,
+}
+
+/// What became of a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum SendAnswer {
+    /// It waits for its readers, or has been read.
+    Sent {
+        /// How many workers.
+        workers: u32,
+    },
+    /// A worker didn't take it; those before it in the order of their slots did.
+    Refused {
+        /// What kind of refusal: decides the command's exit code.
+        kind: RefusalKind,
+        /// Why, and what to do about it.
+        reason: String,
+    },
 }
 
 /// Stop every worker and end the master.

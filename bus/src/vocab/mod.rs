@@ -2,6 +2,8 @@
 
 pub mod bus;
 pub mod control;
+pub mod log;
+pub mod plan;
 pub mod rights;
 pub mod rules;
 pub mod status;

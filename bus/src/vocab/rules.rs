@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::{
     bus::{BusLagged, BusStats},
-    control::{AppReload, AppScale, AppStart, AppStop, MasterKill, OperationFinished},
+    control::{AppReload, AppScale, AppSend, AppStart, AppStop, MasterKill, OperationFinished},
+    log::{AppFlush, AppLogs},
+    plan::{MasterPlan, MasterReload},
     rights::AppRights,
     status::{MasterStatus, StatusReport},
     update::{
@@ -363,9 +365,14 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<BusLagged>(),
         request::<AppReload>(),
         request::<AppScale>(),
+        request::<AppSend>(),
+        request::<AppLogs>(),
+        request::<AppFlush>(),
         request::<AppStop>(),
         request::<AppStart>(),
         request::<MasterKill>(),
+        request::<MasterReload>(),
+        request::<MasterPlan>(),
         request::<BusStats>(),
         request::<Ready>(),
         request::<Disconnect>(),

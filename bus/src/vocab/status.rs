@@ -77,7 +77,7 @@ pub struct MachineInfo {
 pub struct AppStatus {
     /// Its name.
     pub name: String,
-    /// "starting", "running", "updating", "stopping", "stopped", "failed".
+    /// "waiting" (for apps that start before it), "starting", "running", "updating", "stopping", "stopped", "failed".
     pub state: String,
     /// How many workers it should have.
     pub instances: u32,
@@ -139,6 +139,8 @@ pub struct WorkerStatus {
     pub memory: Option<u64>,
     /// What it last said of itself (`STATUS=`).
     pub status_text: Option<String>,
+    /// What it waits for while it is not ready, in words, if the master waits for its word.
+    pub waits_for: Option<String>,
     /// How the slot's previous worker ended, in words.
     pub last_exit: Option<String>,
     /// Milliseconds until the slot is tried again, while it backs off.

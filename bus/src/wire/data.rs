@@ -3,7 +3,7 @@
 //! ```text
 //! EMIT     kind u8 | topic length u8 | topic | [type u32] | [ref u64, if ACK] | [ttl_ms u32, if EXPIRES] | rest
 //! REQUEST  kind u8 | topic length u8 | topic | [type u32] | ref u64 | reply type u32 | timeout_ms u32 | [limit u32, if MANY] | rest
-//! REPLY    call u64 | kind u8 | [type u32] | rest
+//! REPLY    call u64 | kind u8 | [type u32] | [ttl_ms u32, if EXPIRES] | rest
 //! RUN      conn u64 | first sequence u64 | sub u32 | count u32 | that many EMIT frames, whole, as they came
 //! CALL     call u64 | conn u64 | sub u32 | timeout_ms u32 | kind u8 | topic length u8 | topic | [type u32] | rest
 //! ANSWER   ref u64 | conn u64 | kind u8 | [type u32] | rest
@@ -77,6 +77,8 @@ pub struct Reply<'a> {
     pub call: u64,
     /// What the payload is.
     pub kind: Payload,
+    /// For how many milliseconds the hub may give it to whoever asks the same.
+    pub ttl_ms: Option<u32>,
     /// Its headers, as they travel. Not checked yet.
     pub headers: &'a [u8],
     /// Where the payload begins within the body.
@@ -272,10 +274,12 @@ pub fn reply(body: &[u8], flags: u8) -> Result<Reply<'_>, BadHeader> {
     let call = c.u64()?;
     let kind = c.u8()?;
     let kind = c.payload(kind)?;
+    let ttl_ms = c.u32_if(flags, super::flags::EXPIRES)?;
     let headers = c.headers(flags)?;
     Ok(Reply {
         call,
         kind,
+        ttl_ms,
         headers,
         payload_at: c.at,
     })
@@ -383,11 +387,14 @@ pub fn put_request(
     out.put_u32(timeout_ms);
 }
 
-/// Writes a REPLY's header, before its headers and its payload.
-pub fn put_reply(out: &mut BytesMut, call: u64, kind: Payload) {
+/// Writes a REPLY's header, before its headers and its payload; with EXPIRES if there is a time.
+pub fn put_reply(out: &mut BytesMut, call: u64, kind: Payload, ttl_ms: Option<u32>) {
     out.put_u64(call);
     put_kind(out, kind);
     put_type(out, kind);
+    if let Some(ttl_ms) = ttl_ms {
+        out.put_u32(ttl_ms);
+    }
 }
 
 /// Writes a RUN's header, before its frames.

@@ -81,6 +81,9 @@ pub struct Reply<'a> {
     /// The payload.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<&'a RawValue>,
+    /// For how many milliseconds the hub may give it to whoever asks the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u32>,
     /// Headers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: HeaderTexts,

@@ -211,3 +211,26 @@ async fn a_hold_ends_with_its_time_or_its_connection() {
     within(waiting).await.expect("the next one holds nothing");
     assert!(matches!(hub.heard().await, Some(Said::Emit { .. })));
 }
+
+#[tokio::test]
+async fn who_would_wait_for_ever_has_no_deadline() {
+    let mut options = eager();
+    (options.hold_timeout, options.room_timeout) = (Duration::MAX, Duration::MAX);
+    let (bus, mut hub, _door) = returning(options).await;
+    hold(&bus, &mut hub, "a.b").await;
+    let mut waiting = Box::pin(bus.emit_json("a.b", &1));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    release(&mut hub, "a.b").await;
+    within(waiting).await.expect("emitted");
+    assert!(matches!(hub.heard().await, Some(Said::Emit { .. })));
+
+    let drained = within(async {
+        let (drained, ()) = tokio::join!(bus.drain(Duration::MAX), async {
+            let (r#ref, op) = hub.op().await;
+            assert_eq!(op, ClientOp::Drain);
+            hub.say(r#ref, HubOp::Done { count: 0 }).await;
+        });
+        drained
+    });
+    assert_eq!(drained.await, Ok(()));
+}

@@ -11,7 +11,8 @@ use tokio::time::{MissedTickBehavior, sleep};
 
 use super::{
     args::BusArgs,
-    bus_errors::of_master,
+    away,
+    bus_errors::{gone, of_master},
     connect::{self, Wanted},
     error::{CliError, Exit},
     interrupt,
@@ -35,29 +36,31 @@ const CLEAR_BELOW: &str = "\x1b[J";
 
 /// `ostler bus`
 pub(super) fn bus(args: BusArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
-    connect::talk(wanted, async |session| {
+    let Some(every) = args.watch else {
+        return connect::talk(wanted, async |session| glance(&session.bus, args).await);
+    };
+    connect::follow(wanted, async |session| {
         let bus = session.bus;
-        match args.watch {
-            Some(every) => {
-                let mut interrupt = interrupt::listen()?;
-                tokio::select! {
-                    biased;
-                    () = interrupt.heard() => Ok(ExitCode::SUCCESS),
-                    () = output::reader_gone() => Ok(ExitCode::SUCCESS),
-                    ended = watch(&bus, args, every) => ended,
-                }
-            }
-            None if args.json => print_json(&look(&bus).await?),
-            None => {
-                let before = look(&bus).await?;
-                sleep(GLANCE).await;
-                let traffic = Traffic::between(Some(&before), look(&bus).await?);
-                let text = render::bus::bus(&traffic, whose(args), Style::of_stdout());
-                output::print(&text)?;
-                Ok(ExitCode::SUCCESS)
-            }
+        let mut interrupt = interrupt::listen()?;
+        tokio::select! {
+            biased;
+            () = interrupt.heard() => Ok(ExitCode::SUCCESS),
+            () = output::reader_gone() => Ok(ExitCode::SUCCESS),
+            ended = watch(&bus, args, every) => ended,
+            () = away::tell(&bus) => unreachable!("it goes on for ever"),
         }
     })
+}
+
+async fn glance(bus: &Bus, args: BusArgs) -> Result<ExitCode, CliError> {
+    if args.json {
+        return print_json(&look(bus).await?);
+    }
+    let before = look(bus).await?;
+    sleep(GLANCE).await;
+    let traffic = Traffic::between(Some(&before), look(bus).await?);
+    output::print(&render::bus::bus(&traffic, whose(args), Style::of_stdout()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn whose(args: BusArgs) -> Whose {
@@ -109,7 +112,15 @@ async fn watch(bus: &Bus, args: BusArgs, every: Duration) -> Result<ExitCode, Cl
     let mut before: Option<HubStats> = None;
     loop {
         tick.tick().await;
-        let now = look(bus).await?;
+        let now = match look(bus).await {
+            Ok(now) => now,
+            // Lost in the middle of a look: looked again when it is back.
+            Err(_) if away::is_away(bus) => {
+                away::back(bus).await.map_err(|why| gone(&why))?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let text = match args.json {
             true => {
                 let json = serde_json::to_string(&now).map_err(|error| no_form(&error))?;

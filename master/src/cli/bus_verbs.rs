@@ -1,5 +1,8 @@
 //! `emit`, `request`, `wait`: the bus from a shell.
 //!
+//! `wait` outlives its master's restart, within its time: an event that is waited for may be one of the master that comes.
+//! `emit --wait` doesn't: who was to answer, or the event itself, may have gone with the hub that took it.
+//!
 //! Topics and patterns are checked before a master is looked for: what can't be meant is told as that.
 
 use std::{process::ExitCode, time::Duration};
@@ -13,6 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     args::{EmitArgs, RequestArgs, WaitArgs},
+    away,
     bus_errors::gone,
     connect::{self, Wanted},
     error::{CliError, Exit},
@@ -58,9 +62,13 @@ fn is_own(bus: &Bus, event: &Received<Payload>) -> bool {
 /// `ostler wait`
 pub(super) fn wait(args: &WaitArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let pattern = Pattern::new(&args.pattern)?;
-    connect::talk(wanted, async |session| {
+    connect::follow(wanted, async |session| {
         let mut events = session.bus.subscribe_raw(pattern.as_str()).await?;
-        print_first(&mut events, args.timeout, |_| true).await
+        tokio::select! {
+            biased;
+            ended = print_first(&mut events, args.timeout, |_| true) => ended,
+            () = away::tell(&session.bus) => unreachable!("it goes on for ever"),
+        }
     })
 }
 
@@ -90,12 +98,8 @@ async fn print_first(
                 output::print(&event_line::event(&event))?;
                 return Ok(ExitCode::SUCCESS);
             }
-            Some(Some(
-                Delivery::Event(_)
-                | Delivery::Lagged { .. }
-                | Delivery::Misfit { .. }
-                | Delivery::Reconnected { .. },
-            )) => {}
+            Some(Some(Delivery::Event(_) | Delivery::Lagged { .. } | Delivery::Misfit { .. })) => {}
+            Some(Some(Delivery::Reconnected { missed })) => away::tell_back(missed),
             Some(Some(Delivery::Disconnected(why))) => return Err(gone(&why)),
             Some(None) => return Err(gone(&Disconnected::HungUp)),
         }

@@ -6,7 +6,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use ostler_bus::{
-    client::{Bus, ConnectError, ConnectOptions},
+    client::{Bus, ConnectError, ConnectOptions, ReconnectPolicy},
     transport::UnixTransport,
     wire::control::CloseKind,
 };
@@ -27,6 +27,14 @@ const AGAIN: Duration = Duration::from_millis(50);
 
 /// How long connecting may take: a master answers within milliseconds, even when flooded.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// How a lost connection is made again by what follows a master: seldom enough for one that is away all night, and soon
+/// enough for one that is back.
+const FOLLOW: ReconnectPolicy = ReconnectPolicy {
+    first: Duration::from_millis(50),
+    max: Duration::from_secs(1),
+    give_up_after: None,
+};
 
 /// Which master is meant.
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +68,27 @@ pub(super) enum Place {
     There,
 }
 
-/// Connects to the master that is meant and talks to it, on a runtime that ends with the talk.
+/// Connects to the master that is meant and talks to it, on a runtime that ends with the talk. The talk ends with the
+/// connection: a command that loses its master says so.
 pub(super) fn talk(
     wanted: Wanted<'_>,
+    verb: impl AsyncFnOnce(Session) -> Result<ExitCode, CliError>,
+) -> Result<ExitCode, CliError> {
+    converse(wanted, None, verb)
+}
+
+/// The same for what goes on until it is told to end: a lost connection is made again, with the master of the same name
+/// or address, for as long as it takes. What is to be said of that, [`away`](super::away) says.
+pub(super) fn follow(
+    wanted: Wanted<'_>,
+    verb: impl AsyncFnOnce(Session) -> Result<ExitCode, CliError>,
+) -> Result<ExitCode, CliError> {
+    converse(wanted, Some(FOLLOW), verb)
+}
+
+fn converse(
+    wanted: Wanted<'_>,
+    reconnect: Option<ReconnectPolicy>,
     verb: impl AsyncFnOnce(Session) -> Result<ExitCode, CliError>,
 ) -> Result<ExitCode, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -73,10 +99,10 @@ pub(super) fn talk(
         let session = match remote::Address::of(wanted.way)? {
             // A name says more than a variable.
             Some(address) if wanted.master.is_none() => Session {
-                bus: remote::open(&address, wanted.way).await?,
+                bus: remote::open(&address, wanted.way, reconnect).await?,
                 place: Place::There,
             },
-            Some(_) | None => open(Home::of_this_process()?, wanted.master).await?,
+            Some(_) | None => open(Home::of_this_process()?, wanted.master, reconnect).await?,
         };
         verb(session).await
     });
@@ -85,7 +111,11 @@ pub(super) fn talk(
     done
 }
 
-async fn open(home: Home, wanted: Option<&MasterName>) -> Result<Session, CliError> {
+async fn open(
+    home: Home,
+    wanted: Option<&MasterName>,
+    reconnect: Option<ReconnectPolicy>,
+) -> Result<Session, CliError> {
     let until = Instant::now() + STARTING;
     loop {
         // Each time anew: a master that has died meanwhile is told as not running.
@@ -93,8 +123,8 @@ async fn open(home: Home, wanted: Option<&MasterName>) -> Result<Session, CliErr
         let socket = home.master(&master.name).bus_socket();
         let options = ConnectOptions {
             connect_timeout: CONNECT,
-            // A command that loses its master says so.
-            ..ConnectOptions::operator("cli").once()
+            reconnect,
+            ..ConnectOptions::operator("cli")
         };
         match Bus::connect(UnixTransport::new(socket), options).await {
             Ok(bus) => {
@@ -174,7 +204,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = home(&dir);
         let _lock = MasterLock::acquire(&home, &MasterName::new("shop").unwrap()).unwrap();
-        let error = open(home, None).await.unwrap_err();
+        let error = open(home, None, None).await.unwrap_err();
         assert_eq!(error.exit, Exit::Busy);
         let told = error.render(Style::plain());
         assert!(told.contains("is alive, but nothing listens"), "{told}");
@@ -188,7 +218,7 @@ mod tests {
         let lock = MasterLock::acquire(&home, &MasterName::new("shop").unwrap()).unwrap();
         let listener = UnixListener::bind(lock.home().bus_socket()).unwrap();
         let peer = std::thread::spawn(move || listener.accept().map(drop));
-        let error = open(home, None).await.unwrap_err();
+        let error = open(home, None, None).await.unwrap_err();
         peer.join().unwrap().unwrap();
         assert_eq!(error.exit, Exit::Failed);
         assert!(
@@ -201,7 +231,7 @@ mod tests {
     async fn no_master_is_told_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let begun = Instant::now();
-        let error = open(home(&dir), None).await.unwrap_err();
+        let error = open(home(&dir), None, None).await.unwrap_err();
         assert_eq!(error.exit, Exit::NotRunning);
         assert!(begun.elapsed() < STARTING);
     }

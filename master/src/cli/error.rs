@@ -46,6 +46,7 @@ impl From<RefusalKind> for Exit {
             RefusalKind::Invalid => Self::Usage,
             // Asked rightly, and not done.
             RefusalKind::WrongState => Self::Failed,
+            RefusalKind::BadConfig => Self::Config,
         }
     }
 }

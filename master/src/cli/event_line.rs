@@ -3,6 +3,7 @@
 //! ```json
 //! {"seq":7,"topic":"orders.created","origin":{"Client":{"name":"shop","conn":3}},"payload":{"id":1}}
 //! {"lagged":12}
+//! {"reconnected":true,"missed":3}
 //! ```
 //!
 //! The names are those of the bus's own JSON codec. Plain bytes stand as `"bytes"`, in base64; a payload that is not what
@@ -39,6 +40,13 @@ struct EventLine<'a> {
 #[derive(Serialize)]
 struct LaggedLine {
     lagged: u64,
+}
+
+/// `missed` is null where nobody knows.
+#[derive(Serialize)]
+struct ReconnectedLine {
+    reconnected: bool,
+    missed: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -87,7 +95,11 @@ pub(super) fn delivery(delivery: &Delivery<Payload>) -> Option<String> {
             misfit: reason,
             missed: *missed,
         })),
-        Delivery::Reconnected { .. } | Delivery::Disconnected(_) => None,
+        Delivery::Reconnected { missed } => Some(as_line(&ReconnectedLine {
+            reconnected: true,
+            missed: *missed,
+        })),
+        Delivery::Disconnected(_) => None,
     }
 }
 

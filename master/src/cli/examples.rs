@@ -5,6 +5,7 @@
 pub(super) const TOP: &str = "\
 Examples:
   ostler run -l :8080 -- node server.js   keep one worker per core running
+  ostler init                             write an ostler.toml for this project
   ostler run                              run the apps of ./ostler.toml
   ostler ls                               what is running, and how it is
   ostler reload                           replace the workers one by one
@@ -28,6 +29,27 @@ Ctrl-C stops the workers gracefully, a second one at once. SIGHUP reads the file
 A worker finds its sockets from descriptor 3 on (LISTEN_FDS, LISTEN_FDNAMES), and says that it is \
 ready on NOTIFY_SOCKET, or over the bus. One that does neither is taken to be ready after a second.";
 
+pub(super) const VALIDATE: &str = "\
+Examples:
+  ostler validate
+  ostler validate shop.yaml --env staging
+  ostler validate --json | jq '.errors[]'
+
+Exits with 78 if the file, or one that it includes, has errors. No master is needed, and none is asked.";
+
+pub(super) const INIT: &str = "\
+Examples:
+  ostler init             write ./ostler.toml; one that is there is left alone
+
+It looks for a Cargo.toml, a package.json, a pyproject.toml, in this order.";
+
+pub(super) const IMPORT: &str = "\
+Examples:
+  ostler import ecosystem.config.js > ostler.toml
+  ostler import Procfile > ostler.toml
+
+JavaScript is evaluated by `node`. What has no equivalent stands in comments.";
+
 pub(super) const LS: &str = "\
 Examples:
   ostler ls
@@ -38,9 +60,18 @@ Examples:
   ostler reload                      every app
   ostler reload web --reason 'v2.1'
   ostler reload web --now            give up a running update and begin anew
+  ostler reload --config             take up a changed process file
 
 Each new worker must be ready and stay up for a while before an old one goes. If the new ones fail, \
 the old ones stay, and the command exits with 1.";
+
+pub(super) const PLAN: &str = "\
+Examples:
+  ostler plan
+  ostler plan --json | jq '.apps[] | select(.action != \"keep\")'
+
+The master reads its process file again and says what that would change: apps that are kept, rolled, resized, started, \
+stopped. `ostler reload --config` does it. A file with errors changes nothing: exit code 78.";
 
 pub(super) const SCALE: &str = "\
 Examples:
@@ -88,7 +119,8 @@ Examples:
   ostler bus --json | jq '.peers[].subscriptions[] | select(.counts.lagged > 0)'
 
 OUT/S and IN/S are events published and delivered a second: over the interval, or half a second. QUEUED \
-and BYTES wait to be read; LAGGED were dropped because a reader was too slow, and it was told.";
+and BYTES wait to be read; LAGGED were dropped because a reader was too slow, and it was told. With --watch a \
+master that restarts is waited for.";
 
 pub(super) const TAIL: &str = "\
 Examples:
@@ -100,14 +132,38 @@ Examples:
   ostler tail 'worker.*' --since-seq 0       with what is remembered of before
 
 '*' stands for one token, '>' at the end for one or more; '*' alone is everything. A filter's field is \
-named as in the JSON line, with dots, and numbers for the places of a list; its value is text, or JSON.";
+named as in the JSON line, with dots, and numbers for the places of a list; its value is text, or JSON.
+
+A master that ends or restarts is waited for, until Ctrl-C: that it is away, and that it is back with what was \
+missed, is said on standard error. With --once its end is the end.";
+
+pub(super) const LOGS: &str = "\
+Examples:
+  ostler logs                    the last lines of all workers
+  ostler logs web -f --err       standard error of web, and what comes
+  ostler logs web:0 -n 100 --since 10m
+
+The master remembers 16 KiB of each slot, wherever its lines go; log files have the rest.";
+
+pub(super) const FLUSH: &str = "\
+Examples:
+  ostler flush        all apps
+  ostler flush web
+
+Files that were put aside stay.";
+
+pub(super) const SEND: &str = "\
+Examples:
+  ostler send console 'reload cache'   to each worker of console
+  ostler send console:0 quit           to that of slot 0";
 
 pub(super) const WAIT: &str = "\
 Examples:
   ostler wait worker.ready --timeout 10s
   ostler wait 'update.*' --timeout 5m && deploy-next
 
-Prints the event and exits with 0; exits with 1 when the time is up.";
+Prints the event and exits with 0; exits with 1 when the time is up. A master that restarts meanwhile is \
+waited for, within that time.";
 
 pub(super) const BENCH: &str = "\
 Examples:
@@ -123,9 +179,9 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 17] = [
-    TOP, RUN, LS, RELOAD, SCALE, STOP, START, RESET, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT,
-    BENCH, DEMO,
+pub(super) const ALL: [&str; 24] = [
+    TOP, RUN, VALIDATE, INIT, IMPORT, LS, RELOAD, PLAN, SCALE, STOP, START, RESET, KILL, PING,
+    EMIT, REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH,
 ];
 
 pub(super) const RESET: &str = "\

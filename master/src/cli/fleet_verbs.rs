@@ -6,7 +6,11 @@ use ostler_bus::{
     OpId, Request,
     client::RequestError,
     vocab::{
-        control::{Answer, AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, Outcome},
+        control::{
+            Answer, AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, Outcome,
+            RefusalKind,
+        },
+        plan::MasterReload,
         status::StatusReport,
     },
 };
@@ -40,6 +44,14 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// `ostler reload`
 pub(super) fn reload(args: &ReloadArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
+    if args.config {
+        let request = MasterReload {
+            environment: args.env.clone(),
+        };
+        return connect::talk(wanted, async |session| {
+            carry_out(&session, Doing::Reload, None, &request, args.waiting).await
+        });
+    }
     let app = named(args.app.as_ref());
     let request = AppReload {
         app: app.clone(),
@@ -156,7 +168,7 @@ async fn carry_out<R: Request<Reply = Answer>>(
     let op = match (bus.request(request).await, doing) {
         (Ok(Answer::Accepted { op }), _) => op,
         (Ok(Answer::Refused { kind, reason }), _) => {
-            return Err(CliError::new(kind.into(), reason));
+            return Err(refused(kind, &reason));
         }
         // A master without workers may be gone before its answer is.
         (Err(RequestError::Disconnected(_) | RequestError::Declined { .. }), Doing::Kill) => {
@@ -187,6 +199,13 @@ async fn carry_out<R: Request<Reply = Answer>>(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A refusal, which may have several lines.
+pub(super) fn refused(kind: RefusalKind, reason: &str) -> CliError {
+    let mut lines = reason.lines().map(ToOwned::to_owned);
+    let first = lines.next().unwrap_or_default();
+    CliError::new(kind.into(), first).details(lines)
 }
 
 /// Whether what was asked for was done.

@@ -5,24 +5,31 @@
 //! follows what was accepted to its end, `progress` and `live` show it.
 
 pub mod args;
+mod away;
 mod bus_errors;
 mod bus_state;
 mod bus_verbs;
+mod config_verbs;
 mod connect;
 pub mod error;
 mod event_line;
 mod examples;
 mod filter;
 mod fleet_verbs;
+mod import;
 pub(crate) mod interrupt;
 pub(crate) mod live;
+mod logs;
 mod operation;
 pub(crate) mod output;
+mod plan;
 pub(crate) mod progress;
+mod project;
 mod remote;
 pub mod render;
 mod run;
 pub mod select;
+mod send;
 mod state_verbs;
 pub mod style;
 pub(crate) mod table;
@@ -50,13 +57,20 @@ pub(crate) fn main() -> ExitCode {
     };
     let done = match cli.verb {
         Verb::Run(args) => run::run(&args, cli.master),
+        Verb::Validate(args) => config_verbs::validate(&args),
+        Verb::Init(args) => config_verbs::init(&args),
+        Verb::Import(args) => import::import(&args),
         Verb::Ls(args) => state_verbs::ls(args, master),
         Verb::Reload(args) => fleet_verbs::reload(&args, master),
+        Verb::Plan(args) => plan::plan(&args, master),
         Verb::Scale(args) => fleet_verbs::scale(&args, master),
         Verb::Stop(args) => fleet_verbs::stop(&args, master),
         Verb::Start(args) => fleet_verbs::start(&args, master),
         Verb::Reset(args) => fleet_verbs::reset(&args, master),
         Verb::Kill(args) => fleet_verbs::kill(args, master),
+        Verb::Logs(args) => logs::logs(&args, master),
+        Verb::Flush(args) => logs::flush(&args, master),
+        Verb::Send(args) => send::send(&args, master),
         Verb::Ping(args) => state_verbs::ping(args, master),
         Verb::Emit(args) => bus_verbs::emit(&args, master),
         Verb::Request(args) => bus_verbs::request(&args, master),

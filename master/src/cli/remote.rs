@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read as _, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use ostler_bus::{
-    client::{Bus, ConnectError, ConnectOptions},
+    client::{Bus, ConnectError, ConnectOptions, ReconnectPolicy},
     transport::{TcpTransport, TlsClient},
 };
 
@@ -55,8 +55,12 @@ impl Address {
     }
 }
 
-/// Connects.
-pub(super) async fn open(address: &Address, way: &WayArgs) -> Result<Bus, CliError> {
+/// Connects; `reconnect` says how again, if the connection is lost.
+pub(super) async fn open(
+    address: &Address,
+    way: &WayArgs,
+    reconnect: Option<ReconnectPolicy>,
+) -> Result<Bus, CliError> {
     let Some(file) = &way.token_file else {
         return Err(
             CliError::new(Exit::Usage, "over a network a token is needed")
@@ -76,6 +80,7 @@ pub(super) async fn open(address: &Address, way: &WayArgs) -> Result<Bus, CliErr
     let transport = transport(address, way)?;
     let options = ConnectOptions {
         connect_timeout: CONNECT,
+        reconnect,
         ..ConnectOptions::operator("cli").token(token)
     };
     let first = Bus::connect(transport.clone(), options.clone()).await;

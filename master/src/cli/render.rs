@@ -15,6 +15,9 @@ use crate::{
     escape,
 };
 
+/// A worker that has not said that it is ready for so long is shown with what it waits for.
+const SLOW_MS: u64 = 5_000;
+
 /// The whole state: master, machine, apps, workers. Every string is escaped: workers and clients chose some of them.
 #[must_use]
 pub fn status(report: &StatusReport, style: Style) -> String {
@@ -187,7 +190,12 @@ fn notes(worker: &WorkerStatus) -> Vec<String> {
         .status_text
         .as_ref()
         .map(|text| format!("says: {}", escape::line(text)));
-    [said, exit, retry].into_iter().flatten().collect()
+    let waits = worker
+        .waits_for
+        .as_ref()
+        .filter(|_| worker.age_ms >= SLOW_MS)
+        .map(|what| format!("waits for {}", escape::line(what)));
+    [said, waits, exit, retry].into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use super::{
     error::{CliError, Exit},
 };
 use crate::{
-    config::{app::AppDefinition, bus_table::BusSettings, file, flags, program},
+    config::{
+        app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, flags,
+        program,
+    },
     home::MasterName,
     log,
     master::{self, MasterOptions},
@@ -25,32 +28,36 @@ pub(super) fn run(args: &RunArgs, name: Option<MasterName>) -> Result<ExitCode, 
 }
 
 fn options(args: &RunArgs, name: Option<MasterName>) -> Result<MasterOptions, CliError> {
-    let cores = sys::available_cores();
     let log = match args.log_format {
         LogFormat::Human => log::Format::Human,
         LogFormat::Json => log::Format::Json,
     };
     match args.what()? {
         RunWhat::File(path) => {
-            let process_file = file::read(&path, cores)?;
+            let circumstances = Circumstances::here(args.env.clone());
+            let process_file = file::read(&path, &circumstances)?;
             let name = name.unwrap_or(process_file.master);
             Ok(MasterOptions {
                 name,
                 apps: process_file.apps,
                 bus: process_file.bus,
                 file: Some(process_file.path),
+                environment: args.env.clone(),
+                warnings: process_file.warnings,
                 log,
                 log_default: log::DEFAULT,
             })
         }
         RunWhat::Command(given) => {
-            let app = flags::define(given, &working_directory()?, cores)?;
+            let app = flags::define(given, &working_directory()?, sys::available_cores())?;
             let name = name.unwrap_or_else(|| MasterName::from(&app.name));
             Ok(MasterOptions {
                 name,
                 apps: vec![app],
                 bus: BusSettings::default(),
                 file: None,
+                environment: None,
+                warnings: Vec::new(),
                 log,
                 log_default: log::DEFAULT,
             })
@@ -67,12 +74,7 @@ fn check_command(app: &AppDefinition) -> Result<(), CliError> {
         Some(cwd) => cwd.clone(),
         None => working_directory()?,
     };
-    let path = app
-        .env
-        .get("PATH")
-        .map(Into::into)
-        .or_else(|| std::env::var_os("PATH"));
-    program::resolve(word, Path::new(&cwd), path.as_deref())
+    program::resolve(word, Path::new(&cwd), app.search_path().as_deref())
         .map(drop)
         .map_err(|wrong| {
             let mut error = CliError::from(wrong);

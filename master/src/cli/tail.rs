@@ -1,4 +1,5 @@
-//! `tail`: events as they come, until Ctrl-C, the wanted number, or nobody reads on.
+//! `tail`: events as they come, until Ctrl-C, the wanted number, or nobody reads on. A master that restarts is waited
+//! for, as `tail -F` waits for a file; with `--once` its end is the tail's.
 
 use std::{pin::pin, process::ExitCode};
 
@@ -10,8 +11,9 @@ use ostler_bus::{
 
 use super::{
     args::{TailArgs, TailFormat},
+    away,
     bus_errors::gone,
-    connect::{self, Wanted},
+    connect::{self, Session, Wanted},
     error::CliError,
     event_line, interrupt,
     output::{self, Reader},
@@ -24,7 +26,7 @@ const AT_ONCE: usize = 256;
 /// `ostler tail`
 pub(super) fn tail(args: &TailArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let pattern = Pattern::new(&args.pattern)?;
-    connect::talk(wanted, async |session| {
+    let verb = async |session: Session| {
         let mut interrupt = interrupt::listen()?;
         let subscription = session.bus.subscription(pattern.as_str());
         let events = match args.since_seq {
@@ -35,6 +37,7 @@ pub(super) fn tail(args: &TailArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliE
         let show = Show {
             args,
             left: args.count,
+            since: args.since_seq,
             style: Style::of_stdout(),
         };
         tokio::select! {
@@ -42,8 +45,13 @@ pub(super) fn tail(args: &TailArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliE
             () = interrupt.heard() => Ok(ExitCode::SUCCESS),
             () = output::reader_gone() => Ok(ExitCode::SUCCESS),
             ended = print_all(events, show) => ended,
+            () = away::tell(&session.bus) => unreachable!("it goes on for ever"),
         }
-    })
+    };
+    match args.once {
+        true => connect::talk(wanted, verb),
+        false => connect::follow(wanted, verb),
+    }
 }
 
 /// What is printed, and how.
@@ -51,6 +59,9 @@ struct Show<'a> {
     args: &'a TailArgs,
     /// So many events are still wanted; `None`: all.
     left: Option<u64>,
+    /// What comes from a history counts from after this number, until the connection is lost: what comes then is what
+    /// was missed, and another hub's numbers begin anew.
+    since: Option<u64>,
     style: Style,
 }
 
@@ -78,8 +89,16 @@ impl Show<'_> {
         if self.left == Some(0) {
             return None;
         }
-        let Delivery::Event(event) = delivery else {
-            return self.loss(delivery);
+        let event = match delivery {
+            Delivery::Event(event) => event,
+            Delivery::Reconnected { missed } => {
+                self.since = None;
+                away::tell_back(*missed);
+                return self.loss(delivery);
+            }
+            Delivery::Lagged { .. } | Delivery::Misfit { .. } | Delivery::Disconnected(_) => {
+                return self.loss(delivery);
+            }
         };
         if !self.wants(event) {
             return None;
@@ -98,7 +117,7 @@ impl Show<'_> {
     fn wants(&self, event: &Received<Payload>) -> bool {
         // What comes live came after any number that was seen.
         let is_old = event.is_retained() || event.is_history();
-        if is_old && self.args.since_seq.is_some_and(|since| event.seq <= since) {
+        if is_old && self.since.is_some_and(|since| event.seq <= since) {
             return false;
         }
         if self.args.filter.is_empty() {
@@ -112,6 +131,7 @@ impl Show<'_> {
         match self.args.format {
             TailFormat::Json => event_line::delivery(delivery),
             TailFormat::Pretty => event_line::pretty(delivery, self.style),
+            TailFormat::Payload if matches!(delivery, Delivery::Reconnected { .. }) => None,
             TailFormat::Payload => {
                 event_line::pretty(delivery, Style::plain()).and_then(|line| note(line.trim_end()))
             }
@@ -156,6 +176,7 @@ mod tests {
         let mut show = Show {
             args: &args,
             left: args.count,
+            since: args.since_seq,
             style: Style::plain(),
         };
         deliveries.iter().filter_map(|d| show.line(d)).collect()
@@ -189,6 +210,25 @@ mod tests {
         assert_eq!(
             shown("-c 1 --filter payload.n=8 --format payload", &stream),
             "{\"n\":8}\n"
+        );
+    }
+
+    #[test]
+    fn after_a_connection_that_was_lost_no_number_is_old() {
+        let stream = [
+            event(5, true),
+            Delivery::Reconnected { missed: None },
+            event(2, true),
+            event(3, false),
+        ];
+        assert_eq!(
+            shown("--since-seq 5 --format payload", &stream),
+            "{\"n\":2}\n{\"n\":3}\n"
+        );
+        let told = shown("--since-seq 5", &stream);
+        assert!(
+            told.starts_with("{\"reconnected\":true,\"missed\":null}\n"),
+            "{told}"
         );
     }
 

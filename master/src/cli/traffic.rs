@@ -155,7 +155,7 @@ pub(super) mod tests {
             asking: 0,
             answering: 0,
             unread_answers: 0,
-            unread_bytes: 0,
+            memory: 0,
             subscriptions: subscriptions.to_vec(),
         }
     }

@@ -29,6 +29,31 @@ pub(super) fn app_name(text: &str) -> Result<AppName, String> {
     AppName::new(text)
 }
 
+/// An app, or one of its slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The app.
+    pub app: AppName,
+    /// The slot; `None` is all.
+    pub slot: Option<u32>,
+}
+
+/// `web`, `web:0`.
+pub(super) fn target(text: &str) -> Result<Target, String> {
+    let (app, slot) = match text.split_once(':') {
+        Some((app, slot)) => (app, Some(slot)),
+        None => (text, None),
+    };
+    let slot = slot.map(|slot| {
+        let number = slot.parse();
+        number.map_err(|_| format!("{slot:?} is not a slot: write a number, as in {app}:0"))
+    });
+    Ok(Target {
+        app: AppName::new(app)?,
+        slot: slot.transpose()?,
+    })
+}
+
 pub(super) fn master_name(text: &str) -> Result<MasterName, Wrong> {
     MasterName::new(text)
 }

@@ -1,12 +1,25 @@
 //! What an app is: everything the fleet needs to know to keep its workers running. Parsed once, at the edge.
 
+mod differences;
+mod inheritance;
+mod start_order;
+
+pub use inheritance::Inheritance;
+pub use start_order::StartOrder;
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
+
+pub mod given;
 pub mod life;
+pub mod log;
 pub mod probe;
+pub mod process;
 pub mod recycle;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
-
-use self::{life::Life, probe::Probe, recycle::Recycle};
+use self::{
+    given::Given, life::Life, log::LogSettings, probe::Probe, process::ProcessAttributes,
+    recycle::Recycle,
+};
 use super::bus_rights::BusRights;
 
 /// An app's definition. One is kept per generation: a crash respawn uses its own generation's.
@@ -18,10 +31,14 @@ pub struct AppDefinition {
     pub command: Vec<String>,
     /// Working directory; `None` is the master's at its start.
     pub cwd: Option<PathBuf>,
-    /// Variables added to the master's own environment.
+    /// Variables added to what workers inherit from the master's own environment.
     pub env: BTreeMap<String, String>,
+    /// Which of the master's own variables its workers see.
+    pub inherits: Inheritance,
     /// How many workers; 0 is a parked app.
     pub instances: u32,
+    /// When it starts.
+    pub start: StartOrder,
     /// Sockets, in the order in which workers inherit them from descriptor 3.
     pub listen: Vec<SocketDeclaration>,
     /// How a worker is found ready.
@@ -56,6 +73,22 @@ pub struct AppDefinition {
     pub recycle: Recycle,
     /// What its workers may do on the bus, beyond what the fleet's own rules say. Default: nothing is said.
     pub bus: BusRights,
+    /// As whom its workers run, and how much of the machine they may use. Default: as the master does.
+    pub process: ProcessAttributes,
+    /// What its workers find open besides sockets.
+    pub given: Given,
+    /// Where its workers' lines go.
+    pub log: LogSettings,
+}
+
+impl AppDefinition {
+    /// Where its program is looked up: its own `PATH`, or what it inherits of the master's.
+    #[must_use]
+    pub fn search_path(&self) -> Option<OsString> {
+        let own = self.env.get("PATH").map(Into::into);
+        let inherits = self.inherits.passes("PATH".as_ref());
+        own.or_else(|| std::env::var_os("PATH").filter(|_| inherits))
+    }
 }
 
 /// An app's name: one topic token (`[A-Za-z0-9_-]`, 1 to 64 bytes).

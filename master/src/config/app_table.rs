@@ -9,19 +9,31 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     app::Watch,
-    bus_rights,
+    bus_rights, env_table,
     errors::Wrong,
-    life_table, listen_table, policy_values, probe_table, program, recycle_table,
+    given_table, life_table, listen_table, log_table, policy_values, probe_table, process_table,
+    program, recycle_table,
     settings::{Instances, MOST_INSTANCES, Reload, Settings},
+    start_order,
     walk::{Node, Walker},
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 29] = [
+pub(super) const KEYS: [&str; 49] = [
     "command",
     "cwd",
     "env",
+    "env_file",
+    "env_clear",
+    "env_allow",
+    "env_deny",
+    "environment",
+    "extends",
     "instances",
+    "autostart",
+    "start_parallel",
+    "priority",
+    "depends_on",
     "listen",
     "ready",
     "start_timeout",
@@ -47,32 +59,91 @@ pub(super) const KEYS: [&str; 29] = [
     "oneshot",
     "max_memory",
     "max_age",
+    "user",
+    "group",
+    "umask",
+    "nice",
+    "limits",
+    "cpu_affinity",
+    "cgroup",
+    "fds",
+    "stdin",
+    "log",
 ];
 
-/// What other tools call the same thing.
+/// What other tools call the same thing: ours, and theirs.
+pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
+    (
+        "command",
+        &[
+            "script",
+            "args",
+            "cmd",
+            "exec",
+            "exec_start",
+            "run",
+            "program",
+            "interpreter",
+        ],
+    ),
+    ("depends_on", &["after", "requires", "needs"]),
+    ("autostart", &["auto_start", "enabled"]),
+    (
+        "instances",
+        &["workers", "processes", "numprocs", "replicas", "exec_mode"],
+    ),
+    (
+        "cwd",
+        &["directory", "workdir", "working_directory", "chdir"],
+    ),
+    ("env", &["vars", "variables"]),
+    ("env_file", &["envfile", "dotenv", "environment_file"]),
+    ("env_deny", &["filter_env"]),
+    ("environment", &["environments"]),
+    ("extends", &["<<", "inherits", "base", "template"]),
+    ("listen", &["bind", "port", "socket", "sockets", "address"]),
+    ("auto_reload", &["watch", "reload"]),
+    ("ready", &["wait_ready", "readiness"]),
+    ("start_timeout", &["listen_timeout"]),
+    (
+        "kill_ladder",
+        &[
+            "kill_timeout",
+            "stop_signal",
+            "kill_signal",
+            "stop_timeout",
+            "graceful_timeout",
+        ],
+    ),
+    ("backoff", &["restart_delay", "exp_backoff_restart_delay"]),
+    ("health", &["healthcheck", "health_check", "liveness"]),
+    ("watchdog", &["watchdog_sec", "worker_check_interval"]),
+    ("restart", &["autorestart", "respawn", "restart_policy"]),
+    ("max_memory", &["max_memory_restart"]),
+    ("max_age", &["max_lifetime", "worker_max_lifetime"]),
+    ("user", &["uid", "run_as"]),
+    ("group", &["gid"]),
+    ("limits", &["rlimits", "ulimits"]),
+    ("cpu_affinity", &["cpus", "affinity", "taskset"]),
+    ("nice", &["niceness"]),
+    (
+        "log",
+        &[
+            "out_file",
+            "error_file",
+            "log_file",
+            "stdout",
+            "stderr",
+            "logs",
+        ],
+    ),
+];
+
+/// What is meant by a key of others.
 pub(super) fn meant(key: &str) -> Option<&'static str> {
-    Some(match key {
-        "script" | "args" | "cmd" | "exec" | "exec_start" | "run" | "program" | "interpreter" => {
-            "command"
-        }
-        "workers" | "processes" | "numprocs" | "replicas" | "exec_mode" => "instances",
-        "directory" | "workdir" | "working_directory" | "chdir" => "cwd",
-        "environment" | "vars" => "env",
-        "bind" | "port" | "socket" | "sockets" | "address" => "listen",
-        "watch" | "reload" => "auto_reload",
-        "wait_ready" | "readiness" => "ready",
-        "healthcheck" | "health_check" | "liveness" => "health",
-        "watchdog_sec" | "worker_check_interval" => "watchdog",
-        "max_memory_restart" => "max_memory",
-        "max_lifetime" | "worker_max_lifetime" => "max_age",
-        "autorestart" | "respawn" | "restart_policy" => "restart",
-        "listen_timeout" => "start_timeout",
-        "kill_timeout" | "stop_signal" | "kill_signal" | "stop_timeout" | "graceful_timeout" => {
-            "kill_ladder"
-        }
-        "restart_delay" | "exp_backoff_restart_delay" => "backoff",
-        _ => return None,
-    })
+    let mut synonyms = SYNONYMS.iter();
+    let (ours, _) = synonyms.find(|(_, theirs)| theirs.contains(&key))?;
+    Some(ours)
 }
 
 /// Reads an app's table. Relative paths start at `base`, the file's directory.
@@ -83,6 +154,7 @@ pub(super) fn read(
     base: &Path,
 ) -> Settings {
     let mut settings = Settings::default();
+    let mut variables = env_table::Env::new();
     for (key, node) in table {
         let name = key.get_ref().as_ref();
         let path = format!("{path}.{name}");
@@ -90,8 +162,22 @@ pub(super) fn read(
         match name {
             "command" => settings.command = command(w, &path, node),
             "cwd" => settings.cwd = directory(w, &path, node, base),
-            "env" => settings.env = env(w, &path, node),
+            "env" => variables = env_table::env(w, &path, node),
+            "env_file" => settings.env = env_table::files(w, &path, node, base),
+            "env_clear" => settings.env_clear = w.boolean(&path, node),
+            "env_allow" => settings.env_allow = env_table::patterns(w, &path, node),
+            "env_deny" => settings.env_deny = env_table::patterns(w, &path, node),
+            "environment" => settings.environments = environments(w, &path, node, base),
+            // Read where all apps are known.
+            "extends" => {}
             "instances" => settings.instances = instances(w, &path, node),
+            "autostart" => settings.autostart = w.boolean(&path, node),
+            "start_parallel" => settings.start_parallel = w.count(&path, node, 1),
+            "priority" => {
+                let number = w.integer(&path, node, -1_000_000, 1_000_000);
+                settings.priority = number.and_then(|number| i32::try_from(number).ok());
+            }
+            "depends_on" => settings.depends_on = start_order::depends_on(w, &path, node),
             "listen" => settings.listen = listen_table::read(w, &path, node, base),
             "ready" => settings.ready = probe_table::ready(w, &path, node, base),
             "start_timeout" => settings.start_timeout = w.positive(&path, node),
@@ -108,12 +194,21 @@ pub(super) fn read(
             }
             "listen_pid" => settings.listen_pid = w.boolean(&path, node),
             "auto_reload" => settings.auto_reload = auto_reload(w, &path, node, base),
+            "log" => settings.log = log_table::read(w, &path, node, base),
             "bus" => settings.bus = bus_rights::read(w, &path, node),
+            _ if process_table::KEYS.contains(&name) => {
+                process_table::read(w, &path, name, node, &mut settings.process);
+            }
+            _ if given_table::KEYS.contains(&name) => {
+                given_table::read(w, &path, name, node, base, &mut settings.given);
+            }
             _ if life_table::take(w, name, &path, node, base, &mut settings.life) => {}
             _ if recycle_table::take(w, name, &path, node, &mut settings.recycle) => {}
             _ => w.unknown_key(key.span(), &path, name, &KEYS, meant(name)),
         }
     }
+    // What stands in the table itself is nearer than a file.
+    settings.env.extend(variables);
     settings
 }
 
@@ -145,65 +240,48 @@ fn directory(walker: &mut Walker<'_>, path: &str, node: &Node<'_>, base: &Path) 
     Some(base.join(text))
 }
 
-/// Variables that the master itself sets for each worker.
-fn is_reserved(name: &str) -> bool {
-    name.starts_with("OSTLER_")
-        || [
-            "LISTEN_FDS",
-            "LISTEN_PID",
-            "LISTEN_FDNAMES",
-            "NOTIFY_SOCKET",
-            "WATCHDOG_PID",
-            "WATCHDOG_USEC",
-        ]
-        .contains(&name)
-}
-
-fn env(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::new();
-    let fix = "write a table: { NODE_ENV = \"production\" }";
+/// Settings under the names of environments.
+fn environments(
+    walker: &mut Walker<'_>,
+    path: &str,
+    node: &Node<'_>,
+    base: &Path,
+) -> BTreeMap<String, Settings> {
+    let fix = "write a table for each environment: [app.NAME.environment.staging]; variables belong into `env`";
+    let mut environments = BTreeMap::new();
     let Some(table) = walker.table(path, node, fix) else {
-        return env;
+        return environments;
     };
-    for (key, value) in table {
-        let name = key.get_ref().as_ref();
-        let path = format!("{path}.{name}");
-        if name.is_empty() || name.contains(['=', '\0']) {
-            let wrong = Wrong::new(
-                format!("{name:?} is not the name of a variable"),
-                "use a name without \"=\"",
-            );
-            walker.fault(key.span(), &path, wrong);
-        } else if is_reserved(name) {
-            let wrong = Wrong::new(
-                "the master sets this variable itself, for each worker",
-                "remove it, or use another name",
-            );
-            walker.fault(key.span(), &path, wrong);
-        }
-        let text = match value.get_ref() {
-            DeValue::Integer(number) => Some(number.to_string()),
-            DeValue::Float(number) => Some(number.to_string()),
-            DeValue::Boolean(truth) => Some(truth.to_string()),
-            _ => walker
-                .string(&path, value, "write the value in quotes")
-                .map(str::to_owned),
+    for (key, node) in table {
+        let path = format!("{path}.{}", key.get_ref());
+        let Some(table) = walker.table(&path, node, fix) else {
+            continue;
         };
-        if let Some(text) = text {
-            env.insert(name.to_owned(), text);
+        for (key, _) in table {
+            let name = key.get_ref().as_ref();
+            if matches!(name, "environment" | "extends") {
+                let fix = "move it to the app's own table";
+                let wrong = Wrong::new("it can't differ by environment", fix);
+                walker.misfit(key.span(), &format!("{path}.{name}"), wrong);
+            }
         }
+        environments.insert(key.get_ref().to_string(), read(walker, &path, table, base));
     }
-    env
+    environments
 }
 
 fn instances(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Instances> {
     match node.get_ref() {
         DeValue::Integer(_) => {
-            let count = walker.integer(path, node, 0, i64::from(MOST_INSTANCES))?;
-            u32::try_from(count).ok().map(Instances::Exactly)
+            let most = i64::from(MOST_INSTANCES);
+            Instances::of(walker.integer(path, node, -most, most)?)
         }
         _ => {
-            let text = walker.string(path, node, "use a number, or \"auto\" for one per core")?;
+            let text = walker.string(
+                path,
+                node,
+                "use a number, \"auto\" for one per core, or -1 for one fewer",
+            )?;
             walker.take(path, node, text.parse())
         }
     }

@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use ostler_bus::Limits;
 
-use super::walk::{Node, Walker};
+use toml::de::DeTable;
+
+use super::{
+    errors::Wrong,
+    reference::Shape,
+    walk::{Node, Walker},
+};
 
 /// A bound, by how it is written.
 enum Slot<'l> {
@@ -17,7 +23,7 @@ enum Slot<'l> {
 }
 
 /// Every key.
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 29] = [
     "hello_bytes",
     "control_bytes",
     "payload_bytes",
@@ -33,7 +39,8 @@ const KEYS: [&str; 28] = [
     "queue_messages",
     "queue_bytes",
     "overflow_grace",
-    "hold_timeout",
+    "longest_hold",
+    "held_topics",
     "control_frames",
     "requests",
     "retained_topics",
@@ -70,7 +77,8 @@ fn slot<'l>(limits: &'l mut Limits, key: &str) -> Option<(Slot<'l>, [i64; 2])> {
         "queue_messages" => (Slot::Count(&mut limits.queue_messages), COUNT),
         "queue_bytes" => (Slot::Bytes(&mut limits.queue_bytes), BYTES),
         "overflow_grace" => (Slot::Time(&mut limits.overflow_grace), COUNT),
-        "hold_timeout" => (Slot::Time(&mut limits.hold_timeout), COUNT),
+        "longest_hold" => (Slot::Time(&mut limits.longest_hold), COUNT),
+        "held_topics" => (Slot::Count(&mut limits.held_topics), COUNT),
         "control_frames" => (Slot::Count(&mut limits.control_frames), COUNT),
         "requests" => (Slot::Count(&mut limits.requests), COUNT),
         "retained_topics" => (Slot::Count(&mut limits.retained_topics), COUNT),
@@ -85,6 +93,20 @@ fn slot<'l>(limits: &'l mut Limits, key: &str) -> Option<(Slot<'l>, [i64; 2])> {
         "denial_delay" => (Slot::Time(&mut limits.denial_delay), COUNT),
         _ => return None,
     })
+}
+
+/// What may stand at each key.
+pub(super) fn shapes() -> impl Iterator<Item = (&'static str, Shape)> {
+    let mut limits = Limits::default();
+    let shapes = KEYS.map(|name| {
+        let shape = slot(&mut limits, name).map(|(slot, [least, most])| match slot {
+            Slot::Bytes(_) => Shape::Size,
+            Slot::Count(_) => Shape::Whole(least, most),
+            Slot::Time(_) => Shape::Duration,
+        });
+        (name, shape.unwrap_or(Shape::Any))
+    });
+    shapes.into_iter()
 }
 
 /// Reads the table; where it says nothing, the defaults hold.
@@ -102,7 +124,27 @@ pub(super) fn read(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Limi
             None => walker.unknown_key(key.span(), &path, name, &KEYS, None),
         }
     }
+    check(walker, path, table, &limits);
     limits
+}
+
+/// Whether they can be kept together; told at the first of them that was written.
+fn check(walker: &mut Walker<'_>, path: &str, table: &DeTable<'_>, limits: &Limits) {
+    const CONCERNED: [&str; 5] = [
+        "memory_bytes",
+        "retained_bytes",
+        "history_bytes",
+        "mailbox_bytes",
+        "retained_topics",
+    ];
+    let Err(error) = limits.check() else { return };
+    let written = CONCERNED
+        .iter()
+        .find_map(|key| Some((key, table.get(*key)?)));
+    if let Some((key, node)) = written {
+        let wrong = Wrong::new(error.to_string(), error.fix());
+        walker.fault(node.span(), &format!("{path}.{key}"), wrong);
+    }
 }
 
 fn take(

@@ -40,6 +40,9 @@ pub struct Place {
 }
 
 impl Place {
+    /// Where a text begins.
+    pub(super) const FIRST: Self = Self { line: 1, column: 1 };
+
     /// The place of a byte offset in a text.
     #[must_use]
     pub fn of(text: &str, offset: usize) -> Self {
@@ -58,6 +61,8 @@ impl Place {
 /// One fault of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
+    /// The file: the process file, one that it includes, or one of variables.
+    pub file: PathBuf,
     /// Where; `None` if the whole file is meant.
     pub place: Option<Place>,
     /// Which key ("app.web.instances"); empty where there is none, as for bad syntax.
@@ -66,12 +71,12 @@ pub struct ConfigError {
     pub wrong: Wrong,
 }
 
-/// Every fault of a file, in the order of their places. Never empty.
+/// Every fault of a process file and of those that it includes, in the order of their places. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors {
-    /// The file, as it was named by the user.
+    /// The process file, as it was named by the user.
     pub file: PathBuf,
-    /// Its faults.
+    /// The faults.
     pub errors: Vec<ConfigError>,
 }
 
@@ -80,6 +85,7 @@ impl ConfigErrors {
     #[must_use]
     pub fn whole_file(file: PathBuf, wrong: Wrong) -> Self {
         let error = ConfigError {
+            file: file.clone(),
             place: None,
             key: String::new(),
             wrong,
@@ -103,9 +109,9 @@ impl ConfigErrors {
     /// One line for each fault and one for its fix: `FILE:LINE:COLUMN: KEY: PROBLEM`, then `    FIX`.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let file = self.file.display();
         let mut lines = Vec::with_capacity(2 * self.errors.len());
         for error in &self.errors {
+            let file = error.file.display();
             let place = match error.place {
                 Some(Place { line, column }) => format!("{file}:{line}:{column}: "),
                 None => format!("{file}: "),

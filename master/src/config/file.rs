@@ -1,4 +1,4 @@
-//! The process file, `ostler.toml`.
+//! The process file, `ostler.toml` (or `.yaml`, `.json`: the same document).
 //!
 //! ```toml
 //! name = "shop"                      # the master's name
@@ -21,27 +21,23 @@
 //! a program with a `/` in its name is relative to `cwd`, as its arguments are.
 
 use std::{
-    collections::BTreeMap,
-    io::Read as _,
     ops::Range,
     path::{Path, PathBuf},
 };
 
-use toml::de::DeTable;
-
 use super::{
-    app::{AppDefinition, AppName, SocketAddress, probe},
-    app_table,
+    app::AppDefinition,
+    app_list, app_table,
     bus_table::{self, BusSettings},
-    errors::{ConfigErrors, Place, Wrong},
-    naming,
+    circumstances::Circumstances,
+    errors::{ConfigErrors, Wrong},
+    gather::{self, Part},
+    load, naming,
     settings::Settings,
+    sources::Texts,
     walk::Walker,
 };
 use crate::home::MasterName;
-
-/// The largest process file read, in bytes.
-const LARGEST: u64 = 1 << 20;
 
 /// What a process file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,117 +50,124 @@ pub struct ProcessFile {
     pub apps: Vec<AppDefinition>,
     /// What was said of the bus.
     pub bus: BusSettings,
+    /// What is no error, but hardly meant, in words.
+    pub warnings: Vec<String>,
 }
 
-/// Reads a process file. `cores` is what `instances = "auto"` means.
+/// Every key that may stand at the top.
+pub(super) const KEYS: [&str; 6] = ["name", "include", "defaults", "template", "app", "bus"];
+
+/// Reads a process file, and what it includes.
 ///
 /// # Errors
-/// With every fault of the file.
-pub fn read(path: &Path, cores: u32) -> Result<ProcessFile, ConfigErrors> {
-    let whole = |wrong| ConfigErrors::whole_file(path.to_owned(), wrong);
-    let bytes = load(path).map_err(whole)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
-        let mut errors = whole(Wrong::new("the file is not UTF-8", "save it as UTF-8"));
-        let valid = String::from_utf8_lossy(&bytes[..at]);
-        errors.errors[0].place = Some(Place::of(&valid, at));
-        errors
+/// With every fault of the files.
+pub fn read(path: &Path, circumstances: &Circumstances) -> Result<ProcessFile, ConfigErrors> {
+    let text = load::text(path).map_err(|unreadable| ConfigErrors {
+        file: path.to_owned(),
+        errors: vec![unreadable.of(path.to_owned())],
     })?;
-    parse(path, &text, cores)
+    parse_in(path, &text, circumstances)
 }
 
-fn load(path: &Path) -> Result<Vec<u8>, Wrong> {
-    let cannot = |error: std::io::Error| {
-        let fix = match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                "check the path, or run a command without a file: ostler run -- COMMAND"
-            }
-            std::io::ErrorKind::IsADirectory => "name a file in it, such as ostler.toml",
-            _ => "make it readable",
-        };
-        Wrong::new(format!("the file can't be read: {error}"), fix)
-    };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(cannot)?;
-    file.take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(cannot)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(Wrong::new(
-            "the file is larger than 1 MiB",
-            "name a process file, such as ostler.toml",
-        ));
-    }
-    Ok(bytes)
-}
-
-/// Reads a process file's text; `path` names it in errors and tells where relative paths start.
+/// Reads a process file's text where there are so many cores, and nothing else.
 ///
 /// # Errors
 /// With every fault of the file.
 pub fn parse(path: &Path, text: &str, cores: u32) -> Result<ProcessFile, ConfigErrors> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let base = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-    let (document, syntax) = DeTable::parse_recoverable(text);
-    let mut walker = Walker::new(text);
-    for error in &syntax {
-        walker.syntax(error);
-    }
-    let found = document_of(&mut walker, document.get_ref(), &base, cores);
-    let errors = walker.finish();
-    match found {
-        Some((name, apps, bus)) if errors.is_empty() => Ok(ProcessFile {
-            master: name.unwrap_or_else(|| master_name(&absolute, &apps)),
-            path: absolute,
-            apps,
-            bus,
-        }),
-        _ => Err(ConfigErrors {
-            file: path.to_owned(),
-            errors,
-        }),
-    }
+    let circumstances = Circumstances {
+        cores,
+        ..Circumstances::default()
+    };
+    parse_in(path, text, &circumstances)
 }
 
-type Document = (Option<MasterName>, Vec<AppDefinition>, BusSettings);
+/// Reads a process file's text; `path` names it in errors, tells what it is written in, and where relative paths start.
+///
+/// # Errors
+/// With every fault of the file and of those that it includes.
+pub fn parse_in(
+    path: &Path,
+    text: &str,
+    circumstances: &Circumstances,
+) -> Result<ProcessFile, ConfigErrors> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let texts = Texts::default();
+    let mut walker = Walker::new(circumstances, &texts);
+    let parts = gather::gather(&mut walker, path, text.to_owned());
+    let (name, bus) = own_of(&mut walker, &parts);
+    let apps = apps_of(&mut walker, &parts);
+    let warnings = std::mem::take(&mut walker.warnings);
+    let errors = walker.finish();
+    if !errors.is_empty() {
+        return Err(ConfigErrors {
+            file: path.to_owned(),
+            errors,
+        });
+    }
+    Ok(ProcessFile {
+        master: name.unwrap_or_else(|| master_name(&absolute, &apps)),
+        path: absolute,
+        apps,
+        bus,
+        warnings,
+    })
+}
 
-fn document_of(
-    walker: &mut Walker<'_>,
-    table: &DeTable<'_>,
-    base: &Path,
-    cores: u32,
-) -> Option<Document> {
-    let mut name = None;
-    let mut defaults = Settings::default();
-    let mut apps = None;
-    let mut bus = BusSettings::default();
-    for (key, node) in table {
-        match key.get_ref().as_ref() {
-            "name" => {
-                let text = walker.string("name", node, "write the master's name in quotes");
-                name = text.and_then(|text| walker.take("name", node, MasterName::new(text)));
-            }
-            "defaults" => {
-                if let Some(table) = walker.table("defaults", node, "write a table: [defaults]") {
-                    defaults = defaults_of(walker, table, base);
+/// What only the process file itself may say; and keys that nobody may.
+fn own_of(walker: &mut Walker<'_>, parts: &[Part<'_>]) -> (Option<MasterName>, BusSettings) {
+    let (mut name, mut bus) = (None, BusSettings::default());
+    for part in parts {
+        for (key, node) in &part.table {
+            match key.get_ref().as_ref() {
+                // Read elsewhere.
+                "include" | "defaults" | "template" | "app" => {}
+                other @ ("name" | "bus") if part.parent.is_some() => {
+                    let fix = "move it to the file that includes this one";
+                    let wrong = Wrong::new("an included file can't say this", fix);
+                    walker.misfit(key.span(), other, wrong);
                 }
+                "name" => {
+                    let text = walker.string("name", node, "write the master's name in quotes");
+                    name = text.and_then(|text| walker.take("name", node, MasterName::new(text)));
+                }
+                "bus" => bus = bus_table::read(walker, key.span(), node, &part.base),
+                other => top_level_key(walker, key.span(), other),
             }
-            "app" => apps = walker.table("app", node, "write a table for each app: [app.web]"),
-            "bus" => bus = bus_table::read(walker, key.span(), node, base),
-            other => top_level_key(walker, key.span(), other),
         }
     }
-    let Some(apps) = apps.filter(|apps| !apps.is_empty()) else {
-        if !table.keys().any(|key| is_apps(key.get_ref())) {
-            let wrong = Wrong::new(
-                "the file has no app",
-                "add one: [app.web] with command = [\"node\", \"server.js\"]",
-            );
-            walker.misfit(0..0, "app", wrong);
-        }
-        return None;
-    };
-    Some((name, apps_of(walker, apps, &defaults, base, cores), bus))
+    (name, bus)
+}
+
+fn apps_of(walker: &mut Walker<'_>, parts: &[Part<'_>]) -> Vec<AppDefinition> {
+    let mut defaults: Vec<Settings> = Vec::new();
+    for part in parts {
+        let own = part.table.get("defaults").and_then(|node| {
+            let table = walker.table("defaults", node, "write a table: [defaults]")?;
+            Some(app_list::shared(walker, "defaults", table, &part.base))
+        });
+        let outer = part.parent.and_then(|parent| defaults.get(parent));
+        defaults.push(
+            own.unwrap_or_default()
+                .or(outer.unwrap_or(&Settings::default())),
+        );
+    }
+    let has_apps = parts.iter().any(|part| {
+        let apps = part.table.get("app").map(|node| node.get_ref());
+        apps.is_some_and(|apps| apps.as_table().is_none_or(|table| !table.is_empty()))
+    });
+    let meant = |part: &Part<'_>| part.table.keys().any(|key| is_apps(key.get_ref()));
+    if !has_apps
+        && !parts
+            .iter()
+            .any(|part| meant(part) && !part.table.contains_key("app"))
+    {
+        let wrong = Wrong::new(
+            "the file has no app",
+            "add one: [app.web] with command = [\"node\", \"server.js\"]",
+        );
+        walker.misfit(0..0, "app", wrong);
+    }
+    app_list::read(walker, parts, &defaults)
 }
 
 /// Whether a top-level key is `app`, or was meant to be.
@@ -184,89 +187,12 @@ fn top_level_key(walker: &mut Walker<'_>, span: Range<usize>, key: &str) {
         walker.misfit(span, key, wrong);
         return;
     }
-    let meant = is_apps(key).then_some("app");
-    walker.unknown_key(span, key, key, &["name", "defaults", "app", "bus"], meant);
-}
-
-fn defaults_of(walker: &mut Walker<'_>, table: &DeTable<'_>, base: &Path) -> Settings {
-    for (key, _) in table {
-        let name = key.get_ref().as_ref();
-        if matches!(name, "command" | "listen") {
-            let wrong = Wrong::new("two apps can't share it", "move it below [app.NAME]");
-            walker.misfit(key.span(), &format!("defaults.{name}"), wrong);
-        }
-    }
-    app_table::read(walker, "defaults", table, base)
-}
-
-fn apps_of(
-    walker: &mut Walker<'_>,
-    table: &DeTable<'_>,
-    defaults: &Settings,
-    base: &Path,
-    cores: u32,
-) -> Vec<AppDefinition> {
-    let mut apps = Vec::new();
-    let mut taken = BTreeMap::new();
-    for (key, node) in table {
-        let path = format!("app.{}", key.get_ref());
-        let name = AppName::new(key.get_ref()).map_err(|problem| {
-            let nearest = naming::token_of(key.get_ref());
-            walker.fault(
-                key.span(),
-                &path,
-                Wrong::new(problem, format!("name it `{nearest}`")),
-            );
-        });
-        let fix = match app_table::KEYS.contains(&key.get_ref().as_ref()) {
-            true => "name the app in the header: [app.web]",
-            false => "write a table for each app: [app.web] with its keys below",
-        };
-        let Some(table) = walker.table(&path, node, fix) else {
-            continue;
-        };
-        let mut settings = app_table::read(walker, &path, table, base).or(defaults);
-        settings.cwd.get_or_insert_with(|| base.to_owned());
-        let commands = |key: &str| key == "command" || app_table::meant(key) == Some("command");
-        if !table.keys().any(|key| commands(key.get_ref())) {
-            let wrong = Wrong::new(
-                "the app has no command",
-                "add command = [\"node\", \"server.js\"]",
-            );
-            walker.misfit(key.span(), &path, wrong);
-        }
-        for socket in settings.listen.iter().flatten() {
-            claim(walker, &mut taken, key.span(), &path, &socket.address);
-        }
-        if let (Ok(name), Some(command)) = (name, settings.command.take()) {
-            let app = settings.define(name, command, cores);
-            if let Err(wrong) = probe::check(&app) {
-                walker.misfit(key.span(), &path, wrong);
-            }
-            apps.push(app);
-        }
-    }
-    apps
-}
-
-/// Two sockets can't listen on one address; port 0 is a different one each time.
-fn claim(
-    walker: &mut Walker<'_>,
-    taken: &mut BTreeMap<String, String>,
-    span: Range<usize>,
-    path: &str,
-    address: &SocketAddress,
-) {
-    if matches!(address, SocketAddress::Tcp(tcp) if tcp.port() == 0) {
-        return;
-    }
-    if let Some(other) = taken.insert(address.to_string(), path.to_owned()) {
-        let wrong = Wrong::new(
-            format!("{address} is already declared by {other}"),
-            "give each socket an address of its own",
-        );
-        walker.fault(span, &format!("{path}.listen"), wrong);
-    }
+    let meant = match key {
+        "templates" | "base" => Some("template"),
+        "includes" | "imports" => Some("include"),
+        key => is_apps(key).then_some("app"),
+    };
+    walker.unknown_key(span, key, key, &KEYS, meant);
 }
 
 fn master_name(file: &Path, apps: &[AppDefinition]) -> MasterName {

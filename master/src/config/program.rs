@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::errors::Wrong;
+use super::{errors::Wrong, shell_line};
 
 /// What only a shell understands.
 const SHELL: &[char] = &[
@@ -19,14 +19,14 @@ const SHELL: &[char] = &[
 /// The words of a command written as one string.
 ///
 /// A plain one ("node server.js --port 80") is split at blanks and run directly, so that signals reach the program. One
-/// with anything that only a shell understands (quotes, `$NAME`, pipes, `NAME=value` in front) is given to `/bin/sh -c`
-/// as it is; put `exec` before its last command to keep the shell from standing between the master and the program.
+/// with anything that only a shell understands (quotes, `$NAME`, pipes, `NAME=value` in front) is given to `/bin/sh -c`,
+/// see [`shell_line`].
 #[must_use]
 pub fn words(command: &str) -> Vec<String> {
     let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
     let assigns = words.first().is_some_and(|word| word.contains('='));
     if assigns || command.trim().contains(SHELL) {
-        return vec!["/bin/sh".into(), "-c".into(), command.trim().into()];
+        return shell_line::command(command);
     }
     words
 }
@@ -141,13 +141,12 @@ mod tests {
             words("node  server.js --port 80"),
             ["node", "server.js", "--port", "80"]
         );
-        for command in [
-            "exec node $SCRIPT",
-            "PORT=1 node x",
-            "a && b",
-            "echo 'two words'",
+        for (command, run) in [
+            ("exec node $SCRIPT", "exec node $SCRIPT"),
+            ("PORT=1 node x", "PORT=1 exec node x"),
+            ("echo 'two words'", "exec echo 'two words'"),
         ] {
-            assert_eq!(words(command), ["/bin/sh", "-c", command]);
+            assert_eq!(words(command), ["/bin/sh", "-c", run]);
         }
         assert!(words("  ").is_empty());
     }

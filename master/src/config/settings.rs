@@ -5,10 +5,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use glob::Pattern;
+
 use super::{
     app::{
-        AppDefinition, AppName, Backoff, Readiness, Rung, SocketDeclaration, Watch,
-        life::LifeSettings, recycle::RecycleSettings,
+        AppDefinition, AppName, Backoff, Inheritance, Readiness, Rung, SocketDeclaration,
+        StartOrder, Watch, given::Given, life::LifeSettings, log::LogSettings,
+        process::ProcessAttributes, recycle::RecycleSettings,
     },
     bus_rights::BusRights,
     errors::Wrong,
@@ -24,6 +27,32 @@ pub enum Instances {
     Exactly(u32),
     /// One per core that the master may use.
     Auto,
+    /// As many, but for so many cores left to others; at least one.
+    AllBut(u32),
+}
+
+impl Instances {
+    /// What a number says; `None` if it is out of range.
+    #[must_use]
+    pub fn of(number: i64) -> Option<Self> {
+        let count = u32::try_from(number.unsigned_abs()).ok();
+        let count = count.filter(|count| *count <= MOST_INSTANCES)?;
+        Some(if number < 0 {
+            Self::AllBut(count)
+        } else {
+            Self::Exactly(count)
+        })
+    }
+
+    /// How many that is with so many cores.
+    #[must_use]
+    pub fn count(self, cores: u32) -> u32 {
+        match self {
+            Self::Exactly(count) => count,
+            Self::Auto => cores.clamp(1, MOST_INSTANCES),
+            Self::AllBut(left) => cores.saturating_sub(left).clamp(1, MOST_INSTANCES),
+        }
+    }
 }
 
 impl std::str::FromStr for Instances {
@@ -32,12 +61,12 @@ impl std::str::FromStr for Instances {
     fn from_str(text: &str) -> Result<Self, Wrong> {
         match text.trim() {
             "auto" | "max" => Ok(Self::Auto),
-            number => match number.parse() {
-                Ok(count) if count <= MOST_INSTANCES => Ok(Self::Exactly(count)),
-                _ => Err(Wrong::new(
+            number => match number.parse::<i64>().ok().and_then(Self::of) {
+                Some(instances) => Ok(instances),
+                None => Err(Wrong::new(
                     format!("{text:?} is not a number of workers"),
                     format!(
-                        "use a number from 0 to {MOST_INSTANCES}, or \"auto\" for one per core"
+                        "use a number from 0 to {MOST_INSTANCES}, \"auto\" for one per core, or -1 for one fewer"
                     ),
                 )),
             },
@@ -55,7 +84,16 @@ pub struct Settings {
     pub command: Option<Vec<String>>,
     pub cwd: Option<PathBuf>,
     pub env: BTreeMap<String, String>,
+    pub env_clear: Option<bool>,
+    pub env_allow: Option<Vec<Pattern>>,
+    pub env_deny: Option<Vec<Pattern>>,
+    /// What holds instead in a named environment, by name.
+    pub environments: BTreeMap<String, Self>,
     pub instances: Option<Instances>,
+    pub autostart: Option<bool>,
+    pub start_parallel: Option<u32>,
+    pub priority: Option<i32>,
+    pub depends_on: Option<Vec<AppName>>,
     pub listen: Option<Vec<SocketDeclaration>>,
     pub ready: Option<Readiness>,
     pub start_timeout: Option<Duration>,
@@ -73,6 +111,9 @@ pub struct Settings {
     pub life: LifeSettings,
     pub recycle: RecycleSettings,
     pub bus: BusRights,
+    pub process: ProcessAttributes,
+    pub given: Given,
+    pub log: LogSettings,
 }
 
 /// Whether to watch files.
@@ -91,11 +132,24 @@ impl Settings {
         let base = base.clone();
         let mut env = base.env;
         env.extend(self.env);
+        let mut environments = base.environments;
+        for (name, own) in self.environments {
+            let base = environments.remove(&name).unwrap_or_default();
+            environments.insert(name, own.or(&base));
+        }
         Self {
             command: self.command.or(base.command),
             cwd: self.cwd.or(base.cwd),
             env,
+            env_clear: self.env_clear.or(base.env_clear),
+            env_allow: self.env_allow.or(base.env_allow),
+            env_deny: self.env_deny.or(base.env_deny),
+            environments,
             instances: self.instances.or(base.instances),
+            autostart: self.autostart.or(base.autostart),
+            start_parallel: self.start_parallel.or(base.start_parallel),
+            priority: self.priority.or(base.priority),
+            depends_on: self.depends_on.or(base.depends_on),
             listen: self.listen.or(base.listen),
             ready: self.ready.or(base.ready),
             start_timeout: self.start_timeout.or(base.start_timeout),
@@ -113,22 +167,41 @@ impl Settings {
             life: self.life.or(base.life),
             recycle: self.recycle.or(base.recycle),
             bus: over(self.bus, base.bus),
+            process: self.process.or(base.process),
+            given: self.given.or(base.given),
+            log: self.log.or(base.log),
         }
+    }
+
+    /// What holds in this environment: what is said for it, over what is said for all.
+    #[must_use]
+    pub fn chosen(mut self, environment: Option<&str>) -> Self {
+        let named = environment.and_then(|name| self.environments.remove(name));
+        named.unwrap_or_default().or(&self)
     }
 
     /// The definition, with defaults. `cores` is what `instances = "auto"` means.
     #[must_use]
     pub fn define(self, name: AppName, command: Vec<String>, cores: u32) -> AppDefinition {
-        let instances = match self.instances.unwrap_or(Instances::Auto) {
-            Instances::Exactly(count) => count,
-            Instances::Auto => cores.clamp(1, MOST_INSTANCES),
-        };
+        let instances = self.instances.unwrap_or(Instances::Auto).count(cores);
+        let start = StartOrder::default();
         AppDefinition {
             name,
             command,
             cwd: self.cwd,
             env: self.env,
+            inherits: Inheritance {
+                clear: self.env_clear.unwrap_or(false),
+                allow: self.env_allow,
+                deny: self.env_deny.unwrap_or_default(),
+            },
             instances,
+            start: StartOrder {
+                autostart: self.autostart.unwrap_or(start.autostart),
+                parallel: self.start_parallel.unwrap_or(start.parallel),
+                priority: self.priority.unwrap_or(start.priority),
+                depends_on: self.depends_on.unwrap_or(start.depends_on),
+            },
             listen: self.listen.unwrap_or_default(),
             ready: self.ready.unwrap_or(Readiness::Auto),
             start_timeout: self.start_timeout.unwrap_or(Duration::from_secs(30)),
@@ -149,6 +222,9 @@ impl Settings {
             life: self.life.define(),
             recycle: self.recycle.define(),
             bus: self.bus,
+            process: self.process,
+            given: self.given,
+            log: self.log,
         }
     }
 }

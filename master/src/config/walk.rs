@@ -6,28 +6,41 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
+    circumstances::Circumstances,
     errors::{ConfigError, Place, Wrong},
-    suggest, syntax, units,
+    sources::{Sources, Texts},
+    suggest, units,
 };
 
 /// A value with its place.
 pub(super) type Node<'t> = Spanned<DeValue<'t>>;
 
-/// A document's text, and the faults found in it so far.
+/// The texts of a document, and the faults found in them so far.
 ///
 /// The parser recovers from bad syntax, so values elsewhere are checked all the same. What the rest of the document then
 /// seems to lack, or to have in the wrong place, may only be the parser's guess: such faults are kept to sound documents.
 pub(super) struct Walker<'t> {
-    text: &'t str,
-    found: Vec<ConfigError>,
-    /// Lines with bad syntax: whatever else is wrong there follows from it.
-    broken: BTreeSet<usize>,
+    /// What the document's meaning depends on besides its text.
+    pub(super) circumstances: &'t Circumstances,
+    /// Where spans point to.
+    pub(super) sources: Sources<'t>,
+    /// Where texts are kept.
+    pub(super) texts: &'t Texts,
+    /// What is no fault, but hardly meant, in words.
+    pub(super) warnings: Vec<String>,
+    /// With the number of its text.
+    found: Vec<(usize, ConfigError)>,
+    /// Texts and lines with bad syntax: whatever else is wrong there follows from it.
+    broken: BTreeSet<(usize, usize)>,
 }
 
 impl<'t> Walker<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(super) fn new(circumstances: &'t Circumstances, texts: &'t Texts) -> Self {
         Self {
-            text,
+            circumstances,
+            texts,
+            sources: Sources::default(),
+            warnings: Vec::new(),
             found: Vec::new(),
             broken: BTreeSet::new(),
         }
@@ -35,33 +48,35 @@ impl<'t> Walker<'t> {
 
     /// The faults, by place.
     pub(super) fn finish(mut self) -> Vec<ConfigError> {
-        self.found.sort_by_key(|error| error.place);
         self.found
+            .sort_by_key(|(number, error)| (*number, error.place));
+        self.found.into_iter().map(|(_, error)| error).collect()
     }
 
     /// Bad syntax. Comes before all else.
-    pub(super) fn syntax(&mut self, error: &toml::de::Error) {
-        let end = self.text.len();
-        let place = Place::of(self.text, error.span().map_or(end, |span| span.start));
+    pub(super) fn syntax(&mut self, offset: usize, wrong: Wrong) {
+        let (number, place) = self.sources.place(offset);
         // One slip often makes the parser stumble twice.
-        if self.broken.insert(place.line) {
-            self.found.push(ConfigError {
-                place: Some(place),
-                key: String::new(),
-                wrong: syntax::explain(error.message()),
-            });
+        if self.broken.insert((number, place.line)) {
+            self.note(number, place, "", wrong);
         }
+    }
+
+    fn note(&mut self, number: usize, place: Place, key: &str, wrong: Wrong) {
+        let error = ConfigError {
+            file: self.sources.path(number).to_owned(),
+            place: Some(place),
+            key: key.to_owned(),
+            wrong,
+        };
+        self.found.push((number, error));
     }
 
     /// A value that can't be used.
     pub(super) fn fault(&mut self, span: Range<usize>, key: &str, wrong: Wrong) {
-        let place = Place::of(self.text, span.start);
-        if !self.broken.contains(&place.line) {
-            self.found.push(ConfigError {
-                place: Some(place),
-                key: key.to_owned(),
-                wrong,
-            });
+        let (number, place) = self.sources.place(span.start);
+        if !self.broken.contains(&(number, place.line)) {
+            self.note(number, place, key, wrong);
         }
     }
 

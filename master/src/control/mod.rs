@@ -8,7 +8,8 @@ use ostler_bus::{
     Origin, Request, WorkerId,
     client::{Bus, SubscribeError},
     vocab::{
-        control::{Answer, AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill},
+        control::{Answer, AppReload, AppReset, AppScale, AppSend, AppStart, AppStop, MasterKill},
+        plan::{MasterPlan, MasterReload},
         worker::{Disconnect, Heartbeat, Ready},
     },
 };
@@ -29,7 +30,7 @@ pub async fn run(
     settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
-    let loops: [Loop; 9] = [
+    let loops: [Loop; 12] = [
         Box::pin(commands::<AppReload>(
             bus.clone(),
             shell.clone(),
@@ -66,6 +67,9 @@ pub async fn run(
             Command::Kill,
             settling.clone(),
         )),
+        Box::pin(lines(bus.clone(), shell.clone(), settling.clone())),
+        Box::pin(take_up(bus.clone(), shell.clone(), settling.clone())),
+        Box::pin(plan(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(ready(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(heartbeat(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(disconnect(bus, shell, settling)),
@@ -89,6 +93,50 @@ where
         if let Err(error) = call.reply(&answer).await {
             tracing::debug!("{} was done but not answered: {error}", R::TOPIC);
         }
+    }
+    Ok(())
+}
+
+async fn lines(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<AppSend>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        let answer = shell.send_line(call.request().clone()).await;
+        let _gone = call.reply(&answer).await;
+    }
+    Ok(())
+}
+
+async fn take_up(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<MasterReload>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        let answer = shell.take_up(call.request().environment.clone()).await;
+        if let Err(error) = call.reply(&answer).await {
+            tracing::debug!("{} was done but not answered: {error}", MasterReload::TOPIC);
+        }
+    }
+    Ok(())
+}
+
+async fn plan(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<MasterPlan>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        let answer = shell.plan(call.request().environment.clone()).await;
+        let _gone = call.reply(&answer).await;
     }
     Ok(())
 }

@@ -63,6 +63,8 @@ pub(crate) fn run(args: DemoArgs, name: Option<MasterName>) -> Result<ExitCode, 
         apps: vec![app],
         bus: crate::config::bus_table::BusSettings::default(),
         file: None,
+        environment: None,
+        warnings: Vec::new(),
         log: log::Format::Human,
         log_default: LOG,
     };

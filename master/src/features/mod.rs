@@ -5,6 +5,7 @@ pub mod bus_lagged;
 pub mod bus_stats;
 pub mod keep;
 pub mod log_tap;
+pub mod logs;
 pub mod roll;
 pub mod status;
 pub mod system_restart;

@@ -59,8 +59,15 @@ pub enum Action {
         /// Which of its requests.
         request: RequestToken,
     },
+    /// An app has gone for good: nothing of it is needed any more.
+    Forget {
+        /// Which app.
+        app: AppName,
+    },
     /// Tell everyone.
     Publish(FleetEvent),
+    /// Warn whoever reads the log.
+    Warn(String),
     /// Nothing is left to look after: the master may end. Comes once, last.
     Done {
         /// The master's exit code: 0 after a graceful stop, 1 after a forced one.

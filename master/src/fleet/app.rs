@@ -15,6 +15,7 @@ use super::{
     guard::LoopGuard,
     mutation::Mutation,
     operations::pay,
+    order::Rise,
     probing::Probing,
     slot::{Slot, SlotState},
     trial::Trial,
@@ -36,6 +37,10 @@ pub(super) struct App {
     pub(super) serving: (Generation, Arc<AppDefinition>),
     /// Whether it should run at all.
     pub(super) wanted: bool,
+    /// It is to be forgotten once its last worker has gone.
+    pub(super) going: bool,
+    /// Whether its turn to start has come.
+    pub(super) rise: Rise,
     /// How many workers it should have.
     pub(super) size: u32,
     /// By number. Those from `size` up are on their way out.
@@ -97,13 +102,17 @@ pub(super) enum Goal {
 }
 
 impl App {
-    pub(super) fn new(definition: AppDefinition) -> Self {
+    pub(super) fn new(definition: AppDefinition, turn: &Turn) -> Self {
         let definition = Arc::new(definition);
         Self {
             name: definition.name.clone(),
             newest: Generation(1),
             serving: (Generation(1), Arc::clone(&definition)),
-            wanted: true,
+            wanted: definition.start.autostart,
+            going: false,
+            rise: Rise::Held {
+                since: turn.number(),
+            },
             size: definition.instances.min(MAX_INSTANCES),
             definition,
             slots: BTreeMap::new(),
@@ -126,6 +135,19 @@ impl App {
         self.definition = Arc::new(definition);
     }
 
+    /// Comes again before it has gone.
+    pub(super) fn revive(&mut self, definition: AppDefinition, turn: &mut Turn) {
+        self.going = false;
+        self.overtake_waits("the app came again", &[Errand::Stop], turn);
+        self.wanted = definition.start.autostart;
+        self.size = definition.instances.min(MAX_INSTANCES);
+        self.definition = Arc::new(definition);
+        self.begin_anew(turn);
+        for slot in self.slots.values_mut() {
+            slot.try_again();
+        }
+    }
+
     /// Changes the size; what scaling commands were waiting for is overtaken.
     pub(super) fn resize(&mut self, to: u32, turn: &mut Turn) {
         let from = std::mem::replace(&mut self.size, to);
@@ -133,7 +155,7 @@ impl App {
             return;
         }
         if from == 0 {
-            self.begin_anew();
+            self.begin_anew(turn);
         }
         if to == 0 {
             update::give_up(self, GivenUp::Overtaken("scale"), turn);
@@ -178,7 +200,15 @@ impl App {
     }
 
     /// Starts from nothing: whatever slots there are are tried with the definition as it is now.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self, turn: &Turn) {
+        self.renew();
+        self.rise = Rise::Held {
+            since: turn.number(),
+        };
+    }
+
+    /// A generation of the definition as it is now, for whatever slots there are.
+    pub(super) fn renew(&mut self) {
         self.serving = self.next_generation();
         for slot in self.slots.values_mut() {
             slot.adopt(self.serving.0, &self.serving.1);
@@ -215,6 +245,7 @@ impl App {
                 phase: Phase::Starting { deadline: None },
                 bus: Bus::Unseen,
                 takes_part: false,
+                told_slow: false,
                 main_pid: None,
                 status_text: None,
                 probing: Probing::default(),

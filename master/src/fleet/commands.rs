@@ -19,6 +19,7 @@ use super::{
     mutation::Mutation,
     operations::pay,
     slot::Slot,
+    take_up,
     turn::Turn,
     update::{self, GivenUp},
 };
@@ -26,7 +27,7 @@ use crate::config::app::AppName;
 
 /// Why a command is refused.
 #[derive(Debug)]
-struct Refusal {
+pub(super) struct Refusal {
     kind: RefusalKind,
     reason: String,
 }
@@ -54,6 +55,7 @@ pub(super) fn obey(fleet: &mut Fleet, request: RequestToken, command: Command, t
         Command::Reload(reload) => self::reload(fleet, request, reload, turn),
         Command::Reset(AppReset { app }) => reset(fleet, request, app.as_deref(), turn),
         Command::Scale(scale) => self::scale(fleet, request, &scale, turn),
+        Command::TakeUp(apps) => take_up::take_up(fleet, request, apps, turn),
     };
     if let Err(Refusal { kind, reason }) = result {
         turn.act(Action::Answer {
@@ -64,7 +66,7 @@ pub(super) fn obey(fleet: &mut Fleet, request: RequestToken, command: Command, t
 }
 
 /// Accepts a request that so many apps owe an outcome to.
-fn accept(request: RequestToken, owed: usize, turn: &mut Turn) -> OpId {
+pub(super) fn accept(request: RequestToken, owed: usize, turn: &mut Turn) -> OpId {
     let op = turn.operations().begin(owed);
     turn.act(Action::Answer {
         request,
@@ -79,16 +81,15 @@ fn select(fleet: &Fleet, app: Option<&str>) -> Result<Vec<AppName>, Refusal> {
         kind: RefusalKind::UnknownName,
         reason,
     };
+    let stay = fleet.apps.iter().filter(|(_, app)| !app.going);
+    let names: Vec<AppName> = stay.map(|(name, _)| name.clone()).collect();
     match app {
-        None if fleet.apps.is_empty() => Err(unknown("there are no apps".into())),
-        None => Ok(fleet.apps.keys().cloned().collect()),
-        Some(name) => match AppName::new(name)
-            .ok()
-            .filter(|name| fleet.apps.contains_key(name))
-        {
+        None if names.is_empty() => Err(unknown("there are no apps".into())),
+        None => Ok(names),
+        Some(name) => match AppName::new(name).ok().filter(|name| names.contains(name)) {
             Some(name) => Ok(vec![name]),
             None => {
-                let known: Vec<&str> = fleet.apps.keys().map(AppName::as_str).collect();
+                let known: Vec<&str> = names.iter().map(AppName::as_str).collect();
                 Err(unknown(format!(
                     "there is no app {name:?}; there are: {}",
                     known.join(", ")
@@ -136,8 +137,10 @@ fn start(
         app.overtake_waits("start", &[Errand::Stop], turn);
         // Where nobody is left, nobody is served by what was there before.
         let deserted = app.workers.is_empty() && app.update.is_none();
-        if !std::mem::replace(&mut app.wanted, true) || deserted {
-            app.begin_anew();
+        if !std::mem::replace(&mut app.wanted, true) {
+            app.begin_anew(turn);
+        } else if deserted {
+            app.renew();
         }
         for slot in app.slots.values_mut() {
             slot.try_again();
@@ -216,7 +219,7 @@ fn reset(
 }
 
 /// From now on the app should not run.
-fn want_nothing(app: &mut App, by: &str, turn: &mut Turn) {
+pub(super) fn want_nothing(app: &mut App, by: &str, turn: &mut Turn) {
     app.wanted = false;
     app.overtake_waits(by, &[Errand::Start, Errand::Scale], turn);
     update::give_up(app, GivenUp::Overtaken(by), turn);

@@ -119,7 +119,7 @@ fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String
 pub(super) fn late(worker: &Worker) -> String {
     let how = match &worker.definition.ready {
         Readiness::Auto => {
-            "to say that it is ready, as it had begun to speak to the master".to_owned()
+            "to say that it is ready (READY=1 on NOTIFY_SOCKET, or the SDK's ready()), as it had begun to speak to the master".to_owned()
         }
         Readiness::Notify => "to send READY=1 on NOTIFY_SOCKET".to_owned(),
         Readiness::Sdk => "to say so through the SDK".to_owned(),

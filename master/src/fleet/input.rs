@@ -26,6 +26,8 @@ pub enum Input {
     /// An app was defined. A new one is started; for a known one this is the definition of its next generation, which
     /// comes with the next update or start (a changed number of instances takes effect at once).
     Define(AppDefinition),
+    /// Apps were defined that belong together: none begins before all are known.
+    DefineAll(Vec<AppDefinition>),
     /// A worker made itself heard, or something was learnt of it.
     Worker {
         /// Which worker.
@@ -142,6 +144,8 @@ pub enum Command {
     Scale(AppScale),
     /// Forget restarts and failures.
     Reset(AppReset),
+    /// Take these definitions up: they are all there are to be.
+    TakeUp(Vec<AppDefinition>),
     /// Stop everything and end. Asked again with `force`, everything is killed at once.
     Kill(MasterKill),
 }

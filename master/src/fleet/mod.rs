@@ -34,6 +34,7 @@ mod lives;
 mod moment;
 mod mutation;
 mod operations;
+mod order;
 mod probing;
 mod readiness;
 mod recycle;
@@ -41,6 +42,7 @@ mod rng;
 mod settle;
 mod slot;
 mod snapshot;
+mod take_up;
 mod trial;
 mod triggers;
 mod turn;
@@ -50,7 +52,7 @@ mod worker;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -58,6 +60,7 @@ pub use action::{Action, FleetEvent, ProbeOrder, SignalTarget, SpawnOrder};
 pub use input::{Command, Exit, Input, Notification, RequestToken, Requester, WorkerNews};
 pub use moment::Moment;
 pub use snapshot::Snapshot;
+pub use take_up::Change;
 
 use std::collections::BTreeMap;
 
@@ -117,9 +120,12 @@ impl Fleet {
         let mut turn = Turn::begin(now, std::mem::take(&mut self.supplies));
         self.take_in(input, &mut turn);
         commands::end_if_fatal(self, &mut turn);
-        for app in self.apps.values_mut() {
-            settle::settle(app, &mut turn);
+        self.settle(&mut turn);
+        // Whoever's turn has come by that has something to do as well.
+        while order::advance(&mut self.apps, &mut turn) {
+            self.settle(&mut turn);
         }
+        self.forget_gone(&mut turn);
         self.end_if_empty(&mut turn);
         let (supplies, actions) = turn.end();
         self.supplies = supplies;
@@ -139,9 +145,20 @@ impl Fleet {
         Snapshot::take(self.apps.values(), now)
     }
 
+    fn settle(&mut self, turn: &mut Turn) {
+        for app in self.apps.values_mut() {
+            settle::settle(app, turn);
+        }
+    }
+
     fn take_in(&mut self, input: Input, turn: &mut Turn) {
         match input {
             Input::Define(definition) => self.define(definition, turn),
+            Input::DefineAll(definitions) => {
+                for definition in definitions {
+                    self.define(definition, turn);
+                }
+            }
             Input::Worker { id, news } => self.hear(id, news, turn),
             Input::Command { request, command } => commands::obey(self, request, command, turn),
             Input::RestartNeeded { wish, by } => triggers::restart_needed(self, wish, &by, turn),
@@ -154,10 +171,11 @@ impl Fleet {
             return;
         }
         match self.apps.get_mut(&definition.name) {
+            Some(app) if app.going => app.revive(definition, turn),
             Some(app) => app.redefine(definition, turn),
             None => {
                 self.apps
-                    .insert(definition.name.clone(), App::new(definition));
+                    .insert(definition.name.clone(), App::new(definition, turn));
             }
         }
     }

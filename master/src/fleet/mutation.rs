@@ -17,4 +17,6 @@ pub(crate) enum Mutation {
     OverlookHang,
     /// A slot that backs off is never tried again.
     NeverLeaveBackoff,
+    /// Begin at once, whoever should come first.
+    IgnoreOrder,
 }

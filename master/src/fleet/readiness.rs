@@ -5,7 +5,7 @@
 //! predecessor goes. If it turns out to take part before that time is over, the assumption is withdrawn: it was only slow.
 //! A worker that is not ready in time has failed to start; running out of time never makes anything ready.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{Moment, worker::Worker};
 use crate::config::app::{AppDefinition, Readiness};
@@ -18,6 +18,10 @@ const HEALTHY_SAID: Duration = Duration::from_secs(1);
 
 /// The same after it was assumed to be.
 const HEALTHY_ASSUMED: Duration = Duration::from_secs(5);
+
+/// A worker that has not said that it is ready after so long is told of: most take a second or two, and whoever waits for
+/// one that will never say it should not wait for its whole time.
+pub(super) const SLOW_AFTER: Duration = Duration::from_secs(5);
 
 /// How a worker said that it is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,37 @@ pub(super) fn start_deadline(definition: &AppDefinition, spawned: Moment) -> Opt
         }
         Readiness::Delay(_) => None,
     }
+}
+
+/// What of a starting worker is waited for, if it is.
+pub(super) fn awaited(worker: &Worker) -> Option<Cow<'static, str>> {
+    if !worker.is_starting() || worker.spawned_at.is_none() {
+        return None;
+    }
+    // It takes the time that its work takes.
+    if worker.definition.life.oneshot {
+        return None;
+    }
+    match &worker.definition.ready {
+        Readiness::Auto if worker.takes_part => Some(
+            "its word that it is ready, READY=1 on NOTIFY_SOCKET or the SDK's ready(), as it has begun to speak to the master".into(),
+        ),
+        Readiness::Notify => Some("READY=1 on NOTIFY_SOCKET".into()),
+        Readiness::Sdk => Some("the SDK's ready()".into()),
+        Readiness::Probe(probe) => Some(match &worker.probing.trouble {
+            Some(trouble) => format!("an answer to {}: {trouble}", probe.check).into(),
+            None => format!("an answer to {}", probe.check).into(),
+        }),
+        Readiness::Auto | Readiness::Delay(_) => None,
+    }
+}
+
+/// When a starting worker is to be told of as slow, if it stays as it is.
+pub(super) fn slow_at(worker: &Worker) -> Option<Moment> {
+    let spawned = worker.spawned_at.filter(|_| !worker.told_slow)?;
+    let timeout = worker.definition.start_timeout;
+    // Soon after follows that it is late.
+    (awaited(worker).is_some() && timeout > SLOW_AFTER).then(|| spawned + SLOW_AFTER)
 }
 
 /// How long a new worker must stay ready before its predecessor goes.

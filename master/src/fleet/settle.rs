@@ -6,12 +6,13 @@
 use ostler_bus::{Slot as SlotNumber, WorkerId};
 
 use super::{
-    Moment,
+    Action, Moment,
     app::App,
     drain::{self, Cause},
     hang, lives,
     mutation::Mutation,
     operations::pay,
+    order::Rise,
     probing, readiness, recycle,
     slot::{Slot, SlotState},
     trial,
@@ -19,6 +20,7 @@ use super::{
     update,
     worker::{Occasion, Phase, Worker},
 };
+use crate::config::units::exact;
 
 /// Does all there is to do now.
 pub(super) fn settle(app: &mut App, turn: &mut Turn) {
@@ -27,10 +29,12 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
     }
     retire(app, turn);
     make_slots(app, turn);
-    update::advance(app, turn);
-    recycle::advance(app, turn);
-    retry(app, turn);
-    fill(app, turn);
+    if !matches!(app.rise, Rise::Held { .. }) {
+        update::advance(app, turn);
+        recycle::advance(app, turn);
+        retry(app, turn);
+        fill(app, turn);
+    }
     end_waits(app, turn);
 }
 
@@ -52,6 +56,7 @@ fn worker_deadline(worker: &Worker) -> Option<Moment> {
             .copied()
             .chain(readiness::ready_without_word(worker))
             .chain(probing::deadline(worker))
+            .chain(readiness::slow_at(worker))
             .min(),
         Phase::Ready { .. } => hang::deadline(worker)
             .into_iter()
@@ -74,6 +79,9 @@ fn pass_time(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut 
                 drain::send_away(worker, app, Cause::StartTimeout, turn);
             } else {
                 probing::ask_if_due(worker, turn);
+                if readiness::slow_at(worker).is_some_and(|at| at <= turn.now) {
+                    tell_slow(worker, app, turn);
+                }
             }
         }
         Phase::Ready { .. } => {
@@ -82,6 +90,21 @@ fn pass_time(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut 
         }
         Phase::Leaving(_) => drain::climb_if_due(worker, turn),
     }
+}
+
+/// Nobody should have to wait for the whole of `start_timeout` to learn what is waited for.
+fn tell_slow(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut Turn) {
+    worker.told_slow = true;
+    let Some(awaited) = readiness::awaited(worker) else {
+        return;
+    };
+    turn.act(Action::Warn(format!(
+        "{app}.{} is not ready after {}: it waits for {awaited}; it has {} in all (start_timeout): worker {}",
+        worker.slot,
+        exact(readiness::SLOW_AFTER),
+        exact(worker.definition.start_timeout),
+        worker.id
+    )));
 }
 
 /// Sends away what isn't wanted, highest slots first, and forgets slots that are neither wanted nor held.
@@ -156,29 +179,26 @@ fn retry(app: &mut App, turn: &mut Turn) {
     }
 }
 
-/// Fills the lowest vacant slot, unless one filled before is still starting: each is ready before the next. A slot for which
-/// an update is bringing up a successor anyway gets that one.
+/// Fills the lowest vacant slots, as long as few enough of those filled before are still starting: with `start_parallel` 1
+/// each is ready before the next. A slot for which an update is bringing up a successor anyway gets that one.
 fn fill(app: &mut App, turn: &mut Turn) {
-    if app
-        .workers
-        .values()
-        .any(|worker| worker.occasion == Occasion::Fill && worker.is_starting())
-    {
-        return;
-    }
+    let fills = |worker: &&Worker| worker.occasion == Occasion::Fill && worker.is_starting();
+    let starting = app.workers.values().filter(fills).count();
+    let room = (app.definition.start.parallel.max(1) as usize).saturating_sub(starting);
     let on_trial = trial::slot_on_trial(app);
     let vacant = |(number, slot): &(&SlotNumber, &Slot)| {
         slot.state == SlotState::Vacant && Some(**number) != on_trial
     };
-    let Some(number) = app.slots.iter().find(vacant).map(|(number, _)| *number) else {
-        return;
-    };
-    let generation = app.filling();
-    if let Some(slot) = app.slots.get_mut(&number) {
-        slot.adopt(generation.0, &generation.1);
+    let vacant = app.slots.iter().filter(vacant).take(room);
+    let vacant: Vec<SlotNumber> = vacant.map(|(number, _)| *number).collect();
+    for number in vacant {
+        let generation = app.filling();
+        if let Some(slot) = app.slots.get_mut(&number) {
+            slot.adopt(generation.0, &generation.1);
+        }
+        let id = app.spawn(number, generation, Occasion::Fill, turn);
+        hold(app, number, id);
     }
-    let id = app.spawn(number, generation, Occasion::Fill, turn);
-    hold(app, number, id);
 }
 
 fn hold(app: &mut App, number: SlotNumber, id: WorkerId) {

@@ -1,5 +1,7 @@
 //! The fleet as others may see it: plain values, for status.
 
+use std::borrow::Cow;
+
 use ostler_bus::{
     Slot as SlotNumber,
     vocab::status::{AppStatus, WorkerStatus},
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Moment,
     app::App,
+    order::Rise,
+    readiness,
     slot::{Slot, SlotState},
     worker::{Bus, Occasion, Phase, Worker, millis},
 };
@@ -71,6 +75,9 @@ fn app_state(app: &App) -> &'static str {
     if !app.wanted || app.size == 0 {
         return if none_left { "stopped" } else { "stopping" };
     }
+    if matches!(app.rise, Rise::Held { .. }) {
+        return "waiting";
+    }
     if app.update.is_some() {
         return "updating";
     }
@@ -102,6 +109,7 @@ fn worker_status(app: &App, worker: &Worker, now: Moment) -> WorkerStatus {
         age_ms: millis(now - worker.spawned_at.unwrap_or(worker.ordered_at)),
         memory: None,
         status_text: worker.status_text.clone(),
+        waits_for: readiness::awaited(worker).map(Cow::into_owned),
         last_exit: slot.and_then(|slot| slot.last_exit.clone()),
         retry_in_ms: None,
         check_in_ms: worker
@@ -147,6 +155,7 @@ fn slot_status(app: &App, number: SlotNumber, slot: &Slot, now: Moment) -> Worke
         age_ms: 0,
         memory: None,
         status_text: None,
+        waits_for: None,
         last_exit: slot.last_exit.clone(),
         retry_in_ms: slot.retry_at().map(|at| millis(at - now)),
         check_in_ms: None,

@@ -19,8 +19,11 @@ use super::{
 };
 use crate::config::app::{
     AppDefinition, AppName, Backoff, Readiness, Rung,
+    given::Given,
     life::Life,
+    log::LogSettings,
     probe::{Check, Probe, Target},
+    process::ProcessAttributes,
     recycle::Recycle,
 };
 
@@ -31,6 +34,8 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         command: vec!["app".into()],
         cwd: None,
         env: BTreeMap::new(),
+        inherits: Default::default(),
+        start: Default::default(),
         instances,
         listen: Vec::new(),
         ready: Readiness::Auto,
@@ -62,6 +67,9 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         life: Life::default(),
         recycle: Recycle::default(),
         bus: Vec::new(),
+        process: ProcessAttributes::default(),
+        given: Given::default(),
+        log: LogSettings::default(),
     }
 }
 
@@ -88,14 +96,18 @@ pub(crate) struct Stage {
 impl Stage {
     /// A fleet of one app that has just been defined.
     pub(crate) fn of(definition: AppDefinition) -> Self {
-        let (fleet, now) = (Fleet::new(1), Moment::default());
+        Self::of_all(vec![definition])
+    }
+
+    /// A fleet of these apps, defined together.
+    pub(crate) fn of_all(definitions: Vec<AppDefinition>) -> Self {
         let mut stage = Self {
-            fleet,
-            now,
+            fleet: Fleet::new(1),
+            now: Moment::default(),
             actions: Vec::new(),
             requests: 0,
         };
-        stage.input(Input::Define(definition));
+        stage.input(Input::DefineAll(definitions));
         stage
     }
 
@@ -141,6 +153,20 @@ impl Stage {
             .into_iter()
             .filter_map(order)
             .collect()
+    }
+
+    /// The workers ordered since the last look, all other actions being kept.
+    pub(crate) fn orders_only(&mut self) -> Vec<SpawnOrder> {
+        let (orders, others) = std::mem::take(&mut self.actions)
+            .into_iter()
+            .partition(|action| matches!(action, Action::Spawn(_)));
+        self.actions = others;
+        let order = |action| match action {
+            Action::Spawn(order) => Some(order),
+            _ => None,
+        };
+        let orders: Vec<Action> = orders;
+        orders.into_iter().filter_map(order).collect()
     }
 
     /// The one worker ordered since the last look; its process runs now.

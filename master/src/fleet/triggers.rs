@@ -2,10 +2,12 @@
 
 use ostler_bus::vocab::update::{UpdateSuspended, WorkerRestartNeeded};
 
+use std::path::Path;
+
 use super::{
     Fleet, FleetEvent, Requester,
     app::App,
-    guard::{self, Asker, Ruling},
+    guard::{self, Asker, Changed, Ruling},
     turn::Turn,
     update,
 };
@@ -46,22 +48,26 @@ fn ask_unless_suspended(app: &mut App, by: &Requester, reason: &str, turn: &mut 
             generation,
             ..
         } if *own == app.name => Asker::Own(*generation),
-        Requester::Worker { .. }
-        | Requester::Client(_)
-        | Requester::File(_)
-        | Requester::Signal(_) => Asker::Outside,
+        Requester::File(_) => Asker::File(when(app, turn)),
+        Requester::Worker { .. } | Requester::Client(_) | Requester::Signal(_) => Asker::Outside,
     };
     let ruling = match asker {
         Asker::Own(generation) => app.guard.rule(turn.now, generation),
+        Asker::File(changed) => app.guard.rule_file(turn.now, changed),
         Asker::Outside => Ruling::Admit,
     };
     match ruling {
         Ruling::Admit => update::ask(app, None, reason, asker, turn),
         Ruling::Suspend => {
-            let minutes = guard::WINDOW.as_secs() / 60;
-            let reason = format!(
-                "each new generation asked for the next; what this app's workers ask for is ignored for {minutes} min"
-            );
+            let reason = match by {
+                Requester::File(file) => files_suspended(app, file),
+                Requester::Worker { .. } | Requester::Client(_) | Requester::Signal(_) => {
+                    let minutes = guard::WINDOW.as_secs() / 60;
+                    format!(
+                        "each new generation asked for the next; what this app's workers ask for is ignored for {minutes} min"
+                    )
+                }
+            };
             turn.publish(FleetEvent::UpdateSuspended(UpdateSuspended {
                 app: app.name.to_string(),
                 reason,
@@ -69,6 +75,30 @@ fn ask_unless_suspended(app: &mut App, by: &Requester, reason: &str, turn: &mut 
         }
         Ruling::Ignore => {}
     }
+}
+
+/// Whether one of the app's workers may have been the one who wrote.
+fn when(app: &App, turn: &Turn) -> Changed {
+    let soon = |worker: &super::worker::Worker| turn.now - worker.ordered_at <= guard::SOON;
+    match app.update.is_some() || app.workers.values().any(soon) {
+        true => Changed::Soon,
+        false => Changed::Later,
+    }
+}
+
+/// Names the file, and says how to leave it out.
+fn files_suspended(app: &App, changed: &str) -> String {
+    let name = Path::new(changed)
+        .file_name()
+        .map_or_else(|| changed.into(), |name| name.to_string_lossy());
+    format!(
+        "{} updates in a row, and each time a file changed again as soon as a worker was started ({changed}): changes of files \
+         are ignored until there is none for {} s, and `ostler reload {}` updates at once. If the workers write that file, \
+         leave it out: auto_reload = {{ ignore = [{name:?}] }}",
+        guard::MOST_FILES_IN_A_ROW,
+        guard::FILES_REST.as_secs(),
+        app.name
+    )
 }
 
 fn in_words(by: &Requester) -> String {

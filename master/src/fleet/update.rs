@@ -148,6 +148,11 @@ pub(super) fn drop_pending(app: &mut App, by: &str, turn: &mut Turn) {
     }
 }
 
+/// Takes the pending update out, if there is one; whoever waits for it.
+pub(super) fn take_pending(app: &mut App) -> Option<Vec<OpId>> {
+    app.pending.take().map(|pending| pending.ops)
+}
+
 /// A worker that holds its slot has failed; if it is of the generation being brought up, that is no good.
 pub(super) fn newcomer_failed(app: &mut App, worker: &Worker, why: &str, turn: &mut Turn) {
     let concerns = app

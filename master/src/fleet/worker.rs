@@ -31,6 +31,8 @@ pub(super) struct Worker {
     pub(super) bus: Bus,
     /// It has connected to the bus or sent a notification.
     pub(super) takes_part: bool,
+    /// It was told that it is slow to say that it is ready.
+    pub(super) told_slow: bool,
     pub(super) main_pid: Option<u32>,
     pub(super) status_text: Option<String>,
     pub(super) probing: Probing,

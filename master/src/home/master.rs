@@ -6,16 +6,39 @@ use std::{
 };
 
 use ostler_bus::WorkerId;
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode};
 
 use super::{
     HomeError, MasterName,
     open::{Whose, open_checked, open_or_create},
 };
 use crate::{
-    config::{address::LONGEST_SOCKET_PATH, app::AppName},
+    config::{
+        address::LONGEST_SOCKET_PATH,
+        app::{AppDefinition, AppName},
+    },
     lock,
 };
+
+/// Who can reach an app's sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The master's own user.
+    Owner,
+    /// Workers of another user too: each socket still belongs to those it is for alone.
+    Workers,
+}
+
+impl Reach {
+    /// Who must be able to reach the sockets of `app`.
+    #[must_use]
+    pub fn of(app: &AppDefinition) -> Self {
+        match app.process.credentials() {
+            Some(_) => Self::Workers,
+            None => Self::Owner,
+        }
+    }
+}
 
 /// The paths of one master. None of them need exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,16 +120,23 @@ impl MasterHome {
         Ok(())
     }
 
-    /// Creates an app's directory, or checks the one there is. The master's own must exist: take the lock first.
+    /// Creates an app's directory, or checks the one there is. The master's own must exist: take the lock first. Where
+    /// workers run as another user, `reach` opens the way to it: to pass through, not to read or to write.
     ///
     /// # Errors
     /// If it can't be created or trusted.
-    pub fn create_app_dir(&self, app: &AppName) -> Result<PathBuf, HomeError> {
+    pub fn create_app_dir(&self, app: &AppName, reach: Reach) -> Result<PathBuf, HomeError> {
         let apps = self.dir.join("apps");
         let master = open_checked(CWD, &self.dir, &self.dir, Whose::Ours)?;
         let (apps_fd, _) = open_or_create(&master, Path::new("apps"), &apps, 0o700)?;
         let dir = self.app_dir(app);
-        open_or_create(&apps_fd, Path::new(app.as_str()), &dir, 0o700)?;
+        let (app_fd, _) = open_or_create(&apps_fd, Path::new(app.as_str()), &dir, 0o700)?;
+        if reach == Reach::Workers {
+            for (fd, path) in [(&master, &self.dir), (&apps_fd, &apps), (&app_fd, &dir)] {
+                rustix::fs::fchmod(fd, Mode::from_raw_mode(0o711))
+                    .map_err(|error| HomeError::io("set the permissions of", path, error))?;
+            }
+        }
         Ok(dir)
     }
 }

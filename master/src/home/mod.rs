@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Whoever can write here can pose as a master or its worker. So every directory is opened without following symlinks, must
-//! be ours, and must not be writable by others; what fails is refused with a hint, never repaired. An app that runs as
-//! another user will need its way in opened to search (0711); nothing does until then.
+//! be ours, and must not be writable by others; what fails is refused with a hint, never repaired. For an app that runs as
+//! another user the way to its directory is opened to search (0711), and each of its sockets belongs to that user alone: it
+//! can use its own, and neither see nor replace another's.
 
 use std::{
     ffi::OsString,
@@ -28,7 +29,7 @@ mod master;
 mod name;
 mod open;
 pub use error::HomeError;
-pub use master::MasterHome;
+pub use master::{MasterHome, Reach};
 pub use name::MasterName;
 pub(crate) use open::{Found, open_or_create};
 use open::{Whose, open_checked};

@@ -137,8 +137,11 @@ fn a_master_makes_its_home_and_leaves_nothing_behind() {
     assert_eq!(mode(&lock.home().lock_file()), 0o600);
 
     let app = AppName::new("web").unwrap();
-    let app_dir = lock.home().create_app_dir(&app).unwrap();
-    assert_eq!(lock.home().create_app_dir(&app).unwrap(), app_dir);
+    let app_dir = lock.home().create_app_dir(&app, Reach::Owner).unwrap();
+    assert_eq!(
+        lock.home().create_app_dir(&app, Reach::Owner).unwrap(),
+        app_dir
+    );
     assert_eq!(mode(&app_dir), 0o700);
     UnixListener::bind(lock.home().bus_socket()).unwrap();
     UnixListener::bind(lock.home().notify_socket(&app, ostler_bus::WorkerId(7))).unwrap();
@@ -200,7 +203,7 @@ fn what_a_dead_master_left_is_replaced() {
     let app = AppName::new("web").unwrap();
     // As a killed master leaves it: files, but no lock on them.
     let lock = MasterLock::acquire(&home, &name("shop")).unwrap();
-    lock.home().create_app_dir(&app).unwrap();
+    lock.home().create_app_dir(&app, Reach::Owner).unwrap();
     let dead = UnixListener::bind(master.bus_socket()).unwrap();
     fs::rename(master.dir(), directory.path().join("kept")).unwrap();
     drop((lock, dead));

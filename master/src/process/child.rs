@@ -40,6 +40,12 @@ impl Child {
         })
     }
 
+    /// A child that a test has started itself.
+    #[cfg(test)]
+    pub(crate) fn of_test(pid: u32) -> Self {
+        Self::new(pid, Ours::default()).expect("a child of the test's")
+    }
+
     /// Its process id, which is also its process group's. After its end the number may be another process's.
     #[must_use]
     pub fn pid(&self) -> u32 {

@@ -8,10 +8,12 @@
 //! | `OSTLER_APP`, `OSTLER_SLOT`, `OSTLER_WORKER_ID`, `OSTLER_GENERATION` | which worker this is |
 //! | `OSTLER_BUS` | the path of the bus socket |
 //! | `OSTLER_BUS_FD` | a connected bus socket, on the descriptor after the declared sockets |
+//! | `USER`, `LOGNAME`, `HOME` | those of the app's `user`, if it names one; the app's own value wins |
+//! | `OSTLER_FD_NAME` | the descriptor of the file NAME of the app's `fds`, in capitals, `-` as `_` |
 //! | `NODE_APP_INSTANCE` | the slot, as PM2 has it; the app's own value wins |
 //! | `PORT` | the port, if exactly one TCP socket is declared; the app's own value wins |
 //!
-//! In arguments `{slot}`, `{id}`, `{fd:NAME}` and `{port:NAME}` are replaced; anything else in braces is left as it is.
+//! In arguments `{slot}`, `{id}`, `{fd:NAME}` (a socket or a file) and `{port:NAME}` are replaced; anything else in braces is left as it is.
 
 use std::{
     collections::BTreeMap,
@@ -22,10 +24,15 @@ use std::{
 
 use ostler_bus::{Generation, Slot, WorkerId};
 
-use super::{SpawnSpec, spec::FIRST_FD};
+use super::{Attributes, SpawnSpec, StdinFrom, spec::FIRST_FD};
 use crate::{
-    config::app::{AppDefinition, AppName},
+    config::app::{
+        AppDefinition, AppName,
+        given::{FileMode, Stdin},
+        process::{Affinity, LimitKind},
+    },
     sockets::BoundSocket,
+    sys,
 };
 
 /// Which worker it is.
@@ -52,6 +59,8 @@ pub struct Gifts<'a> {
     pub bus: Option<&'a Path>,
     /// Whether a connected bus socket follows the sockets.
     pub bus_fd: bool,
+    /// The directory of its control group.
+    pub cgroup: Option<&'a Path>,
 }
 
 /// The order to start a worker. `base` is the master's own environment; `open_files` is the soft limit it was started
@@ -64,7 +73,7 @@ pub fn spawn_spec(
     gifts: Gifts<'_>,
     open_files: Option<u64>,
 ) -> SpawnSpec {
-    let mut command = arguments(&app.command, who, gifts.sockets).into_iter();
+    let mut command = arguments(app, who, gifts).into_iter();
     SpawnSpec {
         program: command.next().unwrap_or_default(),
         args: command.collect(),
@@ -75,15 +84,57 @@ pub fn spawn_spec(
                 ("WATCHDOG_USEC".into(), micros.into())
             }))
             .collect(),
-        cwd: app.cwd.as_ref().map(|cwd| cwd.clone().into_os_string()),
-        umask: None,
         listen_pid: app.listen_pid && !gifts.sockets.is_empty(),
         watchdog_pid: app.listen_pid && app.life.watchdog.is_some(),
-        open_files,
+        open_files: match app.process.limits.contains_key(&LimitKind::Nofile) {
+            true => None,
+            false => open_files,
+        },
+        attributes: attributes(app, who, gifts.cgroup),
+        files: files(app),
+        stdin: match &app.given.stdin {
+            None | Some(Stdin::Null) => StdinFrom::Null,
+            Some(Stdin::Lines) => StdinFrom::Last,
+            Some(Stdin::Socket(name)) => gifts
+                .sockets
+                .iter()
+                .position(|socket| socket.name() == name)
+                .map_or(StdinFrom::Null, StdinFrom::Shared),
+        },
     }
 }
 
-/// A worker's environment, `LISTEN_PID` aside: `base` without what was meant for the master, the app's own variables,
+fn files(app: &AppDefinition) -> Vec<(OsString, FileMode)> {
+    let files = app.given.files().iter();
+    files
+        .map(|file| (file.path.clone().into_os_string(), file.mode))
+        .collect()
+}
+
+fn attributes(app: &AppDefinition, who: &Identity, cgroup: Option<&Path>) -> Attributes {
+    let process = &app.process;
+    Attributes {
+        cgroup: cgroup.map(Path::to_owned),
+        limits: process.limits.iter().map(|(k, v)| (*k, *v)).collect(),
+        nice: process.nice,
+        cores: match &process.cpu_affinity {
+            None => Vec::new(),
+            Some(Affinity::Cores(cores)) => cores.clone(),
+            Some(Affinity::PerSlot) => core_of(who.slot, &sys::allowed_cores()),
+        },
+        credentials: process.credentials(),
+        umask: process.umask,
+        cwd: app.cwd.as_ref().map(|cwd| cwd.clone().into_os_string()),
+    }
+}
+
+/// One core for each slot, in turn.
+fn core_of(slot: Slot, allowed: &[u32]) -> Vec<u32> {
+    let turn = (slot.0 as usize).checked_rem(allowed.len());
+    turn.map(|turn| allowed[turn]).into_iter().collect()
+}
+
+/// A worker's environment, `LISTEN_PID` aside: what of `base` the app inherits, without what was meant for the master; the app's own variables,
 /// then ours. Sorted by name.
 #[must_use]
 pub fn environment(
@@ -94,8 +145,15 @@ pub fn environment(
 ) -> Vec<(OsString, OsString)> {
     let mut env: BTreeMap<OsString, OsString> = base
         .into_iter()
-        .filter(|(name, _)| !meant_for_the_master(name))
+        .filter(|(name, _)| !meant_for_the_master(name) && app.inherits.passes(name))
         .collect();
+    if let Some(user) = &app.process.user {
+        env.insert("USER".into(), user.name.clone().into());
+        env.insert("LOGNAME".into(), user.name.clone().into());
+        if let Some(home) = &user.home {
+            env.insert("HOME".into(), home.into());
+        }
+    }
     env.insert("NODE_APP_INSTANCE".into(), who.slot.to_string().into());
     if let Some(port) = only_port(gifts.sockets) {
         env.insert("PORT".into(), port.to_string().into());
@@ -106,6 +164,11 @@ pub fn environment(
             .map(|(name, value)| (name.into(), value.into())),
     );
     env.extend(promised(who, gifts));
+    for (index, file) in app.given.files().iter().enumerate() {
+        let name = file.name.to_ascii_uppercase().replace('-', "_");
+        let number = file_number(gifts, index).to_string();
+        env.insert(format!("OSTLER_FD_{name}").into(), number.into());
+    }
     env.into_iter().collect()
 }
 
@@ -149,20 +212,24 @@ fn only_port(sockets: &[BoundSocket]) -> Option<u16> {
     ports.next().is_none().then_some(first)
 }
 
+/// The descriptor of a file: they follow the sockets and the bus.
+fn file_number(gifts: Gifts<'_>, index: usize) -> usize {
+    fd_number(gifts.sockets.len() + usize::from(gifts.bus_fd) + index)
+}
+
 fn fd_number(index: usize) -> usize {
     index + usize::try_from(FIRST_FD).unwrap_or_default()
 }
 
 /// The program and its arguments with their placeholders replaced.
-#[must_use]
-pub fn arguments(command: &[String], who: &Identity, sockets: &[BoundSocket]) -> Vec<OsString> {
-    command
+fn arguments(app: &AppDefinition, who: &Identity, gifts: Gifts<'_>) -> Vec<OsString> {
+    app.command
         .iter()
-        .map(|argument| fill(argument, who, sockets).into())
+        .map(|argument| fill(argument, app, who, gifts).into())
         .collect()
 }
 
-fn fill(argument: &str, who: &Identity, sockets: &[BoundSocket]) -> String {
+fn fill(argument: &str, app: &AppDefinition, who: &Identity, gifts: Gifts<'_>) -> String {
     let mut filled = String::with_capacity(argument.len());
     let mut rest = argument;
     while let Some(start) = rest.find('{') {
@@ -170,7 +237,7 @@ fn fill(argument: &str, who: &Identity, sockets: &[BoundSocket]) -> String {
         rest = &rest[start..];
         let value = rest
             .find('}')
-            .and_then(|end| Some((end, value_of(&rest[1..end], who, sockets)?)));
+            .and_then(|end| Some((end, value_of(&rest[1..end], app, who, gifts)?)));
         match value {
             Some((end, value)) => {
                 filled.push_str(&value);
@@ -186,17 +253,31 @@ fn fill(argument: &str, who: &Identity, sockets: &[BoundSocket]) -> String {
     filled
 }
 
-fn value_of(placeholder: &str, who: &Identity, sockets: &[BoundSocket]) -> Option<String> {
+fn value_of(
+    placeholder: &str,
+    app: &AppDefinition,
+    who: &Identity,
+    gifts: Gifts<'_>,
+) -> Option<String> {
     match placeholder {
         "slot" => return Some(who.slot.to_string()),
         "id" => return Some(who.id.to_string()),
         _ => {}
     }
     let (kind, name) = placeholder.split_once(':')?;
-    let index = sockets.iter().position(|socket| socket.name() == name)?;
+    let socket = gifts
+        .sockets
+        .iter()
+        .position(|socket| socket.name() == name);
     match kind {
-        "fd" => Some(fd_number(index).to_string()),
-        "port" => sockets[index].port().map(|port| port.to_string()),
+        "fd" => {
+            let file = || app.given.files().iter().position(|file| file.name == name);
+            let number = socket
+                .map(fd_number)
+                .or_else(|| file().map(|at| file_number(gifts, at)));
+            number.map(|number| number.to_string())
+        }
+        "port" => gifts.sockets[socket?].port().map(|port| port.to_string()),
         _ => None,
     }
 }

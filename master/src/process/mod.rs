@@ -15,6 +15,8 @@
 //! [`Child`] watches by pidfd and, at the end, kills what is left of the worker's process group *before* it reaps: until
 //! then the group's number can't belong to strangers.
 
+mod attributes;
+mod cgroup;
 mod child;
 mod clip;
 mod environment;
@@ -25,16 +27,21 @@ mod output;
 mod shim;
 mod spawner;
 mod spec;
+mod stdin;
 
+pub use attributes::Attributes;
+pub use cgroup::{Cgroups, WorkerGroup};
 pub use child::Child;
-pub use environment::{Gifts, Identity, arguments, environment, spawn_spec};
+pub use environment::{Gifts, Identity, environment, spawn_spec};
 pub use exit_hint::exit_hint;
 pub use memory::resident_memory;
 pub use notify::{Notification, NotifyError, NotifySocket, parse_notifications};
 pub use output::{
-    LINE_BYTES, LineQueue, LogItem, LogReceiver, LogWriter, Output, OutputEnd, OutputLine, Stream,
-    TAIL_LINES, capture, line_queue, render_human, render_json, write_log,
+    FileSink, LINE_BYTES, LineBook, LineQueue, LogFiles, LogItem, LogReceiver, LogWriter, Outlet,
+    Outlets, Output, OutputEnd, OutputLine, SLOT_BYTES, Stream, Streams, TAIL_LINES, WantedLines,
+    capture, line_queue, render_human, render_json, write_log,
 };
 pub use shim::{SHIM_COMMAND, exec_shim_main};
 pub use spawner::{HANDSHAKE_TIMEOUT, SpawnError, Spawned, Spawner};
-pub use spec::{Failure, SpawnSpec};
+pub use spec::{Failure, SpawnSpec, StdinFrom};
+pub use stdin::{NotTaken, STDIN_LINE, StdinLines};

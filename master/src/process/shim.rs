@@ -15,10 +15,13 @@ use std::{
 };
 
 use nix::errno::Errno;
-use rustix::net::SendFlags;
+use rustix::{
+    fs::{Mode, OFlags},
+    net::SendFlags,
+};
 
-use super::spec::{self, ABOUT_TO_EXEC, FAILED, FIRST_FD, Failure, SpawnSpec};
-use crate::sys;
+use super::spec::{self, ABOUT_TO_EXEC, FAILED, FIRST_FD, Failure, SpawnSpec, StdinFrom};
+use crate::{config::app::given::FileMode, sys};
 
 /// The hidden subcommand under which a program that starts workers calls [`exec_shim_main`].
 pub const SHIM_COMMAND: &str = "__exec";
@@ -50,13 +53,13 @@ pub fn exec_shim_main() -> ! {
 fn take_order() -> io::Result<(UnixStream, SpawnSpec, Vec<OwnedFd>)> {
     let channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (spec, fds) = spec::receive(&channel)?;
-    let channel = sys::move_to(channel.into(), after(&fds)?)?;
+    let channel = sys::move_to(channel.into(), after(fds.len() + spec.files.len())?)?;
     Ok((channel.into(), spec, fds))
 }
 
 /// The number after the last descriptor that the worker gets.
-fn after(fds: &[OwnedFd]) -> io::Result<i32> {
-    let count = i32::try_from(fds.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+fn after(count: usize) -> io::Result<i32> {
+    let count = i32::try_from(count).map_err(|_| io::ErrorKind::InvalidInput)?;
     Ok(FIRST_FD + count)
 }
 
@@ -64,29 +67,55 @@ fn after(fds: &[OwnedFd]) -> io::Result<i32> {
 fn prepare(
     channel: &UnixStream,
     spec: &SpawnSpec,
-    fds: Vec<OwnedFd>,
+    mut fds: Vec<OwnedFd>,
 ) -> Result<Candidates, Failure> {
-    if let Some(mask) = spec.umask {
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
-    }
-    if let Some(cwd) = &spec.cwd {
-        rustix::process::chdir(cwd.as_os_str())
-            .during(|| format!("change directory to {cwd:?}"))?;
-    }
     sys::reset_signals().during(|| "reset signals".into())?;
     // A session of its own: a process group that it leads, and no terminal that could stop it.
     rustix::process::setsid().during(|| "lead a process group".into())?;
-    arrange(channel, fds).during(|| "hand over descriptors".into())?;
+    // Before anything that takes rights away, or descriptors: a limit may leave no more than the worker's own.
+    let stdin = take_stdin(spec.stdin, &mut fds).during(|| "hand over standard input".into())?;
+    for (path, mode) in &spec.files {
+        fds.push(open(path, *mode).during(|| format!("open {path:?}"))?);
+    }
+    arrange(channel, fds, stdin).during(|| "hand over descriptors".into())?;
     if let Some(soft) = spec.open_files {
         sys::set_soft_open_files(soft).during(|| format!("limit open files to {soft}"))?;
     }
+    spec.attributes.apply().map_err(explained)?;
     Candidates::find(&spec.program, &spec.env).during(|| exec_of(spec))
 }
 
-/// Standard input from `/dev/null`, the worker's descriptors from 3 on, everything else but the channel closed; the
-/// channel is closed by the exec.
-fn arrange(channel: &UnixStream, fds: Vec<OwnedFd>) -> io::Result<()> {
-    let after = after(&fds)?;
+/// What becomes standard input; `None` is `/dev/null`.
+fn take_stdin(from: StdinFrom, fds: &mut Vec<OwnedFd>) -> io::Result<Option<OwnedFd>> {
+    let missing = || io::Error::from(io::ErrorKind::InvalidInput);
+    match from {
+        StdinFrom::Null => Ok(None),
+        StdinFrom::Shared(index) => fds.get(index).ok_or_else(missing)?.try_clone().map(Some),
+        StdinFrom::Last => fds.pop().ok_or_else(missing).map(Some),
+    }
+}
+
+/// Opens a file without ever waiting for somebody at its other end, as a FIFO would have it.
+fn open(path: &OsStr, mode: FileMode) -> io::Result<OwnedFd> {
+    let how = match mode {
+        FileMode::Read => OFlags::RDONLY,
+        FileMode::Write => OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC,
+        FileMode::Append => OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND,
+        FileMode::ReadWrite => OFlags::RDWR | OFlags::CREATE,
+    };
+    let flags = how | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o666))?;
+    let kept = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, kept - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+/// Standard input, the worker's descriptors from 3 on, everything else but the channel closed; the channel is closed by
+/// the exec.
+fn arrange(channel: &UnixStream, fds: Vec<OwnedFd>, stdin: Option<OwnedFd>) -> io::Result<()> {
+    let after = after(fds.len())?;
+    // Out of the way as well: it may have one of those numbers.
+    let stdin = stdin.map(|fd| sys::move_to(fd, after)).transpose()?;
     // First out of the way of the numbers that are to be filled, then into place.
     let parked = fds
         .into_iter()
@@ -96,8 +125,26 @@ fn arrange(channel: &UnixStream, fds: Vec<OwnedFd>) -> io::Result<()> {
         sys::place_at(fd.as_fd(), number)?;
     }
     drop(parked);
-    sys::null_stdin()?;
+    match stdin {
+        Some(stdin) => sys::place_at(stdin.as_fd(), 0)?,
+        None => sys::null_stdin()?,
+    }
     sys::close_others(after, channel.as_fd())
+}
+
+/// Adds what to do where the master lacks the rights.
+fn explained(failure: Failure) -> Failure {
+    let hint = match failure.errno {
+        libc::EPERM | libc::EACCES => Some(
+            "only a master with the rights to it can do that: run it as root, or leave the key out"
+                .into(),
+        ),
+        libc::EINVAL if failure.doing.starts_with("keep to the cores") => {
+            Some("none of them is there, or the master itself may not use them".into())
+        }
+        _ => None,
+    };
+    Failure { hint, ..failure }
 }
 
 fn exec_of(spec: &SpawnSpec) -> String {
@@ -235,7 +282,7 @@ fn failure(error: &io::Error, doing: String) -> Failure {
 }
 
 /// Says what was being done when an error came up.
-trait During<T> {
+pub(super) trait During<T> {
     fn during(self, doing: impl FnOnce() -> String) -> Result<T, Failure>;
 }
 

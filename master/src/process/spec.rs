@@ -13,7 +13,8 @@ use std::{
 use rustix::net::SendFlags;
 use serde::{Deserialize, Serialize};
 
-use crate::sys;
+use super::Attributes;
+use crate::{config::app::given::FileMode, sys};
 
 /// The first descriptor that a worker inherits, after standard input, output and error.
 pub(super) const FIRST_FD: i32 = 3;
@@ -36,16 +37,29 @@ pub struct SpawnSpec {
     pub args: Vec<OsString>,
     /// Its whole environment: nothing else is inherited.
     pub env: Vec<(OsString, OsString)>,
-    /// Its working directory; `None` is the master's.
-    pub cwd: Option<OsString>,
-    /// Its file mode creation mask; `None` is the master's.
-    pub umask: Option<u32>,
     /// Add `LISTEN_PID`, which only the process itself can know. Default true if there are sockets.
     pub listen_pid: bool,
     /// The same for `WATCHDOG_PID`. Default true if there is a watchdog.
     pub watchdog_pid: bool,
     /// Its soft limit on open files; `None` is the master's.
     pub open_files: Option<u64>,
+    /// How its process differs from the master's.
+    pub attributes: Attributes,
+    /// Files to be opened for it, before it takes on its user: they follow the descriptors that travel.
+    pub files: Vec<(OsString, FileMode)>,
+    /// Where its standard input comes from.
+    pub stdin: StdinFrom,
+}
+
+/// Where a worker's standard input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StdinFrom {
+    /// `/dev/null`.
+    Null,
+    /// It is this one of the descriptors that travel, from 0 on, which keeps its own number too.
+    Shared(usize),
+    /// The last of the descriptors that travel, which gets no other number.
+    Last,
 }
 
 /// What the shim could not do.
@@ -140,11 +154,16 @@ mod tests {
             program: "server".into(),
             args: vec![OsString::from_vec(vec![0xff, b'x'])],
             env: vec![("A".into(), "1".into())],
-            cwd: Some("/srv".into()),
-            umask: Some(0o27),
             listen_pid: true,
             watchdog_pid: true,
             open_files: Some(1024),
+            attributes: Attributes {
+                umask: Some(0o27),
+                cwd: Some("/srv".into()),
+                ..Attributes::default()
+            },
+            files: vec![("f".into(), FileMode::Append)],
+            stdin: StdinFrom::Shared(1),
         }
     }
 

@@ -11,7 +11,8 @@ use std::{
 use ostler_bus::{
     WorkerId,
     client::Bus,
-    vocab::control::{Answer, RefusalKind},
+    vocab::control::{Answer, AppSend, RefusalKind, SendAnswer},
+    vocab::plan::PlanAnswer,
     vocab::update::WorkerRestartNeeded,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -42,21 +43,45 @@ pub(super) enum Message {
         command: Command,
         answer: oneshot::Sender<Answer>,
     },
+    /// The process file should be taken up.
+    TakeUp {
+        environment: Option<String>,
+        answer: oneshot::Sender<Answer>,
+    },
+    /// Someone wants to know what that would do.
+    Plan {
+        environment: Option<String>,
+        answer: oneshot::Sender<PlanAnswer>,
+    },
     /// Workers should be replaced.
     RestartNeeded {
         wish: WorkerRestartNeeded,
         by: Requester,
     },
+    /// A line for workers' standard input.
+    Line {
+        line: AppSend,
+        answer: oneshot::Sender<SendAnswer>,
+    },
     /// Apps were defined, or defined anew.
     Define(Vec<AppDefinition>),
-    /// A worker has shut a shared listener down.
-    ListenerDied { app: AppName, socket: String },
+    /// A worker has shut a shared listener down, and so often it could not be opened again.
+    ListenerDied {
+        app: AppName,
+        socket: String,
+        failures: u32,
+    },
     /// The bus to publish on from here on.
     Voice(Bus),
     /// The hub began anew: every connection to it has ended.
     HubRestarted,
     /// Someone wants to know how things stand.
     Snapshot(oneshot::Sender<Snapshot>),
+}
+
+/// What a shell that has ended would say.
+fn stopping() -> (RefusalKind, String) {
+    (RefusalKind::Stopping, "the master is stopping".into())
 }
 
 /// Speaks to the shell. Cheap to clone.
@@ -89,7 +114,41 @@ impl ShellHandle {
     pub async fn command(&self, command: Command) -> Answer {
         let (answer, answered) = oneshot::channel();
         self.send(Message::Command { command, answer }).await;
-        answered.await.unwrap_or_else(|_| Answer::Refused {
+        let (kind, reason) = stopping();
+        answered.await.unwrap_or(Answer::Refused { kind, reason })
+    }
+
+    /// Has the process file read again and taken up; gives the master's one answer.
+    pub async fn take_up(&self, environment: Option<String>) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let message = Message::TakeUp {
+            environment,
+            answer,
+        };
+        self.send(message).await;
+        let (kind, reason) = stopping();
+        answered.await.unwrap_or(Answer::Refused { kind, reason })
+    }
+
+    /// What taking the process file up would do.
+    pub async fn plan(&self, environment: Option<String>) -> PlanAnswer {
+        let (answer, answered) = oneshot::channel();
+        let message = Message::Plan {
+            environment,
+            answer,
+        };
+        self.send(message).await;
+        let (kind, reason) = stopping();
+        answered
+            .await
+            .unwrap_or(PlanAnswer::Refused { kind, reason })
+    }
+
+    /// Puts a line into workers' standard input.
+    pub async fn send_line(&self, line: AppSend) -> SendAnswer {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Line { line, answer }).await;
+        answered.await.unwrap_or_else(|_| SendAnswer::Refused {
             kind: RefusalKind::Stopping,
             reason: "the master is stopping".into(),
         })

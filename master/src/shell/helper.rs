@@ -1,15 +1,16 @@
-//! Running a command beside a worker: with its environment and in its directory, but without its sockets and its bus.
+//! Running a command beside a worker: as its user, with its environment and in its directory, but without its sockets, its
+//! files and its bus.
 //! It leads a group of its own, which is killed when its time is over.
 
-use std::{ffi::OsString, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ostler_bus::vocab::worker::ExitStatus;
 
 use super::worker::Workshop;
 use crate::{
-    config::{app::probe::fill, units},
+    config::{app::given::Given, units},
     fleet::SpawnOrder,
-    process::{self, Gifts, Identity, SpawnSpec, Spawner},
+    process::{self, Gifts, Identity, Outlets, SpawnSpec, Spawner},
 };
 
 /// How long the pipes of an ended command are still read, if others hold them open.
@@ -31,7 +32,6 @@ impl Workshop {
         command: &[String],
         order: &SpawnOrder,
         pid: Option<u32>,
-        more: &[(&str, String)],
     ) -> Helper {
         let who = Identity {
             app: order.app.clone(),
@@ -39,30 +39,15 @@ impl Workshop {
             id: order.id,
             generation: order.generation,
         };
+        let mut beside = order.definition.as_ref().clone();
+        beside.command = command.to_vec();
+        beside.given = Given::default();
+        beside.life.watchdog = None;
         let base = self.environment.iter().cloned();
-        let mut env = process::environment(base, &order.definition, &who, Gifts::default());
-        env.extend(pid.map(|pid| ("OSTLER_PID".into(), pid.to_string().into())));
-        env.extend(
-            more.iter()
-                .map(|(name, value)| ((*name).into(), value.into())),
-        );
-        let mut words = command
-            .iter()
-            .map(|word| OsString::from(fill(word, order.slot.0, order.id.0)));
-        let spec = SpawnSpec {
-            program: words.next().unwrap_or_default(),
-            args: words.collect(),
-            env,
-            cwd: order
-                .definition
-                .cwd
-                .as_ref()
-                .map(|cwd| cwd.clone().into_os_string()),
-            umask: None,
-            listen_pid: false,
-            watchdog_pid: false,
-            open_files: self.open_files,
-        };
+        let gifts = Gifts::default();
+        let mut spec = process::spawn_spec(base, &beside, &who, gifts, self.open_files);
+        spec.env
+            .extend(pid.map(|pid| ("OSTLER_PID".into(), pid.to_string().into())));
         Helper {
             name: command.join(" "),
             who: Arc::new(who),
@@ -85,8 +70,9 @@ impl Helper {
             .spawn(spec, Vec::new())
             .await
             .map_err(|error| format!("`{name}`: {error}"))?;
-        let output = process::capture(spawned.stdout, spawned.stderr, who, Vec::new());
         let child = spawned.child;
+        let whose = (who, child.pid());
+        let output = process::capture(spawned.stdout, spawned.stderr, whose, Outlets::default());
         let Ok(ended) = tokio::time::timeout(time, child.exited()).await else {
             // ESRCH: it has just ended.
             let _ = child.signal_group(libc::SIGKILL);

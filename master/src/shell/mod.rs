@@ -7,9 +7,13 @@
 
 mod handle;
 mod helper;
+mod listeners;
+mod panics;
 mod perform;
 mod probe;
+mod reread;
 mod rights;
+mod send;
 mod signals;
 mod worker;
 
@@ -30,7 +34,7 @@ use tokio::{
 
 use self::{handle::Message, worker::Process};
 pub use self::{
-    handle::ShellHandle, rights::Rights, signals::MasterSignal, signals::Reread, signals::Said,
+    handle::ShellHandle, reread::Reread, reread::Said, rights::Rights, signals::MasterSignal,
     worker::Workshop,
 };
 use crate::{
@@ -187,15 +191,32 @@ impl Shell {
                 let request = self.token(Waiting::Command(answer));
                 vec![Input::Command { request, command }]
             }
+            Message::TakeUp {
+                environment,
+                answer,
+            } => self.take_up(environment, answer),
+            Message::Plan {
+                environment,
+                answer,
+            } => {
+                // Whoever asked has gone.
+                let _gone = answer.send(self.plan(environment));
+                vec![]
+            }
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
             }
-            Message::Define(apps) => apps
-                .into_iter()
-                .filter_map(|app| self.workshop.prepare(app, &self.handle))
-                .map(Input::Define)
-                .collect(),
+            Message::Line { line, answer } => {
+                // Whoever asked has gone.
+                let _gone = answer.send(self.send_line(&line));
+                vec![]
+            }
+            Message::Define(apps) => {
+                let apps = apps.into_iter();
+                let prepared = apps.filter_map(|app| self.workshop.prepare(app, &self.handle));
+                vec![Input::DefineAll(prepared.collect())]
+            }
             Message::HubRestarted => {
                 let lost = |id: &WorkerId| Input::Worker {
                     id: *id,
@@ -203,8 +224,12 @@ impl Shell {
                 };
                 self.processes.keys().map(lost).collect()
             }
-            Message::ListenerDied { app, socket } => {
-                self.workshop.mend(&app, &socket, &self.handle);
+            Message::ListenerDied {
+                app,
+                socket,
+                failures,
+            } => {
+                self.workshop.mend(&app, &socket, failures, &self.handle);
                 vec![]
             }
             Message::Voice(bus) => {
@@ -238,6 +263,7 @@ impl Shell {
     fn step(&mut self, input: Input) -> Option<u8> {
         let actions = self.fleet.step(self.now(), input);
         self.handle.changed();
+        self.workshop.hub.outdate();
         let mut done = None;
         for action in actions {
             done = self.perform(action).or(done);

@@ -48,6 +48,10 @@ impl Shell {
                 }
             }
             Action::AnswerDisconnect { id: _, request } => self.note_disconnect(request),
+            Action::Forget { app } => {
+                tracing::info!("{app} has gone");
+                self.workshop.forget(&app);
+            }
             Action::Publish(event) => {
                 match &event {
                     FleetEvent::WorkerExited(exit) => {
@@ -61,6 +65,7 @@ impl Shell {
                 }
                 publish(&self.bus, &event);
             }
+            Action::Warn(text) => tracing::warn!("{}", escape::line(&text)),
             Action::Done { code } => return Some(code),
         }
         None
@@ -94,7 +99,7 @@ impl Shell {
         let helper = match &order.probe.check {
             Check::Command { command } => {
                 let pid = Some(process.pid());
-                Some(self.workshop.helper(command, &process.order, pid, &[]))
+                Some(self.workshop.helper(command, &process.order, pid))
             }
             Check::Http { .. } | Check::Tcp { .. } => None,
         };

@@ -1,6 +1,6 @@
 //! What each signal to the master means. All are blocked for life and read from one descriptor; none is left unhandled.
 
-use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use ostler_bus::vocab::{
     control::{AppScale, AppStop, MasterKill, ScaleTo},
@@ -8,36 +8,8 @@ use ostler_bus::vocab::{
 };
 use tokio::time::Instant;
 
-use super::{Shell, Waiting};
-use crate::{
-    config::app::AppDefinition,
-    fleet::{Command, Input, Requester},
-};
-
-/// Reads the process file again.
-pub struct Reread {
-    /// The file, for people.
-    pub file: PathBuf,
-    /// Reads and checks it; what is wrong with it, in words, if anything is.
-    pub read: Box<dyn FnMut() -> Result<Said, String> + Send>,
-}
-
-/// What the process file says now.
-#[derive(Debug)]
-pub struct Said {
-    /// The apps.
-    pub apps: Vec<AppDefinition>,
-    /// What can't be taken up while the master runs, in words.
-    pub held_back: Vec<String>,
-}
-
-impl fmt::Debug for Reread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reread")
-            .field("file", &self.file)
-            .finish_non_exhaustive()
-    }
-}
+use super::{Said, Shell, Waiting};
+use crate::fleet::{Command, Input, Requester};
 
 /// What a signal asks of the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +24,7 @@ pub enum MasterSignal {
     Resize(ScaleTo),
     /// WINCH: stop the workers, keep the master.
     StopWorkers,
-    /// USR1: reopen logs, which are not files yet.
+    /// USR1: reopen log files.
     ReopenLogs,
     /// USR2: upgrade the master, which can't be done yet.
     Upgrade,
@@ -140,9 +112,13 @@ impl Shell {
                 self.command(Command::Stop(AppStop { app: None }))
             }
             MasterSignal::ReopenLogs => {
-                tracing::info!(
-                    "SIGUSR1: the log goes to standard error, there is no file to reopen"
-                );
+                match self.workshop.log_files.count() {
+                    0 => tracing::info!(
+                        "SIGUSR1: the log goes to standard error, there is no file to reopen"
+                    ),
+                    files => tracing::info!("SIGUSR1: {files} log files reopened"),
+                }
+                self.workshop.log_files.reopen();
                 vec![]
             }
             MasterSignal::Upgrade => {
@@ -165,7 +141,7 @@ impl Shell {
         let mut rolled: BTreeSet<String> = snapshot.apps.into_iter().map(|app| app.name).collect();
         let mut inputs = vec![];
         if let Some(reread) = &mut self.reread {
-            match (reread.read)() {
+            match (reread.read)(reread.environment.clone()) {
                 Ok(Said { apps, held_back }) => {
                     let file = reread.file.display();
                     tracing::info!("SIGHUP: read {file} again");
@@ -177,21 +153,27 @@ impl Shell {
                         .filter(|name| !apps.iter().any(|app| app.name.as_str() == *name))
                     {
                         tracing::warn!(
-                            "{gone} is not in {file} any more, and runs on as it was; `ostler stop {gone}` ends it"
+                            "{gone} is not in {file} any more, and runs on as it was, its files unwatched; `ostler stop {gone}` ends it"
                         );
                     }
+                    let mut taken = vec![];
+                    let mut defined = vec![];
                     for app in apps {
-                        let name = app.name.to_string();
+                        let name = app.name.clone();
                         match self.workshop.prepare(app, &self.handle) {
                             Some(app) => {
                                 self.workshop.rights.take(&app);
-                                inputs.push(Input::Define(app));
+                                taken.push((name, Some(app.clone())));
+                                defined.push(app);
                             }
                             None => {
-                                rolled.remove(&name);
+                                rolled.remove(name.as_str());
+                                taken.push((name, None));
                             }
                         }
                     }
+                    self.workshop.watch_files(taken);
+                    inputs.push(Input::DefineAll(defined));
                     self.workshop.renew_doors();
                 }
                 Err(error) => {

@@ -15,19 +15,25 @@ use ostler_bus::{
     hub::{Hub, Principal},
     vocab::worker::ExitStatus,
 };
+use tokio::sync::watch;
 
 use super::{
     handle::{Message, ShellHandle},
+    panics::{self, Made},
     rights::Rights,
 };
 use crate::{
-    config::app::{AppDefinition, AppName},
-    fleet::{self, SignalTarget, Snapshot, SpawnOrder, WorkerNews},
-    home::MasterHome,
-    process::{
-        self, Child, Gifts, Identity, LineQueue, Notification, NotifySocket, Spawned, Spawner,
+    config::{
+        app::{AppDefinition, AppName, given::Stdin},
+        shell_line,
     },
-    sockets::{BoundSocket, Sockets},
+    fleet::{self, SignalTarget, Snapshot, SpawnOrder, WorkerNews},
+    home::{MasterHome, Reach},
+    process::{
+        self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
+        Outlet, Outlets, Spawned, Spawner, StdinLines, WorkerGroup,
+    },
+    sockets::Sockets,
 };
 
 /// How long a dead worker's pipes are still read, if others hold them open.
@@ -49,8 +55,14 @@ pub struct Workshop {
     pub sockets: Sockets,
     /// How many of an app's sockets, the first ones, are watched: none at first, also of those that are bound.
     pub watched: HashMap<AppName, usize>,
-    /// Where workers' lines go.
+    /// Where workers' control groups are.
+    pub cgroups: Cgroups,
+    /// Where workers' lines go that go into no file.
     pub log: LineQueue,
+    /// Where the others go.
+    pub log_files: LogFiles,
+    /// Where all of them go besides.
+    pub all_lines: Vec<Outlet>,
     /// The master's own environment at its start.
     pub environment: Vec<(OsString, OsString)>,
     /// The soft limit on open files that the master was started with.
@@ -59,6 +71,8 @@ pub struct Workshop {
     pub rights: Rights,
     /// The file of tokens for the bus's network door, if it has one.
     pub tokens: Option<PathBuf>,
+    /// The apps whose files are watched, as they are defined now.
+    pub auto_reload: watch::Sender<Vec<AppDefinition>>,
 }
 
 /// A running worker's process, as the shell holds it.
@@ -69,6 +83,10 @@ pub(super) struct Process {
     pub(super) order: Arc<SpawnOrder>,
     /// The first rung of its kill ladder: what tells it to go if the bus can't.
     pub(super) polite: i32,
+    /// Whether its leader is a shell that waits for others, and what is for it is for them too.
+    pub(super) by_shell: bool,
+    /// Where lines for its standard input go, if they go anywhere.
+    pub(super) stdin: Option<StdinLines>,
 }
 
 impl Process {
@@ -78,6 +96,7 @@ impl Process {
 
     pub(super) fn signal(&self, signal: i32, target: SignalTarget) -> io::Result<()> {
         match target {
+            SignalTarget::Leader if self.by_shell => self.child.signal_group(signal),
             SignalTarget::Leader => self.child.signal(signal),
             SignalTarget::Main(pid) => self.child.signal_member(pid, signal),
             SignalTarget::Group => self.child.signal_group(signal),
@@ -92,9 +111,21 @@ impl Workshop {
         app: AppDefinition,
         shell: &ShellHandle,
     ) -> Option<AppDefinition> {
+        let prepared = self.try_prepare(app, shell);
+        prepared
+            .map_err(|error| tracing::error!("{error}; this definition was passed over"))
+            .ok()
+    }
+
+    /// The same, or why it can't be, in words.
+    pub(super) fn try_prepare(
+        &mut self,
+        app: AppDefinition,
+        shell: &ShellHandle,
+    ) -> Result<AppDefinition, String> {
         let prepared = self
             .home
-            .create_app_dir(&app.name)
+            .create_app_dir(&app.name, Reach::of(&app))
             .map(drop)
             .map_err(|error| error.to_string());
         let prepared = prepared.and_then(|()| {
@@ -103,62 +134,37 @@ impl Workshop {
                 None => error.to_string(),
             })
         });
-        if let Err(error) = prepared {
-            tracing::error!("{}: its definition was passed over: {error}", app.name);
-            return None;
+        prepared.map_err(|error| format!("{}: {error}", app.name))?;
+        if let Some(limits) = &app.process.cgroup {
+            for missing in self.cgroups.prepare(limits) {
+                tracing::warn!("{}: {missing}", app.name);
+            }
         }
-        self.watch(&app.name, shell);
-        Some(app)
+        self.watch_listeners(&app.name, shell);
+        Ok(app)
     }
 
-    /// Watches those of an app's listeners that aren't yet.
-    fn watch(&mut self, app: &AppName, shell: &ShellHandle) {
-        let sockets = self.sockets.of(app);
-        let watched = self.watched.insert(app.clone(), sockets.len());
-        for socket in sockets.iter().skip(watched.unwrap_or(0)) {
-            self.watch_one(app, socket, shell);
-        }
+    /// Gives back what the workers of an app needed.
+    pub(super) fn forget(&mut self, app: &AppName) {
+        self.sockets.forget(app);
+        self.watched.remove(app);
     }
 
-    fn watch_one(&self, app: &AppName, socket: &BoundSocket, shell: &ShellHandle) {
-        let watch = match self.sockets.watch(socket) {
-            Ok(watch) => watch,
-            Err(error) => {
-                return tracing::warn!(
-                    "{app}: the socket {:?} can't be watched: {error}",
-                    socket.name()
-                );
-            }
-        };
-        let (app, socket, shell) = (app.clone(), socket.name().to_owned(), shell.clone());
-        tokio::spawn(async move {
-            if watch.died().await.is_ok() {
-                shell.send(Message::ListenerDied { app, socket }).await;
-            }
+    /// Has the files of these apps watched that want it, and of no others; where there is no new definition, the old
+    /// one holds.
+    pub(super) fn watch_files(&self, apps: Vec<(AppName, Option<AppDefinition>)>) {
+        let before = self.auto_reload.borrow().clone();
+        let old = |name: &AppName| before.iter().find(|app| app.name == *name).cloned();
+        let now: Vec<AppDefinition> = apps
+            .into_iter()
+            .filter_map(|(name, new)| new.or_else(|| old(&name)))
+            .filter(|app| app.auto_reload.is_some())
+            .collect();
+        self.auto_reload.send_if_modified(|watched| {
+            let changed = *watched != now;
+            *watched = now;
+            changed
         });
-    }
-
-    /// Opens a listener again that a worker has shut down for all.
-    pub(super) fn mend(&mut self, app: &AppName, socket: &str, shell: &ShellHandle) {
-        match self.sockets.listen_again(app, socket) {
-            Some(Ok(mended)) => {
-                tracing::warn!(
-                    "{app}: a worker has called shutdown on the socket {socket:?}, which closes it for all; it listens again ({mended:?}). A worker that wants no more connections must close its descriptor instead"
-                );
-                for bound in self
-                    .sockets
-                    .of(app)
-                    .iter()
-                    .filter(|bound| bound.name() == socket)
-                {
-                    self.watch_one(app, bound, shell);
-                }
-            }
-            Some(Err(error)) => tracing::error!(
-                "{app}: a worker has shut the socket {socket:?} down, and it can't be opened again: {error}"
-            ),
-            None => {}
-        }
     }
 
     /// What to do about an exit, where its last words tell.
@@ -183,12 +189,17 @@ impl Workshop {
     /// Starts a worker; what becomes of it is reported to `shell`.
     pub(super) fn start(&self, order: SpawnOrder, shell: ShellHandle) {
         let begun = self.begin(&order);
-        let (spawner, hub, log) = (self.spawner.clone(), self.hub.clone(), self.log.clone());
+        let (spawner, hub) = (self.spawner.clone(), self.hub.clone());
         tokio::spawn(async move {
             let id = order.id;
-            match begun {
-                Ok(begun) => begun.run(&order, spawner, hub, log, &shell).await,
-                Err(error) => shell.news(id, WorkerNews::SpawnFailed { error }).await,
+            let begun = match begun {
+                Ok(begun) => begun,
+                Err(error) => return shell.news(id, WorkerNews::SpawnFailed { error }).await,
+            };
+            let made = Made::default();
+            let life = begun.run(&order, spawner, hub.clone(), &shell, &made);
+            if panics::caught(id, life, &made, &shell).await {
+                withdraw(&hub, id);
             }
         });
     }
@@ -201,17 +212,24 @@ impl Workshop {
             id: order.id,
             generation: order.generation,
         };
+        let owner = app.process.user.as_ref().map(|user| user.uid);
         let path = self.home.notify_socket(&order.app, order.id);
-        let notify =
-            NotifySocket::bind(path).map_err(|error| format!("make its notify socket: {error}"))?;
+        let notify = NotifySocket::bind(path, owner)
+            .map_err(|error| format!("make its notify socket: {error}"))?;
         let (ours, theirs) =
             UnixStream::pair().map_err(|error| format!("make its bus socket: {error}"))?;
+        let cgroup = match &app.process.cgroup {
+            Some(limits) => self.cgroups.make(&who, limits),
+            None => Ok(None),
+        }
+        .map_err(|error| format!("make its control group: {error}"))?;
         let sockets = self.sockets.of(&order.app);
         let gifts = Gifts {
             sockets,
             notify: Some(notify.path()),
             bus: Some(&self.home.bus_socket()),
             bus_fd: true,
+            cgroup: cgroup.as_ref().map(WorkerGroup::dir),
         };
         let spec = process::spawn_spec(
             self.environment.iter().cloned(),
@@ -225,11 +243,24 @@ impl Workshop {
             .descriptors(&order.app)
             .map_err(|error| format!("hand over its sockets: {error}"))?;
         fds.push(OwnedFd::from(theirs));
+        let mut stdin = None;
+        if app.given.stdin == Some(Stdin::Lines) {
+            let (lines, end) =
+                StdinLines::new().map_err(|error| format!("make its standard input: {error}"))?;
+            fds.push(end);
+            stdin = Some(lines);
+        }
         let spawned = Box::pin(self.spawner.spawn(spec, fds));
+        let outlets = self
+            .log_files
+            .outlets(app, &who, &self.log, &self.all_lines);
         Ok(Begun {
             who,
+            outlets,
             notify,
             bus: ours,
+            cgroup,
+            stdin,
             spawned,
         })
     }
@@ -241,8 +272,11 @@ type Spawning =
 /// A worker whose process is being made.
 struct Begun {
     who: Identity,
+    outlets: Outlets,
     notify: NotifySocket,
     bus: UnixStream,
+    cgroup: Option<WorkerGroup>,
+    stdin: Option<StdinLines>,
     spawned: Spawning,
 }
 
@@ -252,8 +286,8 @@ impl Begun {
         order: &SpawnOrder,
         spawner: Spawner,
         hub: Hub,
-        log: LineQueue,
         shell: &ShellHandle,
+        made: &Made,
     ) {
         let id = order.id;
         let spawned = match self.spawned.await {
@@ -273,11 +307,12 @@ impl Begun {
             }
         };
         let child = Arc::new(spawned.child);
+        made.set(Arc::clone(&child));
         let output = process::capture(
             spawned.stdout,
             spawned.stderr,
-            Arc::new(self.who.clone()),
-            vec![log],
+            (Arc::new(self.who.clone()), child.pid()),
+            self.outlets,
         );
         // Before anybody hears of it: what is then sent to it has a mailbox to wait in.
         if let Err(error) = hub.attach(self.bus, principal(&self.who, child.pid())) {
@@ -289,6 +324,8 @@ impl Begun {
                 process: Process {
                     child: Arc::clone(&child),
                     order: Arc::new(order.clone()),
+                    stdin: self.stdin,
+                    by_shell: shell_line::stays(&order.definition.command),
                     polite: order
                         .definition
                         .kill_ladder
@@ -305,8 +342,9 @@ impl Begun {
             true => weighing(id, child.pid(), shell, listening).await,
             false => listening.await,
         };
-        if let Err(error) = hub.revoke(id) {
-            tracing::debug!("the token of worker {id} was not withdrawn: {error}");
+        withdraw(&hub, id);
+        if let Some(cgroup) = self.cgroup {
+            cgroup.end().await;
         }
         let stderr_tail = match output {
             Ok(output) => output.finish(PIPE_GRACE).await.stderr_tail,
@@ -346,6 +384,13 @@ async fn weighing(
     }
 }
 
+/// A worker that has ended can't come back.
+fn withdraw(hub: &Hub, id: WorkerId) {
+    if let Err(error) = hub.revoke(id) {
+        tracing::debug!("the token of worker {id} was not withdrawn: {error}");
+    }
+}
+
 /// Passes on what the worker notifies, until it ends. Neither waits for the other: a worker's own child may hold the
 /// socket's path, and send without end.
 async fn listen(
@@ -362,7 +407,7 @@ async fn listen(
     };
     loop {
         tokio::select! {
-            notifications = notify.recv() => match notifications {
+            notifications = notify.recv(child.pid()) => match notifications {
                 Ok(notifications) => say(notifications).await,
                 Err(error) => {
                     tracing::warn!("worker {id}: notifications can't be received: {error}");
@@ -370,7 +415,7 @@ async fn listen(
                 }
             },
             status = child.exited() => {
-                say(notify.last_words()).await;
+                say(notify.last_words(child.pid())).await;
                 return status;
             }
         }

@@ -84,6 +84,23 @@ impl Sockets {
         Some(socket.listen_again(&mut self.table))
     }
 
+    /// Closes an app's sockets. They are shut down, so that whoever watches them lets go of them, too.
+    pub fn forget(&mut self, app: &AppName) {
+        for socket in self.bound.remove(app).into_iter().flatten() {
+            let shut = socket.duplicate(&self.table).and_then(|listener| {
+                rustix::net::shutdown(listener, rustix::net::Shutdown::Both)
+                    .map_err(io::Error::from)
+            });
+            if let Err(error) = shut {
+                tracing::debug!(
+                    "{app}: the socket {:?} was not shut down: {error}",
+                    socket.name()
+                );
+            }
+            socket.close(&mut self.table);
+        }
+    }
+
     /// An app's sockets as status shows them.
     #[must_use]
     pub fn status(&self, app: &str) -> Vec<SocketStatus> {

@@ -13,6 +13,16 @@ pub(super) fn quota() -> Option<f64> {
         .min_by(f64::total_cmp)
 }
 
+/// The directory of this process's own control group of version 2, if there is one.
+pub(crate) fn own_v2() -> Option<PathBuf> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    hierarchies(&groups, &mounts)
+        .into_iter()
+        .find(|place| place.version == Version::V2)
+        .map(|place| place.group)
+}
+
 /// The quota in cores that `cpu.max` (version 2) states: `max 100000`, `150000 100000`.
 #[must_use]
 pub fn quota_v2(cpu_max: &str) -> Option<f64> {

@@ -1,6 +1,6 @@
 //! How many cores this process may really use: `instances = auto` starts as many workers.
 
-use rustix::thread::sched_getaffinity;
+use rustix::thread::{CpuSet, sched_getaffinity};
 
 use super::cgroup;
 
@@ -11,6 +11,16 @@ pub fn available_cores() -> u32 {
     let affinity = sched_getaffinity(None).map_or(1, |set| set.count());
     let quota = cgroup::quota().map_or(u32::MAX, whole_cores);
     affinity.min(quota).max(1)
+}
+
+/// The numbers of the cores this process may be scheduled on, lowest first.
+#[must_use]
+pub fn allowed_cores() -> Vec<u32> {
+    let set = sched_getaffinity(None).unwrap_or_default();
+    (0..CpuSet::MAX_CPU)
+        .filter(|core| set.is_set(*core))
+        .filter_map(|core| u32::try_from(core).ok())
+        .collect()
 }
 
 fn whole_cores(quota: f64) -> u32 {

@@ -14,8 +14,9 @@ mod signals;
 mod text;
 mod watch_fd;
 
+pub(crate) use cgroup::own_v2;
 pub use cgroup::{quota_v1, quota_v2};
-pub use cores::available_cores;
+pub use cores::{allowed_cores, available_cores};
 pub use fd_table::{FdTable, NameTaken};
 pub(crate) use fds::{close_others, move_to, null_stdin, place_at};
 pub use nofile::{OpenFiles, raise_open_files, set_soft_open_files};

@@ -52,8 +52,8 @@ async fn stragglers_of_the_group_are_killed() {
 
 #[tokio::test]
 async fn a_signal_to_the_group_reaches_all_of_it() {
-    let script = "sh -c 'trap \"echo child; exit\" USR1; echo up; while :; do sleep 0.02; done' & \
-                  trap 'echo parent; wait; exit 5' USR1; wait";
+    let script = "trap 'echo parent; wait; exit 5' USR1; \
+                  sh -c 'trap \"echo child; exit\" USR1; echo up; while :; do sleep 0.02; done' & wait";
     let mut worker = start(&spawner(), sh(script), vec![]).await;
     assert_eq!(worker.line().await, "up");
     worker.child.signal_group(10).expect("sent");

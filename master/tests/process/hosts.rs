@@ -10,7 +10,10 @@ use std::{
 
 use ostler::{
     config::{
-        app::{AppDefinition, AppName, Backoff, Readiness, Rung},
+        app::{
+            AppDefinition, AppName, Backoff, Readiness, Rung, given::Given, log::LogSettings,
+            process::ProcessAttributes,
+        },
         flags,
     },
     process::{Gifts, Notification, NotifySocket, spawn_spec},
@@ -30,6 +33,8 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         command: command.iter().map(|&word| word.to_owned()).collect(),
         cwd: None,
         env: [("OWN".to_owned(), "app's".to_owned())].into(),
+        inherits: Default::default(),
+        start: Default::default(),
         instances: 1,
         listen: flags::listen(&listen, dir).expect("fine"),
         ready: Readiness::Auto,
@@ -55,6 +60,9 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         recycle: ostler::config::app::recycle::Recycle::default(),
         life: ostler::config::app::life::Life::default(),
         bus: Vec::new(),
+        process: ProcessAttributes::default(),
+        given: Given::default(),
+        log: LogSettings::default(),
     }
 }
 
@@ -93,7 +101,7 @@ fn ask(socket: &BoundSocket) -> String {
 #[tokio::test]
 async fn a_worker_serves_says_ready_and_survives_its_own_shutdown_of_the_listener() {
     let dir = tempfile::tempdir().expect("a directory");
-    let notify = NotifySocket::bind(dir.path().join("n")).expect("bound");
+    let notify = NotifySocket::bind(dir.path().join("n"), None).expect("bound");
     let me = std::env::current_exe().expect("this program");
     let me = me.to_str().expect("text");
     let run = "exec \"$0\" --ignored --exact hosts::careless_worker <&3";
@@ -110,7 +118,9 @@ async fn a_worker_serves_says_ready_and_survives_its_own_shutdown_of_the_listene
     let watch = ListenerWatch::new(sockets[0].duplicate(&table).expect("a descriptor"));
     let watch = watch.expect("watched");
     let worker = start(&spawner(), spec, vec![fd]).await;
-    let heard = within(notify.recv()).await.expect("heard");
+    let heard = within(notify.recv(worker.child.pid()))
+        .await
+        .expect("heard");
     assert_eq!(heard, [Notification::Ready]);
     let expected = format!("served by {}\n", worker.child.pid());
     assert_eq!(ask(&sockets[0]), expected);

@@ -19,7 +19,7 @@ use super::support::{identity, null, run, script, sh, shim, spawner, spec, start
 #[tokio::test]
 async fn the_environment_is_what_was_promised_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a directory");
-    let notify = NotifySocket::bind(dir.path().join("n")).expect("bound");
+    let notify = NotifySocket::bind(dir.path().join("n"), None).expect("bound");
     let app = super::hosts::app(
         &["env", "-0"],
         &["http=127.0.0.1:0", "admin=unix:a.sock"],
@@ -37,6 +37,7 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
         notify: Some(notify.path()),
         bus: Some(Path::new("/run/bus")),
         bus_fd: true,
+        cgroup: None,
     };
     let base = [
         ("PATH", "/usr/bin:/bin"),
@@ -164,8 +165,8 @@ async fn a_worker_leads_its_own_group_and_reads_nothing() {
 async fn directory_mask_and_limit_are_set() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut order = sh("pwd -P; umask; ulimit -Sn");
-    order.cwd = Some(dir.path().into());
-    order.umask = Some(0o027);
+    order.attributes.cwd = Some(dir.path().into());
+    order.attributes.umask = Some(0o027);
     order.open_files = Some(99);
     let ended = run(order, vec![]).await;
     let path = dir.path().canonicalize().expect("a path");

@@ -1,5 +1,6 @@
 //! Real processes, started through the real shim.
 
+mod attributes;
 mod ends;
 mod hosts;
 mod inherited;

@@ -49,7 +49,7 @@ async fn all_that_a_pipe_holds_at_the_end_is_read_even_if_the_master_was_late() 
     let output = capture(
         stdout.into(),
         stderr.into(),
-        Arc::new(identity()),
+        (Arc::new(identity()), 1),
         vec![queue],
     );
     // Nothing was read yet, the runtime has not even looked, and somebody holds the pipes: no time is left at all.

@@ -51,7 +51,7 @@ async fn files_that_are_no_programs() {
 #[tokio::test]
 async fn a_directory_that_is_not_there() {
     let mut order = sh("true");
-    order.cwd = Some("/no/such/dir".into());
+    order.attributes.cwd = Some("/no/such/dir".into());
     let (error, _) = refused(order).await;
     assert_eq!(
         error,

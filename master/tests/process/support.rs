@@ -11,8 +11,8 @@ use std::{
 use ostler::{
     config::app::AppName,
     process::{
-        Child, Identity, LineQueue, LogItem, LogReceiver, Output, OutputEnd, SpawnSpec, Spawner,
-        Stream, capture, line_queue,
+        Attributes, Child, Identity, LineQueue, LogItem, LogReceiver, Output, OutputEnd, SpawnSpec,
+        Spawner, StdinFrom, Stream, capture, line_queue,
     },
 };
 use ostler_bus::{Generation, Slot, WorkerId, vocab::worker::ExitStatus};
@@ -40,11 +40,12 @@ pub(crate) fn spec<S: AsRef<str>>(command: &[S]) -> SpawnSpec {
         program: command.next().expect("a program"),
         args: command.collect(),
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
-        cwd: None,
-        umask: None,
         watchdog_pid: false,
         listen_pid: false,
         open_files: None,
+        attributes: Attributes::default(),
+        files: vec![],
+        stdin: StdinFrom::Null,
     }
 }
 
@@ -89,7 +90,7 @@ pub(crate) async fn start_into(
     lines: LogReceiver,
 ) -> Worker {
     let spawned = within(spawner.spawn(spec, fds)).await.expect("started");
-    let worker = Arc::new(identity());
+    let worker = (Arc::new(identity()), spawned.child.pid());
     let output = capture(spawned.stdout, spawned.stderr, worker, vec![queue]);
     Worker {
         child: spawned.child,

@@ -63,6 +63,12 @@ impl Cut {
         self.open.send_replace(true);
     }
 
+    /// How many connections there have been so far, let through or not.
+    #[must_use]
+    pub fn so_far(&self) -> u64 {
+        *self.count.borrow()
+    }
+
     /// Waits until there have been so many connections in all, let through or not.
     ///
     /// # Panics

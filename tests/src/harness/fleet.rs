@@ -70,6 +70,12 @@ impl Fleet {
         Self { bus, master }
     }
 
+    /// The master alone: the test's own connection ends.
+    #[must_use]
+    pub fn into_master(self) -> Master {
+        self.master
+    }
+
     /// Another connection to the same hub.
     ///
     /// # Panics

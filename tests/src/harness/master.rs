@@ -3,6 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -105,23 +106,8 @@ impl MasterBuilder {
     /// If it ends, or doesn't answer in time; with its output.
     pub async fn start(self) -> Master {
         let master = self.spawn();
-        let end = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            if master.ostler(["ping"]).run().await.exit == Exit::Code(0) {
-                return master;
-            }
-            let output = || master.process.output();
-            assert!(
-                master.process.exit().is_none(),
-                "the master has ended\n{}",
-                output()
-            );
-            assert!(
-                tokio::time::Instant::now() < end,
-                "no answer to ping\n{}",
-                output()
-            );
-        }
+        master.answers().await;
+        master
     }
 
     /// Starts the master and waits for nothing.
@@ -139,6 +125,7 @@ impl MasterBuilder {
         let process = Process::spawn(&mut command);
         Master {
             process,
+            command,
             binary: self.binary,
             mark,
             dir: self.dir,
@@ -159,6 +146,8 @@ fn cli(binary: &Path, dir: &PrivateDir, mark: &Mark) -> Cli {
 pub struct Master {
     /// Its process: output, signals, exit.
     pub process: Process,
+    /// What started it.
+    command: Command,
     binary: PathBuf,
     mark: Mark,
     // Last, so that it is removed when nobody uses it any more.
@@ -216,6 +205,34 @@ impl Master {
     pub async fn end(&mut self, signal: Signal) -> Exit {
         self.process.signal(signal);
         self.process.wait(PATIENCE).await
+    }
+
+    /// Waits until it answers `ping`.
+    async fn answers(&self) {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while self.ostler(["ping"]).run().await.exit != Exit::Code(0) {
+            let output = || self.process.output();
+            assert!(
+                self.process.exit().is_none(),
+                "the master has ended\n{}",
+                output()
+            );
+            assert!(
+                tokio::time::Instant::now() < end,
+                "no answer to ping\n{}",
+                output()
+            );
+        }
+    }
+
+    /// Starts it again in the same place, once it has ended, and waits until it answers `ping`.
+    ///
+    /// # Panics
+    /// If it has not ended, or doesn't answer in time; with its output.
+    pub async fn start_again(&mut self) {
+        assert!(self.process.exit().is_some(), "it still runs");
+        self.process = Process::spawn(&mut self.command);
+        self.answers().await;
     }
 
     /// The living processes that it started, at any depth, without itself.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Exit, Master, PATIENCE, Process};
 
-/// A running `ostler tail '*'`: one JSON object a line, with the `topic` and the rest of each event.
+/// A running `ostler tail '*' --once`, which ends with its master: one JSON object a line, with the `topic` and the rest of each event.
 ///
 /// A subscription is known to stand when an event sent after it arrives, so [`Master::tail`] emits probes of its own
 /// until one is shown. Nothing that happens after it returned is missed.
@@ -20,7 +20,7 @@ const PROBE: &str = "harness.probe";
 
 impl Tail {
     pub(super) async fn start(master: &Master) -> Self {
-        let process = Process::spawn(&mut master.ostler(["tail", "*"]).into_command());
+        let process = Process::spawn(&mut master.ostler(["tail", "*", "--once"]).into_command());
         let mut probe = process.stdout.clone();
         super::deadline("the first event of a tail", PATIENCE, async {
             loop {

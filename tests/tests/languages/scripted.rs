@@ -90,10 +90,7 @@ pub(crate) async fn windows_are_told_what_was_taken(language: Language) {
         .await;
     let subscribe = talk.done().await;
     let subscribe = &subscribe["Subscribe"];
-    assert_eq!(
-        subscribe["options"],
-        json!({"group": "all", "window": 1024})
-    );
+    assert_eq!(subscribe["options"], json!({"group": "all", "window": 256}));
     agent.answer().await;
     for seq in 0..EVENTS {
         let event = json!({"sub": subscribe["sub"], "seq": seq, "origin": "Master", "topic": "work", "payload": seq});
@@ -237,6 +234,7 @@ pub(crate) async fn a_worker_comes_back_by_path_with_its_token(language: Languag
         (kind, &reply["call"], &reply["payload"]),
         (0x12, &json!(9), &Value::Null)
     );
+    assert_eq!(talk.done().await, json!({"Unsubscribe": {"sub": 1}}));
     assert_eq!(talk.done().await, "Drain");
     worker.ends_well().await;
 }

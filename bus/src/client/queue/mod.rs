@@ -19,7 +19,7 @@ mod tests;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
 };
 
@@ -29,7 +29,11 @@ use tokio::sync::mpsc;
 pub(super) use item::{Item, RunItem};
 use latest::Latest;
 
-use super::{error::Disconnected, serve::Incoming};
+use super::{
+    error::Disconnected,
+    serve::Incoming,
+    sync::{Mutex, MutexGuard},
+};
 
 /// Runs below this size are copied when they wait: an eighth of the receive buffer.
 const COPIED_BYTES: usize = 8 << 10;

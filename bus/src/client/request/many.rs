@@ -3,10 +3,7 @@
 use std::{
     marker::PhantomData,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,7 +14,11 @@ use tokio::{sync::mpsc, time::Sleep};
 use super::{Answer, HUB_GRACE, Waits, unanswered};
 use crate::{
     Request,
-    client::{error::RequestError, ledger::Answered},
+    client::{
+        error::RequestError,
+        ledger::Answered,
+        sync::{AtomicU64, OnceLock},
+    },
     wire::control::{Refusal, RefusalKind},
 };
 
@@ -40,7 +41,7 @@ struct Outcome {
 
 impl Gathering {
     /// One that takes so many answers; 0 is any number.
-    pub(super) fn new(limit: u32) -> (Self, Gathered) {
+    pub(in crate::client) fn new(limit: u32) -> (Self, Gathered) {
         let most = match limit as usize {
             0 => WAITING_ANSWERS,
             limit => limit.min(WAITING_ANSWERS),
@@ -74,9 +75,22 @@ impl Gathering {
 
 /// The other end of [`Gathering`].
 #[derive(Debug)]
-pub(super) struct Gathered {
+pub(in crate::client) struct Gathered {
     answers: mpsc::Receiver<Answered>,
     outcome: Arc<Outcome>,
+}
+
+impl Gathered {
+    pub(in crate::client) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answered>> {
+        self.answers.poll_recv(cx)
+    }
+
+    /// How it ended, and how many answers found no room: once there are no more.
+    pub(in crate::client) fn outcome(&self) -> (Option<&Result<(), Refusal>>, u64) {
+        // The end first: whoever sees it sees all that was dropped before it.
+        let end = self.outcome.end.get();
+        (end, self.outcome.dropped.load(Ordering::Relaxed))
+    }
 }
 
 /// The answers to one question, as they come: a [`Stream`] that ends when all who were asked have answered or gone, enough have,
@@ -129,7 +143,7 @@ impl<R: Request> Answers<R> {
         if self.ended {
             return Poll::Ready(None);
         }
-        match self.gathered.answers.poll_recv(cx) {
+        match self.gathered.poll_next(cx) {
             Poll::Ready(Some(answered)) => {
                 return Poll::Ready(Some(Answer::read(answered, &self.topic)));
             }
@@ -150,9 +164,9 @@ impl<R: Request> Answers<R> {
 
     /// What was wrong, if something was.
     fn verdict(&self) -> Option<RequestError> {
-        let Outcome { end, dropped } = &*self.gathered.outcome;
-        match end.get() {
-            Some(Ok(())) => match dropped.load(Ordering::Relaxed) {
+        let (end, dropped) = self.gathered.outcome();
+        match end {
+            Some(Ok(())) => match dropped {
                 0 => None,
                 dropped => Some(RequestError::Refused {
                     topic: self.topic.clone(),

@@ -1,6 +1,6 @@
 //! Asking, and waiting for the answer.
 
-mod many;
+pub(super) mod many;
 mod question;
 
 use std::{sync::Arc, time::Duration};

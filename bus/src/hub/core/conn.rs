@@ -9,9 +9,9 @@ use std::{
 use super::{
     item::{Announced, Card},
     memory::Tally,
+    owner::Whose,
     path::PathCache,
     queue::Outbox,
-    session::Whose,
     types::SharedType,
 };
 use crate::{

@@ -268,7 +268,7 @@ impl Core {
         let group = options.group.as_deref();
         let policy = match options.policy {
             OverflowPolicy::Backpressure { max_wait_ms } => {
-                let most = u32::try_from(self.limits.hold_timeout.as_millis()).unwrap_or(u32::MAX);
+                let most = u32::try_from(self.limits.longest_hold.as_millis()).unwrap_or(u32::MAX);
                 let max_wait_ms = max_wait_ms.min(most);
                 OverflowPolicy::Backpressure { max_wait_ms }
             }

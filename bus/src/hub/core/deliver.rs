@@ -42,7 +42,7 @@ impl Core {
             pins: (!path.urgent).then_some(self.input),
             until: batch.until,
         };
-        let mut parcel = Parcel::new(run, &path);
+        let mut parcel = Parcel::new(run, &path, self.limits.payload_bytes);
         if path.urgent {
             parcel.stands_for = self.stands_for(peer, &mut parcel);
         }
@@ -115,8 +115,8 @@ impl Core {
         match mailbox::owner(target.conn) {
             Some(conn) => self.put_mail(conn, &parcel.run),
             None => {
-                let events = u64::from(parcel.run.count);
-                self.sessions.count(target.conn, target.sub, events);
+                let route = (target.conn, target.sub);
+                self.sessions.count(route, &parcel.run, self.now);
             }
         }
     }
@@ -174,8 +174,11 @@ impl Core {
         }
     }
 
-    /// Keeps all queues together within their bound: whoever holds most loses its oldest.
+    /// Keeps all queues together within their bound: whoever holds most loses its oldest, and goes if there is nothing to
+    /// lose. Ends within the bound, or when nobody holds anything more that can be freed.
     pub(super) fn relieve(&mut self) {
+        // The master's own, that hold nothing but what it needs: they are never closed.
+        let mut spared = Vec::new();
         while self.tally.total() > self.limits.memory_bytes {
             // Those who are there come before those who may come back.
             if self.end_oldest_session() {
@@ -184,7 +187,7 @@ impl Core {
             let largest = self
                 .conns
                 .iter()
-                .filter(|(_, c)| c.peer().is_some())
+                .filter(|(id, c)| c.peer().is_some() && !spared.contains(*id))
                 .max_by_key(|(id, c)| (c.outbox.held(), **id))
                 .map(|(id, c)| (*id, c.outbox.held()));
             let Some((id, held)) = largest.filter(|(_, held)| *held > 0) else {
@@ -198,7 +201,8 @@ impl Core {
             };
             let lost = conn.outbox.lose(goal);
             if lost.is_empty() && self.is_master(id) {
-                return;
+                spared.push(id);
+                continue;
             }
             if lost.is_empty() {
                 let reason = format!(

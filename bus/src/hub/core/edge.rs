@@ -99,6 +99,8 @@ pub(super) struct Forms {
     kind: Payload,
     payload: Bytes,
     written: Option<Rc<Announced>>,
+    /// The most that any payload may have, in bytes.
+    most: usize,
     /// By the type that was read, if any.
     texts: Vec<(Option<TypeKey>, Converted<Rc<Text>>)>,
     typed: Vec<(TypeKey, Converted<Bytes>)>,
@@ -128,11 +130,19 @@ impl Text {
 }
 
 impl Forms {
-    pub(super) fn new(kind: Payload, payload: Bytes, written: Option<Rc<Announced>>) -> Self {
+    /// `most`: what any payload may have, in bytes. Of another type it may have no more; as JSON, as many times that as a
+    /// [`Budget`] allows.
+    pub(super) fn new(
+        kind: Payload,
+        payload: Bytes,
+        written: Option<Rc<Announced>>,
+        most: usize,
+    ) -> Self {
         Self {
             kind,
             payload,
             written,
+            most,
             texts: Vec::new(),
             typed: Vec::new(),
         }
@@ -160,8 +170,12 @@ impl Forms {
     }
 
     fn convert(&self, reader: &TypeSchema, from_json: FromJson) -> Converted<Bytes> {
+        let budget = Budget {
+            output: self.most,
+            ..Budget::for_payloads(self.most)
+        };
         match std::str::from_utf8(&self.payload) {
-            Ok(json) => from_json(reader, json, &Budget::default())
+            Ok(json) => from_json(reader, json, &budget)
                 .map(Bytes::from)
                 .map_err(|e| format!("as {reader}: {e}").into()),
             Err(_) => Err("the JSON is not UTF-8".into()),
@@ -181,7 +195,7 @@ impl Forms {
             return done.clone();
         }
         let done = match resolved {
-            Some((reader, bytes)) => shown(reader, &bytes),
+            Some((reader, bytes)) => self.show(reader, &bytes),
             None => self.make_text(),
         };
         let done = done.map(Rc::new);
@@ -193,19 +207,22 @@ impl Forms {
         match (self.kind, &self.written) {
             (Payload::Bytes, _) => Ok(Text::Base64(base64::encode(&self.payload))),
             (Payload::Postcard(_), None) => Err("its type is unknown".into()),
-            (Payload::Postcard(_), Some(written)) => shown(&written.schema, &self.payload),
+            (Payload::Postcard(_), Some(written)) => self.show(&written.schema, &self.payload),
             (Payload::Json, _) => {
                 let json = std::str::from_utf8(&self.payload);
                 raw(json.map_err(|_| "the JSON is not UTF-8")?.to_owned())
             }
         }
     }
-}
 
-/// Postcard of this type, as JSON.
-fn shown(schema: &TypeSchema, bytes: &[u8]) -> Converted<Text> {
-    let json = to_json(schema, bytes, &Budget::default());
-    raw(json.map_err(|e| format!("its bytes are not {schema}: {e}"))?)
+    /// Postcard of this type, as JSON.
+    fn show(&self, schema: &TypeSchema, bytes: &[u8]) -> Converted<Text> {
+        let json = to_json(schema, bytes, &Budget::for_payloads(self.most));
+        raw(json.map_err(|e| match e.over_budget {
+            true => format!("as JSON, of {schema}: {e}"),
+            false => format!("its bytes are not {schema}: {e}"),
+        })?)
+    }
 }
 
 fn raw(json: String) -> Converted<Text> {

@@ -3,10 +3,7 @@
 //! What follows from publisher, topic and type alone is worked out once and remembered as a [`Path`]; consecutive frames
 //! that go the same way are brought there as one [`Batch`].
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, time::Instant};
 
 use bytes::Bytes;
 
@@ -15,6 +12,7 @@ use super::{
     alike::Head,
     conn::Peer,
     edge::{Forms, How},
+    expiry::deadline,
     item::RunTypes,
     kept::{Event, Kept},
     path::Path,
@@ -211,7 +209,7 @@ impl Core {
             && head.kind == Payload::Json
         {
             let payload = batch.input.slice(payload_at..frame.end);
-            Forms::new(head.kind, payload, None)
+            Forms::new(head.kind, payload, None, self.limits.payload_bytes)
                 .fits(builtin)
                 .map_err(|reason| Refusal {
                     kind: RefusalKind::Misfit,
@@ -263,7 +261,7 @@ impl Core {
     /// When nobody wants the event any more.
     fn until(&self, head: &data::Emit<'_>) -> Option<Instant> {
         head.ttl_ms
-            .map(|ttl| self.now + Duration::from_millis(u64::from(ttl)))
+            .map(|ttl_ms| deadline(self.began, self.now, ttl_ms))
     }
 
     /// Keeps an event as its topic's value; without a payload, forgets the one it has.

@@ -60,8 +60,7 @@ impl Core {
                 true => rest.split(share.count),
                 false => rest.clone(),
             };
-            let mut share = Parcel::of(run, parcel.topic.clone(), parcel.ty.clone(), parcel.urgent);
-            share.stands_for = parcel.stands_for.clone();
+            let mut share = parcel.part(run);
             match parcel.urgent {
                 true => self.hand_over(from, target, &mut share),
                 false => self.give(from, &group.name, target, &mut share),
@@ -186,7 +185,7 @@ impl Core {
         };
         given.extend(group.members.iter().map(|t| (t.conn, t.sub)));
         let from = run.card.conn;
-        let mut parcel = Parcel::of(run, topic, ty, false);
+        let mut parcel = Parcel::of(run, topic, ty, self.limits.payload_bytes);
         self.share_out(from, &group, &mut parcel);
     }
 }

@@ -13,8 +13,8 @@ use super::{
     conn::{Agreed, Claim, Door, Peer, Phase, WorkerToken},
     deadlines::Deadline,
     item::{Card, Item, Whole},
+    owner::Owner,
     queue::Urgent,
-    session::Owner,
 };
 use crate::{
     hub::{HubNotice, Principal, Role},

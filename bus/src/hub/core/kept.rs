@@ -12,11 +12,9 @@ use super::{
 };
 use crate::{
     Topic,
+    limits::KEPT_BYTES,
     wire::data::{self, Payload},
 };
-
-/// What the hub needs for each, beside its frame: places in tables, type, origin.
-pub(super) const KEPT_BYTES: usize = 256;
 
 /// An event that is kept: one EMIT frame.
 #[derive(Debug)]

@@ -54,6 +54,14 @@ impl Charge {
         self.tally.0.most.set(self.tally.most().max(total));
     }
 
+    /// Makes it so many bytes.
+    pub(super) fn set(&mut self, bytes: usize) {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.add(more),
+            None => self.sub(self.bytes - bytes),
+        }
+    }
+
     pub(super) fn sub(&mut self, bytes: usize) {
         self.bytes -= bytes;
         self.tally.0.bytes.set(self.tally.total() - bytes);

@@ -7,6 +7,7 @@
 //! Each connection has an [outbox](queue): bounded, and the only place where anything waits. [Routes](routes) are worked
 //! out once per publisher, topic and type, and remembered until a subscription to the topic comes or goes.
 
+mod absent;
 mod alike;
 mod conn;
 mod control;
@@ -14,6 +15,7 @@ mod deadlines;
 mod deliver;
 mod edge;
 mod emit;
+mod expiry;
 mod groups;
 mod hello;
 mod history;
@@ -26,6 +28,7 @@ mod mailbox;
 mod memory;
 mod output;
 mod overflow;
+mod owner;
 mod parcel;
 mod path;
 mod plans;
@@ -46,6 +49,7 @@ pub(in crate::hub) mod tests;
 
 use std::{
     collections::VecDeque,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -81,7 +85,7 @@ use crate::{
 pub(super) use self::{
     conn::{Claim as PeerClaim, Door, WorkerToken},
     output::Output,
-    session::Whose,
+    owner::Whose,
 };
 
 /// How often a subscription's losses are told to the hub's own process.
@@ -101,7 +105,8 @@ pub(super) struct Core {
     /// They are not those under which everybody subscribed.
     rules_changed: bool,
     types: Types,
-    conns: NumberMap<Conn>,
+    /// Boxed, as a map has up to twice the room it needs.
+    conns: NumberMap<Box<Conn>>,
     routes: Routes,
     retained: Retained,
     history: History,
@@ -125,11 +130,15 @@ pub(super) struct Core {
     input: u64,
     /// Counts connections closed by the hub.
     closings: u64,
+    /// When this life began.
+    began: Instant,
     now: Instant,
     dirty: Vec<u64>,
     notices: Vec<HubNotice>,
     /// What peers have claimed since the shell last looked.
     claims: Vec<PeerClaim>,
+    /// Grows when answers given before stand no longer.
+    revision: Arc<AtomicU64>,
 }
 
 impl Core {
@@ -150,7 +159,7 @@ impl Core {
             sessions: Sessions::default(),
             mailboxes: Mailboxes::default(),
             requests: Requests::default(),
-            holds: Holds::default(),
+            holds: Holds::new(&options.limits, &tally),
             left: VecDeque::new(),
             ungrouped: 0,
             turn: 0,
@@ -160,11 +169,19 @@ impl Core {
             seq: [0; 2],
             input: 0,
             closings: 0,
+            began: now,
             now,
             dirty: Vec::new(),
             notices: Vec::new(),
             claims: Vec::new(),
+            revision: Arc::default(),
         }
+    }
+
+    /// No answer stands longer than `revision` stays what it was when its question was put. The one thing that is known of
+    /// the world without being told: to be told takes a while, and whoever asks next may come before.
+    pub(super) fn follow(&mut self, revision: Arc<AtomicU64>) {
+        self.revision = revision;
     }
 
     /// A peer has come in through `door`; `id` was never used before.
@@ -178,7 +195,7 @@ impl Core {
             self.open_mailbox(id, principal);
         }
         let conn = Conn::new(id, door, until, now, &self.tally);
-        self.conns.insert(id, conn);
+        self.conns.insert(id, Box::new(conn));
         // Whoever is known comes in whatever strangers do: the fleet's workers and the master's own features.
         let Some(until) = until else { return };
         self.deadlines.set(until, Deadline::Hello(id));
@@ -199,7 +216,8 @@ impl Core {
     }
 
     /// The connection is gone, or was closed and written out.
-    pub(super) fn disconnect(&mut self, id: u64, reason: &str) {
+    pub(super) fn disconnect(&mut self, now: Instant, id: u64, reason: &str) {
+        self.now = now;
         self.leave_all_to_others(id);
         self.depart(id, reason);
         if let Some(mut conn) = self.conns.remove(&id) {
@@ -209,8 +227,16 @@ impl Core {
         self.regroup();
     }
 
-    /// Ends a connection: it is told why, and nothing more is taken from it.
-    pub(super) fn close(&mut self, id: u64, kind: CloseKind, reason: String) {
+    /// Ends a connection that may not stay: it is told why.
+    pub(super) fn dismiss(&mut self, now: Instant, id: u64, kind: CloseKind, reason: String) {
+        self.now = now;
+        self.close(id, kind, reason);
+        self.regroup();
+    }
+
+    /// Ends a connection: it is told why, and nothing more is taken from it. Whatever of the core's doors this happens
+    /// behind sees to [`regroup`](Self::regroup) before it is left.
+    fn close(&mut self, id: u64, kind: CloseKind, reason: String) {
         if self.is_closing(id) {
             return;
         }
@@ -300,6 +326,9 @@ impl Core {
 
     /// What the hub's own process should know.
     pub(super) fn take_notices(&mut self) -> Vec<HubNotice> {
+        let reserved = self.routes.take_reserved().into_iter();
+        let listening = |(pattern, begun)| HubNotice::Listening { pattern, begun };
+        self.notices.extend(reserved.map(listening));
         std::mem::take(&mut self.notices)
     }
 
@@ -344,7 +373,7 @@ impl Core {
     }
 
     fn conn(&self, id: u64) -> Option<&Conn> {
-        self.conns.get(&id)
+        self.conns.get(&id).map(|conn| &**conn)
     }
 
     fn is_master(&self, id: u64) -> bool {
@@ -389,6 +418,7 @@ impl Core {
     fn depart(&mut self, id: u64, reason: &str) {
         self.leave_session(id);
         self.close_mailbox(id);
+        self.forget_answers(id);
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };

@@ -9,14 +9,11 @@ use super::{
     item::Item,
     parcel::Parcel,
     path::Target,
-    queue::{Bounds, Strain},
+    queue::{Ask, Bounds, Strain},
 };
 use crate::{
     Topic,
-    wire::{
-        control::{CloseKind, HubOp},
-        flags,
-    },
+    wire::{control::CloseKind, flags},
 };
 
 /// Runs that are not news: nobody is held back for them.
@@ -41,17 +38,16 @@ impl Core {
         item: Item,
         source: Option<super::item::Run>,
     ) {
-        let now = self.now;
+        let (now, by) = (self.now, (target.conn, target.sub));
         let Some(conn) = self
             .conns
             .get_mut(&target.conn)
             .filter(|c| c.peer().is_some())
         else {
             // Cut off for what came before it.
-            return self.sessions.count(target.conn, target.sub, item.events());
+            return self.sessions.count_item(by, &item, now);
         };
         let offered = conn.outbox.offer(now, target.sub, item, topic, source);
-        let by = (target.conn, target.sub);
         if offered.lost > 0 {
             self.lagged(target.conn, target.sub, offered.lost);
         }
@@ -81,20 +77,17 @@ impl Core {
     fn hold(&mut self, publisher: u64, by: SubId, topic: &Topic) {
         let is_open = self.conn(publisher).is_some_and(|c| c.peer().is_some());
         if is_open && !self.is_master(publisher) && self.holds.add(by, topic, publisher) {
-            let op = HubOp::Hold {
-                topic: topic.to_string(),
-            };
-            self.push_hold(publisher, topic, op);
+            self.tell(publisher, topic, Ask::Hold);
         }
     }
 
-    fn push_hold(&mut self, publisher: u64, topic: &Topic, op: HubOp) {
+    fn tell(&mut self, publisher: u64, topic: &Topic, ask: Ask) {
         if let Some(conn) = self
             .conns
             .get_mut(&publisher)
             .filter(|c| c.peer().is_some())
         {
-            conn.outbox.push_hold(topic, op);
+            conn.outbox.ask(topic, ask);
             self.mark(publisher);
         }
     }
@@ -108,10 +101,7 @@ impl Core {
             .clear(ended.until, Deadline::Held(by.0, by.1));
         for (topic, publishers) in ended.released {
             for publisher in publishers {
-                let op = HubOp::Release {
-                    topic: topic.to_string(),
-                };
-                self.push_hold(publisher, &topic, op);
+                self.tell(publisher, &topic, Ask::Release);
             }
         }
     }

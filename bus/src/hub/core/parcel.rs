@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Topic,
-    wire::{data, frame, headers::Headers, json},
+    wire::{data, flags, frame, headers::Headers, json},
 };
 
 /// One event of a parcel.
@@ -31,6 +31,8 @@ pub(super) struct Parcel {
     pub(super) urgent: bool,
     /// What an event of the control lane stands for.
     pub(super) stands_for: Option<(Topic, Vec<u8>)>,
+    /// What any payload may have, in bytes.
+    most: usize,
     /// Each event by itself.
     events: Vec<Single>,
     /// The frames in memory of their own, once a subscription needs them so.
@@ -38,19 +40,30 @@ pub(super) struct Parcel {
 }
 
 impl Parcel {
-    pub(super) fn new(run: Run, path: &Path) -> Self {
-        Self::of(run, path.topic.clone(), path.ty.clone(), path.urgent)
+    /// Events that take `path`. `most`: what any payload may have, in bytes.
+    pub(super) fn new(run: Run, path: &Path, most: usize) -> Self {
+        Self::of(run, path.topic.clone(), path.ty.clone(), most)
     }
 
-    pub(super) fn of(run: Run, topic: Topic, ty: Option<Rc<Announced>>, urgent: bool) -> Self {
+    /// Events of the lane that their flags say.
+    pub(super) fn of(run: Run, topic: Topic, ty: Option<Rc<Announced>>, most: usize) -> Self {
         Self {
+            urgent: run.flags & flags::CONTROL_LANE != 0,
             run,
             topic,
             ty,
-            urgent,
+            most,
             stands_for: None,
             events: Vec::new(),
             copy: None,
+        }
+    }
+
+    /// Some of its events.
+    pub(super) fn part(&self, run: Run) -> Self {
+        Self {
+            stands_for: self.stands_for.clone(),
+            ..Self::of(run, self.topic.clone(), self.ty.clone(), self.most)
         }
     }
 
@@ -62,7 +75,7 @@ impl Parcel {
                     let head = data::emit(&body, flags).ok()?;
                     let payload = body.slice(head.payload_at..);
                     Some(Single {
-                        forms: Forms::new(head.kind, payload, self.ty.clone()),
+                        forms: Forms::new(head.kind, payload, self.ty.clone(), self.most),
                         headers: body.slice_ref(head.headers),
                     })
                 })

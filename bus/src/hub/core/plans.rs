@@ -102,7 +102,7 @@ impl Plans {
             resolver,
             budget: Budget {
                 output: room.output,
-                ..Budget::default()
+                ..Budget::for_payloads(room.output)
             },
             _charge: room.tally.charge(bytes),
             _share: room.held.charge(bytes),

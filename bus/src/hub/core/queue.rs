@@ -1,7 +1,7 @@
 //! What waits to be written to one connection.
 //!
-//! Two queues. The control lane is written first: answers to what the connection itself asked, and events and calls of
-//! the control lane. Then data, in the order in which the hub took it, across all subscriptions of the connection; each
+//! Two queues. The control lane is written first: topics to hold back, answers to what the connection itself asked, and events
+//! and calls of the control lane. Then data, in the order in which the hub took it, across all subscriptions of the connection; each
 //! subscription has bounds of its own, and over them loses its own oldest. The loss is kept with what follows it, so
 //! that it is told in its place. That is how nearly all subscriptions are served; those that ask for more have
 //! [a policy of their own](overflow) for when they are full, or [a window](window). What waits for a window waits apart, so
@@ -10,9 +10,13 @@
 //! Who published what is told when it is written, not when it is queued: what a connection was told is then a matter of
 //! its own stream alone.
 
+mod asks;
 mod count;
+mod lists;
 mod lose;
+mod misfits;
 mod overflow;
+mod pressure;
 mod sub;
 mod told;
 mod urgent;
@@ -32,48 +36,26 @@ use super::{
     memory::{Charge, Tally},
 };
 use crate::{
-    Topic,
     hub::{numbered::NumberMap, stats::Counts},
     wire::hello::Codec,
 };
 
 pub(super) use self::{
-    overflow::Strain,
+    asks::Ask,
+    pressure::Strain,
     sub::{Bounds, Load, Terms},
     told::Told,
     urgent::Urgent,
 };
-use self::{sub::SubQueue, told::Loss};
+use self::{
+    asks::Asks,
+    lists::{Extra, Lists, Waiting},
+    sub::SubQueue,
+    told::Loss,
+};
 
 /// A slice this long may keep its read buffer alive; a shorter one is copied if it would keep one more.
 const PINNING_BYTES: usize = 32 << 10;
-
-/// An item of the data queue.
-#[derive(Debug)]
-struct Waiting {
-    /// Whose it is; `None` is the connection's own: answers, marks.
-    sub: Option<u32>,
-    /// Events of `sub` lost just before it.
-    loss: Loss,
-    item: Item,
-    /// Grows along the queue.
-    order: u64,
-    /// The next item of the same subscription.
-    next_of_sub: Option<Key>,
-    /// The one before; means nothing at the head.
-    before_of_sub: Option<Key>,
-    /// Beyond what a plain subscription needs.
-    extra: Option<Box<Extra>>,
-}
-
-/// What subscriptions with terms of their own must know of an item.
-#[derive(Debug, Default)]
-pub(super) struct Extra {
-    /// Its topic, where of each topic only the last event waits.
-    topic: Option<Topic>,
-    /// The event as it was published, where the item is another form of it and another reader may yet get it.
-    source: Option<Run>,
-}
 
 /// What a connection was told of a publisher.
 #[derive(Debug)]
@@ -89,9 +71,9 @@ pub(super) struct Outbox {
     urgent: VecDeque<Urgent>,
     /// Of `urgent`: answers to the connection itself.
     own: usize,
-    data: List<Waiting>,
-    /// What waits for subscriptions with a window: they alone may hold back what others behind them need not wait for.
-    parked: List<Waiting>,
+    /// Topics that it is still to be told to hold back, or to go on with.
+    asks: Asks,
+    lists: Lists,
     /// Subscriptions with a window that something may be written for, by what waits first.
     ready: BTreeSet<(u64, u32)>,
     /// Subscriptions that no publisher need be held for any longer.
@@ -119,8 +101,8 @@ impl Outbox {
             codec: Codec::Json,
             urgent: VecDeque::new(),
             own: 0,
-            data: List::default(),
-            parked: List::default(),
+            asks: Asks::default(),
+            lists: Lists::default(),
             ready: BTreeSet::new(),
             eased: Vec::new(),
             urgent_lost: BTreeMap::new(),
@@ -140,9 +122,12 @@ impl Outbox {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let waits = !self.urgent.is_empty() || !self.data.is_empty() || !self.ready.is_empty();
+        let waits = !self.asks.is_empty()
+            || !self.urgent.is_empty()
+            || !self.lists.data.is_empty()
+            || !self.ready.is_empty();
         // Publishers that have gone are told of as soon as nothing of theirs waits for the reader.
-        !waits && (self.goners.is_empty() || !self.parked.is_empty())
+        !waits && (self.goners.is_empty() || !self.lists.parked.is_empty())
     }
 
     /// Bytes of memory it holds.
@@ -167,7 +152,7 @@ impl Outbox {
     /// Events that wait for `sub`, one by one: what its [`Counts`] must add up with.
     #[cfg(test)]
     pub(super) fn waiting(&self, sub: u32) -> u64 {
-        let lists = [&self.data, &self.parked];
+        let lists = [&self.lists.data, &self.lists.parked];
         let keys = lists.into_iter().flat_map(|list| {
             std::iter::successors(list.front(), |key| list.after(*key)).map(|key| list.get(key))
         });
@@ -209,8 +194,9 @@ impl Outbox {
         for sub in subs {
             self.close_sub(sub);
         }
-        while let Some(key) = self.data.front() {
-            let waiting = self.data.remove(key);
+        self.forget_asks();
+        while let Some(key) = self.lists.data.front() {
+            let waiting = self.lists.data.remove(key);
             self.release(&waiting.item);
         }
         self.unowned = (0, 0);
@@ -240,100 +226,13 @@ impl Outbox {
         }
     }
 
-    /// Queues an item for `sub`, and says whether that is now over its bounds.
-    fn append_to(&mut self, sub: u32, item: Item, extra: Option<Box<Extra>>) -> bool {
-        let Some(queue) = self.subs.get_mut(&sub) else {
-            return false;
-        };
-        self.charge.add(held_bytes(&item, extra.as_deref()));
-        if let Item::Run(Run {
-            pins: Some(input), ..
-        }) = &item
-        {
-            self.pinning = (self.pinning.0 + 1, *input);
-        }
-        queue.messages += item.messages();
-        queue.bytes += item.bytes();
-        queue.counts.matched += item.events();
-        let windowed = queue.is_windowed();
-        let list = match windowed {
-            true => &mut self.parked,
-            false => &mut self.data,
-        };
-        self.order += 1;
-        let before = queue.tail;
-        let key = list.push_back(Waiting {
-            sub: Some(sub),
-            loss: Loss::default(),
-            item,
-            order: self.order,
-            next_of_sub: None,
-            before_of_sub: before,
-            extra,
-        });
-        queue.tail = Some(key);
-        match before {
-            Some(before) => list.get_mut(before).next_of_sub = Some(key),
-            None => queue.head = Some(key),
-        }
-        let over = queue.is_over();
-        if windowed {
-            self.make_ready(sub);
-        }
-        over
-    }
-
-    /// Takes out the first item of `sub`.
-    fn take_head(&mut self, sub: u32) -> Option<Waiting> {
-        let key = self.subs.get(&sub)?.head?;
-        Some(self.take_out(sub, key))
-    }
-
-    /// Takes an item of `sub` out of its queue.
-    fn take_out(&mut self, sub: u32, key: Key) -> Waiting {
-        let queue = self.subs.get_mut(&sub);
-        let windowed = queue.as_ref().is_some_and(|q| q.is_windowed());
-        let list = match windowed {
-            true => &mut self.parked,
-            false => &mut self.data,
-        };
-        let waiting = list.remove(key);
-        if let Some(queue) = queue {
-            let before = waiting.before_of_sub.filter(|_| queue.head != Some(key));
-            match before {
-                Some(before) => list.get_mut(before).next_of_sub = waiting.next_of_sub,
-                None => queue.head = waiting.next_of_sub,
-            }
-            match waiting.next_of_sub {
-                Some(next) => list.get_mut(next).before_of_sub = before,
-                None => queue.tail = before,
-            }
-            queue.messages -= waiting.item.messages();
-            queue.bytes -= waiting.item.bytes();
-            if let Some(topic) = waiting.extra.as_ref().and_then(|e| e.topic.as_ref()) {
-                queue.forget_latest(topic, key);
-            }
-        }
-        self.release_waiting(&waiting);
-        if windowed {
-            self.make_ready(sub);
-        }
-        waiting
-    }
-
-    fn release_waiting(&mut self, waiting: &Waiting) {
-        let held = held_bytes(&waiting.item, waiting.extra.as_deref());
-        self.charge.sub(held);
-        self.pinning.0 -= usize::from(pins(&waiting.item));
-    }
-
     /// Queues something of the connection's own, in order with its data.
     pub(super) fn push_unowned(&mut self, whole: Whole) {
         let item = Item::Whole(whole);
         self.hold(&item);
         self.unowned.0 += 1;
         self.unowned.1 += item.bytes();
-        self.append(None, item);
+        self.append_unowned(item);
     }
 
     /// Publisher `conn` has gone: forget it after its last event.
@@ -347,70 +246,6 @@ impl Outbox {
             known.card.known_to.borrow_mut().remove(&self.conn);
         }
         self.goners.clear();
-    }
-
-    fn append(&mut self, sub: Option<u32>, item: Item) -> Key {
-        self.order += 1;
-        self.data.push_back(Waiting {
-            sub,
-            loss: Loss::default(),
-            item,
-            order: self.order,
-            next_of_sub: None,
-            before_of_sub: None,
-            extra: None,
-        })
-    }
-
-    /// Counts a misfit into those that wait last, if those are the same; whether it was one of them.
-    fn joins_last_misfit(&mut self, sub: u32, item: &Item) -> bool {
-        match item {
-            Item::Misfit {
-                missed,
-                last_seq,
-                topic,
-                reason,
-            } => self.adds_to_last_misfit(sub, (*missed, *last_seq), topic, reason),
-            Item::Run(_) | Item::Whole(_) | Item::Gap => false,
-        }
-    }
-
-    /// Counts misfits into those that wait last, if those are the same.
-    fn adds_to_last_misfit(
-        &mut self,
-        sub: u32,
-        (more, seq): (u64, u64),
-        topic: &Topic,
-        reason: &Rc<str>,
-    ) -> bool {
-        let Some(queue) = self.subs.get_mut(&sub) else {
-            return false;
-        };
-        let list = match queue.is_windowed() {
-            true => &mut self.parked,
-            false => &mut self.data,
-        };
-        let Some(last) = queue.tail.map(|key| &mut list.get_mut(key).item) else {
-            return false;
-        };
-        let told = &queue.told;
-        match last {
-            Item::Misfit {
-                missed,
-                last_seq,
-                topic: t,
-                reason: r,
-            } if t == topic
-                && (Rc::ptr_eq(r, reason) || r == reason)
-                && told.is_past(*last_seq) == told.is_past(seq) =>
-            {
-                *missed += more;
-                *last_seq = seq;
-                queue.counts.matched += more;
-                true
-            }
-            Item::Misfit { .. } | Item::Run(_) | Item::Whole(_) | Item::Gap => false,
-        }
     }
 
     fn hold(&mut self, item: &Item) {
@@ -427,12 +262,6 @@ impl Outbox {
         self.charge.sub(item.bytes() + ITEM_BYTES);
         self.pinning.0 -= usize::from(pins(item));
     }
-}
-
-/// Memory that a waiting item takes.
-fn held_bytes(item: &Item, extra: Option<&Extra>) -> usize {
-    let source = extra.and_then(|e| e.source.as_ref());
-    item.bytes() + ITEM_BYTES + source.map_or(0, |run| run.frames.len())
 }
 
 fn pins(item: &Item) -> bool {

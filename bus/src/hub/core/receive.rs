@@ -236,6 +236,7 @@ impl Core {
                     kind: head.kind,
                     payload: frame.body.slice(head.payload_at..),
                     headers: Headers::parse(head.headers),
+                    ttl_ms: head.ttl_ms,
                 };
                 self.reply(id, peer, replied);
             }
@@ -312,6 +313,7 @@ impl Core {
                     kind: Payload::Json,
                     payload: json_text(object.payload),
                     headers: json::headers(&object.headers),
+                    ttl_ms: object.ttl_ms,
                 };
                 self.reply(id, peer, replied);
             }
@@ -320,7 +322,8 @@ impl Core {
     }
 
     /// The framing is broken: nothing after it can be understood.
-    pub(crate) fn broken(&mut self, id: u64, error: FrameError) {
+    pub(crate) fn broken(&mut self, now: Instant, id: u64, error: FrameError) {
+        self.now = now;
         let kind = match self.stance(id) {
             Stance::Greeting | Stance::Waiting => CloseKind::Hello,
             Stance::Open(..) | Stance::Deaf => CloseKind::Framing,

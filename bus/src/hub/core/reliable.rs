@@ -29,14 +29,17 @@ impl Reliable {
         self.outcomes.is_empty()
     }
 
-    /// Remembers one more, and says how many bytes of memory more that takes.
-    fn keep(&mut self, number: u64, outcome: Outcome) -> usize {
-        self.outcomes.push_back((number, outcome));
-        if self.outcomes.len() <= OUTCOMES {
-            return size_of::<(u64, Outcome)>();
+    /// Bytes of memory it takes, beside itself.
+    pub(super) fn held(&self) -> usize {
+        self.outcomes.capacity() * size_of::<(u64, Outcome)>()
+    }
+
+    /// Remembers one more; beyond as many as a client may have without an answer, the oldest is forgotten.
+    fn keep(&mut self, number: u64, outcome: Outcome) {
+        if self.outcomes.len() == OUTCOMES {
+            self.outcomes.pop_front();
         }
-        self.outcomes.pop_front();
-        0
+        self.outcomes.push_back((number, outcome));
     }
 
     /// The answer to one that came before; `None` if it is new.
@@ -86,8 +89,8 @@ impl Core {
     pub(super) fn settled(&mut self, id: u64, number: u64, outcome: Outcome) {
         let session = self.conn(id).and_then(|c| c.session);
         if let Some(session) = session.and_then(|s| self.sessions.get_mut(s)) {
-            let more = session.reliable.keep(number, outcome);
-            session.charge.add(more);
+            session.reliable.keep(number, outcome);
+            session.recharge();
         }
     }
 }

@@ -1,24 +1,25 @@
-//! Requests: REQUEST → one responder → CALL → REPLY → ANSWER, with a bounded table of what is pending. Requests to many
+//! Requests: REQUEST → one responder → CALL → REPLY → ANSWER, with a bounded table of what is [`pending`]. Requests to many
 //! are in [`many`].
 
 mod frames;
 mod many;
+mod pending;
 mod reply;
+mod standing;
 
 use std::{
-    collections::HashMap,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use many::Gather;
+pub(super) use pending::Requests;
+use pending::{Ends, Pending};
 pub(super) use reply::Replied;
 
 use super::{
     Core,
     conn::Peer,
-    deadlines::Deadline,
     edge::{Forms, How},
     item::{Item, Whole},
     path::{Path, Target},
@@ -26,45 +27,13 @@ use super::{
     types::SharedType,
 };
 use crate::{
-    hub::{Action, numbered::NumberMap},
+    hub::Action,
     wire::{
         control::{HubOp, Refusal, RefusalKind},
         data::{Payload, READERS_TYPE},
         headers::{BadHeaders, Headers},
     },
 };
-
-/// A call that waits for its reply.
-#[derive(Debug)]
-pub(super) struct Pending {
-    asker: u64,
-    r#ref: u64,
-    /// What the asker reads; `None`: anything.
-    reader: Option<Rc<SharedType>>,
-    responder: u64,
-    sub: u32,
-    ends: Ends,
-    urgent: bool,
-    topic: Rc<str>,
-}
-
-/// What else ends a call than its reply.
-#[derive(Clone, Copy, Debug)]
-enum Ends {
-    /// Its own time.
-    At(Instant),
-    /// The request to many that it is one of, by number.
-    With(u64),
-}
-
-/// What is pending, by the hub's number for the call.
-#[derive(Debug, Default)]
-pub(super) struct Requests {
-    last: u64,
-    pending: NumberMap<Pending>,
-    last_gather: u64,
-    gathers: HashMap<u64, Gather>,
-}
 
 /// A REQUEST as it was sent, in either codec.
 pub(super) struct Asked<'a> {
@@ -100,18 +69,6 @@ fn refusal(kind: RefusalKind, reason: impl Into<String>) -> Refusal {
     }
 }
 
-impl Requests {
-    /// How many wait for their answer.
-    pub(super) fn waiting(&self) -> usize {
-        self.pending.len()
-    }
-
-    /// How many there ever were.
-    pub(super) fn begun(&self) -> u64 {
-        self.last
-    }
-}
-
 impl Core {
     /// Takes a request: it is called through, or refused.
     pub(super) fn request(&mut self, id: u64, peer: &Peer, asked: Asked<'_>) {
@@ -127,7 +84,14 @@ impl Core {
         let path = self.path(id, peer, Action::Request, asked.kind, asked.topic)?;
         path.verdict.clone()?;
         let reader = self.reply_reader(id, asked.reply_type)?;
-        let mut forms = Forms::new(asked.kind, asked.payload.clone(), path.ty.clone());
+        if asked.limit.is_none()
+            && let Some(done) =
+                self.answer_standing(id, asked.r#ref, &path, reader.as_ref(), &asked.payload)
+        {
+            return done;
+        }
+        let (payload, most) = (asked.payload.clone(), self.limits.payload_bytes);
+        let mut forms = Forms::new(asked.kind, payload, path.ty.clone(), most);
         if let Some(builtin) = &path.builtin
             && asked.kind == Payload::Json
         {
@@ -211,28 +175,13 @@ impl Core {
             ends,
             urgent: asked.path.urgent,
             topic: asked.path.topic.as_str().into(),
+            put: match ends {
+                Ends::At(_) => self.put(&asked.path, &asked.payload),
+                Ends::With(_) => None,
+            },
         };
         self.begin_call(call, pending);
         Ok(())
-    }
-
-    /// Enters a call into all tables.
-    fn begin_call(&mut self, call: u64, pending: Pending) {
-        self.requests.last = call;
-        if let Ends::At(until) = pending.ends {
-            self.deadlines.set(until, Deadline::Call(call));
-        }
-        if let Some(conn) = self.conns.get_mut(&pending.asker) {
-            conn.asks.insert(call);
-        }
-        if let Some(conn) = self.conns.get_mut(&pending.responder) {
-            conn.serves.insert(call);
-            if let Some(sub) = conn.subs.get_mut(&pending.sub) {
-                sub.outstanding += 1;
-                sub.last_call = call;
-            }
-        }
-        self.requests.pending.insert(call, pending);
     }
 
     fn reply_reader(&self, id: u64, reply_type: u32) -> Result<Option<Rc<SharedType>>, Refusal> {
@@ -303,59 +252,6 @@ impl Core {
         }
         self.mark(target.conn);
         Ok(())
-    }
-
-    /// The responder will not answer.
-    pub(super) fn decline(&mut self, id: u64, call: u64, reason: &str) -> bool {
-        let is_its = self
-            .requests
-            .pending
-            .get(&call)
-            .is_some_and(|p| p.responder == id);
-        if is_its {
-            self.fail_call(call, RefusalKind::Declined, |_| {
-                format!("declined: {reason}")
-            });
-        }
-        is_its
-    }
-
-    /// Ends a call without an answer, and tells the asker, if nobody else was asked.
-    pub(super) fn fail_call(
-        &mut self,
-        call: u64,
-        kind: RefusalKind,
-        reason: impl FnOnce(&str) -> String,
-    ) {
-        let Some(pending) = self.end_call(call) else {
-            return;
-        };
-        match pending.ends {
-            Ends::At(_) => {
-                let refusal = refusal(kind, reason(&pending.topic));
-                self.answer(pending.asker, pending.r#ref, HubOp::Refused(refusal));
-            }
-            Ends::With(gather) => self.went_on(gather),
-        }
-    }
-
-    /// Takes a call out of all tables.
-    pub(super) fn end_call(&mut self, call: u64) -> Option<Pending> {
-        let pending = self.requests.pending.remove(&call)?;
-        match pending.ends {
-            Ends::At(until) => self.deadlines.clear(until, Deadline::Call(call)),
-            Ends::With(gather) => self.leave_gather(gather, call),
-        }
-        if let Some(conn) = self.conns.get_mut(&pending.asker) {
-            conn.asks.remove(&call);
-        }
-        if let Some(conn) = self.conns.get_mut(&pending.responder) {
-            conn.serves.remove(&call);
-            if let Some(sub) = conn.subs.get_mut(&pending.sub) {
-                sub.outstanding = sub.outstanding.saturating_sub(1);
-            }
-        }
-        Some(pending)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Something kept, and the flags with which it is sent.
-type Sent = (Rc<Kept>, u8);
+pub(super) type Sent = (Rc<Kept>, u8);
 
 /// Which retained values and which history somebody wants.
 struct Wanted {
@@ -36,17 +36,29 @@ fn keep_newest(past: &mut Vec<Sent>) {
     past.retain(|(kept, _)| newest.get(&kept.topic) == Some(&kept.seq));
 }
 
+/// What was, with its mail, each lane in its order. What is both came as mail.
+fn in_order(mut past: Vec<Sent>, mut mail: Vec<Sent>) -> Vec<Sent> {
+    let is_urgent = |flags: u8| flags & flags::CONTROL_LANE != 0;
+    let place = |(kept, flags): &Sent| (!is_urgent(*flags), kept.seq);
+    mail.sort_unstable_by_key(place);
+    past.retain(|sent| mail.binary_search_by_key(&place(sent), place).is_err());
+    past.append(&mut mail);
+    past.sort_unstable_by_key(place);
+    past
+}
+
 impl Core {
     /// A subscription is active from here on: it gets what it asked for of what was.
     pub(super) fn bring_past(&mut self, id: u64, sub: u32, options: &SubscribeOptions) {
         let mail = self.take_mail(id, sub);
-        match options.resume {
+        let past = match options.resume {
             // What it hadn't read went to the group's others.
             Some(_) if options.group.is_some() => {
                 self.answer(id, 0, HubOp::Resumed { sub, missed: None });
+                Vec::new()
             }
             // A group has had its events: a new member gets none of them again.
-            None if options.group.is_some() => {}
+            None if options.group.is_some() => Vec::new(),
             Some(resume) => self.resume(id, sub, resume),
             None => {
                 let wanted = Wanted {
@@ -55,24 +67,21 @@ impl Core {
                     most: options.history as usize,
                     missed_since: u64::MAX,
                 };
-                let mut past = self.past(id, sub, &wanted);
-                past.retain(|(kept, _)| mail.events.iter().all(|m| m.seq != kept.seq));
-                self.send_past(id, sub, past);
+                self.past(id, sub, &wanted)
             }
-        }
+        };
         if mail.lost > 0
             && let Some(conn) = self.conns.get_mut(&id)
         {
             conn.outbox.push_lag(sub, mail.lost);
         }
-        let events = mail.events.into_iter().map(|event| (event, 0));
-        self.send_past(id, sub, events.collect());
+        self.send_past(id, sub, in_order(past, mail.events));
     }
 
-    /// Goes on where another subscription of the same client ended.
-    fn resume(&mut self, id: u64, sub: u32, resume: Resume) {
+    /// Goes on where another subscription of the same client ended; gives what is to be brought of what came since.
+    fn resume(&mut self, id: u64, sub: u32, resume: Resume) -> Vec<Sent> {
         let Some((pattern, _, reader)) = self.subscriber(id, sub) else {
-            return;
+            return Vec::new();
         };
         let session = self.conn(id).and_then(|c| c.session);
         let key = reader.as_ref().map(|r| r.schema.key());
@@ -103,7 +112,7 @@ impl Core {
         let is_found = |(_, flags): &&Sent| flags & flags::HISTORY != 0;
         let found = past.iter().filter(is_found).count() as u64;
         let missed = before
-            .matched
+            .matched(self.now)
             .saturating_sub(before.told.past_after(resume.taken))
             .saturating_sub(resume.taken)
             .saturating_sub(found);
@@ -114,11 +123,11 @@ impl Core {
         self.begin_resumed(id, sub, told);
         let missed = Some(missed);
         self.answer(id, 0, HubOp::Resumed { sub, missed });
-        self.send_past(id, sub, past);
+        past
     }
 
     /// What is still there, of a subscription that the hub doesn't know.
-    fn resume_unknown(&mut self, id: u64, sub: u32, since: u64) {
+    fn resume_unknown(&mut self, id: u64, sub: u32, since: u64) -> Vec<Sent> {
         let past = self.past(
             id,
             sub,
@@ -132,7 +141,7 @@ impl Core {
         self.begin_resumed(id, sub, Told::resumed(since, 0, since, 0));
         let missed = None;
         self.answer(id, 0, HubOp::Resumed { sub, missed });
-        self.send_past(id, sub, past);
+        past
     }
 
     fn begin_resumed(&mut self, id: u64, sub: u32, told: Told) {
@@ -189,18 +198,19 @@ impl Core {
             let Some((conn, state)) = self.conn(id).and_then(|c| Some((c, c.subs.get(&sub)?)))
             else {
                 // Cut off for what came before it.
-                self.sessions.count_past(id, sub, flags);
+                self.sessions.count((id, sub), &kept.run(flags), self.now);
                 continue;
             };
-            let reader = state.reader.as_ref().map(|r| &r.schema);
+            let (reader, most) = (state.reader.as_ref(), self.limits.payload_bytes);
+            let reader = reader.map(|r| &r.schema);
             let target = Target {
                 conn: id,
                 sub,
                 how: how(kept.kind, kept.ty.as_deref(), conn.codec, reader),
             };
             let run = kept.run(flags);
-            // In the data lane, behind one another.
-            let mut parcel = Parcel::of(run, kept.topic.clone(), kept.ty.clone(), false);
+            // Behind one another in the data lane, but for mail of the other.
+            let mut parcel = Parcel::of(run, kept.topic.clone(), kept.ty.clone(), most);
             self.hand_over(kept.card.conn, &target, &mut parcel);
             self.relieve();
         }

@@ -26,6 +26,9 @@ pub(super) struct Route {
 /// Routes of one pattern, by connection and subscription; whether each serves.
 type Routed = BTreeMap<(u64, u32), bool>;
 
+/// A map of them with a single entry has room for eleven.
+const ROUTED_BYTES: usize = 12 * size_of::<((u64, u32), bool)>();
+
 /// All subscriptions by pattern. Whoever keeps an answer keeps its topic's stamp with it, and asks again once that is
 /// stale.
 #[derive(Debug, Default)]
@@ -33,6 +36,8 @@ pub(super) struct Routes {
     exact: HashMap<Box<str>, Routed>,
     wild: Trie,
     stamps: Stamps,
+    /// Subscriptions to reserved topics that have begun or ended since somebody looked.
+    reserved: Vec<(Pattern, bool)>,
 }
 
 impl Routes {
@@ -47,6 +52,7 @@ impl Routes {
     }
 
     pub(super) fn add(&mut self, pattern: &Pattern, route: Route) {
+        self.note(pattern, route.serve, true);
         self.stamps.outdate(pattern);
         let (key, serve) = ((route.conn, route.sub), route.serve);
         match pattern.exact() {
@@ -58,18 +64,45 @@ impl Routes {
         }
     }
 
+    /// Bytes of memory that a route may take: those of its own entry, and of its pattern's if no other route has it.
+    pub(super) fn held(pattern: &Pattern) -> usize {
+        let text = pattern.as_str();
+        let entries = match pattern.exact() {
+            Some(_) => 2 * size_of::<(Box<str>, Routed)>(),
+            None => text.split('.').count() * Trie::TOKEN_BYTES,
+        };
+        text.len() + entries + ROUTED_BYTES
+    }
+
     pub(super) fn remove(&mut self, pattern: &Pattern, conn: u64, sub: u32) {
         self.stamps.outdate(pattern);
         match pattern.exact() {
             Some(topic) => {
-                if let Some(routed) = self.exact.get_mut(topic) {
-                    routed.remove(&(conn, sub));
-                    if routed.is_empty() {
-                        self.exact.remove(topic);
-                    }
+                let Some(routed) = self.exact.get_mut(topic) else {
+                    return;
+                };
+                let serve = routed.remove(&(conn, sub));
+                if routed.is_empty() {
+                    self.exact.remove(topic);
                 }
+                self.note(pattern, serve != Some(false), false);
             }
-            None => self.wild.remove(pattern, (conn, sub)),
+            None => {
+                self.wild.remove(pattern, (conn, sub));
+                // Nobody but the master may answer there, and it does so topic by topic.
+                self.note(pattern, false, false);
+            }
+        }
+    }
+
+    /// Subscriptions to reserved topics, and whether each has begun or ended, since this was last asked.
+    pub(super) fn take_reserved(&mut self) -> Vec<(Pattern, bool)> {
+        std::mem::take(&mut self.reserved)
+    }
+
+    fn note(&mut self, pattern: &Pattern, serve: bool, begun: bool) {
+        if !serve && pattern.as_str().starts_with('_') {
+            self.reserved.push((pattern.clone(), begun));
         }
     }
 
@@ -107,6 +140,36 @@ mod tests {
     use proptest::{collection::vec, prelude::*, sample::select};
 
     use super::*;
+
+    #[test]
+    fn who_listens_to_reserved_topics_is_told_of_and_who_answers_there_is_not() {
+        let mut routes = Routes::default();
+        let all = ["_log.>", "_log.web.0", "orders.>"].map(|text| Pattern::new(text).unwrap());
+        let route = |sub, serve| Route {
+            conn: 1,
+            sub,
+            serve,
+        };
+        for (sub, pattern) in (0..).zip(&all) {
+            routes.add(pattern, route(sub, false));
+        }
+        let answered = Pattern::new("_sys.worker.ready").unwrap();
+        routes.add(&answered, route(9, true));
+        let told = |begun| {
+            all[..2]
+                .iter()
+                .map(|p| (p.clone(), begun))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(routes.take_reserved(), told(true));
+        for (sub, pattern) in (0..).zip(&all) {
+            routes.remove(pattern, 1, sub);
+        }
+        routes.remove(&answered, 1, 9);
+        routes.remove(&answered, 1, 9);
+        assert_eq!(routes.take_reserved(), told(false));
+        assert!(routes.take_reserved().is_empty());
+    }
 
     fn topic() -> impl Strategy<Value = String> {
         vec(select(vec!["a", "b", "_a"]), 1..4).prop_map(|tokens| tokens.join("."))

@@ -5,71 +5,35 @@
 //! how many events it missed.
 //!
 //! ```text
-//! (none) ──HELLO──▶ present ──connection lost──▶ away ──HELLO──▶ present
-//!                      ▲ └────HELLO again: the old connection is closed───┘
-//!                                                └──timeout, or too many──▶ (none)
+//!           HELLO              its connection ends           it is forgotten
+//!  (none) ─────────▶ present ──────────────────────▶ away ───────────────────▶ (none)
+//!                     ▲   ▲                           │
+//!                     │   └───────────HELLO───────────┘
+//!                     └── HELLO again: the connection before is closed
 //! ```
+//!
+//! It is forgotten when it has been away for `session_timeout`, when others that went later are too many, or when memory is short; and at
+//! once if it left nothing to come back to. A subscription that is not resumed within that time is forgotten also of a client that is back.
 
 use std::{
     collections::{BTreeSet, HashMap},
-    rc::Rc,
     time::Instant,
 };
 
 use super::{
     Core,
-    conn::{Peer, Phase, Sub},
+    absent::Absent,
+    conn::{Phase, Sub},
     deadlines::Deadline,
+    item::{Item, Run},
     memory::Charge,
-    queue::Told,
+    owner::Owner,
     reliable::Reliable,
-    types::SharedType,
 };
-use crate::{
-    Pattern, WorkerId,
-    hub::{Principal, Role},
-    wire::control::CloseKind,
-};
+use crate::wire::control::CloseKind;
 
-/// What the hub needs for a session, and for each subscription that waits in it.
-const SESSION_BYTES: usize = 512;
-const ABSENT_BYTES: usize = 512;
-
-/// Whose a connection is, beside its role.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Whose {
-    /// It came by path: the uid of its process.
-    Uid(u32),
-    /// It came over a network: the name of the token it showed. Of another token of that name, it is the same.
-    Token(String),
-}
-
-/// To whom a session belongs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Owner {
-    /// `None`: it came by a socket that was given to it.
-    whose: Option<Whose>,
-    role: Role,
-    worker: Option<WorkerId>,
-}
-
-impl Owner {
-    pub(super) fn of(principal: &Principal, whose: Option<Whose>) -> Self {
-        let worker = match principal {
-            Principal::Worker { id, .. } => Some(*id),
-            Principal::Master
-            | Principal::Client { .. }
-            | Principal::Observer { .. }
-            | Principal::Operator { .. } => None,
-        };
-        Self {
-            // A worker is known by its id, on the socket it inherited and on any other.
-            whose: whose.filter(|_| worker.is_none()),
-            role: principal.role(),
-            worker,
-        }
-    }
-}
+/// What the hub needs for a session, outcomes of reliable events aside: its places in tables, and who its client is.
+const SESSION_BYTES: usize = 1024;
 
 /// A client across its connections.
 #[derive(Debug)]
@@ -82,22 +46,14 @@ pub(super) struct Session {
     /// Its subscriptions that wait to be resumed, with the connection they had.
     absent: HashMap<u32, u64>,
     pub(super) reliable: Reliable,
-    pub(super) charge: Charge,
+    charge: Charge,
 }
 
-/// A subscription whose connection is lost.
-#[derive(Debug)]
-pub(super) struct Absent {
-    pub(super) pattern: Pattern,
-    pub(super) reader: Option<Rc<SharedType>>,
-    pub(super) peer: Peer,
-    /// Events that were written, waited, or came since.
-    pub(super) matched: u64,
-    /// What was written.
-    pub(super) told: Told,
-    /// The number of the one before: its client may not have heard that it had gone on from there.
-    resumes: Option<u32>,
-    _charge: Charge,
+impl Session {
+    /// Counts the memory it takes anew.
+    pub(super) fn recharge(&mut self) {
+        self.charge.set(SESSION_BYTES + self.reliable.held());
+    }
 }
 
 /// All sessions.
@@ -122,19 +78,19 @@ impl Sessions {
         self.absent.get(&(conn, sub))
     }
 
-    /// Counts events for an absent subscription.
-    pub(super) fn count(&mut self, conn: u64, sub: u32, events: u64) {
-        if let Some(absent) = self.absent.get_mut(&(conn, sub)) {
-            absent.matched += events;
+    /// Counts events for an absent subscription, if they would have counted.
+    pub(super) fn count(&mut self, route: (u64, u32), run: &Run, now: Instant) {
+        if let Some(absent) = self.absent.get_mut(&route)
+            && absent.told.counts(run.flags)
+        {
+            absent.count(run.count.into(), run.until, now);
         }
     }
 
-    /// Counts an event of what was, if it would have counted.
-    pub(super) fn count_past(&mut self, conn: u64, sub: u32, flags: u8) {
-        if let Some(absent) = self.absent.get_mut(&(conn, sub))
-            && absent.told.counts(flags)
-        {
-            absent.matched += 1;
+    /// Counts what was on its way to a subscription that has just become absent.
+    pub(super) fn count_item(&mut self, route: (u64, u32), item: &Item, now: Instant) {
+        if let Some(absent) = self.absent.get_mut(&route) {
+            absent.count(absent.told.owes(item), item.until(), now);
         }
     }
 
@@ -205,7 +161,7 @@ impl Core {
         let (Some(session), Phase::Open(peer)) = (conn.session.take(), &conn.phase) else {
             return;
         };
-        let peer = peer.clone();
+        let (peer, now) = (peer.clone(), self.now);
         let (stay, others) = std::mem::take(&mut conn.subs)
             .into_iter()
             .partition(|(_, state)| state.resumable);
@@ -224,15 +180,16 @@ impl Core {
             .into_iter()
             .map(|(sub, state)| {
                 let told = conn.outbox.told(sub).cloned().unwrap_or_default();
-                let absent = Absent {
-                    matched: told.count + conn.outbox.untold(sub),
+                let mut absent = Absent {
+                    owed: conn.outbox.untold(sub, now),
                     told,
                     resumes: state.resumes,
-                    _charge: self.tally.charge(ABSENT_BYTES),
+                    charge: self.tally.charge(0),
                     pattern: state.pattern,
                     reader: state.reader,
                     peer: peer.clone(),
                 };
+                absent.recharge();
                 (sub, absent)
             })
             .collect();

@@ -72,10 +72,13 @@ impl Core {
         for (id, conn) in &self.conns {
             to_subscribers.add(conn.outbox.counted());
             subscriptions += conn.subs.len() as u64;
-            open.extend(conn.peer().map(|peer| (*id, conn, peer)));
+            open.extend(conn.peer().map(|peer| (*id, &**conn, peer)));
         }
-        let silent = |c: &&Conn| matches!(c.phase, Phase::Greeting { .. } | Phase::Vouching { .. });
-        let (connections, silent) = (open.len(), self.conns.values().filter(silent).count());
+        let silent = |c: &Conn| matches!(c.phase, Phase::Greeting { .. } | Phase::Vouching { .. });
+        let (connections, silent) = (
+            open.len(),
+            self.conns.values().filter(|c| silent(c)).count(),
+        );
         open.retain(|(id, ..)| *id > page.after);
         open.sort_unstable_by_key(|(id, ..)| *id);
         let left = open.len();
@@ -140,7 +143,7 @@ fn connection(id: u64, conn: &Conn, peer: &Peer, now: Instant) -> ConnectionStat
         asking: conn.asks.len() as u64,
         answering: conn.serves.len() as u64,
         unread_answers: conn.outbox.unread_answers().0 as u64,
-        unread_bytes: conn.outbox.held() as u64,
+        memory: conn.outbox.held() as u64,
         subscriptions: subs
             .into_iter()
             .filter_map(|(sub, state)| Some(subscription(*sub, state, conn.outbox.queue(*sub)?)))

@@ -2,14 +2,18 @@
 
 mod accounts;
 mod authorization;
+mod away;
 mod delivery;
 mod evolution;
 mod garbage;
 mod groups;
 mod handshake;
 mod headers;
+mod holds;
 mod json;
 mod lanes;
+mod lives;
+mod mail_bounds;
 mod mailbox;
 mod many;
 mod model;
@@ -21,6 +25,7 @@ mod requests;
 mod resumption;
 mod rights;
 mod sessions;
+mod standing;
 mod stats;
 pub(in crate::hub) mod support;
 mod types;

@@ -5,16 +5,20 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ostler_bus::vocab::control::ScaleTo;
+use ostler_bus::vocab::{control::ScaleTo, log::LogStream};
 
+pub use super::values::Target;
 use super::{error::CliError, examples, values};
 use crate::{
     config::{app::AppName, errors::Wrong},
     home::MasterName,
 };
 
+mod config;
 mod run;
 pub use super::filter::Filter;
+pub use config::{ImportArgs, InitArgs, PlanArgs, ValidateArgs};
+pub(crate) use run::usual;
 pub use run::{LogFormat, RunArgs, RunWhat};
 
 /// Keeps a fleet of worker processes running, and gives them one event bus
@@ -51,12 +55,24 @@ pub enum Verb {
     /// Run apps in the foreground: those of a process file, or one command
     #[command(after_help = examples::RUN, override_usage = "ostler run [OPTIONS] [FILE]\n       ostler run [OPTIONS] -- COMMAND [ARGS]...")]
     Run(RunArgs),
+    /// Check a process file: every error with its place and its fix
+    #[command(after_help = examples::VALIDATE)]
+    Validate(ValidateArgs),
+    /// Write a commented process file for the project in this directory
+    #[command(after_help = examples::INIT)]
+    Init(InitArgs),
+    /// Print what a PM2 ecosystem file or a Procfile is as a process file
+    #[command(after_help = examples::IMPORT)]
+    Import(ImportArgs),
     /// Show master, apps and workers
     #[command(visible_aliases = ["list", "status"], after_help = examples::LS)]
     Ls(JsonArgs),
     /// Replace the workers one by one, without losing a request
     #[command(after_help = examples::RELOAD)]
     Reload(ReloadArgs),
+    /// Show what `reload --config` would do, and do nothing
+    #[command(after_help = examples::PLAN)]
+    Plan(PlanArgs),
     /// Change how many workers an app has
     #[command(after_help = examples::SCALE, override_usage = "ostler scale [OPTIONS] [APP] <N|+N|-N>")]
     Scale(ScaleArgs),
@@ -72,6 +88,15 @@ pub enum Verb {
     /// Stop every worker and end the master
     #[command(after_help = examples::KILL)]
     Kill(KillArgs),
+    /// Show what workers printed
+    #[command(after_help = examples::LOGS)]
+    Logs(LogsArgs),
+    /// Forget what workers printed, and empty their log files
+    #[command(after_help = examples::FLUSH)]
+    Flush(FlushArgs),
+    /// Write a line to workers' standard input (stdin = "lines")
+    #[command(after_help = examples::SEND)]
+    Send(SendArgs),
     /// Ask whether the master answers, and how fast
     #[command(after_help = examples::PING)]
     Ping(JsonArgs),
@@ -154,6 +179,15 @@ pub struct ReloadArgs {
     #[arg(value_parser = values::app_name)]
     pub app: Option<AppName>,
 
+    /// Read the process file again and take up what it says: what is new starts, what is gone stops, what is different is
+    /// rolled, and all else is left alone
+    #[arg(long, conflicts_with_all = ["app", "now", "reason"])]
+    pub config: bool,
+
+    /// With --config: for this environment from now on
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub env: Option<String>,
+
     /// Give up a running update and begin this one at once
     #[arg(long)]
     pub now: bool,
@@ -224,6 +258,70 @@ pub struct KillArgs {
     /// Whether to wait.
     #[command(flatten)]
     pub waiting: Waiting,
+}
+
+/// What `logs` was given.
+#[derive(Clone, Debug, Args)]
+pub struct LogsArgs {
+    /// Which apps, or slots of theirs [default: all]
+    #[arg(value_name = "APP[:SLOT]", value_parser = values::target)]
+    pub of: Vec<Target>,
+
+    /// Then print lines as they come, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// So many of the last lines
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub lines: u32,
+
+    /// Only standard output
+    #[arg(long, conflicts_with = "err")]
+    pub out: bool,
+
+    /// Only standard error
+    #[arg(long)]
+    pub err: bool,
+
+    /// Only lines of so long ago or later, as 10m
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub since: Option<Duration>,
+
+    /// Print JSON, one object per line
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl LogsArgs {
+    /// Which stream; `None` is both.
+    #[must_use]
+    pub fn stream(&self) -> Option<LogStream> {
+        match (self.out, self.err) {
+            (true, _) => Some(LogStream::Out),
+            (false, true) => Some(LogStream::Err),
+            (false, false) => None,
+        }
+    }
+}
+
+/// What `flush` was given.
+#[derive(Clone, Debug, Args)]
+pub struct FlushArgs {
+    /// Which app [default: all]
+    #[arg(value_parser = values::app_name)]
+    pub app: Option<AppName>,
+}
+
+/// What `send` was given.
+#[derive(Clone, Debug, Args)]
+pub struct SendArgs {
+    /// Which app, or one of its slots
+    #[arg(value_name = "APP[:SLOT]", value_parser = values::target)]
+    pub to: Target,
+
+    /// The line
+    #[arg(allow_hyphen_values = true)]
+    pub line: String,
 }
 
 /// What `emit` was given.
@@ -299,6 +397,10 @@ pub struct TailArgs {
     /// How to print
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = TailFormat::Json)]
     pub format: TailFormat,
+
+    /// End when the master does, with exit code 1, instead of waiting for it to come back
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// How `tail` prints.

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::super::{error::CliError, values};
 use crate::config::{
     app::{AppName, Readiness},
+    document::Format,
     errors::Wrong,
     flags::AppFlags,
     program,
@@ -20,8 +21,8 @@ pub struct RunArgs {
     #[arg(short, long, value_parser = values::app_name)]
     name: Option<AppName>,
 
-    /// How many workers, or auto for one per core [default: auto]
-    #[arg(short, long, value_name = "N|auto")]
+    /// How many workers, auto for one per core, -1 for one fewer [default: auto]
+    #[arg(short, long, value_name = "N|auto", allow_negative_numbers = true)]
     instances: Option<Instances>,
 
     /// A socket that all workers share: 8080, :8080, 127.0.0.1:8080, [::1]:8080, unix:PATH; may be repeated
@@ -36,11 +37,15 @@ pub struct RunArgs {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = ".")]
     auto_reload: Option<Vec<PathBuf>>,
 
+    /// Which environment of the process file: what it says for this one stands over the rest
+    #[arg(long, value_name = "NAME")]
+    pub env: Option<String>,
+
     /// How to write the log
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
 
-    /// A process file [default: ostler.toml]
+    /// A process file [default: ostler.toml, .yaml, .yml or .json]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 
@@ -71,6 +76,14 @@ pub enum RunWhat {
     Command(AppFlags),
 }
 
+/// The process file that is meant if none is named: the first there is of `ostler.toml`, `.yaml`, `.yml` and `.json`.
+pub(crate) fn usual() -> PathBuf {
+    let mut names = Format::NAMES.into_iter().map(PathBuf::from);
+    names
+        .find(|name| name.exists())
+        .unwrap_or_else(|| Format::NAMES[0].into())
+}
+
 impl RunArgs {
     /// What to run: a file or a command.
     ///
@@ -82,6 +95,13 @@ impl RunArgs {
                 .process_file()
                 .map(RunWhat::File)
                 .map_err(CliError::from);
+        }
+        if let Some(environment) = &self.env {
+            return Err(Wrong::new(
+                format!("--env {environment} goes with a process file, and a command was given"),
+                "leave it out; a variable is set before the command: NAME=value ostler run -- …",
+            )
+            .into());
         }
         if let Some(file) = &self.file {
             return Err(Wrong::new(
@@ -108,19 +128,16 @@ impl RunArgs {
         let interpreter =
             program::interpreter(first).map_or(String::new(), |name| format!("{name} "));
         Wrong::new(
-            format!("{given:?} is not a process file (FILE.toml)"),
+            format!("{given:?} is not a process file (FILE.toml, .yaml or .json)"),
             format!("to run a command, put `--` before it: ostler run -- {interpreter}{given}"),
         )
     }
 
     fn process_file(&self) -> Result<PathBuf, Wrong> {
-        let is_toml = |path: &PathBuf| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        };
+        let is_known = |path: &PathBuf| Format::of(path).is_some();
         let file = match &self.file {
-            None => PathBuf::from("ostler.toml"),
-            Some(file) if is_toml(file) && self.extra.is_empty() => file.clone(),
+            None => usual(),
+            Some(file) if is_known(file) && self.extra.is_empty() => file.clone(),
             Some(first) => return Err(self.no_process_file(first)),
         };
         let flag = [

@@ -252,6 +252,6 @@ fn an_error_is_rendered_with_its_hint() {
     let error = run("run server.js").unwrap_err();
     assert_eq!(
         error.render(Style::plain()),
-        "error: \"server.js\" is not a process file (FILE.toml)\n\nhint: to run a command, put `--` before it: ostler run -- node server.js\n"
+        "error: \"server.js\" is not a process file (FILE.toml, .yaml or .json)\n\nhint: to run a command, put `--` before it: ostler run -- node server.js\n"
     );
 }

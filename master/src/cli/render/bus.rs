@@ -161,7 +161,7 @@ fn connection(peer: &ConnectionStats, traffic: &Traffic) -> Vec<[Cell; 7]> {
         rate(rates.published),
         rate(rates.delivered),
         number(all(|sub| sub.queued) + peer.unread_answers, Tone::Plain),
-        size(peer.unread_bytes),
+        size(peer.memory),
         number(all(|sub| sub.counts.lagged), Tone::Bad),
     ]];
     rows.extend(peer.subscriptions.iter().map(|sub| {

@@ -25,6 +25,7 @@ fn worker(app: &str, slot: u32, id: Option<u64>, state: &str) -> WorkerStatus {
         age_ms: 7_500_000,
         memory: id.map(|_| 41_200_000),
         status_text: None,
+        waits_for: None,
         last_exit: None,
         retry_in_ms: None,
         check_in_ms: None,

@@ -1,12 +1,17 @@
 //! Good files give definitions; bad ones give every fault, with its place.
 
 mod bus;
+mod env;
+mod formats;
+mod include;
 mod life;
+mod process;
 
 use std::{path::Path, time::Duration};
 
 use super::*;
 use crate::config::{
+    app::AppName,
     app::{Backoff, Readiness, Rung, Watch},
     settings,
 };
@@ -203,13 +208,13 @@ command = []
             "1:8: name: \"my shop\" is not a master's name",
             "use 1 to 64 of A-Z a-z 0-9 _ -",
             "2:1: colour: unknown key",
-            "remove it; known here: name, defaults, app, bus",
+            "remove it; known here: name, include, defaults, template, app, bus",
             "4:6: app.web: the app has no command",
             "add command = [\"node\", \"server.js\"]",
             "5:1: app.web.comand: unknown key",
             "did you mean `command`?",
             "6:13: app.web.instances: \"many\" is not a number of workers",
-            "use a number from 0 to 4096, or \"auto\" for one per core",
+            "use a number from 0 to 4096, \"auto\" for one per core, or -1 for one fewer",
             "7:14: app.web.min_uptime: 5 has no unit",
             "write \"5s\" for seconds or \"5ms\" for milliseconds",
             "8:17: app.web.start_timeout: it can't be zero",
@@ -287,14 +292,14 @@ fn single_faults() {
             "did you mean `instances`?",
         ),
         (
-            app("instances = -1"),
-            "3:13: app.a.instances: -1 is out of range",
-            "from 0 to 4096",
+            app("instances = -5000"),
+            "3:13: app.a.instances: -5000 is out of range",
+            "from -4096 to 4096",
         ),
         (
             app("instances = 99999999999999999999"),
             "3:13: app.a.instances: 99999999999999999999 is out of range",
-            "from 0 to 4096",
+            "from -4096 to 4096",
         ),
         (
             app("listen = 8080"),
@@ -363,8 +368,8 @@ fn single_faults() {
         ),
         // Columns count characters, not bytes.
         (
-            app("env = { \"ÜÄ\" = [] }"),
-            "3:16: app.a.env.ÜÄ: an array can't stand here",
+            app("env = { \"ÜÄ\" = 1979-05-27 }"),
+            "3:16: app.a.env.ÜÄ: a date can't stand here",
             "in quotes",
         ),
     ];
@@ -383,7 +388,7 @@ fn files_that_cannot_be_read() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("f.toml");
     let told = |path: &Path| {
-        let errors = read(path, 1).expect_err("unreadable");
+        let errors = read(path, &Circumstances::default()).expect_err("unreadable");
         let prefix = format!("{}:", path.display());
         errors.lines()[0].strip_prefix(&prefix).unwrap().to_owned()
     };
@@ -397,8 +402,9 @@ fn files_that_cannot_be_read() {
     );
     std::fs::write(&file, b"name = \"x\"\nb = \"\xff\"\n").unwrap();
     assert_eq!(told(&file), "2:6: the file is not UTF-8");
-    std::fs::write(&file, vec![b'\n'; LARGEST as usize + 1]).unwrap();
+    std::fs::write(&file, vec![b'\n'; load::LARGEST as usize + 1]).unwrap();
     assert_eq!(told(&file), " the file is larger than 1 MiB");
     std::fs::write(&file, "[app.a]\ncommand = \"a\"\n").unwrap();
-    assert_eq!(read(&file, 1).unwrap().apps.len(), 1);
+    let read = read(&file, &Circumstances::default());
+    assert_eq!(read.unwrap().apps.len(), 1);
 }

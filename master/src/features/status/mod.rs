@@ -92,7 +92,7 @@ impl Keeper {
             tokio::select! {
                 call = questions.next() => match call {
                     Some(call) => match self.report().await {
-                        Some(report) => { let _gone = call.reply(&report).await; }
+                        Some((report, holds)) => { let _gone = call.reply_for(&report, holds).await; }
                         None => call.decline("the master is stopping"),
                     },
                     None => return Ok(()),
@@ -113,7 +113,7 @@ impl Keeper {
                 () = due => {
                     wanted = None;
                     not_before = Instant::now() + BROADCAST_EVERY;
-                    if let Some(report) = self.report().await
+                    if let Some((report, _)) = self.report().await
                         && let Err(error) = bus.emit_retained(&report).await
                     {
                         tracing::debug!("status was not broadcast: {error}");
@@ -133,21 +133,22 @@ impl Keeper {
                 escape::line(id)
             );
         }
-        if let Some(report) = self.report().await
+        if let Some((report, _)) = self.report().await
             && let Err(error) = bus.emit_to(id, &report).await
         {
             tracing::debug!("masterStatus was not answered on {id:?}: {error}");
         }
     }
 
-    async fn report(&mut self) -> Option<StatusReport> {
+    /// A report, and for how long it is fresh unless the fleet changes.
+    async fn report(&mut self) -> Option<(StatusReport, Duration)> {
         // Looked at first: a change while the snapshot is under way makes it a snapshot of before.
         let changes = self.shell.changes();
         if let Some(made) = &self.last
             && made.changes == changes
-            && made.at.elapsed() < FRESH
+            && let Some(fresh) = FRESH.checked_sub(made.at.elapsed())
         {
-            return Some(made.report.clone());
+            return Some((made.report.clone(), fresh));
         }
         let snapshot = self.shell.snapshot().await?;
         let report = self.describe(snapshot);
@@ -156,7 +157,7 @@ impl Keeper {
             changes,
             report: report.clone(),
         });
-        Some(report)
+        Some((report, FRESH))
     }
 
     fn describe(&mut self, snapshot: Snapshot) -> StatusReport {

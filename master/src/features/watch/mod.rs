@@ -16,7 +16,10 @@ use std::{
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::{sync::mpsc, time::Instant};
 
-use self::{debounce::Debounce, scope::Scope};
+use self::{
+    debounce::{Debounce, What},
+    scope::Scope,
+};
 use crate::config::app::AppDefinition;
 
 mod debounce;
@@ -109,8 +112,9 @@ impl AppWatch {
                 },
                 () = due => {
                     let held = self.scope.unfinished() || self.scope.git_is_busy();
-                    if let Some((first, last)) = self.debounce.take(self.started.elapsed(), held) {
-                        return telling(first, last);
+                    let burst = self.debounce.take(self.started.elapsed(), held);
+                    if let Some(path) = burst.and_then(|burst| burst.telling(Path::exists)) {
+                        return path;
                     }
                 }
             }
@@ -127,16 +131,21 @@ impl AppWatch {
             for directory in self.scope.directories() {
                 self.watch_or_warn(directory);
             }
-            self.debounce.changed(now, Path::new("(many files)"));
+            self.debounce
+                .changed(now, Path::new("(many files)"), What::Changed);
         }
         for path in event.paths {
             if path.is_dir() && !self.watched.contains(&path) {
                 let files = self.watch_new(&path);
                 files
                     .iter()
-                    .for_each(|file| self.debounce.changed(now, file));
+                    .for_each(|file| self.debounce.changed(now, file, What::Made));
             } else if matters(&event.kind, &path) && self.scope.wants(&path) {
-                self.debounce.changed(now, &path);
+                let what = match event.kind {
+                    EventKind::Create(_) => What::Made,
+                    _ => What::Changed,
+                };
+                self.debounce.changed(now, &path, what);
             }
             if matches!(event.kind, EventKind::Remove(_)) && self.watched.remove(&path) {
                 self.scope
@@ -184,16 +193,6 @@ impl AppWatch {
                 directory.display()
             );
         }
-    }
-}
-
-/// Which path of a burst to name: the first, unless it was only there for a moment, as with editors that write a new file
-/// and rename it.
-fn telling(first: PathBuf, last: PathBuf) -> PathBuf {
-    if !first.exists() && last.exists() {
-        last
-    } else {
-        first
     }
 }
 

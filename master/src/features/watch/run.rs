@@ -1,6 +1,7 @@
 //! The watchers as clients of the bus.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     path::{Path, PathBuf},
     pin::pin,
@@ -12,29 +13,71 @@ use ostler_bus::{
     vocab::update::{ConfigChanged, SystemRestartNeeded, WorkerRestartNeeded},
 };
 
-use super::AppWatch;
-use crate::config::{app::AppDefinition, program};
+use tokio::{sync::watch, task::JoinSet};
 
-/// Watches the master's program, the process file if there is one, and these apps, until the bus goes.
+use super::AppWatch;
+use crate::config::{
+    app::{AppDefinition, AppName},
+    program,
+};
+
+/// Watches the master's program, the process file if there is one, and these apps, as they are defined from time to time,
+/// until the bus goes.
 ///
 /// # Errors
 /// None: what can't be watched is logged.
 pub async fn all(
     bus: Bus,
     file: Option<PathBuf>,
-    apps: Vec<AppDefinition>,
+    mut apps: watch::Receiver<Vec<AppDefinition>>,
     home: PathBuf,
 ) -> Result<(), Infallible> {
     let own: Vec<PathBuf> = file.clone().into_iter().chain([home]).collect();
-    let apps = apps
-        .into_iter()
-        .map(|app| self::app(bus.clone(), app, own.clone()));
     let file = OptionFuture::from(file.map(|file| process_file(bus.clone(), file)));
-    let watchers = future::join3(own_program(bus.clone()), file, future::join_all(apps));
+    let masters = future::join(own_program(bus.clone()), file);
+    let apps = async {
+        let mut watchers = Watchers::default();
+        loop {
+            let wanted = apps.borrow_and_update().clone();
+            watchers.follow(&wanted, |of| app(bus.clone(), of, own.clone()));
+            if apps.changed().await.is_err() {
+                return future::pending().await;
+            }
+        }
+    };
+    let watchers = future::join(masters, apps);
     future::select(pin!(watchers), pin!(bus.closed())).await;
     // Watchers that can't watch have ended before.
     bus.closed().await;
     Ok(())
+}
+
+/// A watcher for each app that wants one. They end with this.
+#[derive(Default)]
+struct Watchers(BTreeMap<AppName, (AppDefinition, JoinSet<()>)>);
+
+impl Watchers {
+    /// Those of apps that are gone end, as do those of apps that are defined otherwise now, and these and the new ones
+    /// begin.
+    fn follow<F>(&mut self, apps: &[AppDefinition], begin: impl Fn(AppDefinition) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0.retain(|name, (of, _)| {
+            let stays = apps.contains(of);
+            if !stays && apps.iter().all(|app| app.name != *name) {
+                tracing::info!("{name}: its files are watched no longer");
+            }
+            stays
+        });
+        for app in apps {
+            self.0.entry(app.name.clone()).or_insert_with(|| {
+                let mut task = JoinSet::new();
+                task.spawn(begin(app.clone()));
+                (app.clone(), task)
+            });
+        }
+    }
 }
 
 /// Publishes `workerRestartNeeded` whenever files of `app` have changed, those of the masters aside.
@@ -107,10 +150,10 @@ pub async fn own_program(bus: Bus) {
 
 fn program(app: &AppDefinition) -> Option<PathBuf> {
     let cwd = app.cwd.clone().or_else(|| std::env::current_dir().ok())?;
-    let path = app
-        .env
-        .get("PATH")
-        .map(Into::into)
-        .or_else(|| std::env::var_os("PATH"));
-    program::resolve(app.command.first()?, Path::new(&cwd), path.as_deref()).ok()
+    program::resolve(
+        app.command.first()?,
+        Path::new(&cwd),
+        app.search_path().as_deref(),
+    )
+    .ok()
 }

@@ -72,12 +72,11 @@ impl Checker {
     /// Notes what goes in; how many exits must be told because of it.
     fn take_in(&mut self, now: Moment, input: &Input, actions: &[Action]) -> usize {
         match input {
-            Input::Define(definition) if !self.model.ending => {
-                self.model
-                    .apps
-                    .entry(definition.name.to_string())
-                    .or_default()
-                    .define(definition);
+            Input::Define(definition) => self.model.define(definition),
+            Input::DefineAll(definitions) => {
+                for definition in definitions {
+                    self.model.define(definition);
+                }
             }
             Input::Worker {
                 id,
@@ -126,8 +125,7 @@ impl Checker {
                     self.model.accept(command);
                 }
             }
-            Input::Define(_) | Input::Worker { .. } | Input::RestartNeeded { .. } | Input::Tick => {
-            }
+            Input::Worker { .. } | Input::RestartNeeded { .. } | Input::Tick => {}
         }
         0
     }
@@ -155,7 +153,22 @@ impl Checker {
                 );
                 Ok(())
             }
+            Action::Forget { app } => {
+                let removed = self
+                    .model
+                    .apps
+                    .get(app.as_str())
+                    .is_some_and(|app| app.removed);
+                let left = self.model.of(app.as_str()).count();
+                promise!(
+                    removed && left == 0,
+                    "{app} is forgotten with {left} workers"
+                );
+                *self.seen.entry("forgotten").or_default() += 1;
+                Ok(())
+            }
             Action::Publish(event) => self.publish(now, event),
+            Action::Warn(_) => Ok(()),
             Action::Done { code } => {
                 promise!(self.model.ending && !self.done, "the end was not asked for");
                 promise!(
@@ -188,8 +201,14 @@ impl Checker {
         let starting = self
             .model
             .of(name.as_str())
-            .any(|(_, worker)| worker.life == Life::Starting);
-        promise!(!app.pristine || !starting, "two start at once");
+            .filter(|(_, worker)| worker.life == Life::Starting)
+            .count();
+        let parallel = definition.start.parallel as usize;
+        promise!(
+            !app.pristine || starting < parallel,
+            "more than {parallel} start at once"
+        );
+        self.in_order(name.as_str(), definition)?;
         let worker = WorkerModel {
             app: name.to_string(),
             slot: *slot,

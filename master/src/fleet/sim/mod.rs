@@ -12,6 +12,7 @@ mod checker;
 mod dice;
 mod events;
 mod model;
+mod order;
 mod process;
 mod script;
 mod verdict;
@@ -256,6 +257,7 @@ fn histories_are_eventful() {
         ("hung", 40),
         ("recycled", 10),
         ("too large", 5),
+        ("forgotten", 15),
     ];
     for (event, times) in least {
         let told = seen.get(event).copied().unwrap_or(0);
@@ -308,6 +310,11 @@ fn a_hang_overlooked_is_noticed() {
         200,
         &["has hung", "wants to be woken"],
     );
+}
+
+#[test]
+fn an_app_that_does_not_wait_for_its_turn_is_noticed() {
+    noticed(Mutation::IgnoreOrder, 100, &["begins"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use ostler_bus::{
 
 use super::script;
 use crate::{
-    config::app::{AppDefinition, life::Restart},
+    config::app::{AppDefinition, AppName, life::Restart},
     fleet::{Command, Input, Moment, WorkerNews},
 };
 
@@ -36,14 +36,24 @@ pub(super) struct AppModel {
     covers: bool,
     /// The last change was tried and found no good.
     pub(super) excused: bool,
+    /// It is in no file any more.
+    pub(super) removed: bool,
     /// Nothing has happened to it yet but its first start.
     pub(super) pristine: bool,
+    /// A worker of it has been started since none was wanted.
+    pub(super) begun: bool,
+    pub(super) priority: i32,
+    /// It waits for others.
+    pub(super) depends_on: Vec<AppName>,
 }
 
 impl AppModel {
     pub(super) fn define(&mut self, definition: &AppDefinition) {
-        if self.version == 0 {
-            (self.wanted, self.pristine) = (true, true);
+        if self.removed {
+            (self.removed, self.begun, self.pristine) = (false, false, false);
+            (self.wanted, self.size) = (definition.start.autostart, definition.instances);
+        } else if self.version == 0 {
+            (self.wanted, self.pristine) = (definition.start.autostart, true);
             self.size = definition.instances;
         } else {
             self.pristine = false;
@@ -51,6 +61,9 @@ impl AppModel {
                 self.size = definition.instances;
             }
         }
+        self.begun &= self.size > 0;
+        self.priority = definition.start.priority;
+        self.depends_on.clone_from(&definition.start.depends_on);
         self.instances = definition.instances;
         let life = &definition.life;
         self.stops_for_good = !definition.stop_exit_codes.is_empty()
@@ -161,6 +174,13 @@ pub(super) struct Model {
 }
 
 impl Model {
+    pub(super) fn define(&mut self, definition: &AppDefinition) {
+        if !self.ending {
+            let app = self.apps.entry(definition.name.to_string());
+            app.or_default().define(definition);
+        }
+    }
+
     /// What an accepted command means.
     pub(super) fn accept(&mut self, command: &Command) {
         match command {
@@ -174,7 +194,7 @@ impl Model {
             }
             Command::Stop(stop) => self
                 .named(stop.app.as_deref())
-                .for_each(|app| app.wanted = false),
+                .for_each(|app| (app.wanted, app.begun) = (false, false)),
             Command::Scale(AppScale { app, to }) => {
                 for app in self.named(Some(app)) {
                     if app.size == 0 {
@@ -186,6 +206,18 @@ impl Model {
                         ScaleTo::More(more) => app.size.saturating_add(*more),
                         ScaleTo::Fewer(fewer) => app.size.saturating_sub(*fewer),
                     };
+                    app.begun &= app.size > 0;
+                }
+            }
+            Command::TakeUp(definitions) => {
+                for (name, app) in &mut self.apps {
+                    let stays = |definition: &AppDefinition| definition.name.as_str() == name;
+                    if !app.removed && !definitions.iter().any(stays) {
+                        (app.removed, app.wanted, app.begun) = (true, false, false);
+                    }
+                }
+                for definition in definitions {
+                    self.say_again(definition);
                 }
             }
             Command::Reload(_) | Command::Reset(_) => {}
@@ -221,11 +253,23 @@ impl Model {
         }
     }
 
+    /// What was said before changes nothing about what was tried.
+    fn say_again(&mut self, definition: &AppDefinition) {
+        let known = self.apps.get(definition.name.as_str());
+        let same = known.filter(|app| !app.removed && app.version == script::version(definition));
+        let tried = same.map(|app| (app.covers, app.excused));
+        self.define(definition);
+        let app = self.apps.get_mut(definition.name.as_str());
+        if let Some((app, tried)) = app.zip(tried) {
+            (app.covers, app.excused) = tried;
+        }
+    }
+
     fn named(&mut self, name: Option<&str>) -> impl Iterator<Item = &mut AppModel> {
         let wanted = move |app: &str| name.is_none_or(|name| name == app);
         self.apps
             .iter_mut()
-            .filter(move |(app, _)| wanted(app))
+            .filter(move |(name, app)| !app.removed && wanted(name))
             .map(|(_, app)| app)
     }
 

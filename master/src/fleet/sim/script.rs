@@ -1,6 +1,6 @@
 //! What a history brings from outside: the apps, the commands, the changes, and when.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use ostler_bus::vocab::{
     control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, ScaleTo},
@@ -14,11 +14,14 @@ use crate::{
         life::{Health, Restart},
         recycle::MemoryLimit,
     },
-    fleet::{Command, Input, Moment, Requester, testing},
+    fleet::{Command, Input, Moment, RequestToken, Requester, testing},
 };
 
 /// Which variable of an app's definition says what version it is.
 const VERSION: &str = "VERSION";
+
+/// Marks a definition that is to have the version before.
+const KEPT: &str = "KEPT";
 
 /// What comes from outside.
 #[derive(Default)]
@@ -48,12 +51,10 @@ pub(super) fn write(dice: &mut Dice) -> Script {
     let mut apps: Vec<AppDefinition> = vec![draw_app(dice, "a")];
     if dice.one_in(3) {
         apps.push(draw_app(dice, "bb"));
+        draw_order(dice, &mut apps);
     }
-    for app in &apps {
-        script
-            .told
-            .push((Moment::default(), vec![Input::Define(app.clone())]));
-    }
+    let all = Input::DefineAll(apps.clone());
+    script.told.push((Moment::default(), vec![all]));
     // Half of what happens comes in bursts: that is where commands meet.
     let burst = dice.millis(0, 30_000);
     for _ in 0..3 + dice.below(9) {
@@ -134,6 +135,8 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
     app.life.oneshot = dice.one_in(16);
     app.life.hang_grace = dice.millis(100, 600);
     app.max_restarts = [0, 3, 16][pick(dice, 3)];
+    app.start.parallel = [1, 1, 2, 4][pick(dice, 4)];
+    app.start.autostart = !dice.one_in(12);
     app.stop_exit_codes = if dice.one_in(8) { vec![0] } else { Vec::new() };
     let term = Rung {
         signal: 15,
@@ -159,6 +162,17 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
     app
 }
 
+/// Which of two apps begins first, if that matters.
+fn draw_order(dice: &mut Dice, apps: &mut [AppDefinition]) {
+    let waits = pick(dice, 2);
+    let first = apps[1 - waits].name.clone();
+    match dice.below(3) {
+        0 => apps[waits].start.depends_on = vec![first],
+        1 => apps[waits].start.priority = -1,
+        _ => {}
+    }
+}
+
 fn pick(dice: &mut Dice, of: u64) -> usize {
     usize::try_from(dice.below(of)).unwrap_or(0)
 }
@@ -176,7 +190,8 @@ fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &
     } else {
         named
     };
-    match dice.below(20) {
+    match dice.below(21) {
+        20 => take_up(dice, at, apps, script),
         0..7 => change(dice, at, &mut apps[one], script),
         7 | 8 => script
             .told
@@ -232,6 +247,32 @@ fn change(dice: &mut Dice, at: Moment, app: &mut AppDefinition, script: &mut Scr
     ));
 }
 
+/// Requests of the script itself have numbers of their own.
+const TAKE_UPS: u64 = 1 << 32;
+
+/// The file is read again: some apps are as they were, some have changed, some are gone or come again.
+fn take_up(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &mut Script) {
+    let mut next = Vec::new();
+    for app in apps {
+        if dice.one_in(4) {
+            continue;
+        }
+        if dice.one_in(4) {
+            app.instances = u32::try_from(dice.below(5)).unwrap_or(0);
+        }
+        let mut app = app.clone();
+        if dice.one_in(2) {
+            app.env.insert(KEPT.into(), String::new());
+        }
+        next.push(app);
+    }
+    let request = RequestToken(TAKE_UPS + script.told.len() as u64);
+    let command = Command::TakeUp(next);
+    script
+        .told
+        .push((at, vec![Input::Command { request, command }]));
+}
+
 fn needed(app: Option<String>, by: Requester) -> Input {
     Input::RestartNeeded {
         wish: WorkerRestartNeeded { app, reason: None },
@@ -251,9 +292,26 @@ fn draw_requester(dice: &mut Dice) -> Requester {
 fn number_versions(script: &mut Script) {
     script.told.sort_by_key(|(at, _)| *at);
     let inputs = script.told.iter_mut().flat_map(|(_, inputs)| inputs);
+    let mut last = BTreeMap::new();
     for (version, input) in (1_u64..).zip(inputs) {
-        if let Input::Define(definition) = input {
-            definition.env.insert(VERSION.into(), version.to_string());
+        let defined = match input {
+            Input::Define(definition) => std::slice::from_mut(definition),
+            Input::DefineAll(definitions)
+            | Input::Command {
+                command: Command::TakeUp(definitions),
+                ..
+            } => definitions,
+            Input::Worker { .. }
+            | Input::Command { .. }
+            | Input::RestartNeeded { .. }
+            | Input::Tick => &mut [],
+        };
+        for definition in defined {
+            let last = last.entry(definition.name.clone()).or_insert(version);
+            if definition.env.remove(KEPT).is_none() {
+                *last = version;
+            }
+            definition.env.insert(VERSION.into(), last.to_string());
         }
     }
 }

@@ -163,7 +163,9 @@ impl World {
             Action::Probe(order) => self.probe(now, &order),
             Action::Answer { .. }
             | Action::AnswerDisconnect { .. }
+            | Action::Forget { .. }
             | Action::Publish(_)
+            | Action::Warn(_)
             | Action::Done { .. } => {}
         }
     }

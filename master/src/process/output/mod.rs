@@ -2,14 +2,21 @@
 //! worker whose pipe is full stops dead. Lines go into bounded queues, first of all to the master's log, which has a
 //! thread of its own and is the only one that may block.
 
+mod book;
+mod files;
+mod outlets;
 mod queue;
 mod render;
 mod split;
+mod stamp;
 mod tail;
 mod writer;
 
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
+pub use book::{LineBook, SLOT_BYTES, Wanted as WantedLines};
+pub use files::{FileSink, LogFiles};
+pub use outlets::{Outlet, Outlets, Streams};
 pub use queue::{LineQueue, LogItem, LogReceiver, OutputLine, Stream, line_queue};
 pub use render::{render_human, render_json};
 pub use split::LINE_BYTES;
@@ -42,15 +49,15 @@ pub struct OutputEnd {
     pub lost: u64,
 }
 
-/// Begins to read a worker's output. Each line goes to each of the queues.
+/// Begins to read the output of `worker`, which runs as `pid`. Each line goes to each of the outlets for its stream.
 ///
 /// # Errors
 /// If the descriptors are no pipes, or can't be watched.
 pub fn capture(
     stdout: OwnedFd,
     stderr: OwnedFd,
-    worker: Arc<Identity>,
-    queues: Vec<LineQueue>,
+    (worker, pid): (Arc<Identity>, u32),
+    outlets: impl Into<Outlets>,
 ) -> io::Result<Output> {
     let stdout = pipe::Receiver::from_owned_fd(stdout)?;
     let stderr = pipe::Receiver::from_owned_fd(stderr)?;
@@ -59,7 +66,7 @@ pub fn capture(
         stdout: Some(Source::new(stdout, Stream::Stdout)),
         stderr: Some(Source::new(stderr, Stream::Stderr)),
         tail: Tail::default(),
-        feed: Feed::new(worker, queues),
+        feed: Feed::new((worker, pid), outlets.into()),
     };
     let task = tokio::spawn(reader.run(hear_exit));
     Ok(Output { exited, task })

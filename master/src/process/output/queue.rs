@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::Identity;
+use super::{Identity, Outlet, Outlets, Streams};
 
 /// What a line weighs beside its text.
 const LINE_OVERHEAD: usize = 96;
@@ -33,6 +33,10 @@ pub enum Stream {
 pub struct OutputLine {
     /// Who.
     pub worker: Arc<Identity>,
+    /// Its process.
+    pub pid: u32,
+    /// Which line of this worker, of both streams, from 1 on.
+    pub number: u64,
     /// Where.
     pub stream: Stream,
     /// When it was read.
@@ -140,6 +144,22 @@ impl LineQueue {
         self.shared.wanted.load(Ordering::Relaxed)
     }
 
+    /// Takes a line, and before it a note of those that were lost; false if there is no room.
+    fn line(&self, line: &OutputLine, untold: &mut u64) -> bool {
+        if !self.wanted() {
+            return true;
+        }
+        let note = (*untold > 0).then(|| lost(&line.worker, *untold));
+        let line = LogItem::Line(line.clone());
+        if self.offer(note.into_iter().chain([line]).collect()) {
+            *untold = 0;
+            return true;
+        }
+        *untold += 1;
+        self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
     /// Takes all of these or none: a note of loss without the line after it would only fill the queue with notes.
     fn offer(&self, items: Vec<LogItem>) -> bool {
         let weight = items.iter().map(LogItem::weight).sum();
@@ -192,52 +212,67 @@ impl LogReceiver {
     }
 }
 
-/// One worker's way into the queues, with what it has yet to tell each of them.
+/// One worker's way to its outlets, with what it has yet to tell each of them.
 #[derive(Debug)]
 pub(super) struct Feed {
     worker: Arc<Identity>,
-    queues: Vec<(LineQueue, u64)>,
+    pid: u32,
+    outlets: Vec<Fed>,
+    lines: u64,
     lost: u64,
 }
 
+#[derive(Debug)]
+struct Fed {
+    to: Outlet,
+    of: Streams,
+    untold: u64,
+}
+
 impl Feed {
-    pub(super) fn new(worker: Arc<Identity>, queues: Vec<LineQueue>) -> Self {
+    pub(super) fn new((worker, pid): (Arc<Identity>, u32), outlets: Outlets) -> Self {
+        let fed = |(to, of)| Fed { to, of, untold: 0 };
         Self {
             worker,
-            queues: queues.into_iter().map(|queue| (queue, 0)).collect(),
+            pid,
+            outlets: outlets.into_iter().map(fed).collect(),
+            lines: 0,
             lost: 0,
         }
     }
 
     pub(super) fn line(&mut self, stream: Stream, text: &str, cut: bool) {
+        self.lines += 1;
         let line = OutputLine {
             worker: Arc::clone(&self.worker),
+            pid: self.pid,
+            number: self.lines,
             stream,
             at: SystemTime::now(),
             text: text.into(),
             cut,
         };
-        for (queue, untold) in &mut self.queues {
-            if !queue.wanted() {
-                continue;
-            }
-            let note = (*untold > 0).then(|| lost(&self.worker, *untold));
-            let line = LogItem::Line(line.clone());
-            if queue.offer(note.into_iter().chain([line]).collect()) {
-                *untold = 0;
-            } else {
-                *untold += 1;
-                self.lost += 1;
-                queue.shared.lost.fetch_add(1, Ordering::Relaxed);
-            }
+        for fed in self.outlets.iter_mut().filter(|fed| fed.of.has(stream)) {
+            let taken = match &fed.to {
+                Outlet::Queue(queue) => queue.line(&line, &mut fed.untold),
+                // It tells itself what it lost.
+                Outlet::File(file) => file.push(&line),
+                Outlet::Book(book) => {
+                    book.keep(&line);
+                    true
+                }
+            };
+            self.lost += u64::from(!taken);
         }
     }
 
     /// Says what was lost last, later if there is no room yet. Returns how much was lost in all.
     pub(super) fn end(self) -> u64 {
-        for (queue, untold) in self.queues {
-            if untold > 0 {
-                let item = lost(&self.worker, untold);
+        for fed in self.outlets {
+            if let Outlet::Queue(queue) = fed.to
+                && fed.untold > 0
+            {
+                let item = lost(&self.worker, fed.untold);
                 tokio::spawn(async move { queue.send(item).await });
             }
         }

@@ -52,7 +52,7 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
-/// One line of JSON: `{"time_ms":…,"app":…,"slot":…,"worker":…,"generation":…,"stream":…,"line":…}`, with
+/// One line of JSON: `{"time_ms":…,"app":…,"slot":…,"worker":…,"generation":…,"pid":…,"stream":…,"line":…}`, with
 /// `"cut":true` where the line goes on, and `"lost":N` instead of `stream` and `line` where lines were dropped.
 pub fn render_json(item: &LogItem, out: &mut Vec<u8>) {
     let record = match item {
@@ -78,6 +78,8 @@ struct Record<'a> {
     worker: u64,
     generation: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<&'a str>,
@@ -95,6 +97,7 @@ impl<'a> Record<'a> {
             slot: worker.slot.0,
             worker: worker.id.0,
             generation: worker.generation.0,
+            pid: None,
             stream: None,
             line: None,
             cut: false,
@@ -106,6 +109,7 @@ impl<'a> Record<'a> {
         let since = line.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             time_ms: u64::try_from(since.as_millis()).ok(),
+            pid: Some(line.pid),
             stream: Some(match line.stream {
                 Stream::Stdout => "stdout",
                 Stream::Stderr => "stderr",
@@ -141,6 +145,8 @@ mod tests {
     fn line(text: &str) -> LogItem {
         LogItem::Line(OutputLine {
             worker: worker(),
+            pid: 99,
+            number: 1,
             stream: Stream::Stderr,
             at: SystemTime::UNIX_EPOCH + Duration::from_millis(1234),
             text: text.into(),
@@ -171,7 +177,7 @@ mod tests {
         let text = rendered(&line("hi \"you\""), render_json);
         assert_eq!(
             text,
-            "{\"time_ms\":1234,\"app\":\"web\",\"slot\":2,\"worker\":7,\"generation\":3,\"stream\":\"stderr\",\
+            "{\"time_ms\":1234,\"app\":\"web\",\"slot\":2,\"worker\":7,\"generation\":3,\"pid\":99,\"stream\":\"stderr\",\
              \"line\":\"hi \\\"you\\\"\"}\n"
         );
         let lost = LogItem::Lost {

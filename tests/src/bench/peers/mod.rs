@@ -27,8 +27,9 @@ use super::roles::Play;
 pub const TOPIC: &str = "bench.sample";
 
 /// The roles that a benchmark beside peers must be able to play.
-pub const ROLES: [(&str, Play); 13] = [
+pub const ROLES: [(&str, Play); 14] = [
     ("server", server::play),
+    ("broker", server::become_program),
     ("relay", relay::play),
     ("read", party::read),
     ("publish", party::publish),

@@ -1,11 +1,16 @@
 //! Brokers of the system, each started for the benchmark and ended with it.
 
 use std::{
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
     thread::park_timeout,
     time::{Duration, Instant},
+};
+
+use nix::{
+    sys::{prctl::set_pdeathsig, signal::Signal},
+    unistd::getppid,
 };
 
 use super::{
@@ -15,7 +20,7 @@ use super::{
 use crate::{
     bench::{
         fleet::Process,
-        roles::{Role, end_with_stdin},
+        roles::{self, Role, end_with_stdin},
     },
     harness::PrivateDir,
 };
@@ -261,12 +266,16 @@ fn dbus_config(socket: &str) -> String {
     )
 }
 
-/// A role: starts a program that listens, says its process id, and ends it when the benchmark ends, however that does.
+/// A role: starts a program that listens, says its process id, and ends it when the benchmark ends, however that does;
+/// should this process be killed itself, the kernel ends the program.
 pub(super) fn play(args: &[String]) -> Result<(), String> {
-    let [program, args @ ..] = args else {
+    let [program, ..] = args else {
         return Err("usage: PROGRAM ARGUMENTS".into());
     };
-    let child = Command::new(program)
+    let broker = roles::command("broker")?;
+    let child = Command::new(&broker[0])
+        .args(&broker[1..])
+        .arg(std::process::id().to_string())
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -278,6 +287,19 @@ pub(super) fn play(args: &[String]) -> Result<(), String> {
     // To its end, or should it break: both mean that nobody is there any more.
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
     Ok(())
+}
+
+/// A role: becomes another program, that is killed when the process that started it has ended.
+pub(super) fn become_program(args: &[String]) -> Result<(), String> {
+    let [parent, program, args @ ..] = args else {
+        return Err("usage: PARENT PROGRAM ARGUMENTS".into());
+    };
+    set_pdeathsig(Signal::SIGKILL).map_err(|e| e.to_string())?;
+    // It may have ended before.
+    if getppid().to_string() != *parent {
+        return Err("whoever started it has gone".into());
+    }
+    Err(Command::new(program).args(args).exec().to_string())
 }
 
 struct Ended(Child);

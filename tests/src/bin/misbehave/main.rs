@@ -31,7 +31,7 @@ usage: misbehave HABIT
   spam lines COUNT [BYTES]   print COUNT numbered lines of BYTES (default 80), `done` on stderr, then as trivial
   spam bytes COUNT           print COUNT bytes without a line end, `done` on stderr, then as trivial
   fork-and-leave [own-group] leave a grandchild that holds stdout and stderr for 30 s, print its pid, exit 0
-  shut-listener              shut the first inherited socket down, for all; then as trivial
+  shut-listener [unix]       shut the first inherited socket down, for all; then as trivial
   flood-notify MS            leave a grandchild that floods NOTIFY_SOCKET for 10 s, exit 3 after MS milliseconds
   close-pipes                close stdout and stderr, then as trivial
   hear SOCKET                connect to a Unix socket and print what comes, until it ends
@@ -130,6 +130,7 @@ fn habit(args: &[&str]) -> Result<ExitCode, String> {
             Ok(ExitCode::SUCCESS)
         }
         ["shut-listener"] => spoil::shut_listener().and_then(|()| trivial()),
+        ["shut-listener", "unix"] => spoil::shut_unix_listener().and_then(|()| trivial()),
         ["flood-notify", ms] => {
             notify::send("READY=1")?;
             spoil::leave_flood()?;

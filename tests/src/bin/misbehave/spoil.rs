@@ -21,6 +21,15 @@ pub(super) fn shut_listener() -> Result<(), String> {
     rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).map_err(|e| e.to_string())
 }
 
+/// The same for a Unix socket.
+pub(super) fn shut_unix_listener() -> Result<(), String> {
+    let listener = listenfd::ListenFd::from_env()
+        .take_unix_listener(0)
+        .map_err(|e| format!("descriptor 3: {e}"))?
+        .ok_or("no inherited socket: LISTEN_FDS and LISTEN_PID don't name one")?;
+    rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).map_err(|e| e.to_string())
+}
+
 /// Leaves a grandchild in a group of its own that floods the notify socket.
 pub(super) fn leave_flood() -> Result<(), String> {
     let me = std::env::current_exe().map_err(|e| e.to_string())?;

@@ -24,10 +24,19 @@ pub(crate) struct Numbered {
 pub(crate) struct Published {
     /// Acknowledged events.
     pub(crate) acknowledged: AtomicU64,
+    /// Of them, those on topics that keep a history.
+    pub(super) kept: AtomicU64,
     /// Events of the floods, as handed to the client.
     pub(crate) flooded: AtomicU64,
     /// Connections that came and went.
     pub(crate) visits: AtomicU64,
+}
+
+impl Published {
+    /// Acknowledged events on topics that keep a history.
+    pub(crate) fn kept(&self) -> u64 {
+        self.kept.load(Ordering::Relaxed)
+    }
 }
 
 impl fmt::Display for Published {

@@ -22,6 +22,9 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
         name: "soak".into(),
         limits: Limits {
             memory_bytes: MEMORY_BYTES,
+            retained_bytes: MEMORY_BYTES / 8,
+            history_bytes: MEMORY_BYTES / 4,
+            mailbox_bytes: MEMORY_BYTES / 16,
             ..Limits::default()
         },
         rules: Rules::allow_all(),

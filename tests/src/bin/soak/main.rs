@@ -10,14 +10,17 @@
 //!
 //! - acknowledged events are taken exactly once, and in the order in which they were emitted;
 //! - a subscriber that comes again has got, or was told to have missed, every event, each once, in order;
-//! - what a queue group was given was handled by one of its members at least;
+//! - whoever keeps the latest event of each topic has it in the end;
+//! - what a queue group was given was handled by one of its members at least, though some go in the middle of it;
 //! - the hub's memory stays within its bound, whoever reads slowly.
 //!
 //! It ends by itself. Exit code 0 if all of that held; 1, with the seed, if not.
 
 mod account;
 mod cutter;
+mod group;
 mod hub;
+mod latest;
 mod others;
 mod publish;
 mod subscribe;
@@ -157,11 +160,13 @@ async fn soak(time: Duration, seed: u64) -> Result<(), String> {
         let reader = subscribe::Exact::start(&place, name, number, policy).await?;
         readers.spawn(reader.run());
     }
-    let group = subscribe::Group::start(&place, 3).await?;
+    readers.spawn(latest::latest(place.clone()));
+    let group = group::Group::start(&place, 3).await?;
     let mut others = JoinSet::new();
     others.spawn(others::watcher(place.clone()));
     others.spawn(others::visitors(place.clone()));
     others.spawn(others::vandals(place.clone()));
+    others.spawn(group::passing(place.clone(), group.handled.clone()));
     for number in 0..FLOODERS {
         others.spawn(publish::flood(place.clone(), number));
     }

@@ -41,6 +41,9 @@ pub(crate) async fn acknowledged(place: Place, publisher: u32) -> Result<(), Str
         if let Some(taken) = under_way.next().await {
             taken.map_err(|error| format!("{name}: {error}"))?;
             place.published.acknowledged.fetch_add(1, Ordering::Relaxed);
+            if publisher.is_multiple_of(2) {
+                place.published.kept.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
     Ok(())

@@ -1,17 +1,13 @@
 //! Those who read acknowledged events, and must come out even.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures::StreamExt;
 use ostler_bus::{
     client::{Bus, Delivery, Subscription},
     wire::control::OverflowPolicy,
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     LAST_WORDS, Place,
@@ -111,87 +107,4 @@ impl Exact {
             )),
         }
     }
-}
-
-/// Which numbers of each publisher were handled by some member.
-type Handled = Arc<Mutex<BTreeMap<u32, BTreeSet<u64>>>>;
-
-/// A queue group whose members break off.
-pub(crate) struct Group {
-    place: Place,
-    members: JoinSet<Result<(), String>>,
-    handled: Handled,
-}
-
-impl Group {
-    pub(crate) async fn start(place: &Place, members: u64) -> Result<Self, String> {
-        let handled = Handled::default();
-        let mut tasks = JoinSet::new();
-        for number in 0..members {
-            let name = format!("member-{number}");
-            let (bus, cutter) = place.disturbed(&name, 300 + number).await?;
-            let mut subscriptions = Vec::new();
-            // Not the floods: they are more than can be handled, and would be told as lost.
-            for pattern in ["soak.kept.>", "soak.plain.>"] {
-                let joined = bus.subscription(pattern).group("soak").typed().await;
-                subscriptions.push(joined.map_err(|error| format!("{name}: {error}"))?);
-            }
-            let handled = Arc::clone(&handled);
-            tasks.spawn(async move {
-                let _held = (bus, cutter);
-                member(subscriptions, handled).await
-            });
-        }
-        Ok(Self {
-            place: place.clone(),
-            members: tasks,
-            handled,
-        })
-    }
-
-    /// Waits until every acknowledged event was handled.
-    pub(crate) async fn check(mut self) -> Result<(), String> {
-        let published = self.place.published.acknowledged.load(Ordering::Relaxed);
-        let until = Instant::now() + LAST_WORDS;
-        loop {
-            let count: usize = lock(&self.handled).values().map(BTreeSet::len).sum();
-            if count as u64 == published {
-                println!("group: {count} events, each handled");
-                return Ok(());
-            }
-            if Instant::now() > until {
-                return Err(format!(
-                    "the group handled {count} of {published} acknowledged events"
-                ));
-            }
-            if let Some(Ok(Err(why))) = self.members.try_join_next() {
-                return Err(why);
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
-
-fn lock(handled: &Handled) -> std::sync::MutexGuard<'_, BTreeMap<u32, BTreeSet<u64>>> {
-    handled.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn member(
-    subscriptions: Vec<Subscription<Numbered>>,
-    handled: Handled,
-) -> Result<(), String> {
-    let mut deliveries = futures::stream::select_all(subscriptions);
-    while let Some(delivery) = deliveries.next().await {
-        match delivery {
-            Delivery::Event(event) => {
-                let Numbered {
-                    publisher, number, ..
-                } = event.event;
-                lock(&handled).entry(publisher).or_default().insert(number);
-            }
-            Delivery::Reconnected { .. } => {}
-            other => return Err(format!("group: {other:?}")),
-        }
-    }
-    Ok(())
 }

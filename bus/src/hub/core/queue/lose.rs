@@ -57,8 +57,8 @@ impl Outbox {
 
     fn list(&self, parked: bool) -> &List<Waiting> {
         match parked {
-            true => &self.parked,
-            false => &self.data,
+            true => &self.lists.parked,
+            false => &self.lists.data,
         }
     }
 
@@ -81,8 +81,8 @@ impl Outbox {
         let Some(key) = queue.head else { return 0 };
         let windowed = queue.is_windowed();
         let waiting = match windowed {
-            true => self.parked.get_mut(key),
-            false => self.data.get_mut(key),
+            true => self.lists.parked.get_mut(key),
+            false => self.lists.data.get_mut(key),
         };
         let before = (waiting.item.messages(), waiting.item.bytes());
         let pinned = pins(&waiting.item);
@@ -115,10 +115,7 @@ impl Outbox {
         while let Some(queue) = self.subs.get(&sub)
             && let Some(key) = queue.head
         {
-            let list = match queue.is_windowed() {
-                true => &mut self.parked,
-                false => &mut self.data,
-            };
+            let list = self.lists.of_mut(queue);
             let waiting = list.get(key);
             let (Item::Gap, Some(next)) = (&waiting.item, waiting.next_of_sub) else {
                 return;

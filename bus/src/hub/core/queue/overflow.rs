@@ -1,12 +1,8 @@
 //! What a subscription does that has no room, by its policy.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{
-    Extra, Outbox,
-    sub::{Bounds, Care, Pressure, SubQueue},
-    told::Loss,
-};
+use super::{Extra, Outbox, pressure::Strain, sub::Bounds, told::Loss};
 use crate::{
     Topic,
     hub::core::item::{Item, Run},
@@ -20,21 +16,6 @@ pub(in crate::hub::core) struct Offered {
     pub(in crate::hub::core) lost: u64,
     /// What that asks of others.
     pub(in crate::hub::core) strain: Strain,
-}
-
-/// What a full queue asks of others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::hub::core) enum Strain {
-    /// Nothing.
-    None,
-    /// Publishers are to be held back, since then and for so long at most.
-    Hold { since: Instant, most: Duration },
-    /// Publishers are to be held back no longer: it didn't help.
-    GiveUp,
-    /// Whether it is still over its bounds should be looked at after a while.
-    Watch,
-    /// The connection is to be closed.
-    CutOff,
 }
 
 impl Outbox {
@@ -151,28 +132,16 @@ impl Outbox {
         let events = loss.events;
         queue.counts.matched += events;
         queue.counts.lagged += events;
-        let list = match queue.is_windowed() {
-            true => &mut self.parked,
-            false => &mut self.data,
-        };
-        let is_gap = |item: &Item| matches!(item, Item::Gap);
-        let mut tail = queue.tail.filter(|key| is_gap(&list.get(*key).item));
-        if tail.is_none() {
+        let last = queue.tail.map(|key| &self.lists.of(queue).get(key).item);
+        if !matches!(last, Some(Item::Gap)) {
             self.append_to(sub, Item::Gap, None);
-            tail = self.subs.get(&sub).and_then(|q| q.tail);
         }
-        if let Some(tail) = tail {
-            let list = match self.is_parked(sub) {
-                true => &mut self.parked,
-                false => &mut self.data,
-            };
-            list.get_mut(tail).loss.add(loss);
+        if let Some(queue) = self.subs.get(&sub)
+            && let Some(gap) = queue.tail
+        {
+            self.lists.of_mut(queue).get_mut(gap).loss.add(loss);
         }
         events
-    }
-
-    fn is_parked(&self, sub: u32) -> bool {
-        self.subs.get(&sub).is_some_and(SubQueue::is_windowed)
     }
 
     /// Appends an event in place of the one of its topic that waits. A misfit takes nobody's place.
@@ -211,10 +180,7 @@ impl Outbox {
         if let Some(care) = &mut queue.care {
             care.latest.insert(topic.clone(), key);
         }
-        let list = match queue.is_windowed() {
-            true => &mut self.parked,
-            false => &mut self.data,
-        };
+        let list = self.lists.of_mut(queue);
         list.get_mut(key).loss.add(carried.unwrap_or_default());
         self.trim(sub)
     }
@@ -225,133 +191,13 @@ impl Outbox {
         let waiting = self.take_out(sub, old);
         let queue = self.subs.get_mut(&sub)?;
         queue.counts.conflated += waiting.item.events();
-        let list = match queue.is_windowed() {
-            true => &mut self.parked,
-            false => &mut self.data,
-        };
+        let list = self.lists.of_mut(queue);
         match waiting.next_of_sub {
             Some(next) => {
                 list.get_mut(next).loss.add(waiting.loss);
                 None
             }
             None => Some(waiting.loss),
-        }
-    }
-
-    /// Looks whether `sub` is in no need any more, after something of it was taken or lost.
-    pub(in crate::hub::core) fn ease(&mut self, now: Instant, sub: u32) {
-        if let Some(queue) = self.subs.get_mut(&sub)
-            && queue.ease(now)
-        {
-            self.eased.push(sub);
-        }
-    }
-
-    /// Subscriptions that publishers need not be held for any longer.
-    pub(in crate::hub::core) fn take_eased(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.eased)
-    }
-
-    /// Whether [`take_eased`](Self::take_eased) has any.
-    pub(in crate::hub::core) fn has_eased(&self) -> bool {
-        !self.eased.is_empty()
-    }
-
-    /// Publishers were held for `sub` as long as they may be.
-    pub(in crate::hub::core) fn give_up(&mut self, now: Instant, sub: u32) {
-        if let Some(queue) = self.subs.get_mut(&sub)
-            && let Some(care) = &mut queue.care
-            && let Pressure::Holding { since } = care.pressure
-        {
-            queue.counts.hold(now.saturating_duration_since(since));
-            care.pressure = Pressure::GivenUp;
-        }
-    }
-
-    /// Since when `sub` is over its bounds, and what waits for it; if it isn't, nobody watches it any longer.
-    pub(in crate::hub::core) fn over_since(&mut self, sub: u32) -> Option<(Instant, Bounds)> {
-        let queue = self.subs.get_mut(&sub)?;
-        let care = queue.care.as_mut()?;
-        care.is_watched = care.over_since.is_some();
-        let waiting = Bounds {
-            messages: queue.messages,
-            bytes: queue.bytes,
-        };
-        care.over_since.map(|since| (since, waiting))
-    }
-
-    /// What may wait for `sub`.
-    pub(in crate::hub::core) fn bounds(&self, sub: u32) -> Option<Bounds> {
-        self.subs.get(&sub).map(|q| q.bounds)
-    }
-}
-
-impl SubQueue {
-    /// What its being full asks of others, after `lost` events.
-    fn strain(&mut self, now: Instant, lost: u64) -> Strain {
-        let (is_over, is_over_twice) = (self.is_over(), self.is_over_twice());
-        let is_over_half = self.is_over_half();
-        let Some(care) = &mut self.care else {
-            return Strain::None;
-        };
-        match care.policy {
-            OverflowPolicy::DropOldest
-            | OverflowPolicy::DropNewest
-            | OverflowPolicy::KeepLatest => Strain::None,
-            OverflowPolicy::Disconnect if is_over_twice => Strain::CutOff,
-            OverflowPolicy::Disconnect if is_over => care.watch(now),
-            OverflowPolicy::Disconnect => Strain::None,
-            OverflowPolicy::Backpressure { max_wait_ms } => {
-                let most = Duration::from_millis(u64::from(max_wait_ms));
-                match care.pressure {
-                    Pressure::Holding { since } if lost > 0 => {
-                        self.counts.hold(now.saturating_duration_since(since));
-                        care.pressure = Pressure::GivenUp;
-                        Strain::GiveUp
-                    }
-                    Pressure::Holding { since } => Strain::Hold { since, most },
-                    Pressure::Low if lost > 0 => {
-                        care.pressure = Pressure::GivenUp;
-                        Strain::None
-                    }
-                    Pressure::Low if is_over_half => {
-                        care.pressure = Pressure::Holding { since: now };
-                        Strain::Hold { since: now, most }
-                    }
-                    Pressure::Low | Pressure::GivenUp => Strain::None,
-                }
-            }
-        }
-    }
-
-    /// Whether publishers were held for it and need not be any longer.
-    fn ease(&mut self, now: Instant) -> bool {
-        let (is_over, is_under_quarter) = (self.is_over(), self.is_under_quarter());
-        let Some(care) = &mut self.care else {
-            return false;
-        };
-        if !is_over {
-            care.over_since = None;
-        }
-        if !is_under_quarter {
-            return false;
-        }
-        match std::mem::replace(&mut care.pressure, Pressure::Low) {
-            Pressure::Low | Pressure::GivenUp => false,
-            Pressure::Holding { since } => {
-                self.counts.hold(now.saturating_duration_since(since));
-                true
-            }
-        }
-    }
-}
-
-impl Care {
-    fn watch(&mut self, now: Instant) -> Strain {
-        self.over_since.get_or_insert(now);
-        match std::mem::replace(&mut self.is_watched, true) {
-            true => Strain::None,
-            false => Strain::Watch,
         }
     }
 }

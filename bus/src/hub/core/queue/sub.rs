@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Instant};
 
 use super::{
     super::{item::Item, list::Key},
+    pressure::Pressure,
     told::{Loss, Told},
     window::Window,
 };
@@ -54,20 +55,6 @@ pub(super) struct Care {
     pub(super) window: Option<Window>,
     /// When it was given something last, of a group's members.
     pub(super) turn: u64,
-}
-
-/// Whether publishers are held back, with `Backpressure`.
-///
-/// ```text
-/// Low ──above 1/2──▶ Holding ──full, or too long──▶ GivenUp
-///  ▲◀───below 1/4───────┘                              │
-///  └◀──────────────below 1/4───────────────────────────┘
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pressure {
-    Low,
-    Holding { since: Instant },
-    GivenUp,
 }
 
 #[derive(Debug)]

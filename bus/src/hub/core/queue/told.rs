@@ -5,10 +5,13 @@
 //! misfit, have a place in that count and no sequence number; the hub remembers theirs, so that a history doesn't bring
 //! back what was told as lost.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
 use super::Outbox;
-use crate::{hub::core::item::Item, wire::flags};
+use crate::{
+    hub::core::{expiry::Owed, item::Item},
+    wire::flags,
+};
 
 /// Notices whose sequence numbers are remembered. Those that matter were written but not yet read when the connection was
 /// lost; of older ones too few events are brought back, never too many.
@@ -160,11 +163,16 @@ impl Told {
     }
 
     /// How many events an item that waits is owed as.
-    fn owes(&self, item: &Item) -> u64 {
+    pub(in crate::hub::core) fn owes(&self, item: &Item) -> u64 {
         match item {
             Item::Misfit { last_seq, .. } if self.is_past(*last_seq) => 0,
             Item::Misfit { .. } | Item::Run(_) | Item::Whole(_) | Item::Gap => self.weight(item),
         }
+    }
+
+    /// Bytes of memory it takes, beside itself.
+    pub(in crate::hub::core) fn held(&self) -> usize {
+        (self.notices.capacity() + self.past.capacity()) * size_of::<(u64, u64)>()
     }
 
     /// How much of the count beyond `taken` is not owed to the reader: notices of what was before its time.
@@ -202,24 +210,26 @@ impl Outbox {
         self.refuse_newest(sub, Loss::of(lost));
     }
 
-    /// How many events wait to be told, lost ones among them. What is before the subscription's time doesn't count: it is
+    /// The events that wait to be told, lost ones among them. What is before the subscription's time doesn't count: it is
     /// brought again, or nobody was owed it.
-    pub(in crate::hub::core) fn untold(&self, sub: u32) -> u64 {
+    pub(in crate::hub::core) fn untold(&self, sub: u32, now: Instant) -> Owed {
+        let mut owed = Owed::default();
         let Some(queue) = self.subs.get(&sub) else {
-            return 0;
+            return owed;
         };
-        let list = match queue.is_windowed() {
-            true => &self.parked,
-            false => &self.data,
-        };
-        let mut waiting = self.urgent_lost.get(&sub).copied().unwrap_or_default();
+        let list = self.lists.of(queue);
+        let lost = self.urgent_lost.get(&sub).copied().unwrap_or_default();
+        owed.add(lost, None, now);
         let mut next = queue.head;
         while let Some(key) = next {
             let item = list.get(key);
-            waiting += item.loss.events - item.loss.past + queue.told.owes(&item.item);
+            owed.add(item.loss.events - item.loss.past, None, now);
+            owed.add(queue.told.owes(&item.item), item.item.until(), now);
             next = item.next_of_sub;
         }
-        let urgent = self.urgent.iter().filter(|u| u.sub == Some(sub));
-        waiting + urgent.map(|u| queue.told.weight(&u.item)).sum::<u64>()
+        for urgent in self.urgent.iter().filter(|u| u.sub == Some(sub)) {
+            owed.add(queue.told.weight(&urgent.item), urgent.item.until(), now);
+        }
+        owed
     }
 }

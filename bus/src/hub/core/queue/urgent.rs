@@ -24,9 +24,6 @@ pub(in crate::hub::core) struct Urgent {
     pub(in crate::hub::core) stands_for: Option<(Topic, Vec<u8>)>,
 }
 
-/// What a HOLD or RELEASE stands for, beside its topic.
-const HOLD: &[u8] = b"hold";
-
 impl Outbox {
     /// Items of the control lane caused by others.
     pub(in crate::hub::core) fn foreign_urgent(&self) -> usize {
@@ -87,26 +84,6 @@ impl Outbox {
             sub: None,
             from: None,
             stands_for: None,
-        });
-    }
-
-    /// Asks the connection to hold back a topic, or to go on. What it was not told yet is taken back instead.
-    pub(in crate::hub::core) fn push_hold(&mut self, topic: &Topic, op: HubOp) {
-        let stands_for = Some((topic.clone(), HOLD.to_vec()));
-        let untold = |u: &Urgent| u.sub.is_none() && u.stands_for == stands_for;
-        if let Some(at) = self.urgent.iter().position(untold)
-            && let Some(old) = self.urgent.remove(at)
-        {
-            self.release(&old.item);
-            self.own -= 1;
-            return;
-        }
-        let frame = control_frame(self.codec, 0, op);
-        self.push_urgent(Urgent {
-            item: Item::Whole(Whole::plain(frame)),
-            sub: None,
-            from: None,
-            stands_for,
         });
     }
 }

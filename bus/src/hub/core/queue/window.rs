@@ -60,7 +60,7 @@ impl Outbox {
             return;
         };
         let ready = head
-            .map(|key| self.parked.get(key))
+            .map(|key| self.lists.parked.get(key))
             .filter(|first| first.item.to_confirm() == 0 || window.credit(max_bytes) > 0)
             .map(|first| first.order);
         let was = std::mem::replace(&mut window.ready, ready);
@@ -92,7 +92,7 @@ impl Outbox {
         let key = queue.head?;
         let max_bytes = queue.bounds.bytes;
         let credit = queue.window()?.credit(max_bytes);
-        let first = self.parked.get_mut(key);
+        let first = self.lists.parked.get_mut(key);
         let run = match &mut first.item {
             Item::Run(run) if first.extra.is_none() && credit > 0 && !run.is_late(now) => run,
             Item::Run(_) | Item::Whole(_) | Item::Misfit { .. } | Item::Gap => {
@@ -190,7 +190,7 @@ impl Outbox {
             .collect();
         let mut next = queue.head;
         while let Some(key) = next {
-            let waiting = self.parked.get(key);
+            let waiting = self.lists.parked.get(key);
             next = waiting.next_of_sub;
             let source = waiting.extra.as_ref().and_then(|e| e.source.as_ref());
             match (source, &waiting.item) {
@@ -248,7 +248,7 @@ impl Outbox {
         let mut next = self.subs.get(&sub).and_then(|q| q.head);
         let mut seq = 0;
         while let Some(key) = next {
-            let waiting = self.parked.get(key);
+            let waiting = self.lists.parked.get(key);
             next = waiting.next_of_sub;
             let source = waiting.extra.as_ref().and_then(|e| e.source.as_ref());
             match (source, &waiting.item) {
@@ -260,7 +260,7 @@ impl Outbox {
         }
         keys.sort_by_key(|(seq, _)| *seq);
         for (at, (_, key)) in keys.iter().enumerate() {
-            let waiting = self.parked.get_mut(*key);
+            let waiting = self.lists.parked.get_mut(*key);
             waiting.next_of_sub = keys.get(at + 1).map(|(_, key)| *key);
             waiting.before_of_sub = at.checked_sub(1).map(|before| keys[before].1);
         }

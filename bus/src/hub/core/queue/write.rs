@@ -22,6 +22,10 @@ impl Outbox {
     /// Moves what may be written now into `out`.
     pub(in crate::hub::core) fn take(&mut self, now: Instant, out: &mut Output) {
         while !out.is_full() {
+            if let Some(ask) = self.take_ask() {
+                out.put_control(self.codec, ask);
+                continue;
+            }
             if let Some((sub, missed)) = self.urgent_lost.pop_first() {
                 out.put_control(self.codec, HubOp::Lagged { sub, missed });
                 if let Some(queue) = self.subs.get_mut(&sub) {
@@ -38,8 +42,8 @@ impl Outbox {
                 continue;
             }
             self.write_goners(out);
-            let front = self.data.front();
-            let order = front.map(|key| self.data.get(key).order);
+            let front = self.lists.data.front();
+            let order = front.map(|key| self.lists.data.get(key).order);
             if let Some(&(ready, sub)) = self.ready.first()
                 && order.is_none_or(|order| ready < order)
             {
@@ -56,8 +60,8 @@ impl Outbox {
     }
 
     fn take_front(&mut self, now: Instant, key: Key) -> Waiting {
-        let Some(sub) = self.data.get(key).sub else {
-            let waiting = self.data.remove(key);
+        let Some(sub) = self.lists.data.get(key).sub else {
+            let waiting = self.lists.data.remove(key);
             self.release(&waiting.item);
             self.unowned.0 -= 1;
             self.unowned.1 -= waiting.item.bytes();
@@ -66,7 +70,7 @@ impl Outbox {
         match self.subs.get_mut(&sub) {
             // The common case: the first of the queue is the first of its subscription.
             Some(queue) if queue.care.is_none() => {
-                let waiting = self.data.remove(key);
+                let waiting = self.lists.data.remove(key);
                 queue.head = waiting.next_of_sub;
                 if queue.head.is_none() {
                     queue.tail = None;
@@ -194,7 +198,7 @@ impl Outbox {
     fn write_goners(&mut self, out: &mut Output) {
         while let Some(&(last, conn)) = self.goners.front() {
             let first = |list: &List<Waiting>| list.front().map(|key| list.get(key).order);
-            let waits = [first(&self.data), first(&self.parked)];
+            let waits = [first(&self.lists.data), first(&self.lists.parked)];
             if waits.iter().flatten().any(|order| *order <= last) {
                 return;
             }

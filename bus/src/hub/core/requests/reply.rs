@@ -1,6 +1,6 @@
 //! The way back: from REPLY to ANSWER.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use bytes::Bytes;
 
@@ -33,6 +33,18 @@ pub(in crate::hub::core) struct Replied {
     pub(in crate::hub::core) kind: Payload,
     pub(in crate::hub::core) payload: Bytes,
     pub(in crate::hub::core) headers: Result<Headers, BadHeaders>,
+    /// For how long it holds, whoever asks the same.
+    pub(in crate::hub::core) ttl_ms: Option<u32>,
+}
+
+/// What a reply gives, whoever gets it.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) kind: Payload,
+    pub(super) payload: Bytes,
+    pub(super) ty: Option<Rc<Announced>>,
+    pub(super) headers: Headers,
+    pub(super) card: Rc<Card>,
 }
 
 impl Core {
@@ -49,9 +61,13 @@ impl Core {
         let Some(pending) = self.end_call(call) else {
             return;
         };
-        let answer = self
-            .check_payload_size(replied.payload.len())
-            .and_then(|()| self.answer_frame(id, peer, &pending, replied));
+        let holds = replied.ttl_ms;
+        let answer = self.given(id, peer, replied).and_then(|given| {
+            if let Some(ttl_ms) = holds {
+                self.let_stand(&pending, &given, Duration::from_millis(ttl_ms.into()));
+            }
+            self.answer_frame(&pending, given)
+        });
         match answer {
             Ok(whole) => self.queue_answer(&pending, whole),
             Err(e) => {
@@ -64,35 +80,38 @@ impl Core {
         }
     }
 
-    fn answer_frame(
-        &self,
-        id: u64,
-        peer: &Peer,
-        pending: &Pending,
-        replied: Replied,
-    ) -> Result<Whole, Refusal> {
-        let headers = replied.headers.map_err(bad_headers)?;
-        let (kind, payload) = (replied.kind, replied.payload);
-        let ty = match kind {
+    fn given(&self, id: u64, peer: &Peer, replied: Replied) -> Result<Given, Refusal> {
+        self.check_payload_size(replied.payload.len())?;
+        let ty = match replied.kind {
             Payload::Postcard(index) => Some(self.announced(id, index)?),
             Payload::Json | Payload::Bytes => None,
         };
+        Ok(Given {
+            kind: replied.kind,
+            payload: replied.payload,
+            ty,
+            headers: replied.headers.map_err(bad_headers)?,
+            card: Rc::clone(&peer.card),
+        })
+    }
+
+    pub(super) fn answer_frame(&self, pending: &Pending, given: Given) -> Result<Whole, Refusal> {
         let codec = self
             .conn(pending.asker)
             .map_or(Codec::Postcard, |c| c.codec);
         let reader = pending.reader.as_ref().map(|r| &r.schema);
         let way = Way {
-            how: how(kind, ty.as_deref(), codec, reader),
-            card: &peer.card,
+            how: how(given.kind, given.ty.as_deref(), codec, reader),
             r#ref: pending.r#ref,
+            most: self.limits.payload_bytes,
         };
-        way.answer(kind, payload, ty, &headers).map_err(|e| {
+        way.answer(given).map_err(|e| {
             let reason = format!("the answer to {:?}: {e}", pending.topic);
             refusal(RefusalKind::Misfit, reason)
         })
     }
 
-    fn queue_answer(&mut self, pending: &Pending, whole: Whole) {
+    pub(super) fn queue_answer(&mut self, pending: &Pending, whole: Whole) {
         let Some(conn) = self.conns.get_mut(&pending.asker) else {
             return;
         };
@@ -127,22 +146,24 @@ impl Core {
 }
 
 /// How an answer gets to its asker.
-struct Way<'a> {
+struct Way {
     how: How,
-    card: &'a Rc<Card>,
     r#ref: u64,
+    /// What any payload may have, in bytes.
+    most: usize,
 }
 
-impl Way<'_> {
-    fn answer(
-        &self,
-        kind: Payload,
-        payload: Bytes,
-        ty: Option<Rc<Announced>>,
-        headers: &Headers,
-    ) -> Result<Whole, Rc<str>> {
-        let (r#ref, conn) = (self.r#ref, self.card.conn);
-        let mut forms = Forms::new(kind, payload.clone(), ty.clone());
+impl Way {
+    fn answer(&self, given: Given) -> Result<Whole, Rc<str>> {
+        let Given {
+            kind,
+            payload,
+            ty,
+            headers,
+            card,
+        } = given;
+        let (r#ref, conn) = (self.r#ref, card.conn);
+        let mut forms = Forms::new(kind, payload.clone(), ty.clone(), self.most);
         let (kind, payload, ty) = match &self.how {
             How::AsIs => (kind, payload, ty),
             How::Typed(reader) => {
@@ -153,17 +174,17 @@ impl Way<'_> {
                 let text = forms.text(reader.as_ref())?;
                 let object = json::Answer {
                     r#ref,
-                    origin: self.card.origin.clone(),
+                    origin: card.origin.clone(),
                     payload: Some(json_of(&text)?),
-                    headers: json::header_texts(headers),
+                    headers: json::header_texts(&headers),
                 };
                 return Ok(Whole::plain(json_frame(FrameType::Answer, 0, &object)));
             }
             How::Misfit(reason) => return Err(Rc::clone(reason)),
         };
-        let head = headed(FrameType::Answer, headers, payload.len(), |out| {
+        let head = headed(FrameType::Answer, &headers, payload.len(), |out| {
             data::put_answer(out, r#ref, conn, kind);
         });
-        Ok(introduced(head, payload, self.card, ty))
+        Ok(introduced(head, payload, &card, ty))
     }
 }

@@ -26,6 +26,9 @@ struct Node {
 }
 
 impl Trie {
+    /// What a token of a pattern takes if no other pattern has it: a table with a single entry has room for four.
+    pub(super) const TOKEN_BYTES: usize = 5 * size_of::<(Box<str>, Node)>();
+
     pub(super) fn add(&mut self, pattern: &Pattern, key: (u64, u32), serve: bool) {
         let mut node = &mut self.0;
         for token in pattern.as_str().split('.') {

@@ -4,7 +4,7 @@ use super::support::*;
 use crate::{
     TypeSchema,
     wire::{
-        control::{ClientOp, OverflowPolicy, SubscribeOptions},
+        control::{ClientOp, CloseKind, OverflowPolicy, SubscribeOptions},
         data::Payload,
         flags,
         frame::FrameType,
@@ -108,6 +108,26 @@ fn what_a_member_leaves_comes_to_another_before_what_is_newer_and_marked_if_it_w
     ];
     assert_eq!(got, want);
     assert_eq!(w.core.conns[&c].outbox.counts(7).unwrap().redelivered, 2);
+}
+
+#[test]
+fn who_is_dismissed_leaves_to_others_at_once() {
+    let mut w = World::new();
+    let (a, b, c) = (
+        w.join(client("a")),
+        w.join(client("b")),
+        w.join(client("c")),
+    );
+    w.must(b, subscribe_with(1, "t", member(Some(1))));
+    w.send(a, &run(0..2));
+    assert_eq!(bytes(&mut w, b), [(0, false)], "one sent, one waits");
+    w.must(c, subscribe_with(1, "t", member(None)));
+    let reason = "the token it came with is good no longer";
+    w.core
+        .dismiss(w.now, b, CloseKind::Denied, reason.to_owned());
+    // It may take its time to read that, and be connected meanwhile.
+    assert_eq!(bytes(&mut w, c), [(0, true), (1, false)]);
+    assert_eq!(w.closing(b), Some((CloseKind::Denied, reason.to_owned())));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn ask(kind: Payload, block: &[u8], payload: &[u8]) -> Vec<u8> {
 
 fn answer(call: u64, kind: Payload, block: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut body = BytesMut::new();
-    data::put_reply(&mut body, call, kind);
+    data::put_reply(&mut body, call, kind, None);
     put_block(&mut body, block);
     body.extend_from_slice(payload);
     raw(FrameType::Reply as u8, flags::HEADERS, &body)

@@ -7,10 +7,10 @@ use crate::{
     Generation, Limits, Slot, WorkerId,
     hub::{Action, Principal, Role, Rule, Rules, Topics, Verdict, core::Door},
     vocab::rules::fleet_rules,
-    wire::{control::HubOp, flags, hello::Codec},
+    wire::{flags, hello::Codec},
 };
 
-fn worker(id: u64) -> Principal {
+pub(super) fn worker(id: u64) -> Principal {
     Principal::Worker {
         app: "web".into(),
         id: WorkerId(id),
@@ -20,12 +20,12 @@ fn worker(id: u64) -> Principal {
     }
 }
 
-fn fleet(limits: Limits) -> World {
+pub(super) fn fleet(limits: Limits) -> World {
     World::with(options(limits, fleet_rules()))
 }
 
 /// A worker's program looks at the bus at last.
-fn wake(w: &mut World, id: u64) {
+pub(super) fn wake(w: &mut World, id: u64) {
     w.speaks(id, Codec::Postcard);
     w.send(id, &hello(Codec::Postcard));
     assert!(matches!(w.take(id)[..], [Got::Welcome(_)]));
@@ -95,62 +95,6 @@ fn what_is_delivered_does_not_wait_and_what_is_covered_does_no_more() {
     w.send(a, &emit("to.worker.7.x", b"3"));
     w.ask(id, 2, subscribe(2, "to.worker.7.>"));
     assert_eq!(topics(&w.events(id)), [(2, "to.worker.7.y")]);
-}
-
-#[test]
-fn a_mailbox_is_bounded_and_tells_what_it_lost() {
-    let limits = Limits {
-        mailbox_messages: 2,
-        ..Limits::default()
-    };
-    let mut w = fleet(limits);
-    let a = w.join(client("a"));
-    let id = w.connect(Door::Known(worker(7)));
-    for _ in 0..3 {
-        w.send(a, &emit("to.worker.7.x", b""));
-    }
-    w.send(a, &emit("to.worker.7.y", b""));
-    wake(&mut w, id);
-    w.ask(id, 1, subscribe(1, "to.worker.7.y"));
-    let got = w.take(id);
-    assert!(
-        !got.iter()
-            .any(|g| matches!(g, Got::Control(_, HubOp::Lagged { .. }))),
-        "{got:?}"
-    );
-    w.ask(id, 2, subscribe(2, "to.worker.7.x"));
-    let got = w.take(id);
-    let lagged = got
-        .iter()
-        .position(|g| *g == Got::Control(0, HubOp::Lagged { sub: 2, missed: 2 }));
-    let event = got
-        .iter()
-        .position(|g| matches!(g, Got::Event(e) if e.seq == 3));
-    assert!(lagged.unwrap() < event.unwrap(), "{got:?}");
-}
-
-#[test]
-fn all_mail_together_is_bounded_in_bytes_and_counted() {
-    let limits = Limits {
-        mailbox_bytes: 2000,
-        ..Limits::default()
-    };
-    let mut w = fleet(limits);
-    let a = w.join(client("a"));
-    let before = w.core.tally.total();
-    let ids = [
-        w.connect(Door::Known(worker(7))),
-        w.connect(Door::Known(worker(8))),
-    ];
-    for _ in 0..10 {
-        w.send(a, &emit("to.app.web.x", &[0; 100]));
-    }
-    let held = w.core.tally.total() - before;
-    assert!((1000..=2000).contains(&held), "{held}");
-    for id in ids {
-        w.leave(id);
-    }
-    assert_eq!(w.core.tally.total(), before);
 }
 
 #[test]
@@ -225,4 +169,92 @@ fn mail_that_a_worker_may_not_have_is_not_brought() {
         [(2, "to.app.web.x"), (4, "to.app.web.x")],
         "neither before nor after it subscribed"
     );
+}
+
+/// A fleet whose workers' topics keep a history, and some of which travel in the control lane.
+fn remembering() -> World {
+    let mut rules = fleet_rules();
+    rules.control_lane.push(crate::hub::ControlTopics {
+        action: Action::Emit,
+        topics: vec![Topics::matching("to.app.web.urgent")],
+    });
+    World::with(crate::hub::HubOptions {
+        history: vec![
+            crate::hub::HistoryRule::last("to.app.*.h", 100),
+            crate::hub::HistoryRule::last("news", 100),
+        ],
+        ..options(Limits::default(), rules)
+    })
+}
+
+fn last(policy: crate::wire::control::OverflowPolicy) -> crate::wire::control::SubscribeOptions {
+    crate::wire::control::SubscribeOptions {
+        history: 100,
+        policy,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn mail_values_and_history_come_in_one_order() {
+    use crate::wire::{control::OverflowPolicy, data::Payload};
+    for policy in [OverflowPolicy::DropOldest, OverflowPolicy::KeepLatest] {
+        let mut w = remembering();
+        let a = w.join(client("a"));
+        let value =
+            |text: &[u8]| emit_with(flags::RETAIN, Payload::Bytes, "to.app.web.v", None, text);
+        // Before the worker is there, while it loads, and both.
+        w.send(a, &[emit("to.app.web.h", b"1"), value(b"2")].concat());
+        let id = w.connect(Door::Known(worker(7)));
+        let mut input = emit("to.app.web.x", b"3");
+        input.extend(emit("to.app.web.urgent", b"u1"));
+        input.extend(emit("to.app.web.h", b"4"));
+        input.extend(emit("to.app.web.urgent", b"u2"));
+        input.extend(value(b"5"));
+        // No mail, and between two that are.
+        input.extend(emit("news", b"6"));
+        input.extend(emit("to.app.web.x", b"7"));
+        input.extend(value(b"8"));
+        w.send(a, &input);
+        wake(&mut w, id);
+        w.ask(id, 1, subscribe_with(1, "*", last(policy)));
+        let got = w.events(id);
+        let got: Vec<(u64, u8)> = got.iter().map(|e| (e.seq, e.flags)).collect();
+        let urgent = [(1, flags::CONTROL_LANE), (2, flags::CONTROL_LANE)];
+        let data: &[(u64, u8)] = match policy {
+            OverflowPolicy::KeepLatest => &[(4, 0), (6, flags::HISTORY), (7, 0), (8, 0)],
+            _ => &[
+                (1, flags::HISTORY),
+                (3, 0),
+                (4, 0),
+                (5, 0),
+                (6, flags::HISTORY),
+                (7, 0),
+                (8, 0),
+            ],
+        };
+        assert_eq!(got, [&urgent[..], data].concat());
+    }
+}
+
+#[test]
+fn mail_of_one_who_goes_on_comes_once_and_in_order() {
+    let mut w = remembering();
+    let a = w.join(client("a"));
+    let id = w.connect(Door::Known(worker(7)));
+    for topic in ["to.app.web.h", "to.app.web.x", "to.app.web.h"] {
+        w.send(a, &emit(topic, b""));
+    }
+    wake(&mut w, id);
+    let resume = crate::wire::control::SubscribeOptions {
+        resume: Some(crate::wire::control::Resume {
+            sub: 1,
+            since: 0,
+            taken: 0,
+        }),
+        ..Default::default()
+    };
+    w.ask(id, 1, subscribe_with(1, "to.app.web.>", resume));
+    let seqs: Vec<u64> = w.events(id).iter().map(|e| e.seq).collect();
+    assert_eq!(seqs, [1, 2, 3]);
 }

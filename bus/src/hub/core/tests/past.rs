@@ -346,7 +346,7 @@ fn histories_are_bounded_in_age_bytes_and_all_together() {
         ..HistoryRule::last("*", 10)
     };
     let limits = Limits {
-        history_bytes: 3 * (crate::hub::core::kept::KEPT_BYTES + 60),
+        history_bytes: 3 * (crate::limits::KEPT_BYTES + 60),
         ..Limits::default()
     };
     let mut w = with_history(vec![rule], limits);
@@ -364,7 +364,7 @@ fn histories_are_bounded_in_age_bytes_and_all_together() {
     w.send(a, &[event("b"), event("c")].concat());
     // Four of all are one too many: the oldest goes, whosever it is.
     assert_eq!(past(&mut w, "*", 9), [(3, h), (5, h), (6, h)]);
-    assert!(w.core.tally.total() - before <= 3 * (crate::hub::core::kept::KEPT_BYTES + 60));
+    assert!(w.core.tally.total() - before <= 3 * (crate::limits::KEPT_BYTES + 60));
     w.pass(Duration::from_millis(600));
     assert_eq!(past(&mut w, "*", 9), [(5, h), (6, h)]);
     // A time to live is over in a history, too.

@@ -275,3 +275,46 @@ fn subscriptions_types_and_connections_are_bounded() {
     let worker = w.join(client("worker"));
     assert!(!w.core.is_closing(worker));
 }
+
+#[test]
+fn the_master_holding_most_does_not_let_the_others_grow() {
+    let bound = 450_000;
+    let limits = Limits {
+        memory_bytes: bound,
+        ..Limits::default()
+    };
+    let mut w = World::with(options(limits, Rules::allow_all()));
+    let (a, slow) = (w.join(client("a")), w.join(client("slow")));
+    let master = w.join(crate::hub::Principal::Master);
+    w.subscribe(slow, 1, "big");
+    // Answers that it has not read: they can't be lost, and the master is never closed.
+    let acked = emit_with(
+        crate::wire::flags::ACK,
+        crate::wire::data::Payload::Bytes,
+        "t",
+        Some(1),
+        b"",
+    );
+    w.send(master, &acked.repeat(1000));
+    assert!(w.core.tally.total() > bound / 2, "it holds most");
+    for _ in 0..100 {
+        w.send(a, &emit("big", &[7; 10_000]));
+        assert!(w.core.tally.total() <= bound, "{}", w.core.tally.total());
+    }
+    let got = w.take(slow);
+    let kept = got.iter().filter(|g| matches!(g, Got::Event(_))).count() as u64;
+    let lost: u64 = lagged(&got).iter().map(|(_, n)| n).sum();
+    assert_eq!(kept + lost, 100);
+    assert!(!w.core.is_closing(master) && !w.core.is_closing(slow));
+    assert_eq!(w.take(master).len(), 1000);
+    // What the master subscribed to may be lost like anybody's.
+    w.subscribe(master, 1, "big");
+    for _ in 0..200 {
+        w.send(a, &emit("big", &[7; 10_000]));
+        assert!(w.core.tally.total() <= bound);
+    }
+    let got = w.take(master);
+    let kept = got.iter().filter(|g| matches!(g, Got::Event(_))).count() as u64;
+    let lost: u64 = lagged(&got).iter().map(|(_, n)| n).sum();
+    assert!(lost > 0 && kept + lost == 200, "{kept} {lost}");
+}

@@ -139,6 +139,21 @@ fn sessions_end_in_time_and_then_the_hub_can_not_know() {
 }
 
 #[test]
+fn who_leaves_a_hub_that_had_nothing_to_do_is_waited_for_as_long_as_anybody() {
+    let mut w = world();
+    let c = w.join_instance(ME, Codec::Postcard);
+    w.subscribe(c, 1, "*");
+    // Nothing is due, so nobody tells the core how late it is.
+    assert_eq!(w.core.next_deadline(), None);
+    w.now += Duration::from_secs(600);
+    w.leave(c);
+    w.pass(Duration::from_secs(59));
+    let c = w.join_instance(ME, Codec::Postcard);
+    let (missed, events) = resumed(&mut w, c, resume(1, "*", 1, 0, 0));
+    assert_eq!((missed, events), (Some(0), vec![]));
+}
+
+#[test]
 fn what_is_not_resumed_is_forgotten_in_time() {
     let mut w = world();
     let a = w.join(client("a"));

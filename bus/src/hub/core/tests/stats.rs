@@ -92,7 +92,7 @@ fn what_is_published_waits_and_is_delivered_is_counted_where_it_happens() {
         ..Counts::default()
     };
     assert_eq!(t.counts, matched, "nothing was handed over yet");
-    assert!(second.unread_bytes > t.queued_bytes && t.queued_bytes > 0);
+    assert!(second.memory > t.queued_bytes && t.queued_bytes > 0);
 
     let waited = t.queued_bytes;
     w.take(b);
@@ -106,7 +106,7 @@ fn what_is_published_waits_and_is_delivered_is_counted_where_it_happens() {
     };
     assert_eq!(t.counts, counts);
     assert_eq!(after.totals.to_subscribers, counts);
-    assert_eq!(after.peers[1].unread_bytes, 0);
+    assert_eq!(after.peers[1].memory, 0);
 }
 
 #[test]
@@ -327,6 +327,12 @@ fn what_expires_is_redelivered_or_holds_publishers_is_told_and_adds_up() {
         w.send(a, &emit("t", b"1"));
     }
     w.take(b);
+    let told = &stats(&w).peers[1];
+    assert_eq!((told.subscriptions[0].queued, told.unread_answers), (0, 0));
+    assert!(
+        told.memory > 0,
+        "what it has read and not confirmed is kept"
+    );
     w.must(c, with(2, "t", member));
     w.leave(b);
     w.take(c);

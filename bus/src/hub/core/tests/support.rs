@@ -316,7 +316,7 @@ impl World {
     }
 
     pub(in crate::hub) fn leave(&mut self, id: u64) {
-        self.core.disconnect(id, "left");
+        self.core.disconnect(self.now, id, "left");
         self.readers.remove(&id);
     }
 
@@ -344,7 +344,7 @@ impl World {
                 }
                 Ok(_) => return done,
                 Err(error) => {
-                    self.core.broken(id, error);
+                    self.core.broken(self.now, id, error);
                     return bytes.len();
                 }
             }
@@ -620,9 +620,17 @@ pub(in crate::hub) fn request(
 
 pub(in crate::hub) fn reply(call: u64, kind: Payload, payload: &[u8]) -> Vec<u8> {
     let mut body = BytesMut::new();
-    data::put_reply(&mut body, call, kind);
+    data::put_reply(&mut body, call, kind, None);
     body.extend_from_slice(payload);
     raw(FrameType::Reply as u8, 0, &body)
+}
+
+/// A reply that holds for so long.
+pub(in crate::hub) fn reply_for(call: u64, payload: &[u8], ttl_ms: u32) -> Vec<u8> {
+    let mut body = bytes::BytesMut::new();
+    data::put_reply(&mut body, call, Payload::Bytes, Some(ttl_ms));
+    body.extend_from_slice(payload);
+    raw(FrameType::Reply as u8, flags::EXPIRES, &body)
 }
 
 pub(in crate::hub) fn topic(text: &str) -> Topic {

@@ -44,7 +44,7 @@ fn traffic() -> Traffic {
             pid: 9,
         },
         role: "worker".into(),
-        unread_bytes: 6_300_000,
+        memory: 6_300_000,
         unread_answers: 2,
         ..client(9, 0, &[slow])
     };

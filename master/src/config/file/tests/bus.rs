@@ -109,6 +109,32 @@ fn limits_are_read_in_their_units() {
 }
 
 #[test]
+fn limits_that_can_not_be_kept_together_are_told_where_they_are_written() {
+    let kept = ostler_bus::Limits::default().kept_bytes();
+    let told = faults(&with_bus(
+        "[bus.limits]\nsubscriptions = 3\nmemory_bytes = \"64MiB\"\n",
+    ));
+    let problem = format!(
+        "5:16: bus.limits.memory_bytes: retained values, histories and mail may take {kept} bytes, which is more than half of memory_bytes, 67108864"
+    );
+    assert!(told[0].starts_with(&problem), "{told:?}");
+    let fix = format!("make memory_bytes {} at least", kept * 2);
+    assert!(told[1].contains(&fix), "{told:?}");
+    // Whatever was written first of those that matter.
+    let told = faults(&with_bus(
+        "[bus.limits]\nmailbox_bytes = \"1GiB\"\nhistory_bytes = \"1GiB\"\n",
+    ));
+    assert!(
+        told[0].starts_with("5:17: bus.limits.history_bytes: "),
+        "{told:?}"
+    );
+    assert_eq!(told.len(), 2);
+    good(&with_bus(
+        "[bus.limits]\nmemory_bytes = \"64MiB\"\nretained_bytes = \"8MiB\"\nhistory_bytes = \"8MiB\"\nmailbox_bytes = \"8MiB\"\n",
+    ));
+}
+
+#[test]
 fn histories_are_kept_in_their_order() {
     let file = good(&with_bus(
         "[[bus.history]]\npattern = \"orders.>\"\nmessages = 1000\nbytes = \"2MiB\"\nmax_age = \"1h\"\n\

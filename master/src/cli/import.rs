@@ -1,0 +1,127 @@
+//! `import`: process files of others, said in ours.
+//!
+//! What can be said is; what has no equivalent stands as a comment beside the app that it was said of, so that nothing is lost
+//! without a word.
+
+mod draft;
+mod pm2;
+mod pm2_log;
+mod procfile;
+
+use std::{path::Path, process::ExitCode, process::Stdio, time::Duration};
+
+use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+
+use self::draft::Draft;
+use super::{
+    args::ImportArgs,
+    error::{CliError, Exit},
+    output,
+};
+use crate::config::{document, errors::Wrong};
+
+/// How long `node` may take to evaluate an ecosystem file.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The largest file taken, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Prints what the module gives, as JSON.
+const EVALUATE: &str = "process.stdout.write(JSON.stringify(require(process.argv[1])))";
+
+/// `ostler import`
+pub(super) fn import(args: &ImportArgs) -> Result<ExitCode, CliError> {
+    let drafts = read(&args.file)?;
+    if drafts.is_empty() {
+        let problem = format!("there is no app in {}", args.file.display());
+        return Err(CliError::new(Exit::Config, problem));
+    }
+    let name = args.file.file_name().unwrap_or(args.file.as_os_str());
+    output::print(&draft::render(&name.to_string_lossy(), &drafts))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path) -> Result<Vec<Draft>, CliError> {
+    let name = file
+        .file_name()
+        .unwrap_or(file.as_os_str())
+        .to_string_lossy();
+    let extension = file
+        .extension()
+        .map(|extension| extension.to_string_lossy());
+    let value = match extension.as_deref() {
+        Some("js" | "cjs" | "mjs") => evaluated(file)?,
+        Some("json" | "yaml" | "yml") => {
+            document::as_json(file, &text(file)?).map_err(CliError::from)?
+        }
+        _ if name.starts_with("Procfile") => return procfile::drafts(file, &text(file)?),
+        _ => {
+            return Err(Wrong::new(
+                format!("{name:?} is neither a PM2 ecosystem file nor a Procfile"),
+                "name an ecosystem file (.json, .yaml, .yml, .js, .cjs) or a Procfile",
+            )
+            .into());
+        }
+    };
+    pm2::drafts(&value).map_err(|problem| {
+        CliError::new(Exit::Config, format!("{}: {problem}", file.display()))
+            .hint("a PM2 ecosystem file has a list of apps: { \"apps\": [ { \"script\": … } ] }")
+    })
+}
+
+fn text(file: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> CliError {
+    let problem = format!("can't read {}", file.display());
+    CliError::new(Exit::Config, problem).because(error)
+}
+
+/// What `node` makes of a JavaScript file.
+fn evaluated(file: &Path) -> Result<Value, CliError> {
+    let path = file
+        .canonicalize()
+        .map_err(|error| unreadable(file, &error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(Exit::Failed, "can't start the runtime").because(&error))?;
+    let said = runtime.block_on(async { tokio::time::timeout(PATIENCE, run_node(&path)).await });
+    let failed = |why: String| {
+        CliError::new(
+            Exit::Config,
+            format!("node can't read {}: {why}", file.display()),
+        )
+        .hint("run it by hand: node -e \"require('./ecosystem.config.js')\"; or import a JSON file")
+    };
+    let said = said.map_err(|_| failed(format!("it takes more than {} s", PATIENCE.as_secs())))?;
+    let said = said.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => CliError::new(Exit::Failed, "there is no `node` in PATH")
+            .hint("install Node, or import the file as JSON or YAML"),
+        _ => failed(error.to_string()),
+    })?;
+    serde_json::from_slice(&said).map_err(|error| failed(error.to_string()))
+}
+
+async fn run_node(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut node = tokio::process::Command::new("node")
+        .args(["-e", EVALUATE])
+        .arg(path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut said = Vec::new();
+    if let Some(out) = node.stdout.take() {
+        out.take(LARGEST).read_to_end(&mut said).await?;
+    }
+    match node.wait().await?.success() {
+        true => Ok(said),
+        false => Err(std::io::Error::other("it ended with an error")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

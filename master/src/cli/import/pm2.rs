@@ -1,0 +1,306 @@
+//! PM2's ecosystem files: what each option of theirs is with us.
+
+use serde_json::{Map, Value};
+
+use super::{
+    draft::{Draft, verbatim},
+    pm2_log,
+};
+use crate::config::{naming, program};
+
+/// The apps of an ecosystem: a list of them under `apps`, the list alone, or one app.
+pub(super) fn drafts(ecosystem: &Value) -> Result<Vec<Draft>, String> {
+    let apps = match ecosystem {
+        Value::Array(apps) => apps.clone(),
+        Value::Object(all) => match all.get("apps") {
+            Some(Value::Array(apps)) => apps.clone(),
+            Some(one @ Value::Object(_)) => vec![one.clone()],
+            Some(_) => return Err("`apps` is no list".into()),
+            None => vec![ecosystem.clone()],
+        },
+        _ => return Err("it holds no apps".into()),
+    };
+    apps.iter().map(app).collect()
+}
+
+fn app(app: &Value) -> Result<Draft, String> {
+    let Value::Object(options) = app else {
+        return Err("an app is no table of options".into());
+    };
+    let command = command(options)?;
+    let named = options.get("name").and_then(Value::as_str);
+    let mut draft = match named {
+        Some(name) => Draft::new(name),
+        None => Draft::new(naming::app_name_of(&command).as_str()),
+    };
+    if let Some(name) = named.filter(|name| !naming::is_token(name)) {
+        draft.note(format!(
+            "named {name:?} there; names are of A-Z a-z 0-9 _ -"
+        ));
+    }
+    let words: Vec<toml::Value> = command.iter().map(|word| verbatim(word).into()).collect();
+    draft.set("command", words);
+    if !options.contains_key("instances") {
+        draft.set("instances", 1);
+    }
+    for (key, value) in options {
+        option(&mut draft, key, value, options);
+    }
+    pm2_log::log(&mut draft, options);
+    Ok(draft)
+}
+
+/// Interpreter, its arguments, the script, its arguments.
+fn command(options: &Map<String, Value>) -> Result<Vec<String>, String> {
+    let script = ["script", "cmd"]
+        .iter()
+        .find_map(|key| options.get(*key)?.as_str());
+    let script = script.ok_or("an app has no `script`")?;
+    let arguments = |keys: &[&str]| {
+        keys.iter()
+            .find_map(|key| options.get(*key))
+            .map(words)
+            .unwrap_or_default()
+    };
+    let given = ["interpreter", "exec_interpreter"]
+        .iter()
+        .find_map(|key| options.get(*key)?.as_str());
+    let own = std::path::Path::new(script);
+    let mut parts = script.split_whitespace();
+    // "npm start", or a path with blanks that is one word.
+    let plain: Vec<String> = match script.contains('/') || options.contains_key("args") {
+        true => vec![script.to_owned()],
+        false => parts.by_ref().map(str::to_owned).collect(),
+    };
+    let interpreter = match given {
+        Some("none") => None,
+        Some(interpreter) => Some(interpreter),
+        None => program::interpreter(own),
+    };
+    let mut command: Vec<String> = interpreter.map(str::to_owned).into_iter().collect();
+    if !command.is_empty() {
+        command.extend(arguments(&[
+            "interpreter_args",
+            "node_args",
+            "interpreterArgs",
+        ]));
+    }
+    command.extend(plain);
+    command.extend(arguments(&["args"]));
+    Ok(command)
+}
+
+/// Arguments as a list, or in one string.
+fn words(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(items) => items.iter().map(text).collect(),
+        Value::String(line) => line.split_whitespace().map(str::to_owned).collect(),
+        other => vec![text(other)],
+    }
+}
+
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// One option. Milliseconds stand alone there, or a string has their unit.
+fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>) {
+    match key {
+        "name" | "script" | "cmd" | "args" | "interpreter" | "exec_interpreter"
+        | "interpreter_args" | "node_args" => {}
+        _ if value.is_null() => {}
+        "instances" => instances(draft, value),
+        "exec_mode" => {
+            if value
+                .as_str()
+                .is_some_and(|mode| mode.starts_with("cluster"))
+            {
+                draft.note("exec_mode \"cluster\": declare the socket (listen = { http = \":8080\" }), and listen on descriptor 3 in the program");
+            }
+        }
+        "cwd" => draft.set("cwd", verbatim(&text(value))),
+        "env" => draft.env = variables(value),
+        "env_file" => draft.set("env_file", verbatim(&text(value))),
+        "filter_env" => filter(draft, value),
+        "watch" => watch(draft, value, all),
+        "ignore_watch" if all.contains_key("watch") => {}
+        "kill_timeout" => {
+            let signal = all
+                .get("kill_signal")
+                .and_then(Value::as_str)
+                .unwrap_or("SIGINT");
+            let ladder = [
+                format!("{}:{}", signal.trim_start_matches("SIG"), time(value)),
+                "KILL".into(),
+            ];
+            draft.set("kill_ladder", ladder.map(toml::Value::from).to_vec());
+        }
+        "listen_timeout" => draft.set("start_timeout", time(value)),
+        "min_uptime" => draft.set("min_uptime", time(value)),
+        "max_restarts" => match value.as_i64() {
+            Some(count) => draft.set("max_restarts", count),
+            None => draft.note(format!("max_restarts = {value}: not a number")),
+        },
+        "restart_delay" => draft.set("backoff", backoff(&time(value), Some(1.0))),
+        "exp_backoff_restart_delay" => draft.set("backoff", backoff(&time(value), None)),
+        "stop_exit_codes" => {
+            let codes = match value {
+                Value::Array(codes) => codes.clone(),
+                one => vec![one.clone()],
+            };
+            let codes: Vec<toml::Value> = codes
+                .iter()
+                .filter_map(Value::as_i64)
+                .map(Into::into)
+                .collect();
+            draft.set("stop_exit_codes", codes);
+        }
+        "max_memory_restart" => match size(value) {
+            Some(size) => draft.set("max_memory", size),
+            None => draft.note(format!("max_memory_restart = {value}: not a size")),
+        },
+        "autorestart" => {
+            if value == &Value::Bool(false) {
+                draft.set("restart", "never");
+            }
+        }
+        "uid" | "user" => account(draft, "user", value),
+        "gid" => account(draft, "group", value),
+        key if pm2_log::KEYS.contains(&key) => {}
+        "wait_ready" => {
+            if value == &Value::Bool(true) {
+                draft.note("wait_ready: process.send('ready') is not heard; say `await worker.ready()` with the Node client, or READY=1 on NOTIFY_SOCKET");
+            }
+        }
+        environment if environment.starts_with("env_") => {
+            let name = environment.trim_start_matches("env_").to_owned();
+            draft.environments.push((name, variables(value)));
+        }
+        other => draft.note(format!("no equivalent: {other} = {value}")),
+    }
+}
+
+fn instances(draft: &mut Draft, value: &Value) {
+    let number = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    match (number, value.as_str()) {
+        (Some(0), _) | (None, Some("max")) => draft.set("instances", "auto"),
+        (Some(number), _) => draft.set("instances", number),
+        (None, _) => draft.note(format!("instances = {value}: not a number")),
+    }
+}
+
+/// Bytes, or a number of K, M or G, which are powers of 1024 there.
+fn size(value: &Value) -> Option<toml::Value> {
+    if let Some(bytes) = value.as_i64() {
+        return Some(bytes.into());
+    }
+    let text = value.as_str()?.trim();
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let number: i64 = digits.parse().ok()?;
+    match &text[digits.len()..] {
+        "" | "B" => Some(number.into()),
+        "K" | "KB" => Some(format!("{number}KiB").into()),
+        "M" | "MB" => Some(format!("{number}MiB").into()),
+        "G" | "GB" => Some(format!("{number}GiB").into()),
+        _ => None,
+    }
+}
+
+/// A name or a number, which may be written as a text.
+fn account(draft: &mut Draft, key: &'static str, value: &Value) {
+    let number = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    match number {
+        Some(number) => draft.set(key, number),
+        None => draft.set(key, verbatim(&text(value))),
+    }
+}
+
+/// Variables; structured ones as JSON, as they are with PM2.
+fn variables(value: &Value) -> toml::Table {
+    let Value::Object(variables) = value else {
+        return toml::Table::new();
+    };
+    let set = variables.iter().filter(|(_, value)| !value.is_null());
+    set.map(|(name, value)| (name.clone(), verbatim(&text(value)).into()))
+        .collect()
+}
+
+fn filter(draft: &mut Draft, value: &Value) {
+    match value {
+        Value::Bool(true) => draft.set("env_clear", true),
+        Value::Array(names) => {
+            // Prefixes, there.
+            let names = names.iter().map(|name| format!("{}*", text(name)).into());
+            draft.set("env_deny", names.collect::<Vec<toml::Value>>());
+        }
+        Value::String(name) => draft.set("env_deny", vec![toml::Value::from(format!("{name}*"))]),
+        _ => {}
+    }
+}
+
+fn watch(draft: &mut Draft, value: &Value, all: &Map<String, Value>) {
+    let list = |value: &Value| -> Vec<toml::Value> {
+        let items = match value {
+            Value::Array(items) => items.clone(),
+            Value::String(_) => vec![value.clone()],
+            _ => Vec::new(),
+        };
+        items
+            .iter()
+            .map(|item| verbatim(&text(item)).into())
+            .collect()
+    };
+    if value == &Value::Bool(false) {
+        return;
+    }
+    let mut table = toml::Table::new();
+    let paths = list(value);
+    if !paths.is_empty() {
+        table.insert("paths".into(), paths.into());
+    }
+    if let Some(ignore) = all
+        .get("ignore_watch")
+        .map(list)
+        .filter(|list| !list.is_empty())
+    {
+        draft.note("ignore_watch: patterns are those of .gitignore");
+        table.insert("ignore".into(), ignore.into());
+    }
+    match table.is_empty() {
+        true => draft.set("auto_reload", true),
+        false => draft.set("auto_reload", table),
+    }
+}
+
+fn time(value: &Value) -> String {
+    match value {
+        Value::Number(millis) => format!("{millis}ms"),
+        other => {
+            let text = text(other);
+            let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            match is_plain {
+                true => format!("{text}ms"),
+                false => text,
+            }
+        }
+    }
+}
+
+/// The first delay, and whether it ever grows.
+fn backoff(first: &str, factor: Option<f64>) -> toml::Table {
+    let mut table = toml::Table::new();
+    table.insert("first".into(), first.into());
+    match factor {
+        Some(factor) => {
+            table.insert("max".into(), first.into());
+            table.insert("factor".into(), factor.into());
+        }
+        None => {
+            table.insert("max".into(), "15s".into());
+        }
+    }
+    table
+}

@@ -1,0 +1,82 @@
+//! In what two definitions of an app differ.
+
+use super::AppDefinition;
+
+impl AppDefinition {
+    /// The keys by which another definition of the same app differs, as they are written in the file.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        // All of them by name, so that a new one can't be forgotten here.
+        let Self {
+            name: _,
+            command,
+            cwd,
+            env,
+            inherits,
+            instances,
+            start,
+            listen,
+            ready,
+            start_timeout,
+            min_healthy,
+            canary_healthy,
+            min_uptime,
+            max_draining,
+            kill_ladder,
+            backoff,
+            max_restarts,
+            restart_window,
+            stop_exit_codes,
+            listen_pid,
+            auto_reload,
+            life,
+            recycle,
+            bus,
+            process,
+            given,
+            log,
+        } = self;
+        let keys = [
+            ("command", *command != other.command),
+            ("cwd", *cwd != other.cwd),
+            ("env", *env != other.env),
+            (
+                "env_clear, env_allow or env_deny",
+                *inherits != other.inherits,
+            ),
+            ("instances", *instances != other.instances),
+            (
+                "autostart, start_parallel, priority or depends_on",
+                *start != other.start,
+            ),
+            ("listen", *listen != other.listen),
+            ("ready", *ready != other.ready),
+            ("start_timeout", *start_timeout != other.start_timeout),
+            ("min_healthy", *min_healthy != other.min_healthy),
+            ("canary_healthy", *canary_healthy != other.canary_healthy),
+            ("min_uptime", *min_uptime != other.min_uptime),
+            ("max_draining", *max_draining != other.max_draining),
+            ("kill_ladder", *kill_ladder != other.kill_ladder),
+            ("backoff", *backoff != other.backoff),
+            ("max_restarts", *max_restarts != other.max_restarts),
+            ("restart_window", *restart_window != other.restart_window),
+            ("stop_exit_codes", *stop_exit_codes != other.stop_exit_codes),
+            ("listen_pid", *listen_pid != other.listen_pid),
+            ("auto_reload", *auto_reload != other.auto_reload),
+            (
+                "watchdog, health, hang_signal, hang_grace, restart, fatal_exit_codes, retry_failed or oneshot",
+                *life != other.life,
+            ),
+            ("max_memory or max_age", *recycle != other.recycle),
+            ("bus", *bus != other.bus),
+            (
+                "user, group, umask, nice, limits, cpu_affinity or cgroup",
+                *process != other.process,
+            ),
+            ("fds or stdin", *given != other.given),
+            ("log", *log != other.log),
+        ];
+        let differ = keys.into_iter().filter(|(_, differs)| *differs);
+        differ.map(|(key, _)| key).collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! The texts that a process file is made of: itself, what it includes, its `env_file`s.
+//!
+//! They lie one behind the other in one space of offsets, so that a value's span alone tells its file, line and column,
+//! whichever text it was read from.
+
+use std::{
+    cell::OnceCell,
+    path::{Path, PathBuf},
+};
+
+use super::errors::Place;
+
+/// Keeps texts where they are, so that what was read from them may point into them while more are added.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    text: OnceCell<String>,
+    next: OnceCell<Box<Self>>,
+}
+
+impl Texts {
+    /// Keeps one more.
+    pub(super) fn keep(&self, text: String) -> &str {
+        let mut last = self;
+        while last.text.get().is_some() {
+            last = last.next.get_or_init(Box::default);
+        }
+        last.text.get_or_init(|| text)
+    }
+}
+
+impl Drop for Texts {
+    /// One after the other: a long chain that each drops the next would take a stack as long.
+    fn drop(&mut self) {
+        let mut next = self.next.take();
+        while let Some(mut texts) = next {
+            next = texts.next.take();
+        }
+    }
+}
+
+/// All texts read so far, by place.
+#[derive(Debug, Default)]
+pub(super) struct Sources<'t> {
+    texts: Vec<Source<'t>>,
+}
+
+#[derive(Debug)]
+struct Source<'t> {
+    path: PathBuf,
+    text: &'t str,
+    start: usize,
+}
+
+impl<'t> Sources<'t> {
+    /// Adds a text; gives the offset of its first byte.
+    pub(super) fn add(&mut self, path: &Path, text: &'t str) -> usize {
+        // An offset at a text's very end is still its own.
+        let start = self
+            .texts
+            .last()
+            .map_or(0, |last| last.start + last.text.len() + 1);
+        let path = path.to_owned();
+        self.texts.push(Source { path, text, start });
+        start
+    }
+
+    /// Where an offset is: the number of its text, and the place in it.
+    pub(super) fn place(&self, offset: usize) -> (usize, Place) {
+        let after = self.texts.partition_point(|text| text.start <= offset);
+        let number = after.saturating_sub(1);
+        let place = self.texts.get(number).map_or(Place::FIRST, |source| {
+            Place::of(source.text, offset - source.start)
+        });
+        (number, place)
+    }
+
+    /// The path of a text, as its user named it.
+    pub(super) fn path(&self, number: usize) -> &Path {
+        self.texts
+            .get(number)
+            .map_or(Path::new(""), |source| &source.path)
+    }
+
+    /// An offset's place in words: `FILE:LINE`.
+    pub(super) fn line_of(&self, offset: usize) -> String {
+        let (number, place) = self.place(offset);
+        format!("{}:{}", self.path(number).display(), place.line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_stay_where_they_are() {
+        let texts = Texts::default();
+        let kept: Vec<&str> = (0..1_000).map(|n: u32| texts.keep(n.to_string())).collect();
+        assert_eq!((kept[0], kept[999]), ("0", "999"));
+    }
+
+    #[test]
+    fn an_offset_belongs_to_one_text() {
+        let mut sources = Sources::default();
+        let first = sources.add(Path::new("a"), "one\ntwo");
+        let second = sources.add(Path::new("b"), "");
+        let third = sources.add(Path::new("c"), "x\ny");
+        let at = |offset| sources.line_of(offset);
+        assert_eq!(
+            [at(first), at(first + 4), at(first + 7)],
+            ["a:1", "a:2", "a:2"]
+        );
+        assert_eq!(at(second), "b:1");
+        assert_eq!(
+            [at(third), at(third + 2), at(third + 3)],
+            ["c:1", "c:2", "c:2"]
+        );
+    }
+}

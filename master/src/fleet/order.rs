@@ -1,0 +1,224 @@
+//! Which app begins when: `depends_on` and `priority`.
+//!
+//! ```text
+//!   defined, started, or given its first instances ─► held ──its turn──► rising ──started, or failed to──► over
+//!                                                      ▲ │
+//!                                                      └─┘ a dependency failed: whoever waits is told, and it stays held
+//! ```
+//! * An app is held until each app that it depends on is ready: all its slots are, or have ended for good. One that is
+//!   stopped or has no instances is not waited for: somebody wants it so.
+//! * It is held as well while an app of a higher priority rises. Priority is order and no more: one that has failed to
+//!   start lets the others pass, and so does one that is itself held by what it depends on.
+//! * Of apps that wait for each other in a circle, none holds the others. Files with circles are refused; but a running
+//!   app may have an older definition than its neighbours.
+//! * Once its turn has come, an app is never held again before it is stopped: what crashes later is its own affair.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ostler_bus::vocab::control::Outcome;
+
+use super::{
+    app::{App, Errand, Goal, Wait},
+    mutation::Mutation,
+    operations::pay,
+    slot::SlotState,
+    turn::Turn,
+    update,
+};
+use crate::config::app::AppName;
+
+/// How far the start of an app is. The step is the one in which it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rise {
+    /// Its turn has not come: nothing is started.
+    Held {
+        /// Since which step.
+        since: u64,
+    },
+    /// Its first workers start.
+    Rising {
+        /// Since which step.
+        since: u64,
+    },
+    /// It has started, or failed to.
+    Over,
+}
+
+type Apps = BTreeMap<AppName, App>;
+
+/// Looks whose turn has come; true if anything changed, so that there may be more to do.
+pub(super) fn advance(apps: &mut Apps, turn: &mut Turn) -> bool {
+    let mut changed = false;
+    for app in apps.values_mut() {
+        changed |= rest(app);
+        changed |= join_start(app, turn);
+    }
+    let names: Vec<AppName> = apps.keys().cloned().collect();
+    for name in names {
+        match look(apps, &name, turn) {
+            Turned::NotHeld | Turned::Waits => {}
+            Turned::Failed(why) => changed |= tell_failed(apps, &name, &why, turn),
+            Turned::Begins { since } => {
+                if let Some(app) = apps.get_mut(&name) {
+                    app.rise = Rise::Rising { since };
+                    changed = true;
+                }
+            }
+        }
+    }
+    changed
+}
+
+/// Whether an app's turn has come.
+enum Turned {
+    NotHeld,
+    Waits,
+    /// What it depends on failed to start.
+    Failed(String),
+    Begins {
+        since: u64,
+    },
+}
+
+fn look(apps: &Apps, name: &AppName, turn: &Turn) -> Turned {
+    let Some((app, since)) = apps.get(name).and_then(|app| Some((app, held(app)?))) else {
+        return Turned::NotHeld;
+    };
+    if turn.mutated(Mutation::IgnoreOrder) {
+        return Turned::Begins { since };
+    }
+    // Nothing could begin yet: whose turn it is is decided when it can.
+    let mut waits = app.slots.values().all(|slot| slot.holder().is_some());
+    for other in holders(apps, app) {
+        if let Some(why) = failed(other, since) {
+            return Turned::Failed(format!("{name} waits for {}: {why}", other.name));
+        }
+        waits = true;
+    }
+    match waits || apps.values().any(|other| goes_before(apps, other, app)) {
+        true => Turned::Waits,
+        false => Turned::Begins { since },
+    }
+}
+
+/// Since when an app that should run is held.
+fn held(app: &App) -> Option<u64> {
+    match app.rise {
+        Rise::Held { since } if app.wanted && app.size > 0 => Some(since),
+        Rise::Held { .. } | Rise::Rising { .. } | Rise::Over => None,
+    }
+}
+
+/// The apps that hold this one: it depends on them, and they are not ready.
+fn holders<'a>(apps: &'a Apps, app: &'a App) -> impl Iterator<Item = &'a App> {
+    let names = app.definition.start.depends_on.iter();
+    names
+        .filter_map(|name| apps.get(name))
+        .filter(|other| !is_ready(other) && !waits_for(apps, other, &app.name))
+}
+
+/// Whether there is nothing to wait for any more.
+fn is_ready(app: &App) -> bool {
+    let serves = |(number, slot): (&_, &super::slot::Slot)| match slot.state {
+        SlotState::Held(_) => app
+            .holder(*number)
+            .is_some_and(super::worker::Worker::is_ready),
+        SlotState::Ended => true,
+        SlotState::Vacant
+        | SlotState::Backoff { .. }
+        | SlotState::Failed { .. }
+        | SlotState::Stopped => false,
+    };
+    let all_there = app.slots.len() >= app.size as usize;
+    !app.wanted || app.size == 0 || (all_there && app.slots.iter().all(serves))
+}
+
+/// Whether `app`, held itself, waits for the one of this name, if not directly.
+fn waits_for(apps: &Apps, app: &App, name: &AppName) -> bool {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![app]);
+    while let Some(app) = next.pop() {
+        if held(app).is_none() || !seen.insert(&app.name) {
+            continue;
+        }
+        let names = &app.definition.start.depends_on;
+        if names.contains(name) {
+            return true;
+        }
+        next.extend(names.iter().filter_map(|name| apps.get(name)));
+    }
+    false
+}
+
+/// Whether `other` must have started before `app` begins.
+fn goes_before(apps: &Apps, other: &App, app: &App) -> bool {
+    let higher = other.definition.start.priority > app.definition.start.priority;
+    let starts = match other.rise {
+        Rise::Held { .. } => held(other).is_some() && holders(apps, other).next().is_none(),
+        Rise::Rising { .. } => other.wanted && other.size > 0,
+        Rise::Over => false,
+    };
+    higher && starts
+}
+
+/// Why it failed to start since that step, if it did.
+fn failed(app: &App, since: u64) -> Option<String> {
+    match outcome(app, since)? {
+        Outcome::Failed(why) => Some(why),
+        Outcome::Done | Outcome::Superseded(_) => None,
+    }
+}
+
+fn outcome(app: &App, since: u64) -> Option<Outcome> {
+    let slots = 0..app.size;
+    app.reached(&Goal::Started { slots, since })
+}
+
+/// An app that has started, or failed to, rises no more.
+fn rest(app: &mut App) -> bool {
+    let Rise::Rising { since } = app.rise else {
+        return false;
+    };
+    let over = !app.wanted || app.size == 0 || outcome(app, since).is_some();
+    if over {
+        app.rise = Rise::Over;
+    }
+    over
+}
+
+/// An update of an app that has not begun is a start with the newest definition.
+fn join_start(app: &mut App, turn: &mut Turn) -> bool {
+    if held(app).is_none() {
+        return false;
+    }
+    let Some(ops) = update::take_pending(app) else {
+        return false;
+    };
+    app.renew();
+    for op in ops {
+        let goal = Goal::Started {
+            slots: 0..app.size,
+            since: turn.number(),
+        };
+        let errand = Errand::Start;
+        app.waits.push(Wait { op, errand, goal });
+    }
+    true
+}
+
+/// Whoever waits for the start of this app is told that it can't be now.
+fn tell_failed(apps: &mut Apps, name: &AppName, why: &str, turn: &mut Turn) -> bool {
+    let Some(app) = apps.get_mut(name) else {
+        return false;
+    };
+    let (mut told, waits) = (false, std::mem::take(&mut app.waits));
+    for wait in waits {
+        match wait.goal {
+            Goal::Started { .. } => {
+                pay(wait.op, Outcome::Failed(why.to_owned()), turn);
+                told = true;
+            }
+            Goal::Shrunk | Goal::Stopped => app.waits.push(wait),
+        }
+    }
+    told
+}

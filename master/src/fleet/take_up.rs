@@ -1,0 +1,165 @@
+//! A process file that says something else than before: what that changes, and doing it.
+//!
+//! | the file | the fleet |
+//! |---|---|
+//! | says of an app what it said before | leaves it alone, workers and all |
+//! | says another size, and nothing else | resizes it |
+//! | says something else | rolls it, by an ordinary update |
+//! | has a new app | starts it, in its turn |
+//! | has an app no more | stops it, and forgets it once its last worker has gone |
+//!
+//! What an app *was* is what its workers are: an update that was given up leaves a difference, and taking the file up again
+//! tries again.
+
+use ostler_bus::{OpId, vocab::control::Outcome};
+
+use super::{
+    Action, Fleet, RequestToken,
+    app::{App, Errand, Goal, Wait},
+    commands::{self, Refusal},
+    guard::Asker,
+    operations::pay,
+    turn::Turn,
+    update,
+};
+use crate::config::app::{AppDefinition, AppName};
+
+/// What a file changes about an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    Same,
+    /// It comes, with so many workers.
+    Added(u32),
+    /// It goes, with so many workers.
+    Removed(u32),
+    /// Its size alone.
+    Resized {
+        /// How many workers it should have now.
+        from: u32,
+        /// How many then.
+        to: u32,
+    },
+    /// What its workers are: these keys differ.
+    Changed(Vec<&'static str>),
+}
+
+/// Why the operation was asked for, in words.
+const WHY: &str = "the process file was read again";
+
+impl Fleet {
+    /// What these definitions, all there are to be, would change; by name.
+    #[must_use]
+    pub fn plan(&self, apps: &[AppDefinition]) -> Vec<(AppName, Change)> {
+        let there = |name: &AppName| self.apps.get(name).filter(|app| !app.going);
+        let mut changes: Vec<(AppName, Change)> = apps
+            .iter()
+            .map(|next| {
+                let added = || Change::Added(next.instances);
+                let change = there(&next.name).map_or_else(added, |app| change(app, next));
+                (next.name.clone(), change)
+            })
+            .collect();
+        let stays = |name: &AppName| apps.iter().any(|next| next.name == *name);
+        let gone = self.apps.keys().filter(|name| !stays(name));
+        let gone = gone.filter_map(there);
+        changes.extend(gone.map(|app| (app.name.clone(), Change::Removed(app.size))));
+        changes.sort_by(|a, b| a.0.cmp(&b.0));
+        changes
+    }
+
+    /// Forgets the apps that have gone.
+    pub(super) fn forget_gone(&mut self, turn: &mut Turn) {
+        for (app, _) in self
+            .apps
+            .extract_if(.., |_, app| app.going && app.workers.is_empty())
+        {
+            turn.act(Action::Forget { app });
+        }
+    }
+}
+
+fn change(app: &App, next: &AppDefinition) -> Change {
+    let mut now = current(app).clone();
+    // A size is taken up at once, not with the next generation.
+    now.instances = app.definition.instances;
+    let keys = now.differences(next);
+    match keys.as_slice() {
+        [] => Change::Same,
+        ["instances"] => Change::Resized {
+            from: app.size,
+            to: next.instances,
+        },
+        _ => Change::Changed(keys),
+    }
+}
+
+/// What its workers are, or are becoming; of one that has none, what they would be.
+fn current(app: &App) -> &AppDefinition {
+    match &app.update {
+        _ if !app.wanted || app.size == 0 => &app.definition,
+        Some(update) => &update.definition,
+        None => &app.serving.1,
+    }
+}
+
+/// Takes these definitions up: they are all there are to be.
+pub(super) fn take_up(
+    fleet: &mut Fleet,
+    request: RequestToken,
+    apps: Vec<AppDefinition>,
+    turn: &mut Turn,
+) -> Result<(), Refusal> {
+    let changes = fleet.plan(&apps);
+    let owed = changes.iter().filter(|(_, change)| *change != Change::Same);
+    let owed = owed.count();
+    let op = commands::accept(request, owed.max(1), turn);
+    if owed == 0 {
+        pay(op, Outcome::Done, turn);
+    }
+    let mut next: std::collections::BTreeMap<AppName, AppDefinition> = apps
+        .into_iter()
+        .map(|app| (app.name.clone(), app))
+        .collect();
+    for (name, change) in changes {
+        if let Some(definition) = next.remove(&name) {
+            fleet.define(definition, turn);
+        }
+        if let Some(app) = fleet.apps.get_mut(&name) {
+            carry_out(app, &change, op, turn);
+        }
+    }
+    Ok(())
+}
+
+fn carry_out(app: &mut App, change: &Change, op: OpId, turn: &mut Turn) {
+    let runs = app.wanted && app.size > 0;
+    let wait = |errand, goal| Wait { op, errand, goal };
+    let started = |slots| Goal::Started {
+        slots,
+        since: turn.number(),
+    };
+    match change {
+        Change::Same => {}
+        Change::Removed(_) => {
+            app.going = true;
+            commands::want_nothing(app, "reload --config", turn);
+            app.waits.push(wait(Errand::Stop, Goal::Stopped));
+        }
+        Change::Added(_) if runs => {
+            let goal = started(0..app.size);
+            app.waits.push(wait(Errand::Start, goal));
+        }
+        Change::Resized { from, .. } if runs && app.size > *from => {
+            let goal = started(*from..app.size);
+            app.waits.push(wait(Errand::Scale, goal));
+        }
+        Change::Resized { from, .. } if app.wanted && app.size < *from => {
+            app.waits.push(wait(Errand::Scale, Goal::Shrunk));
+        }
+        Change::Changed(_) if runs => update::ask(app, Some(op), WHY, Asker::Outside, turn),
+        Change::Added(_) | Change::Resized { .. } | Change::Changed(_) => {
+            pay(op, Outcome::Done, turn);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Another set of definitions: what it would change, and taking it up.
+
+use ostler_bus::vocab::control::{Answer, AppStop, Outcome};
+
+use crate::{
+    config::app::{AppDefinition, AppName},
+    fleet::{
+        Action, Change, Command,
+        testing::{Stage, definition, reload, start},
+    },
+};
+
+fn other(name: &str, instances: u32) -> AppDefinition {
+    let mut app = definition(name, instances);
+    app.env.insert("NEW".into(), "1".into());
+    app
+}
+
+/// A fleet of these apps, all workers of which serve.
+fn serving(apps: Vec<AppDefinition>) -> Stage {
+    let mut stage = Stage::of_all(apps);
+    settle(&mut stage);
+    stage.wait(10_000);
+    stage.actions.clear();
+    stage
+}
+
+/// Whatever is ordered starts and is ready, until nothing is ordered any more.
+fn settle(stage: &mut Stage) {
+    loop {
+        let orders = stage.orders_only();
+        if orders.is_empty() {
+            return;
+        }
+        for order in orders {
+            stage.news(order.id, crate::fleet::WorkerNews::Spawned { pid: 1 });
+            stage.says_ready(order.id);
+        }
+    }
+}
+
+fn plan(stage: &Stage, apps: &[AppDefinition]) -> Vec<(String, Change)> {
+    let plan = stage.fleet.plan(apps).into_iter();
+    plan.map(|(name, change)| (name.to_string(), change))
+        .collect()
+}
+
+fn ids(stage: &Stage, app: &str) -> Vec<u64> {
+    let workers = stage.fleet.snapshot(stage.now).workers.into_iter();
+    let of = workers.filter(|worker| worker.app == app);
+    of.filter_map(|worker| Some(worker.id?.0)).collect()
+}
+
+fn forgotten(stage: &Stage, app: &str) -> bool {
+    let app = AppName::new(app).expect("a name");
+    stage.actions.contains(&Action::Forget { app })
+}
+
+#[test]
+fn a_plan_tells_what_differs_and_does_nothing() {
+    let stage = serving(vec![
+        definition("a", 1),
+        definition("b", 2),
+        definition("c", 1),
+        definition("d", 1),
+    ]);
+    let mut both = other("c", 3);
+    both.command.push("--new".into());
+    let next = [
+        definition("a", 1),
+        definition("b", 4),
+        both,
+        definition("e", 5),
+    ];
+    let expected = [
+        ("a", Change::Same),
+        ("b", Change::Resized { from: 2, to: 4 }),
+        ("c", Change::Changed(vec!["command", "env", "instances"])),
+        ("d", Change::Removed(1)),
+        ("e", Change::Added(5)),
+    ];
+    let expected = expected.map(|(name, change)| (name.to_owned(), change));
+    assert_eq!(plan(&stage, &next), expected);
+    assert!(stage.actions.is_empty());
+}
+
+#[test]
+fn untouched_apps_keep_their_workers_and_the_others_get_what_they_need() {
+    let mut stage = serving(vec![
+        definition("a", 1),
+        definition("b", 1),
+        definition("c", 1),
+        definition("d", 1),
+    ]);
+    let before = [
+        ids(&stage, "a"),
+        ids(&stage, "b"),
+        ids(&stage, "c"),
+        ids(&stage, "d"),
+    ];
+    let next = vec![
+        definition("a", 1),
+        definition("b", 2),
+        other("c", 1),
+        definition("e", 1),
+    ];
+    let op = stage.op(Command::TakeUp(next.clone()));
+    settle(&mut stage);
+    assert_eq!(stage.outcome(op), None);
+    assert!(
+        stage.signals(ostler_bus::WorkerId(before[3][0])).first() == Some(&0),
+        "d is told to go"
+    );
+    stage.exits(ostler_bus::WorkerId(before[3][0]), 0);
+    assert!(forgotten(&stage, "d"));
+    // The successor of `c` proves itself; then its predecessor goes.
+    stage.wait(10_000);
+    stage.exits(ostler_bus::WorkerId(before[2][0]), 0);
+    assert_eq!(stage.outcome(op), Some(Outcome::Done));
+    assert_eq!(ids(&stage, "a"), before[0]);
+    assert_eq!(
+        (ids(&stage, "b").len(), ids(&stage, "b")[0]),
+        (2, before[1][0])
+    );
+    assert_ne!(ids(&stage, "c"), before[2]);
+    assert_eq!((ids(&stage, "d").len(), ids(&stage, "e").len()), (0, 1));
+    assert!(
+        plan(&stage, &next)
+            .iter()
+            .all(|(_, change)| *change == Change::Same)
+    );
+    stage.actions.clear();
+    let again = stage.op(Command::TakeUp(next));
+    assert_eq!(
+        stage.outcome(again),
+        Some(Outcome::Done),
+        "nothing to do is done"
+    );
+}
+
+#[test]
+fn an_update_that_was_given_up_is_tried_again() {
+    let mut stage = serving(vec![definition("a", 1)]);
+    let op = stage.op(Command::TakeUp(vec![other("a", 1)]));
+    let successor = stage.orders_only().remove(0).id;
+    stage.news(successor, crate::fleet::WorkerNews::Spawned { pid: 1 });
+    stage.exits(successor, 1);
+    assert!(matches!(stage.outcome(op), Some(Outcome::Failed(_))));
+    let again = plan(&stage, &[other("a", 1)]);
+    assert_eq!(again[0].1, Change::Changed(vec!["env"]));
+    assert_eq!(
+        plan(&stage, &[definition("a", 1)])[0].1,
+        Change::Same,
+        "going back is no change"
+    );
+}
+
+#[test]
+fn one_that_goes_can_not_be_commanded_but_can_come_again() {
+    let mut stage = serving(vec![definition("a", 1), definition("b", 1)]);
+    let b = ostler_bus::WorkerId(ids(&stage, "b")[0]);
+    let gone = stage.op(Command::TakeUp(vec![definition("a", 1)]));
+    let stop = Command::Stop(AppStop {
+        app: Some("b".into()),
+    });
+    assert!(matches!(stage.ask(stop), Answer::Refused { .. }));
+    stage.op(start());
+    stage.op(reload(false));
+    assert!(
+        stage
+            .orders_only()
+            .iter()
+            .all(|order| order.app.as_str() == "a")
+    );
+    let back = stage.op(Command::TakeUp(vec![
+        definition("a", 1),
+        definition("b", 1),
+    ]));
+    assert!(matches!(stage.outcome(gone), Some(Outcome::Superseded(_))));
+    stage.exits(b, 0);
+    assert!(!forgotten(&stage, "b"));
+    settle(&mut stage);
+    assert_eq!(
+        (stage.outcome(back), ids(&stage, "b").len()),
+        (Some(Outcome::Done), 1)
+    );
+}
+
+#[test]
+fn stopped_apps_take_up_their_definition_and_stay_stopped() {
+    let mut stage = serving(vec![definition("a", 1)]);
+    let a = ostler_bus::WorkerId(ids(&stage, "a")[0]);
+    stage.op(Command::Stop(AppStop { app: None }));
+    stage.exits(a, 0);
+    let op = stage.op(Command::TakeUp(vec![other("a", 2)]));
+    assert_eq!(stage.outcome(op), Some(Outcome::Done));
+    assert!(stage.orders_only().is_empty());
+    stage.op(start());
+    assert!(stage.orders_only()[0].definition.env.contains_key("NEW"));
+}

@@ -1,0 +1,128 @@
+//! What is kept of files that were put aside: as many bytes of an app as its `keep_total` says, the newest of them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::sink::Plan;
+
+/// What the name of a file put aside ends in, `.20260131T120000.123Z`: this many bytes, and perhaps `.gz`.
+const STAMP: usize = ".20260131T120000.123Z".len();
+
+#[derive(Debug)]
+struct Kept {
+    path: PathBuf,
+    bytes: u64,
+    /// When it was put aside; `None` for one that is being written, which is never removed.
+    stamp: Option<String>,
+}
+
+/// Removes the oldest files put aside until the rest is few enough bytes.
+pub(super) fn prune(plan: &Plan) {
+    let Some(rotate) = plan.rotate else { return };
+    let mut kept: Vec<Kept> = Vec::new();
+    for template in &plan.templates {
+        for file in files_of(template, &plan.app) {
+            if kept.iter().all(|known| known.path != file.path) {
+                kept.push(file);
+            }
+        }
+    }
+    let mut total: u64 = kept.iter().map(|file| file.bytes).sum();
+    kept.retain(|file| file.stamp.is_some());
+    kept.sort_by(|a, b| a.stamp.cmp(&b.stamp));
+    for file in kept {
+        if total <= rotate.keep_total {
+            return;
+        }
+        match fs::remove_file(&file.path) {
+            Ok(()) => total -= file.bytes,
+            Err(error) => tracing::warn!("{} can't be removed: {error}", file.path.display()),
+        }
+    }
+}
+
+fn files_of(template: &Path, app: &str) -> Vec<Kept> {
+    let template = crate::config::app::log::path_for(template, app, "{slot}");
+    let (Some(directory), Some(name)) = (template.parent(), template.file_name()) else {
+        return Vec::new();
+    };
+    let name = name.to_string_lossy();
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let found = entry.file_name();
+            let stamp = matches(&name, found.to_str()?)?;
+            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            Some(Kept {
+                path: entry.path(),
+                bytes: metadata.len(),
+                stamp,
+            })
+        })
+        .collect()
+}
+
+/// Whether a file is one of the template's: with a number for `{slot}`, and a stamp if it was put aside.
+fn matches(template: &str, name: &str) -> Option<Option<String>> {
+    let bare = name.strip_suffix(".part").unwrap_or(name);
+    let bare = bare.strip_suffix(".gz").unwrap_or(bare);
+    if is_current(template, name) {
+        return Some(None);
+    }
+    let (file, stamp) = bare.split_at_checked(bare.len().checked_sub(STAMP)?)?;
+    let well_formed = stamp.starts_with('.')
+        && stamp.ends_with('Z')
+        && stamp
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | 'T' | 'Z'));
+    (well_formed && is_current(template, file)).then(|| Some(stamp.to_owned()))
+}
+
+fn is_current(template: &str, name: &str) -> bool {
+    let Some((before, after)) = template.split_once("{slot}") else {
+        return template == name;
+    };
+    let slot = name
+        .strip_prefix(before)
+        .and_then(|rest| rest.strip_suffix(after));
+    slot.is_some_and(|slot| !slot.is_empty() && slot.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_app_s_own_files_are_counted() {
+        let stamp = Some(Some(".20260131T120000.123Z".to_owned()));
+        assert_eq!(matches("web-{slot}.out", "web-0.out"), Some(None));
+        assert_eq!(
+            matches("web-{slot}.out", "web-12.out.20260131T120000.123Z"),
+            stamp
+        );
+        assert_eq!(
+            matches("web-{slot}.out", "web-1.out.20260131T120000.123Z.gz"),
+            stamp
+        );
+        assert_eq!(
+            matches("web.log", "web.log.20260131T120000.123Z.gz.part"),
+            stamp
+        );
+        for other in [
+            "web-a.out",
+            "web-.out",
+            "web-1.err",
+            "web-1.out.1",
+            "web-1.out.gz",
+            "web-1.out.20260131T120000x123Z",
+        ] {
+            assert_eq!(matches("web-{slot}.out", other), None, "{other}");
+        }
+        assert_eq!(matches("web.log", "web2.log"), None);
+    }
+}

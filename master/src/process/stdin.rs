@@ -1,0 +1,62 @@
+//! Lines for a worker's standard input. They wait in a bounded queue for a worker that is slow to read; **overflow
+//! policy: what doesn't fit is refused**, and whoever sent it is told.
+
+use std::{io, os::fd::OwnedFd};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::unix::pipe,
+    sync::mpsc::{self, error::TrySendError},
+};
+
+/// The longest line, in bytes.
+pub const STDIN_LINE: usize = 64 << 10;
+
+/// Lines that may wait.
+const WAITING: usize = 64;
+
+/// Where lines are put in. Once the last clone is dropped the worker reads what is left, and then the end of its input.
+#[derive(Clone, Debug)]
+pub struct StdinLines(mpsc::Sender<Vec<u8>>);
+
+/// Why a line was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// As many as may wait do so already.
+    Full,
+    /// The worker has closed its standard input.
+    Closed,
+}
+
+impl StdinLines {
+    /// A pipe's two ends: where lines go in, and what the worker reads. Call it inside a runtime.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub fn new() -> io::Result<(Self, OwnedFd)> {
+        let (read, write) = io::pipe()?;
+        let mut write = pipe::Sender::from_owned_fd(write.into())?;
+        let (sender, mut lines) = mpsc::channel::<Vec<u8>>(WAITING);
+        tokio::spawn(async move {
+            while let Some(line) = lines.recv().await {
+                // It doesn't read any more: the queue ends with this task, and that is told to whoever sends next.
+                if write.write_all(&line).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok((Self(sender), read.into()))
+    }
+
+    /// Takes a line, which is given its ending.
+    ///
+    /// # Errors
+    /// If the worker doesn't read.
+    pub fn send(&self, line: &str) -> Result<(), NotTaken> {
+        let line = [line.as_bytes(), b"\n"].concat();
+        self.0.try_send(line).map_err(|error| match error {
+            TrySendError::Full(_) => NotTaken::Full,
+            TrySendError::Closed(_) => NotTaken::Closed,
+        })
+    }
+}

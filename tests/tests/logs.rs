@@ -1,0 +1,241 @@
+//! Where workers' words go, and how they are asked for.
+
+use ostler_tests::{
+    harness::{App, PATIENCE, eventually},
+    ostler,
+};
+use rustix::process::Signal;
+use serde_json::json;
+
+fn script(name: &str, script: &str) -> App {
+    App::new(name, ["sh", "-c", script]).instances(1)
+}
+
+fn read(path: &std::path::Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn streams_go_where_the_file_says_and_nothing_is_lost_at_the_end() {
+    let chatty = "seq -f 'out %g' 3000; seq -f 'err %g' 3000 >&2; printf 'no end'; exec sleep 600";
+    let apps = [
+        script("split", chatty).instances(2).set(
+            "log",
+            json!({"out": "logs/{app}-{slot}.out", "err": "logs/{app}-{slot}.err"}),
+        ),
+        script("merged", chatty).set("log", "logs/merged.log"),
+        script("quiet", "echo unheard; echo unheard >&2; exec sleep 600").set("log", "null"),
+        script("half", "echo heard; echo unheard >&2; exec sleep 600")
+            .set("log", json!({"err": "null"})),
+    ];
+    let mut master = ostler!().apps(&apps).start().await;
+    for _ in 0..5 {
+        master.wait_for_log("taken to be ready").await;
+    }
+    master.end(Signal::TERM).await;
+    let at = |name: &str| master.dir().at("logs").join(name);
+    let lines = |what: &str| {
+        (1..=3000)
+            .map(|n| format!("{what} {n}\n"))
+            .collect::<String>()
+    };
+    for slot in 0..2 {
+        assert!(read(&at(&format!("split-{slot}.out"))) == lines("out") + "no end\n");
+        assert!(read(&at(&format!("split-{slot}.err"))) == lines("err"));
+    }
+    assert_eq!(read(&at("merged.log")).lines().count(), 6001);
+    let said = master.process.output();
+    assert!(
+        !said.contains("| unheard") && !said.contains("! unheard") && !said.contains("out 17"),
+        "{said}"
+    );
+    assert!(said.contains("half.0 | heard"), "{said}");
+    let mut names: Vec<_> = std::fs::read_dir(master.dir().at("logs"))
+        .expect("made")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "merged.log",
+            "split-0.err",
+            "split-0.out",
+            "split-1.err",
+            "split-1.out"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_file_moved_away_is_reopened_by_signal() {
+    let app = script("web", "while :; do echo tick; sleep 0.02; done")
+        .set("log", json!({"out": "web.log", "rotate": false}));
+    let mut master = ostler!().apps(&[app]).start().await;
+    let log = master.dir().at("web.log");
+    eventually("a line", PATIENCE, || {
+        read(&log).contains("tick").then_some(())
+    })
+    .await;
+    std::fs::rename(&log, master.dir().at("web.log.1")).expect("renamed");
+    master.process.signal(Signal::USR1);
+    master.wait_for_log("SIGUSR1: 1 log files reopened").await;
+    eventually("a line", PATIENCE, || {
+        read(&log).contains("tick").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_is_said_once_and_the_workers_go_on() {
+    let builder = ostler!();
+    std::os::unix::fs::symlink("/dev/full", builder.dir().at("web.log")).expect("linked");
+    let app = script("web", "while :; do echo tick; sleep 0.01; done").set("log", "web.log");
+    let mut master = builder.apps(&[app]).start().await;
+    master
+        .wait_for_log("can't be written: No space left on device")
+        .await;
+    let log = master.dir().at("web.log");
+    std::fs::remove_file(&log).expect("removed");
+    master.wait_for_log("can be written again").await;
+    eventually("a line", PATIENCE, || {
+        read(&log).contains("tick").then_some(())
+    })
+    .await;
+    assert_eq!(
+        master.process.output().matches("can't be written").count(),
+        1
+    );
+    let status = master.ostler(["ls", "--json"]).success().await.json();
+    assert_eq!(status["workers"][0]["restarts"], 0);
+}
+
+// ---- asked for
+
+#[tokio::test]
+async fn the_last_lines_are_told_over_a_worker_s_end_and_wherever_they_went() {
+    let apps = [
+        script(
+            "web",
+            "echo out $OSTLER_WORKER_ID; echo err $OSTLER_WORKER_ID >&2; exec sleep 600",
+        ),
+        script("file", "echo to a file; exec sleep 600").set("log", "file.log"),
+        script("quiet", "echo unheard; exec sleep 600").set("log", "null"),
+    ];
+    let mut master = ostler!().apps(&apps).start().await;
+    for _ in 0..3 {
+        master.wait_for_log("taken to be ready").await;
+    }
+    master.ostler(["reload", "web"]).success().await;
+    let web = master
+        .ostler(["logs", "web", "--out"])
+        .success()
+        .await
+        .stdout;
+    let ids: Vec<u32> = web
+        .lines()
+        .map(|line| {
+            line.strip_prefix("web.0 | out ")
+                .and_then(|id| id.parse().ok())
+                .expect(line)
+        })
+        .collect();
+    assert!(ids.len() == 2 && ids[0] < ids[1], "{web}");
+    let err = master
+        .ostler(["logs", "web:0", "--err", "-n", "1"])
+        .success()
+        .await
+        .stdout;
+    assert_eq!(err, format!("web.0 ! err {}\n", ids[1]));
+    let all = master.ostler(["logs"]).success().await.stdout;
+    assert!(
+        all.contains("file.0 | to a file\n") && !all.contains("unheard"),
+        "{all}"
+    );
+    let json = master
+        .ostler(["logs", "file", "--json"])
+        .success()
+        .await
+        .json();
+    assert_eq!(
+        (
+            &json["app"],
+            &json["slot"],
+            &json["stream"],
+            &json["line"],
+            &json["number"]
+        ),
+        (
+            &json!("file"),
+            &json!(0),
+            &json!("Out"),
+            &json!("to a file"),
+            &json!(1)
+        )
+    );
+    assert_eq!(
+        master
+            .ostler(["logs", "--since", "0"])
+            .success()
+            .await
+            .stdout,
+        ""
+    );
+    let told = master.ostler(["logs", "wob"]).fails_with(4).await;
+    assert!(
+        told.stderr.contains("there is no app \"wob\", only"),
+        "{}",
+        told.stderr
+    );
+    assert_eq!(read(&master.dir().at("file.log")), "to a file\n");
+    master
+        .ostler(["flush", "file"])
+        .stderr_contains("1 files emptied")
+        .success()
+        .await;
+    eventually("an empty file", PATIENCE, || {
+        read(&master.dir().at("file.log")).is_empty().then_some(())
+    })
+    .await;
+    let left = master.ostler(["logs"]).success().await.stdout;
+    assert!(
+        left.contains("web.0 | out") && !left.contains("to a file"),
+        "{left}"
+    );
+    master.ostler(["flush", "wob"]).fails_with(4).await;
+}
+
+#[tokio::test]
+async fn whoever_follows_gets_each_line_once_from_the_last_ones_on() {
+    let app = script(
+        "web",
+        "n=0; while :; do n=$((n+1)); echo $n; sleep 0.005; done",
+    );
+    let mut master = ostler!().apps(&[app]).start().await;
+    master.wait_for_log("taken to be ready").await;
+    let follow = master.ostler(["logs", "web", "-f", "-n", "30"]).start();
+    let numbers = eventually("a hundred lines", PATIENCE, || {
+        let text = follow.stdout.text();
+        let whole = text.rsplit_once('\n')?.0;
+        let number = |line: &str| line.strip_prefix("web.0 | ").and_then(|n| n.parse().ok());
+        let numbers: Vec<u32> = whole
+            .lines()
+            .map(|line| number(line).expect("a number"))
+            .collect();
+        (numbers.len() >= 100).then_some(numbers)
+    });
+    let numbers = numbers.await;
+    assert!(
+        numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+        "{numbers:?}"
+    );
+    // Any client may listen; and none is published to nobody.
+    let events = master
+        .ostler(["tail", "_log.web.*", "--count", "2"])
+        .success()
+        .await
+        .json_lines();
+    let number = |event: &serde_json::Value| event["payload"]["number"].as_u64().expect("a number");
+    assert_eq!(number(&events[0]) + 1, number(&events[1]), "{events:?}");
+    assert_eq!(events[0]["topic"], "_log.web.0");
+}

@@ -1,0 +1,310 @@
+//! The process file as a user meets it: environments, the order of starting, checking, importing, and taking up a changed one.
+
+use std::fs;
+
+use ostler_tests::{
+    habit,
+    harness::{App, Cli, Mark, Master, PATIENCE, PrivateDir, Programs, eventually},
+    ostler,
+};
+use serde_json::{Value, json};
+
+const PROGRAMS: Programs = ostler_tests::programs!();
+
+fn alone(dir: &PrivateDir, args: &[&str]) -> Cli {
+    let mark = Mark::new(dir.path());
+    let cli = Cli::new(PROGRAMS.ostler).env("OSTLER_HOME", dir.at("home"));
+    cli.env(Mark::VARIABLE, mark.value())
+        .dir(dir.path())
+        .args(args)
+}
+
+fn api(instances: u32) -> App {
+    habit!("api", "notify 0").unwatched().instances(instances)
+}
+
+fn web() -> App {
+    habit!("web", "notify 0").unwatched().listening()
+}
+
+async fn running(apps: &[App], names: &[&str]) -> Master {
+    let master = ostler!().apps(apps).start().await;
+    for name in names {
+        master.settled(name, "running").await;
+    }
+    master
+}
+
+async fn actions(master: &Master) -> Vec<String> {
+    let plan = master.ostler(["plan", "--json"]).success().await.json();
+    let apps = plan["apps"].as_array().expect("apps").iter();
+    apps.map(|app| {
+        format!(
+            "{} {}",
+            app["action"].as_str().unwrap_or("?"),
+            app["app"].as_str().unwrap_or("?")
+        )
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn a_changed_file_is_planned_and_taken_up() {
+    let old = habit!("old", "notify 0").unwatched().listening();
+    let apps = [web(), api(1), old, habit!("jobs", "notify 0").unwatched()];
+    let master = running(&apps, &["web", "api", "old", "jobs"]).await;
+    assert_eq!(
+        actions(&master).await,
+        ["keep api", "keep jobs", "keep old", "keep web"]
+    );
+    let output = master.ostler(["plan"]).success().await;
+    assert_eq!(output.stdout, "nothing would change\n");
+    let before = [
+        master.pids("web").await,
+        master.pids("api").await,
+        master.pids("jobs").await,
+    ];
+
+    let jobs = habit!("jobs", "notify 0")
+        .unwatched()
+        .set("env", json!({"NEW": "1"}));
+    master.rewrite(&[web(), api(2), jobs, habit!("new", "notify 0").unwatched()]);
+    let expected = [
+        "resize api",
+        "roll jobs",
+        "start new",
+        "stop old",
+        "keep web",
+    ];
+    let planned = actions(&master).await;
+    assert_eq!(planned.len(), 5);
+    assert!(
+        expected
+            .iter()
+            .all(|one| planned.iter().any(|planned| planned == one)),
+        "{planned:?}"
+    );
+    let words = master.ostler(["plan"]).success().await.stdout;
+    assert!(
+        words.contains("roll   jobs  differs in env\n") && words.ends_with("keep   web\n"),
+        "{words}"
+    );
+    assert_eq!(master.pids("old").await.len(), 1, "a plan does nothing");
+
+    let output = master.ostler(["reload", "--config"]).success().await;
+    assert!(output.stderr.contains("reload done"), "{output:#?}");
+    assert_eq!(
+        master.pids("web").await,
+        before[0],
+        "untouched apps keep their workers"
+    );
+    let after = master.pids("api").await;
+    assert_eq!((after.len(), after.get(&0)), (2, before[1].get(&0)));
+    assert_ne!(master.pids("jobs").await, before[2]);
+    assert_eq!(master.pids("new").await.len(), 1);
+    let status = master.status().await;
+    let names: Vec<&str> = status["apps"]
+        .as_array()
+        .expect("apps")
+        .iter()
+        .filter_map(|app| app["name"].as_str())
+        .collect();
+    assert_eq!(names, ["api", "jobs", "new", "web"]);
+    assert_eq!(
+        master.ostler(["plan"]).success().await.stdout,
+        "nothing would change\n"
+    );
+}
+
+#[tokio::test]
+async fn the_address_of_an_app_that_went_is_free_again() {
+    let dir = PrivateDir::new();
+    let socket = dir.at("s");
+    let address = format!("unix:{}", socket.display());
+    let old = habit!("old", "notify 0").set("listen", address.clone());
+    let master = running(&[web(), old], &["web", "old"]).await;
+    let new = habit!("new", "notify 0").set("listen", address);
+    master.rewrite(&[web()]);
+    master.ostler(["reload", "--config"]).success().await;
+    master.rewrite(&[web(), new]);
+    master.ostler(["reload", "--config"]).success().await;
+    assert_eq!(master.pids("new").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_broken_file_changes_nothing_and_says_why() {
+    let master = running(&[web(), api(1)], &["web", "api"]).await;
+    let before = [master.pids("web").await, master.pids("api").await];
+    master.dir().write(
+        "ostler.toml",
+        "[app.web]\ncomand = \"x\"\ninstances = \"many\"\n",
+    );
+    for verb in [&["plan"][..], &["reload", "--config"][..]] {
+        let output = master.ostler(verb).fails_with(78).await;
+        for told in [
+            "has 3 errors",
+            "ostler.toml:2:1: app.web.comand: unknown key",
+            "did you mean `command`?",
+            ":3:13: ",
+        ] {
+            assert!(output.stderr.contains(told), "no {told:?}: {output:#?}");
+        }
+    }
+    assert_eq!([master.pids("web").await, master.pids("api").await], before);
+}
+
+#[tokio::test]
+async fn a_master_without_a_file_has_nothing_to_take_up() {
+    let master = ostler!()
+        .name("test")
+        .command(["sleep", "60"])
+        .instances(1)
+        .start()
+        .await;
+    let output = master.ostler(["plan"]).fails_with(1).await;
+    assert!(
+        output.stderr.contains("without a process file"),
+        "{output:#?}"
+    );
+}
+
+#[tokio::test]
+async fn an_app_waits_for_what_it_depends_on() {
+    let db = habit!("zdb", "notify 400").unwatched();
+    let web = web().set("depends_on", json!(["zdb"]));
+    let late = habit!("late", "notify 0").set("autostart", false);
+    let master = running(&[db, web, late], &["zdb", "web"]).await;
+    let status = master.status().await;
+    let id = |app: &str| {
+        let workers = status["workers"].as_array().expect("workers").iter();
+        workers
+            .filter(|worker| worker["app"] == app)
+            .find_map(|worker| worker["id"].as_u64())
+    };
+    assert!(id("zdb") < id("web"), "{status:#?}");
+    assert_eq!(id("late"), None);
+    master.ostler(["start", "late"]).success().await;
+    assert_eq!(master.pids("late").await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_environment_chooses_variables_and_sizes() {
+    let app = habit!("web", "print-env given")
+        .set("ready", "delay(0s)")
+        .set("env_deny", json!(["HIDDEN_*"]))
+        .set("env", json!({"TIER": "none", "FROM": "${OUTSIDE:-nobody}"}))
+        .set(
+            "environment",
+            json!({"staging": {"instances": 2, "env": {"TIER": "staging"}}}),
+        );
+    let master = ostler!()
+        .apps(&[app])
+        .args(["--env", "staging"])
+        .env("OUTSIDE", "outside")
+        .env("HIDDEN_KEY", "secret")
+        .start()
+        .await;
+    master.settled("web", "running").await;
+    assert_eq!(master.pids("web").await.len(), 2);
+    let path = master.dir().at("given");
+    let given = eventually("the worker to print", PATIENCE, || {
+        serde_json::from_str::<Value>(&fs::read_to_string(&path).ok()?).ok()
+    })
+    .await;
+    let env = &given["env"];
+    assert_eq!(
+        (&env["TIER"], &env["FROM"]),
+        (&json!("staging"), &json!("outside"))
+    );
+    assert_eq!(env["HIDDEN_KEY"], Value::Null);
+    // Read again it is read for the same environment.
+    assert_eq!(
+        master.ostler(["plan"]).success().await.stdout,
+        "nothing would change\n"
+    );
+    let output = master
+        .ostler(["plan", "--env", "prod"])
+        .fails_with(78)
+        .await;
+    assert!(
+        output.stderr.contains("no app has an environment \"prod\""),
+        "{output:#?}"
+    );
+}
+
+#[tokio::test]
+async fn validate_tells_every_error_for_people_and_for_machines() {
+    let dir = PrivateDir::new();
+    dir.write(
+        "ostler.yaml",
+        "app:\n  web:\n    command: x\n    instances: 2\n",
+    );
+    let output = alone(&dir, &["validate"]).success().await;
+    assert_eq!(
+        output.stdout,
+        "ostler.yaml is valid: master web, 1 app, 2 workers\n"
+    );
+    dir.write(
+        "bad.toml",
+        "include = \"none/*.toml\"\n[app.web]\ncommand = [1]\nmin_uptime = 5\n",
+    );
+    let output = alone(&dir, &["validate", "bad.toml"]).fails_with(78).await;
+    assert!(
+        output.stderr.contains("bad.toml has 2 errors"),
+        "{output:#?}"
+    );
+    let output = alone(&dir, &["validate", "bad.toml", "--json"]).run().await;
+    assert_eq!(output.stderr, "");
+    let verdict: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    assert_eq!(
+        (
+            &verdict["valid"],
+            verdict["errors"].as_array().map(Vec::len)
+        ),
+        (&json!(false), Some(2))
+    );
+    let first = &verdict["errors"][0];
+    assert_eq!(
+        (&first["line"], &first["key"]),
+        (&json!(3), &json!("app.web.command[0]"))
+    );
+}
+
+#[tokio::test]
+async fn init_writes_a_file_that_is_valid_and_never_overwrites_one() {
+    let dir = PrivateDir::new();
+    dir.write("package.json", r#"{"name": "shop", "main": "server.js"}"#);
+    let output = alone(&dir, &["init"]).success().await;
+    assert!(
+        output.stderr.contains("for the Node package shop"),
+        "{output:#?}"
+    );
+    alone(&dir, &["validate"]).success().await;
+    let written = fs::read_to_string(dir.at("ostler.toml")).expect("written");
+    let output = alone(&dir, &["init"]).fails_with(1).await;
+    assert!(output.stderr.contains("is there already"), "{output:#?}");
+    assert_eq!(
+        fs::read_to_string(dir.at("ostler.toml")).expect("there"),
+        written
+    );
+}
+
+#[tokio::test]
+async fn import_prints_what_can_be_run() {
+    let dir = PrivateDir::new();
+    dir.write("Procfile", "web: ./serve --port 80\nworker: ./work\n");
+    let output = alone(&dir, &["import", "Procfile"]).success().await;
+    dir.write("ostler.toml", &output.stdout);
+    let valid = alone(&dir, &["validate"]).success().await;
+    assert!(valid.stdout.contains("2 apps, 2 workers"), "{valid:#?}");
+    dir.write(
+        "ecosystem.config.js",
+        "module.exports = { apps: [{ name: 'api', script: 'a.js', instances: 1 + 2 }] };",
+    );
+    // Where there is no node, that is said.
+    let output = alone(&dir, &["import", "ecosystem.config.js"]).run().await;
+    let without = output.stderr.contains("there is no `node` in PATH");
+    let with = output.stdout.contains("[app.api]") && output.stdout.contains("instances = 3");
+    assert!(without || with, "{output:#?}");
+    alone(&dir, &["import", "nothing.txt"]).fails_with(2).await;
+}

@@ -316,9 +316,10 @@ async fn requests(bench: Bench) {
             match call.request().id {
                 1 => call.decline("sold out"),
                 2 => drop(call),
-                // Kept until its asker has given up.
+                // Kept until its asker has surely given up.
                 3 => {
-                    tokio::time::sleep_until(tokio::time::Instant::from_std(call.deadline())).await;
+                    let given_up = call.deadline() + Duration::from_secs(1);
+                    tokio::time::sleep_until(tokio::time::Instant::from_std(given_up)).await;
                 }
                 id => {
                     let cents = u32::try_from(id).expect("small") * 100;

@@ -103,7 +103,7 @@ async fn mail_waits_as_long_as_the_file_says() {
 async fn publishers_are_held_as_long_as_the_file_says() {
     const EVENTS: u64 = 60;
     for (timeout, passes) in [("1s", true), ("60s", false)] {
-        let fleet = limited(0, &format!("hold_timeout = {timeout:?}")).await;
+        let fleet = limited(0, &format!("longest_hold = {timeout:?}")).await;
         let slow = fleet.connect(ConnectOptions::client("slow")).await;
         let policy = OverflowPolicy::Backpressure {
             max_wait_ms: u32::MAX,

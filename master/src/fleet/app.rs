@@ -312,7 +312,11 @@ impl App {
         }
         match slot.state {
             SlotState::Held(id) => self.workers.get(&id)?.is_ready().then_some(Ok(())),
-            SlotState::Ended => Some(Ok(())),
+            SlotState::Ended { well: true } => Some(Ok(())),
+            SlotState::Ended { well: false } => {
+                let why = slot.last_failure.as_ref().map(|(_, why)| why.clone());
+                Some(Err(why.unwrap_or_default()))
+            }
             SlotState::Vacant
             | SlotState::Backoff { .. }
             | SlotState::Failed { .. }

@@ -252,7 +252,7 @@ fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &m
     slot.last_exit = Some(epitaph.clone());
     match consequence {
         Consequence::Vacant => slot.state = SlotState::Vacant,
-        Consequence::Ended => slot.state = SlotState::Ended,
+        Consequence::Ended => slot.state = SlotState::Ended { well: true },
         Consequence::Replace => {
             slot.failures.stable();
             slot.restarts += u32::from(!worker.leaving().is_some_and(|l| l.cause.voluntary()));
@@ -269,7 +269,7 @@ fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &m
         }
         Consequence::Fallen => {
             slot.last_failure = Some((turn.number(), epitaph.clone()));
-            slot.state = SlotState::Ended;
+            slot.state = SlotState::Ended { well: false };
             update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
         }
         Consequence::Hopeless => {

@@ -51,8 +51,11 @@ pub(super) enum SlotState {
         /// When it is tried again all the same; `None`: when somebody says so.
         until: Option<Moment>,
     },
-    /// Its worker ended with an exit code that means: for good.
-    Ended,
+    /// Its worker ended for good.
+    Ended {
+        /// As it should: not by a crash that `restart` leaves at that. What depends on the app may begin then.
+        well: bool,
+    },
     /// Its app is stopped.
     Stopped,
 }
@@ -76,7 +79,7 @@ impl Slot {
             SlotState::Vacant
             | SlotState::Backoff { .. }
             | SlotState::Failed { .. }
-            | SlotState::Ended
+            | SlotState::Ended { .. }
             | SlotState::Stopped => None,
         }
     }
@@ -86,7 +89,10 @@ impl Slot {
         match self.state {
             SlotState::Backoff { until } => Some(until),
             SlotState::Failed { until } => until,
-            SlotState::Vacant | SlotState::Held(_) | SlotState::Ended | SlotState::Stopped => None,
+            SlotState::Vacant
+            | SlotState::Held(_)
+            | SlotState::Ended { .. }
+            | SlotState::Stopped => None,
         }
     }
 
@@ -97,7 +103,7 @@ impl Slot {
             SlotState::Held(_) | SlotState::Vacant => {}
             SlotState::Backoff { .. }
             | SlotState::Failed { .. }
-            | SlotState::Ended
+            | SlotState::Ended { .. }
             | SlotState::Stopped => {
                 self.state = SlotState::Vacant;
             }

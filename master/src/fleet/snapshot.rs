@@ -69,7 +69,7 @@ fn app_state(app: &App) -> &'static str {
     let all_ended = app
         .slots
         .values()
-        .all(|slot| slot.state == SlotState::Ended);
+        .all(|slot| matches!(slot.state, SlotState::Ended { .. }));
     let fills = |worker: &Worker| worker.occasion == Occasion::Fill && worker.is_starting();
     let filling = app.workers.values().any(fills);
     if !app.wanted || app.size == 0 {
@@ -136,7 +136,7 @@ fn slot_status(app: &App, number: SlotNumber, slot: &Slot, now: Moment) -> Worke
         SlotState::Vacant | SlotState::Held(_) => "starting",
         SlotState::Backoff { .. } => "backoff",
         SlotState::Failed { .. } => "failed",
-        SlotState::Ended | SlotState::Stopped => "stopped",
+        SlotState::Ended { .. } | SlotState::Stopped => "stopped",
     };
     WorkerStatus {
         app: app.name.to_string(),

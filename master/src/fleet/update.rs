@@ -286,6 +286,8 @@ fn old_slots(app: &App) -> impl Iterator<Item = SlotNumber> {
         .map_or(Generation(0), |update| update.generation);
     let wanted = app.slots.range(..SlotNumber(app.size));
     wanted
-        .filter(move |(_, slot)| slot.generation < generation && slot.state != SlotState::Ended)
+        .filter(move |(_, slot)| {
+            slot.generation < generation && !matches!(slot.state, SlotState::Ended { .. })
+        })
         .map(|(number, _)| *number)
 }

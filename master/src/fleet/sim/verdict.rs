@@ -116,7 +116,10 @@ impl Checker {
             let needed = self.model.apps.get(name.as_str());
             let mut workers = snapshot.workers.iter();
             needed.is_some_and(|needed| needed.wanted && needed.size > 0 && needed.stops_for_good)
-                && workers.any(|status| status.app == name.as_str() && status.state == "failed")
+                && workers.any(|status| {
+                    status.app == name.as_str()
+                        && ["stopped", "failed"].contains(&status.state.as_str())
+                })
         };
         !app.begun && app.depends_on.iter().any(failed)
     }

@@ -51,6 +51,12 @@ fn is_asked_at_once_and_after_each_bad_answer_until_it_is_good() {
     stage.wait(900);
     assert_eq!(asked(&mut stage, id), None, "it has not answered yet");
     answers(&mut stage, id, first, Err("refused"));
+    let waits_for = stage.fleet.snapshot(stage.now).workers.remove(0).waits_for;
+    let waits_for = waits_for.expect("an answer");
+    assert!(
+        waits_for.starts_with("an answer to ") && waits_for.ends_with(": refused"),
+        "{waits_for}"
+    );
     stage.wait(199);
     assert_eq!(asked(&mut stage, id), None);
     stage.wait(1);

@@ -1,6 +1,6 @@
 //! Who this worker is, as the environment it was started with says. Read once, at the edge.
 
-use std::{env, os::fd::RawFd, path::PathBuf, str::FromStr};
+use std::{env, os::fd::RawFd, path::PathBuf, str::FromStr, time::Duration};
 
 use ostler_bus::{Generation, Slot, WorkerId};
 
@@ -26,6 +26,8 @@ pub(crate) struct Inheritance {
     pub(crate) managed: Option<Managed>,
     /// Names of the inherited sockets, from descriptor 3 on.
     pub(crate) sockets: Vec<String>,
+    /// The master must hear of this process so often.
+    pub(crate) watchdog: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +48,12 @@ impl Inheritance {
 
     fn read(var: impl Fn(&str) -> Option<String>, pid: u32) -> Result<Self, StartError> {
         let sockets = sockets(&var, pid)?;
+        let watchdog = watchdog(&var, pid)?;
         let Some(bus_fd) = number::<RawFd>(&var, "OSTLER_BUS_FD")? else {
             return Ok(Self {
                 managed: None,
                 sockets,
+                watchdog,
             });
         };
         let needed = |name: &'static str| {
@@ -75,6 +79,7 @@ impl Inheritance {
                 bus_path: var("OSTLER_BUS").map(PathBuf::from),
             }),
             sockets,
+            watchdog,
         })
     }
 }
@@ -101,6 +106,20 @@ fn sockets(var: &impl Fn(&str) -> Option<String>, pid: u32) -> Result<Vec<String
                 .unwrap_or_else(|| "unknown".into())
         })
         .collect())
+}
+
+/// `WATCHDOG_USEC`, if it is for this process: a helper that a worker starts inherits it.
+fn watchdog(
+    var: &impl Fn(&str) -> Option<String>,
+    pid: u32,
+) -> Result<Option<Duration>, StartError> {
+    if number::<u32>(var, "WATCHDOG_PID")?.is_some_and(|wanted| wanted != pid) {
+        return Ok(None);
+    }
+    let micros = number::<u64>(var, "WATCHDOG_USEC")?;
+    Ok(micros
+        .filter(|micros| *micros > 0)
+        .map(Duration::from_micros))
 }
 
 fn number<T: FromStr>(
@@ -168,7 +187,8 @@ mod tests {
             alone,
             Inheritance {
                 managed: None,
-                sockets: vec!["http".into(), "unknown".into()]
+                sockets: vec!["http".into(), "unknown".into()],
+                watchdog: None,
             }
         );
     }
@@ -186,6 +206,17 @@ mod tests {
             1,
             "an app may leave LISTEN_PID out"
         );
+    }
+
+    #[test]
+    fn a_watchdog_meant_for_another_process_is_not_fed() {
+        let limit = |pid| {
+            let vars = [("WATCHDOG_USEC", "1500000"), ("WATCHDOG_PID", pid)];
+            read(&vars).unwrap().watchdog
+        };
+        assert_eq!(limit("42"), Some(Duration::from_millis(1500)));
+        assert_eq!(limit("41"), None);
+        assert_eq!(read(&[("WATCHDOG_USEC", "0")]).unwrap().watchdog, None);
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod direct;
 mod drain;
 mod error;
 mod hear;
+mod heartbeat;
 pub mod http;
 mod identity;
 mod inherited;

@@ -15,7 +15,7 @@ use ostler_bus::{
 
 use crate::{
     DirectCalls, DirectEvents, DrainSignal, Identity, Listener, StartError, alone, drain, hear,
-    http,
+    heartbeat, http,
     identity::Inheritance,
     inherited::{self, Sockets},
 };
@@ -37,6 +37,7 @@ pub struct Worker {
 impl Worker {
     /// Takes over what the master handed to this process, and connects to the bus. Outside Ostler a hub in this process
     /// stands in for the master's: the app's own events still work. TERM and INT are caught from here on: both drain.
+    /// Where the app has a `watchdog`, the master hears from now on that this process's runtime still turns.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -45,6 +46,7 @@ impl Worker {
         let signals = hear::Signals::catch()?;
         let inheritance = Inheritance::from_env()?;
         let sockets = Mutex::new(inherited::sockets(inheritance.sockets)?);
+        let watchdog = inheritance.watchdog;
         let (bus, identity, alone) = match inheritance.managed {
             Some(managed) => (inherited::bus(&managed).await?, managed.identity, None),
             None => {
@@ -59,6 +61,9 @@ impl Worker {
             .map_err(StartError::Subscribe)?;
         tokio::spawn(hear::the_master(words, trigger.clone()));
         tokio::spawn(hear::signals(signals, trigger));
+        if let (Some(limit), None) = (watchdog, &alone) {
+            tokio::spawn(heartbeat::beat(bus.clone(), limit));
+        }
         Ok(Self {
             bus,
             identity,

@@ -88,6 +88,14 @@ pub struct AppStart {
     pub app: Option<String>,
 }
 
+/// Set the counters of restarts and failures to zero.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "app.reset", reply = Answer)]
+pub struct AppReset {
+    /// Which app; `None` is all.
+    pub app: Option<String>,
+}
+
 /// Write a line to the standard input of workers whose app takes lines (`stdin = "lines"`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "app.send", reply = SendAnswer)]

@@ -145,4 +145,10 @@ pub struct WorkerStatus {
     pub last_exit: Option<String>,
     /// Milliseconds until the slot is tried again, while it backs off.
     pub retry_in_ms: Option<u64>,
+    /// Milliseconds since it last said that it lives, or answered well when it was asked.
+    pub check_in_ms: Option<u64>,
+    /// Failed starts and early crashes of the slot that count towards `max_restarts`.
+    pub failures: u32,
+    /// Milliseconds of the back-off that the slot is in, or was in last; 0 once a worker has lived long enough.
+    pub backoff_ms: u64,
 }

@@ -96,12 +96,19 @@ pub struct WorkerExited {
     pub stderr_tail: Vec<String>,
     /// What to do about it, where the master can tell.
     pub hint: Option<String>,
+    /// Why it was taken for hung, if it was: it was made to go.
+    pub hung: Option<String>,
 }
 
 /// Worker → master: ready to serve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "_sys.worker.ready", reply = ())]
 pub struct Ready {}
+
+/// Worker → master: I live. Sent by the SDK where the app has a `watchdog`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "_sys.worker.heartbeat", reply = ())]
+pub struct Heartbeat {}
 
 /// Worker → master: I am going of my own accord; the answer comes when the master has noted it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]

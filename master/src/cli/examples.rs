@@ -179,7 +179,11 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 23] = [
-    TOP, RUN, VALIDATE, INIT, IMPORT, LS, RELOAD, PLAN, SCALE, STOP, START, KILL, PING, EMIT,
-    REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH,
+pub(super) const ALL: [&str; 24] = [
+    TOP, RUN, VALIDATE, INIT, IMPORT, LS, RELOAD, PLAN, SCALE, STOP, START, RESET, KILL, PING,
+    EMIT, REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH,
 ];
+
+pub(super) const RESET: &str = "\
+Examples:
+  ostler reset web        count its restarts and failures from zero again";

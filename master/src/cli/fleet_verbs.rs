@@ -7,7 +7,8 @@ use ostler_bus::{
     client::RequestError,
     vocab::{
         control::{
-            Answer, AppReload, AppScale, AppStart, AppStop, MasterKill, Outcome, RefusalKind,
+            Answer, AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, Outcome,
+            RefusalKind,
         },
         plan::MasterReload,
         status::StatusReport,
@@ -77,6 +78,15 @@ pub(super) fn start(args: &AppArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliE
     let request = AppStart { app: app.clone() };
     connect::talk(wanted, async |session| {
         carry_out(&session, Doing::Start, app, &request, args.waiting).await
+    })
+}
+
+/// `ostler reset`
+pub(super) fn reset(args: &AppArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
+    let app = named(args.app.as_ref());
+    let request = AppReset { app: app.clone() };
+    connect::talk(wanted, async |session| {
+        carry_out(&session, Doing::Reset, app, &request, args.waiting).await
     })
 }
 
@@ -184,7 +194,7 @@ async fn carry_out<R: Request<Reply = Answer>>(
     match doing {
         // It has not ended before its lock is released.
         Doing::Kill => {}
-        Doing::Reload | Doing::Scale | Doing::Stop | Doing::Start => {
+        Doing::Reload | Doing::Scale | Doing::Stop | Doing::Start | Doing::Reset => {
             eprintln!("{} done in {}", doing.word(), units::rough(took));
         }
     }
@@ -216,7 +226,10 @@ fn ended(doing: Doing, op: OpId, end: End) -> Result<(), CliError> {
             Exit::Failed,
             format!("{word} was overtaken by a later command: {by}"),
         )),
-        (End::Gone(why), Doing::Reload | Doing::Scale | Doing::Stop | Doing::Start) => {
+        (
+            End::Gone(why),
+            Doing::Reload | Doing::Scale | Doing::Stop | Doing::Start | Doing::Reset,
+        ) => {
             let told = format!("before it said how the {word} (operation {op}) ended");
             Err(gone(&why).details([told]))
         }

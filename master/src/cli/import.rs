@@ -5,6 +5,7 @@
 
 mod draft;
 mod pm2;
+mod pm2_log;
 mod procfile;
 
 use std::{path::Path, process::ExitCode, process::Stdio, time::Duration};

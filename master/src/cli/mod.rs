@@ -66,6 +66,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Scale(args) => fleet_verbs::scale(&args, master),
         Verb::Stop(args) => fleet_verbs::stop(&args, master),
         Verb::Start(args) => fleet_verbs::start(&args, master),
+        Verb::Reset(args) => fleet_verbs::reset(&args, master),
         Verb::Kill(args) => fleet_verbs::kill(args, master),
         Verb::Logs(args) => logs::logs(&args, master),
         Verb::Flush(args) => logs::flush(&args, master),

@@ -25,6 +25,7 @@ pub(crate) enum Doing {
     Scale,
     Stop,
     Start,
+    Reset,
     Kill,
 }
 
@@ -36,6 +37,7 @@ impl Doing {
             Self::Scale => "scale",
             Self::Stop => "stop",
             Self::Start => "start",
+            Self::Reset => "reset",
             Self::Kill => "kill",
         }
     }
@@ -94,7 +96,9 @@ impl Progress {
     pub(crate) fn see(&mut self, news: &News) -> Option<Line> {
         match self.doing {
             Doing::Reload => self.see_update(news),
-            Doing::Scale | Doing::Stop | Doing::Start | Doing::Kill => self.see_workers(news),
+            Doing::Scale | Doing::Stop | Doing::Start | Doing::Reset | Doing::Kill => {
+                self.see_workers(news)
+            }
         }
     }
 

@@ -10,10 +10,16 @@ pub use start_order::StartOrder;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 pub mod given;
+pub mod life;
 pub mod log;
+pub mod probe;
 pub mod process;
+pub mod recycle;
 
-use self::{given::Given, log::LogSettings, process::ProcessAttributes};
+use self::{
+    given::Given, life::Life, log::LogSettings, probe::Probe, process::ProcessAttributes,
+    recycle::Recycle,
+};
 use super::bus_rights::BusRights;
 
 /// An app's definition. One is kept per generation: a crash respawn uses its own generation's.
@@ -61,6 +67,10 @@ pub struct AppDefinition {
     pub listen_pid: bool,
     /// Watch these and roll when they change; `None` is off.
     pub auto_reload: Option<Watch>,
+    /// How its workers are looked after while they run.
+    pub life: Life,
+    /// When they are replaced although they serve.
+    pub recycle: Recycle,
     /// What its workers may do on the bus, beyond what the fleet's own rules say. Default: nothing is said.
     pub bus: BusRights,
     /// As whom its workers run, and how much of the machine they may use. Default: as the master does.
@@ -146,6 +156,8 @@ pub enum Readiness {
     Sdk,
     /// When it has been alive this long.
     Delay(Duration),
+    /// When it answers, asked from outside.
+    Probe(Probe),
 }
 
 /// One rung of the kill ladder: a signal, and how long to wait for it to work. The last rung has no wait.

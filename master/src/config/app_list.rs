@@ -12,7 +12,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    app::{AppDefinition, AppName, SocketAddress},
+    app::{AppDefinition, AppName, SocketAddress, probe},
     app_table,
     errors::Wrong,
     gather::Part,
@@ -83,7 +83,11 @@ fn define(
         }
     };
     let command = settings.command.take()?;
-    Some(settings.define(name, command, walker.circumstances.cores))
+    let app = settings.define(name, command, walker.circumstances.cores);
+    if let Err(wrong) = probe::check(&app) {
+        walker.misfit(entry.span.clone(), &entry.path, wrong);
+    }
+    Some(app)
 }
 
 /// Settings that apps share: `[defaults]` and templates.

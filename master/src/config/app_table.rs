@@ -8,17 +8,18 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    app::{Readiness, Watch},
+    app::Watch,
     bus_rights, env_table,
     errors::Wrong,
-    given_table, listen_table, log_table, policy_values, process_table, program,
+    given_table, life_table, listen_table, log_table, policy_values, probe_table, process_table,
+    program, recycle_table,
     settings::{Instances, MOST_INSTANCES, Reload, Settings},
     start_order,
     walk::{Node, Walker},
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 39] = [
+pub(super) const KEYS: [&str; 49] = [
     "command",
     "cwd",
     "env",
@@ -48,6 +49,16 @@ pub(super) const KEYS: [&str; 39] = [
     "listen_pid",
     "auto_reload",
     "bus",
+    "watchdog",
+    "health",
+    "hang_signal",
+    "hang_grace",
+    "restart",
+    "fatal_exit_codes",
+    "retry_failed",
+    "oneshot",
+    "max_memory",
+    "max_age",
     "user",
     "group",
     "umask",
@@ -105,6 +116,11 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("backoff", &["restart_delay", "exp_backoff_restart_delay"]),
+    ("health", &["healthcheck", "health_check", "liveness"]),
+    ("watchdog", &["watchdog_sec", "worker_check_interval"]),
+    ("restart", &["autorestart", "respawn", "restart_policy"]),
+    ("max_memory", &["max_memory_restart"]),
+    ("max_age", &["max_lifetime", "worker_max_lifetime"]),
     ("user", &["uid", "run_as"]),
     ("group", &["gid"]),
     ("limits", &["rlimits", "ulimits"]),
@@ -163,7 +179,7 @@ pub(super) fn read(
             }
             "depends_on" => settings.depends_on = start_order::depends_on(w, &path, node),
             "listen" => settings.listen = listen_table::read(w, &path, node, base),
-            "ready" => settings.ready = ready(w, &path, node),
+            "ready" => settings.ready = probe_table::ready(w, &path, node, base),
             "start_timeout" => settings.start_timeout = w.positive(&path, node),
             "min_healthy" => settings.min_healthy = w.duration(&path, node),
             "canary_healthy" => settings.canary_healthy = w.duration(&path, node),
@@ -186,6 +202,8 @@ pub(super) fn read(
             _ if given_table::KEYS.contains(&name) => {
                 given_table::read(w, &path, name, node, base, &mut settings.given);
             }
+            _ if life_table::take(w, name, &path, node, base, &mut settings.life) => {}
+            _ if recycle_table::take(w, name, &path, node, &mut settings.recycle) => {}
             _ => w.unknown_key(key.span(), &path, name, &KEYS, meant(name)),
         }
     }
@@ -267,15 +285,6 @@ fn instances(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Ins
             walker.take(path, node, text.parse())
         }
     }
-}
-
-fn ready(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Readiness> {
-    let text = walker.string(
-        path,
-        node,
-        "use \"auto\", \"notify\", \"sdk\" or \"delay(2s)\"",
-    )?;
-    walker.take(path, node, text.parse())
 }
 
 fn auto_reload(

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     address,
-    app::{AppDefinition, AppName, Readiness, SocketDeclaration, Watch},
+    app::{AppDefinition, AppName, Readiness, SocketDeclaration, Watch, probe},
     errors::Wrong,
     naming,
     settings::{Instances, Reload, Settings},
@@ -58,7 +58,9 @@ pub fn define(flags: AppFlags, cwd: &Path, cores: u32) -> Result<AppDefinition, 
         cwd: Some(cwd.to_owned()),
         ..Settings::default()
     };
-    Ok(settings.define(name, flags.command, cores))
+    let app = settings.define(name, flags.command, cores);
+    probe::check(&app)?;
+    Ok(app)
 }
 
 /// Sockets as flags declare them: each `[NAME=]ADDRESS`, see [`address::address`].

@@ -8,9 +8,9 @@ use ostler_bus::{
     Origin, Request, WorkerId,
     client::{Bus, SubscribeError},
     vocab::{
-        control::{Answer, AppReload, AppScale, AppSend, AppStart, AppStop, MasterKill},
+        control::{Answer, AppReload, AppReset, AppScale, AppSend, AppStart, AppStop, MasterKill},
         plan::{MasterPlan, MasterReload},
-        worker::{Disconnect, Ready},
+        worker::{Disconnect, Heartbeat, Ready},
     },
 };
 
@@ -30,7 +30,7 @@ pub async fn run(
     settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
-    let loops: [Loop; 10] = [
+    let loops: [Loop; 12] = [
         Box::pin(commands::<AppReload>(
             bus.clone(),
             shell.clone(),
@@ -41,6 +41,12 @@ pub async fn run(
             bus.clone(),
             shell.clone(),
             Command::Scale,
+            settling.clone(),
+        )),
+        Box::pin(commands::<AppReset>(
+            bus.clone(),
+            shell.clone(),
+            Command::Reset,
             settling.clone(),
         )),
         Box::pin(commands::<AppStop>(
@@ -65,6 +71,7 @@ pub async fn run(
         Box::pin(take_up(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(plan(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(ready(bus.clone(), shell.clone(), settling.clone())),
+        Box::pin(heartbeat(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(disconnect(bus, shell, settling)),
     ];
     try_join_all(loops).await.map(drop)
@@ -145,6 +152,25 @@ async fn ready(
         match worker(call.origin()) {
             Ok(id) => {
                 shell.news(id, WorkerNews::SdkReady).await;
+                let _gone = call.reply(&()).await;
+            }
+            Err(reason) => call.decline(reason),
+        }
+    }
+    Ok(())
+}
+
+async fn heartbeat(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<Heartbeat>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        match worker(call.origin()) {
+            Ok(id) => {
+                shell.news(id, WorkerNews::Heartbeat).await;
                 let _gone = call.reply(&()).await;
             }
             Err(reason) => call.decline(reason),

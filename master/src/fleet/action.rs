@@ -18,13 +18,15 @@ use ostler_bus::{
 };
 
 use super::RequestToken;
-use crate::config::app::{AppDefinition, AppName};
+use crate::config::app::{AppDefinition, AppName, probe::Probe};
 
 /// Something to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Start a worker. Answered by `Spawned` or `SpawnFailed`.
     Spawn(SpawnOrder),
+    /// Ask a worker whether it serves. Answered by `Probed`, within the probe's timeout.
+    Probe(ProbeOrder),
     /// Send a signal.
     Signal {
         /// To which worker.
@@ -86,6 +88,19 @@ pub struct SpawnOrder {
     pub generation: Generation,
     /// That generation's definition. One `Arc` per generation.
     pub definition: Arc<AppDefinition>,
+}
+
+/// Which worker to ask, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeOrder {
+    /// Which worker.
+    pub id: WorkerId,
+    /// Its slot.
+    pub slot: Slot,
+    /// The number of the question; comes back with the answer.
+    pub ask: u64,
+    /// The question.
+    pub probe: Probe,
 }
 
 /// Which of a worker's processes a signal is for.

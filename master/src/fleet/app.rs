@@ -16,7 +16,9 @@ use super::{
     mutation::Mutation,
     operations::pay,
     order::Rise,
+    probing::Probing,
     slot::{Slot, SlotState},
+    trial::Trial,
     turn::Turn,
     update::{self, GivenUp, Pending, Update},
     worker::{Bus, Occasion, Phase, Worker},
@@ -46,11 +48,22 @@ pub(super) struct App {
     /// All that have not exited: holders of slots, the successor of an update, and those that drain.
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) update: Option<Update>,
+    /// The one successor that is on trial, for the update or for a worker to be recycled.
+    pub(super) trial: Option<Trial>,
     /// The one update that begins when the running one has ended.
     pub(super) pending: Option<Pending>,
     pub(super) last_update: Option<String>,
     pub(super) guard: LoopGuard,
     pub(super) waits: Vec<Wait>,
+    /// A worker has found, in this step, that the app can't boot.
+    pub(super) fatal: Option<Fatal>,
+}
+
+/// An exit that means: this app can't boot.
+#[derive(Debug)]
+pub(super) struct Fatal {
+    pub(super) code: i32,
+    pub(super) epitaph: String,
 }
 
 /// An operation that waits for something to have come about.
@@ -105,10 +118,12 @@ impl App {
             slots: BTreeMap::new(),
             workers: BTreeMap::new(),
             update: None,
+            trial: None,
             pending: None,
             last_update: None,
             guard: LoopGuard::default(),
             waits: Vec::new(),
+            fatal: None,
         }
     }
 
@@ -233,6 +248,12 @@ impl App {
                 told_slow: false,
                 main_pid: None,
                 status_text: None,
+                probing: Probing::default(),
+                heard_at: None,
+                heard_well_at: None,
+                hung: None,
+                due: None,
+                luck: turn.rng().unit(),
             },
         );
         id
@@ -291,7 +312,11 @@ impl App {
         }
         match slot.state {
             SlotState::Held(id) => self.workers.get(&id)?.is_ready().then_some(Ok(())),
-            SlotState::Ended => Some(Ok(())),
+            SlotState::Ended { well: true } => Some(Ok(())),
+            SlotState::Ended { well: false } => {
+                let why = slot.last_failure.as_ref().map(|(_, why)| why.clone());
+                Some(Err(why.unwrap_or_default()))
+            }
             SlotState::Vacant
             | SlotState::Backoff { .. }
             | SlotState::Failed { .. }

@@ -1,15 +1,12 @@
 //! When a slot whose worker failed is tried again.
 //!
 //! A failure is a failed start or a crash before `min_uptime`. Each waits longer than the one before, until a worker
-//! lives through `min_uptime`; too many within the window, and the slot is given up for [`RETRY_FAILED`].
+//! lives through `min_uptime`; too many within the window, and the slot is given up.
 
 use std::{collections::VecDeque, time::Duration};
 
 use super::{Moment, rng::Rng};
 use crate::config::app::AppDefinition;
-
-/// How long a failed slot rests before it is tried once more.
-pub(super) const RETRY_FAILED: Duration = Duration::from_secs(300);
 
 /// How much of a delay is added at random, at most, so that slots don't retry in step.
 const JITTER: f64 = 0.2;
@@ -19,8 +16,8 @@ const JITTER: f64 = 0.2;
 pub(super) enum Verdict {
     /// Try again then.
     RetryAt(Moment),
-    /// Too many: the slot is failed until then.
-    GiveUpUntil(Moment),
+    /// Too many: the slot is failed.
+    GiveUp,
 }
 
 /// The failures of a slot.
@@ -30,6 +27,8 @@ pub(super) struct Failures {
     recent: VecDeque<Moment>,
     /// Those since a worker last lived long enough.
     streak: i32,
+    /// The last delay; zero once a worker has lived long enough.
+    delay: Duration,
 }
 
 impl Failures {
@@ -50,7 +49,7 @@ impl Failures {
             self.recent.pop_front();
         }
         if self.recent.len() >= (definition.max_restarts as usize).max(1) {
-            return Verdict::GiveUpUntil(now + RETRY_FAILED);
+            return Verdict::GiveUp;
         }
         Verdict::RetryAt(now + self.next_delay(definition, rng))
     }
@@ -59,12 +58,28 @@ impl Failures {
     pub(super) fn next_delay(&mut self, definition: &AppDefinition, rng: &mut Rng) -> Duration {
         let delay = delay(definition, self.streak, rng.unit());
         self.streak = self.streak.saturating_add(1);
+        self.delay = delay;
         delay
     }
 
     /// A worker lived long enough: the next failure waits as short as the first. (The window keeps its count.)
     pub(super) fn stable(&mut self) {
         self.streak = 0;
+        self.delay = Duration::ZERO;
+    }
+
+    /// The delay that the last failure was followed by.
+    pub(super) fn delay(&self) -> Duration {
+        self.delay
+    }
+
+    /// How many count towards `max_restarts` now.
+    pub(super) fn within(&self, definition: &AppDefinition, now: Moment) -> u32 {
+        let recent = self
+            .recent
+            .iter()
+            .filter(|then| now - **then <= definition.restart_window);
+        u32::try_from(recent.count()).unwrap_or(u32::MAX)
     }
 }
 
@@ -109,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sixteenth_failure_within_ten_minutes_gives_up_for_five() {
+    fn the_sixteenth_failure_within_ten_minutes_gives_up() {
         let (app, mut rng, mut failures) = (definition("a", 1), Rng::new(1), Failures::default());
         for n in 0..15 {
             assert!(
@@ -117,15 +132,9 @@ mod tests {
                 "failure {n}"
             );
         }
-        assert_eq!(
-            failures.count(at(15), &app, &mut rng),
-            Verdict::GiveUpUntil(at(15) + RETRY_FAILED)
-        );
+        assert_eq!(failures.count(at(15), &app, &mut rng), Verdict::GiveUp);
         // Five minutes later one more is one too many still; when the window has passed it isn't.
-        assert!(matches!(
-            failures.count(at(300_015), &app, &mut rng),
-            Verdict::GiveUpUntil(_)
-        ));
+        assert_eq!(failures.count(at(300_015), &app, &mut rng), Verdict::GiveUp);
         assert!(matches!(
             failures.count(at(700_000), &app, &mut rng),
             Verdict::RetryAt(_)

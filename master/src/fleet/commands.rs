@@ -6,17 +6,19 @@
 use ostler_bus::{
     OpId,
     vocab::control::{
-        Answer, AppReload, AppScale, AppStart, AppStop, MasterKill, Outcome, RefusalKind, ScaleTo,
+        Answer, AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, Outcome, RefusalKind,
+        ScaleTo,
     },
 };
 
 use super::{
     Action, Command, Ending, Fleet, MAX_INSTANCES, RequestToken,
-    app::{App, Errand, Goal, Wait},
+    app::{App, Errand, Fatal, Goal, Wait},
     drain,
     guard::Asker,
     mutation::Mutation,
     operations::pay,
+    slot::Slot,
     take_up,
     turn::Turn,
     update::{self, GivenUp},
@@ -51,6 +53,7 @@ pub(super) fn obey(fleet: &mut Fleet, request: RequestToken, command: Command, t
         Command::Start(AppStart { app }) => start(fleet, request, app.as_deref(), turn),
         Command::Stop(AppStop { app }) => stop(fleet, request, app.as_deref(), turn),
         Command::Reload(reload) => self::reload(fleet, request, reload, turn),
+        Command::Reset(AppReset { app }) => reset(fleet, request, app.as_deref(), turn),
         Command::Scale(scale) => self::scale(fleet, request, &scale, turn),
         Command::TakeUp(apps) => take_up::take_up(fleet, request, apps, turn),
     };
@@ -132,8 +135,12 @@ fn start(
             continue;
         };
         app.overtake_waits("start", &[Errand::Stop], turn);
+        // Where nobody is left, nobody is served by what was there before.
+        let deserted = app.workers.is_empty() && app.update.is_none();
         if !std::mem::replace(&mut app.wanted, true) {
             app.begin_anew(turn);
+        } else if deserted {
+            app.renew();
         }
         for slot in app.slots.values_mut() {
             slot.try_again();
@@ -173,6 +180,44 @@ fn stop(
     Ok(())
 }
 
+/// A worker has found that its app can't boot: a master in the foreground ends as that worker did.
+pub(super) fn end_if_fatal(fleet: &mut Fleet, turn: &mut Turn) {
+    let fatal = fleet.apps.values_mut().find_map(|app| app.fatal.take());
+    let Some(Fatal { code, epitaph }) = fatal.filter(|_| !fleet.carries_on) else {
+        return;
+    };
+    if fleet.ending.is_some() {
+        return;
+    }
+    fleet.ending = Some(Ending {
+        fatal: u8::try_from(code).ok(),
+        ..Ending::default()
+    });
+    for app in fleet.apps.values_mut() {
+        want_nothing(app, &format!("the end of the master: {epitaph}"), turn);
+    }
+}
+
+/// Forgets what was counted.
+fn reset(
+    fleet: &mut Fleet,
+    request: RequestToken,
+    app: Option<&str>,
+    turn: &mut Turn,
+) -> Result<(), Refusal> {
+    let names = select(fleet, app)?;
+    let op = accept(request, 1, turn);
+    for app in fleet
+        .apps
+        .values_mut()
+        .filter(|app| names.contains(&app.name))
+    {
+        app.slots.values_mut().for_each(Slot::reset);
+    }
+    pay(op, Outcome::Done, turn);
+    Ok(())
+}
+
 /// From now on the app should not run.
 pub(super) fn want_nothing(app: &mut App, by: &str, turn: &mut Turn) {
     app.wanted = false;
@@ -187,12 +232,12 @@ fn reload(
     reload: AppReload,
     turn: &mut Turn,
 ) -> Result<(), Refusal> {
-    let running = |app: &App| app.wanted && app.size > 0;
+    let running = |app: &App| app.wanted && app.size > 0 && !app.definition.life.oneshot;
     let names = select_fitting(
         fleet,
         reload.app.as_deref(),
         running,
-        "is stopped; use `start`",
+        "is stopped, or ends by itself (oneshot); use `start`",
     )?;
     let reason = reload.reason.as_deref().unwrap_or("reload");
     let joins = names

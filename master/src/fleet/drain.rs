@@ -19,7 +19,7 @@ use super::{
     turn::Turn,
     worker::{Bus, Phase, Worker},
 };
-use crate::config::app::{AppName, Rung};
+use crate::config::app::{AppName, Rung, life::Life};
 
 const SIGKILL: i32 = 9;
 
@@ -52,6 +52,12 @@ pub(super) enum Cause {
     Own,
     /// It was not ready in time.
     StartTimeout,
+    /// It lives, but nothing is heard of it.
+    Hung,
+    /// Its successor has taken over, as it had grown too large or too old.
+    Recycle,
+    /// It has far too much memory.
+    Memory,
 }
 
 impl Cause {
@@ -64,7 +70,8 @@ impl Cause {
             | Self::Scale
             | Self::Kill
             | Self::Own => true,
-            Self::StartTimeout => false,
+            Self::Recycle => true,
+            Self::StartTimeout | Self::Hung | Self::Memory => false,
         }
     }
 
@@ -77,6 +84,9 @@ impl Cause {
             Self::Kill => "kill",
             Self::Own => "its own wish",
             Self::StartTimeout => "not ready in time",
+            Self::Hung => "hung",
+            Self::Recycle => "recycle",
+            Self::Memory => "too much memory",
         }
     }
 }
@@ -111,7 +121,7 @@ impl Leaving {
 
     /// Whether it is past asking: "stopping" rather than "draining".
     pub(super) fn insisting(&self) -> bool {
-        !self.was_ready || !matches!(self.next, Next::Rung(0 | 1))
+        !self.was_ready || self.cause == Cause::Hung || !matches!(self.next, Next::Rung(0 | 1))
     }
 
     /// Puts off the next rung, within reason.
@@ -147,7 +157,12 @@ pub(super) fn let_go(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
 
 /// Kills a worker at once, wherever it is on its ladder.
 pub(super) fn kill(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
-    begin(worker, app, Cause::Kill, turn);
+    end(worker, app, Cause::Kill, turn);
+}
+
+/// The same, for whatever cause.
+pub(super) fn end(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) {
+    begin(worker, app, cause, turn);
     let Phase::Leaving(leaving) = &mut worker.phase else {
         return;
     };
@@ -191,7 +206,10 @@ fn begin(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) -> b
         next: Next::Rung(0),
         at: None,
     });
-    let reason = cause.in_words().to_owned();
+    let reason = match &worker.due {
+        Some(due) if cause == Cause::Recycle => format!("recycle: {}", due.why),
+        Some(_) | None => cause.in_words().to_owned(),
+    };
     turn.publish(FleetEvent::WorkerDraining(WorkerDraining {
         worker: worker.reference(app),
         reason,
@@ -207,6 +225,9 @@ fn climb(worker: &mut Worker, turn: &mut Turn) {
     };
     leaving.at = None;
     let rung = match leaving.next {
+        Next::Rung(step) if leaving.cause == Cause::Hung => {
+            hung_rung(&worker.definition.life, step)
+        }
         Next::Rung(step) => rung(&worker.definition.kill_ladder, step),
         Next::Kill => Some(KILL),
         Next::Nothing => None,
@@ -225,7 +246,7 @@ fn climb(worker: &mut Worker, turn: &mut Turn) {
         return;
     };
     leaving.next = Next::Rung(step + 1);
-    if step == 0 && on_bus {
+    if step == 0 && on_bus && leaving.cause != Cause::Hung {
         let reason = leaving.cause.in_words().to_owned();
         let deadline = wait;
         turn.act(Action::Drain {
@@ -237,6 +258,15 @@ fn climb(worker: &mut Worker, turn: &mut Turn) {
     }
     let target = main.map_or(SignalTarget::Leader, SignalTarget::Main);
     turn.act(Action::Signal { id, signal, target });
+}
+
+/// A hung worker hears no wish: it may leave a trace, then it is killed.
+fn hung_rung(life: &Life, step: usize) -> Option<Rung> {
+    let trace = Rung {
+        signal: life.hang_signal,
+        wait: Some(life.hang_grace),
+    };
+    [trace, KILL].get(step).cloned()
 }
 
 /// The rung to take at this step, with KILL after a last one that is neither KILL nor patient for ever.

@@ -13,8 +13,8 @@ use ostler_bus::{
 
 use super::{
     Exit, FleetEvent,
-    app::App,
-    backoff::{RETRY_FAILED, Verdict},
+    app::{App, Fatal},
+    backoff::Verdict,
     drain::Cause,
     lives,
     mutation::Mutation,
@@ -25,7 +25,7 @@ use super::{
     worker::{Phase, Worker, millis},
 };
 use crate::config::{
-    app::Readiness,
+    app::{Readiness, life::Restart},
     units::{exact, rough},
 };
 
@@ -45,10 +45,19 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
         uptime_ms: millis(worker.uptime(turn.now)),
         stderr_tail: exit.stderr_tail.clone(),
         hint: exit.hint.clone(),
+        hung: leaving
+            .filter(|leaving| leaving.cause == Cause::Hung)
+            .and_then(|_| worker.hung.clone()),
     }));
     let epitaph = epitaph(&worker, &exit, was_ready, turn);
+    if let Some(code) = fatal(app, &worker, &exit.status) {
+        app.fatal = Some(Fatal {
+            code,
+            epitaph: epitaph.clone(),
+        });
+    }
     if trial::is_successor(app, id) {
-        update::successor_exited(app, &with_last_words(&epitaph, &exit), turn);
+        trial::failed(app, &with_last_words(&epitaph, &exit), turn);
         return;
     }
     let holds = app
@@ -59,6 +68,20 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
         vacate(app, &worker, &exit, epitaph, turn);
     }
     update::predecessor_exited(app, &worker, turn);
+}
+
+/// The code of an exit that means: this app can't boot. During an update there is something to go back to.
+fn fatal(app: &App, worker: &Worker, status: &ExitStatus) -> Option<i32> {
+    match status {
+        ExitStatus::Code(code) if worker.is_starting() && app.update.is_none() => {
+            let codes = &worker.definition.life.fatal_exit_codes;
+            codes.contains(code).then_some(*code)
+        }
+        ExitStatus::Code(_)
+        | ExitStatus::Signal(_)
+        | ExitStatus::Unknown
+        | ExitStatus::NotStarted(_) => None,
+    }
 }
 
 /// "worker 7 (slot 2, generation 3) exited with code 1 after 20ms, before it was ready". One that was sent away for not
@@ -74,6 +97,13 @@ fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String
     {
         return format!("{}; told to go, it {how}", late(worker));
     }
+    if let Some(why) = &worker.hung {
+        let what = match worker.leaving().map(|leaving| leaving.cause) {
+            Some(Cause::Memory) => "was killed",
+            Some(_) | None => "was hung",
+        };
+        return format!("{who} {what}: {why}; it {how}");
+    }
     let before = if was_ready {
         ""
     } else {
@@ -87,13 +117,17 @@ fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String
 
 /// "worker 7 (slot 2, generation 3) was not ready in time: it had 30s (start_timeout) to send READY=1 on NOTIFY_SOCKET".
 pub(super) fn late(worker: &Worker) -> String {
-    let how = match worker.definition.ready {
+    let how = match &worker.definition.ready {
         Readiness::Auto => {
-            "to say that it is ready (READY=1 on NOTIFY_SOCKET, or the SDK's ready()), as it had begun to speak to the master"
+            "to say that it is ready (READY=1 on NOTIFY_SOCKET, or the SDK's ready()), as it had begun to speak to the master".to_owned()
         }
-        Readiness::Notify => "to send READY=1 on NOTIFY_SOCKET",
-        Readiness::Sdk => "to say so through the SDK",
-        Readiness::Delay(_) => "to stay alive for its delay",
+        Readiness::Notify => "to send READY=1 on NOTIFY_SOCKET".to_owned(),
+        Readiness::Sdk => "to say so through the SDK".to_owned(),
+        Readiness::Delay(_) => "to stay alive for its delay".to_owned(),
+        Readiness::Probe(probe) => match &worker.probing.trouble {
+            Some(trouble) => format!("to answer {}: {trouble}", probe.check),
+            None => format!("to answer {}", probe.check),
+        },
     };
     format!(
         "{} was not ready in time: it had {} (start_timeout) {how}",
@@ -137,9 +171,47 @@ enum Consequence {
     ReplaceLater,
     /// A failed start or an early crash.
     Failure,
+    /// That was for good, and not well.
+    Fallen,
+    /// It can't boot: failed at once.
+    Hopeless,
 }
 
 fn consequence(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
+    let natural = without_policy(worker, exit, turn);
+    let life = &worker.definition.life;
+    let own_wish = worker
+        .leaving()
+        .is_some_and(|leaving| leaving.cause == Cause::Own);
+    let well = exit.status == ExitStatus::Code(0) || own_wish;
+    let restarts = match life.restart {
+        Restart::Always => !(life.oneshot && exit.status == ExitStatus::Code(0)),
+        Restart::OnCrash => !well,
+        Restart::Never => false,
+    };
+    let hopeless = matches!(&exit.status, ExitStatus::Code(code)
+        if worker.is_starting() && life.fatal_exit_codes.contains(code));
+    match natural {
+        Consequence::Failure if hopeless => Consequence::Hopeless,
+        Consequence::Replace | Consequence::ReplaceLater | Consequence::Failure if !restarts => {
+            if well {
+                Consequence::Ended
+            } else {
+                Consequence::Fallen
+            }
+        }
+        Consequence::Vacant
+        | Consequence::Ended
+        | Consequence::Replace
+        | Consequence::ReplaceLater
+        | Consequence::Failure
+        | Consequence::Fallen
+        | Consequence::Hopeless => natural,
+    }
+}
+
+/// What it means where each end is followed by another beginning.
+fn without_policy(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
     let definition = &worker.definition;
     // A minimum of zero would make a worker that dies at birth a busy loop.
     let lived = worker.uptime(turn.now) >= definition.min_uptime.max(definition.backoff.first);
@@ -150,10 +222,14 @@ fn consequence(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
             Cause::Own if for_good => Consequence::Ended,
             Cause::Own if leaving.was_ready && lived => Consequence::Replace,
             Cause::Own => Consequence::ReplaceLater,
-            Cause::StartTimeout => Consequence::Failure,
-            Cause::Update | Cause::UpdateGivenUp | Cause::Stop | Cause::Scale | Cause::Kill => {
-                Consequence::Vacant
-            }
+            Cause::Hung | Cause::Memory if leaving.was_ready && lived => Consequence::Replace,
+            Cause::StartTimeout | Cause::Hung | Cause::Memory => Consequence::Failure,
+            Cause::Update
+            | Cause::UpdateGivenUp
+            | Cause::Recycle
+            | Cause::Stop
+            | Cause::Scale
+            | Cause::Kill => Consequence::Vacant,
         },
         Phase::Starting { .. } | Phase::Ready { .. } if for_good => Consequence::Ended,
         Phase::Ready { .. } if lived => Consequence::Replace,
@@ -176,10 +252,10 @@ fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &m
     slot.last_exit = Some(epitaph.clone());
     match consequence {
         Consequence::Vacant => slot.state = SlotState::Vacant,
-        Consequence::Ended => slot.state = SlotState::Ended,
+        Consequence::Ended => slot.state = SlotState::Ended { well: true },
         Consequence::Replace => {
             slot.failures.stable();
-            slot.restarts += u32::from(worker.leaving().is_none());
+            slot.restarts += u32::from(!worker.leaving().is_some_and(|l| l.cause.voluntary()));
             slot.state = SlotState::Backoff { until: turn.now };
         }
         Consequence::ReplaceLater => {
@@ -189,6 +265,16 @@ fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &m
         Consequence::Failure => {
             slot.restarts += 1;
             fail(app, worker.slot, &epitaph, turn);
+            update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
+        }
+        Consequence::Fallen => {
+            slot.last_failure = Some((turn.number(), epitaph.clone()));
+            slot.state = SlotState::Ended { well: false };
+            update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
+        }
+        Consequence::Hopeless => {
+            slot.last_failure = Some((turn.number(), epitaph.clone()));
+            give_up(app, worker.slot, "can't boot", &epitaph, turn);
             update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
         }
     }
@@ -201,20 +287,28 @@ fn fail(app: &mut App, number: SlotNumber, epitaph: &str, turn: &mut Turn) {
         return;
     };
     slot.last_failure = Some((step, epitaph.to_owned()));
-    slot.state = match slot.failures.count(turn.now, &slot.definition, turn.rng()) {
-        Verdict::RetryAt(until) => SlotState::Backoff { until },
-        Verdict::GiveUpUntil(until) => {
-            let reason = format!(
-                "failed too often; tried again in {}s or by `start`: {epitaph}",
-                RETRY_FAILED.as_secs()
-            );
-            let app = app.name.to_string();
-            turn.publish(FleetEvent::AppFailed(AppFailed {
-                app,
-                slot: number,
-                reason,
-            }));
-            SlotState::Failed { until }
-        }
+    match slot.failures.count(turn.now, &slot.definition, turn.rng()) {
+        Verdict::RetryAt(until) => slot.state = SlotState::Backoff { until },
+        Verdict::GiveUp => give_up(app, number, "failed too often", epitaph, turn),
+    }
+}
+
+/// A slot is failed: nobody tries it before long.
+fn give_up(app: &mut App, number: SlotNumber, why: &str, epitaph: &str, turn: &mut Turn) {
+    let Some(slot) = app.slots.get_mut(&number) else {
+        return;
     };
+    let rest = slot.definition.life.retry_failed;
+    slot.state = SlotState::Failed {
+        until: rest.map(|rest| turn.now + rest),
+    };
+    let again = match rest {
+        Some(rest) => format!("tried again in {} or by `start`", rough(rest)),
+        None => "tried again by `start`".to_owned(),
+    };
+    turn.publish(FleetEvent::AppFailed(AppFailed {
+        app: app.name.to_string(),
+        slot: number,
+        reason: format!("{why}; {again}: {epitaph}"),
+    }));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ostler_bus::{
     Generation, WorkerId,
     vocab::{
-        control::{AppReload, AppScale, AppStart, AppStop, MasterKill},
+        control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill},
         update::WorkerRestartNeeded,
         worker::ExitStatus,
     },
@@ -86,6 +86,17 @@ pub enum WorkerNews {
     },
     /// It sent a notification (`NOTIFY_SOCKET`).
     Notified(Notification),
+    /// It said on the bus that it lives.
+    Heartbeat,
+    /// Its process was found to have so many bytes of resident memory.
+    Memory(u64),
+    /// It was asked whether it serves.
+    Probed {
+        /// Which question.
+        ask: u64,
+        /// Its answer; else what went wrong, in words.
+        answer: Result<(), String>,
+    },
 }
 
 /// How a worker's process ended, and what it left behind.
@@ -110,6 +121,10 @@ pub enum Notification {
     Status(String),
     /// `EXTEND_TIMEOUT_USEC=…`: give it at least this long from now. At most an hour in all is granted.
     ExtendTimeout(Duration),
+    /// `WATCHDOG=1`: it lives.
+    Alive,
+    /// `WATCHDOG=trigger`: it finds itself broken.
+    Broken,
     /// `MAINPID=…`: which process of its group takes signals.
     MainPid(u32),
     /// Anything else that the fleet only needs to know of because it shows that the worker takes part.
@@ -127,6 +142,8 @@ pub enum Command {
     Reload(AppReload),
     /// Change an app's size.
     Scale(AppScale),
+    /// Forget restarts and failures.
+    Reset(AppReset),
     /// Take these definitions up: they are all there are to be.
     TakeUp(Vec<AppDefinition>),
     /// Stop everything and end. Asked again with `force`, everything is killed at once.

@@ -11,8 +11,9 @@ use super::{
     Action, Exit, FleetEvent, Notification, WorkerNews,
     app::App,
     drain::{self, MAX_EXTENSION},
-    exits,
+    exits, hang, probing,
     readiness::{self, Word},
+    recycle,
     turn::Turn,
     worker::{Bus, Phase, Worker, millis},
 };
@@ -47,6 +48,12 @@ pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Tur
             drain::let_go(worker, &app.name, turn);
             turn.act(Action::AnswerDisconnect { id, request });
         }
+        WorkerNews::Heartbeat => {
+            takes_part(worker, &app.name, turn);
+            worker.heard_at = Some(turn.now);
+        }
+        WorkerNews::Memory(bytes) => recycle::weigh(worker, &app.name, bytes, turn),
+        WorkerNews::Probed { ask, answer } => probed(worker, &app.name, ask, answer, turn),
         WorkerNews::Notified(notification) => notified(worker, &app.name, notification, turn),
     }
 }
@@ -84,6 +91,15 @@ fn notified(worker: &mut Worker, app: &AppName, notification: Notification, turn
         Notification::ExtendTimeout(by) => {
             takes_part(worker, app, turn);
             extend(worker, by, turn);
+        }
+        Notification::Alive => {
+            takes_part(worker, app, turn);
+            worker.heard_at = Some(turn.now);
+        }
+        Notification::Broken => {
+            takes_part(worker, app, turn);
+            let why = "it said so itself (WATCHDOG=trigger)".to_owned();
+            hang::call(worker, app, why, turn);
         }
         Notification::MainPid(pid) => {
             takes_part(worker, app, turn);
@@ -129,12 +145,32 @@ fn said_ready(worker: &mut Worker, app: &AppName, word: Word, turn: &mut Turn) {
     }
 }
 
+/// An answer from outside: a good one makes a worker ready that waits for it; too many bad ones, and a ready one is hung.
+fn probed(
+    worker: &mut Worker,
+    app: &AppName,
+    ask: u64,
+    answer: Result<(), String>,
+    turn: &mut Turn,
+) {
+    let good = answer.is_ok();
+    if !probing::answered(worker, ask, answer, turn) {
+        return;
+    }
+    match worker.phase {
+        Phase::Starting { .. } if good => ready(worker, app, false, turn),
+        Phase::Starting { .. } | Phase::Leaving(_) => {}
+        Phase::Ready { .. } => hang::answered(worker, app, good, turn),
+    }
+}
+
 /// Makes a worker ready, and says so.
 pub(super) fn ready(worker: &mut Worker, app: &AppName, assumed: bool, turn: &mut Turn) {
     worker.phase = Phase::Ready {
         since: turn.now,
         assumed,
     };
+    probing::begin(worker, turn);
     let after_ms = millis(worker.uptime(turn.now));
     let worker = worker.reference(app);
     turn.publish(FleetEvent::WorkerReady(WorkerReady {

@@ -28,13 +28,16 @@ mod commands;
 mod drain;
 mod exits;
 mod guard;
+mod hang;
 mod input;
 mod lives;
 mod moment;
 mod mutation;
 mod operations;
 mod order;
+mod probing;
 mod readiness;
+mod recycle;
 mod rng;
 mod settle;
 mod slot;
@@ -53,7 +56,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, FleetEvent, SignalTarget, SpawnOrder};
+pub use action::{Action, FleetEvent, ProbeOrder, SignalTarget, SpawnOrder};
 pub use input::{Command, Exit, Input, Notification, RequestToken, Requester, WorkerNews};
 pub use moment::Moment;
 pub use snapshot::Snapshot;
@@ -79,6 +82,8 @@ pub struct Fleet {
     ending: Option<Ending>,
     /// [`Action::Done`] has been given.
     ended: bool,
+    /// An app that can't boot doesn't end the master.
+    carries_on: bool,
 }
 
 /// The end of the master, on its way.
@@ -86,6 +91,8 @@ pub struct Fleet {
 struct Ending {
     ops: Vec<OpId>,
     forced: bool,
+    /// The exit code of a worker that can't boot, which becomes the master's.
+    fatal: Option<u8>,
 }
 
 impl Fleet {
@@ -97,13 +104,22 @@ impl Fleet {
             supplies: Supplies::new(seed),
             ending: None,
             ended: false,
+            carries_on: false,
         }
+    }
+
+    /// For a master in the background: an app that can't boot (`fatal_exit_codes`) fails, and the master goes on.
+    #[must_use]
+    pub fn carrying_on(mut self) -> Self {
+        self.carries_on = true;
+        self
     }
 
     /// Takes in what happened and decides what is to be done, in this order. `now` never goes back.
     pub fn step(&mut self, now: Moment, input: Input) -> Vec<Action> {
         let mut turn = Turn::begin(now, std::mem::take(&mut self.supplies));
         self.take_in(input, &mut turn);
+        commands::end_if_fatal(self, &mut turn);
         self.settle(&mut turn);
         // Whoever's turn has come by that has something to do as well.
         while order::advance(&mut self.apps, &mut turn) {
@@ -190,7 +206,7 @@ impl Fleet {
             operations::pay(op, Outcome::Done, turn);
         }
         turn.act(Action::Done {
-            code: u8::from(ending.forced),
+            code: ending.fatal.unwrap_or(u8::from(ending.forced)),
         });
     }
 }

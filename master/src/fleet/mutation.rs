@@ -13,6 +13,8 @@ pub(crate) enum Mutation {
     MergeIntoRunning,
     /// A predecessor's exit is taken for the exit of whoever holds its slot now.
     TrustStaleExit,
+    /// A worker that is silent for too long is left alone.
+    OverlookHang,
     /// A slot that backs off is never tried again.
     NeverLeaveBackoff,
     /// Begin at once, whoever should come first.

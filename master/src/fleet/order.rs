@@ -123,7 +123,7 @@ fn is_ready(app: &App) -> bool {
         SlotState::Held(_) => app
             .holder(*number)
             .is_some_and(super::worker::Worker::is_ready),
-        SlotState::Ended => true,
+        SlotState::Ended { well } => well,
         SlotState::Vacant
         | SlotState::Backoff { .. }
         | SlotState::Failed { .. }

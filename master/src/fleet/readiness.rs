@@ -5,7 +5,7 @@
 //! predecessor goes. If it turns out to take part before that time is over, the assumption is withdrawn: it was only slow.
 //! A worker that is not ready in time has failed to start; running out of time never makes anything ready.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{Moment, worker::Worker};
 use crate::config::app::{AppDefinition, Readiness};
@@ -38,41 +38,54 @@ pub(super) fn counts(readiness: &Readiness, word: Word) -> bool {
         Readiness::Auto => true,
         Readiness::Notify => word == Word::Notify,
         Readiness::Sdk => word == Word::Sdk,
-        Readiness::Delay(_) => false,
+        Readiness::Delay(_) | Readiness::Probe(_) => false,
     }
 }
 
 /// When a starting worker becomes ready without a word, if it stays as it is.
 pub(super) fn ready_without_word(worker: &Worker) -> Option<Moment> {
     let spawned = worker.spawned_at?;
+    if worker.definition.life.oneshot {
+        return None;
+    }
     match &worker.definition.ready {
         Readiness::Auto => (!worker.takes_part).then(|| spawned + ASSUME_AFTER),
         Readiness::Delay(delay) => Some(spawned + *delay),
-        Readiness::Notify | Readiness::Sdk => None,
+        Readiness::Notify | Readiness::Sdk | Readiness::Probe(_) => None,
     }
 }
 
 /// Until when a worker spawned then has time to become ready. Who is ready by delay can't be late.
 pub(super) fn start_deadline(definition: &AppDefinition, spawned: Moment) -> Option<Moment> {
     match definition.ready {
-        Readiness::Auto | Readiness::Notify | Readiness::Sdk => {
+        // It takes the time that its work takes.
+        _ if definition.life.oneshot => None,
+        Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Probe(_) => {
             Some(spawned + definition.start_timeout)
         }
         Readiness::Delay(_) => None,
     }
 }
 
-/// What a starting worker's word is waited for, if it is.
-pub(super) fn awaited(worker: &Worker) -> Option<&'static str> {
+/// What of a starting worker is waited for, if it is.
+pub(super) fn awaited(worker: &Worker) -> Option<Cow<'static, str>> {
     if !worker.is_starting() || worker.spawned_at.is_none() {
         return None;
     }
-    match worker.definition.ready {
+    // It takes the time that its work takes.
+    if worker.definition.life.oneshot {
+        return None;
+    }
+    match &worker.definition.ready {
         Readiness::Auto if worker.takes_part => Some(
-            "its word that it is ready, READY=1 on NOTIFY_SOCKET or the SDK's ready(), as it has begun to speak to the master",
+            "its word that it is ready, READY=1 on NOTIFY_SOCKET or the SDK's ready(), as it has begun to speak to the master".into(),
         ),
-        Readiness::Notify => Some("READY=1 on NOTIFY_SOCKET"),
-        Readiness::Sdk => Some("the SDK's ready()"),
+        Readiness::Notify => Some("READY=1 on NOTIFY_SOCKET".into()),
+        Readiness::Sdk => Some("the SDK's ready()".into()),
+        Readiness::Probe(probe) => Some(match &worker.probing.trouble {
+            Some(trouble) => format!("an answer to {}: {trouble}", probe.check).into(),
+            None => format!("an answer to {}", probe.check).into(),
+        }),
         Readiness::Auto | Readiness::Delay(_) => None,
     }
 }
@@ -99,14 +112,4 @@ pub(super) fn canary_healthy(definition: &AppDefinition, assumed: bool) -> Durat
     definition
         .canary_healthy
         .unwrap_or_else(|| min_healthy(definition, assumed).saturating_mul(2))
-}
-
-/// In words, for status.
-pub(super) fn describe(readiness: &Readiness) -> String {
-    match readiness {
-        Readiness::Auto => "auto".into(),
-        Readiness::Notify => "notify".into(),
-        Readiness::Sdk => "sdk".into(),
-        Readiness::Delay(delay) => format!("delay({delay:?})"),
-    }
 }

@@ -9,11 +9,11 @@ use super::{
     Action, Moment,
     app::App,
     drain::{self, Cause},
-    lives,
+    hang, lives,
     mutation::Mutation,
     operations::pay,
     order::Rise,
-    readiness,
+    probing, readiness, recycle,
     slot::{Slot, SlotState},
     trial,
     turn::Turn,
@@ -31,6 +31,7 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
     make_slots(app, turn);
     if !matches!(app.rise, Rise::Held { .. }) {
         update::advance(app, turn);
+        recycle::advance(app, turn);
         retry(app, turn);
         fill(app, turn);
     }
@@ -41,7 +42,11 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
 pub(super) fn deadline(app: &App) -> Option<Moment> {
     let workers = app.workers.values().filter_map(worker_deadline);
     let slots = app.slots.values().filter_map(Slot::retry_at);
-    workers.chain(slots).chain(trial::deadline(app)).min()
+    workers
+        .chain(slots)
+        .chain(trial::deadline(app))
+        .chain(recycle::retry_at(app))
+        .min()
 }
 
 fn worker_deadline(worker: &Worker) -> Option<Moment> {
@@ -50,9 +55,13 @@ fn worker_deadline(worker: &Worker) -> Option<Moment> {
             .iter()
             .copied()
             .chain(readiness::ready_without_word(worker))
+            .chain(probing::deadline(worker))
             .chain(readiness::slow_at(worker))
             .min(),
-        Phase::Ready { .. } => None,
+        Phase::Ready { .. } => hang::deadline(worker)
+            .into_iter()
+            .chain(recycle::deadline(worker))
+            .min(),
         Phase::Leaving(leaving) => leaving.deadline(),
     }
 }
@@ -68,11 +77,17 @@ fn pass_time(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut 
                 lives::ready(worker, app, assumed, turn);
             } else if late {
                 drain::send_away(worker, app, Cause::StartTimeout, turn);
-            } else if readiness::slow_at(worker).is_some_and(|at| at <= turn.now) {
-                tell_slow(worker, app, turn);
+            } else {
+                probing::ask_if_due(worker, turn);
+                if readiness::slow_at(worker).is_some_and(|at| at <= turn.now) {
+                    tell_slow(worker, app, turn);
+                }
             }
         }
-        Phase::Ready { .. } => {}
+        Phase::Ready { .. } => {
+            recycle::pass_time(worker, turn);
+            hang::pass_time(worker, app, turn);
+        }
         Phase::Leaving(_) => drain::climb_if_due(worker, turn),
     }
 }
@@ -123,10 +138,7 @@ fn retire(app: &mut App, turn: &mut Turn) {
 
 /// A successor for a slot that is no longer wanted isn't either.
 fn drop_trial(app: &mut App, slot: SlotNumber, cause: Cause, turn: &mut Turn) {
-    let Some(update) = &mut app.update else {
-        return;
-    };
-    if let Some(trial) = update.trial.take_if(|trial| trial.slot == slot)
+    if let Some(trial) = app.trial.take_if(|trial| trial.slot == slot)
         && let Some(worker) = app.workers.get_mut(&trial.successor)
     {
         drain::send_away(worker, &app.name, cause, turn);

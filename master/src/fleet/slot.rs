@@ -4,8 +4,8 @@
 //!            spawn                exit: crash after min_uptime, or left by itself
 //!  vacant ─────────► held ───────────────────────────────────────► backoff (due at once)
 //!    ▲                 │ ├─ failed start or early crash ──────────► backoff ──due──► held
-//!    │ app.start       │ ├─ too many of those ────────────────────► failed ──5 min─► held
-//!    │                 │ ├─ exit code of `stop_exit_codes` ───────► ended
+//!    │ app.start       │ ├─ too many of those ────────────────────► failed ──retry─► held
+//!    │                 │ ├─ `stop_exit_codes`, `restart`, `oneshot` ► ended
 //!    └── stopped ◄─────┘ └─ the app was stopped ──────────────────► stopped
 //! ```
 //! During an update the successor does not hold the slot until it has proved itself; then its predecessor lets go of
@@ -48,11 +48,14 @@ pub(super) enum SlotState {
     },
     /// Its worker failed too often.
     Failed {
-        /// When it is tried again all the same.
-        until: Moment,
+        /// When it is tried again all the same; `None`: when somebody says so.
+        until: Option<Moment>,
     },
-    /// Its worker ended with an exit code that means: for good.
-    Ended,
+    /// Its worker ended for good.
+    Ended {
+        /// As it should: not by a crash that `restart` leaves at that. What depends on the app may begin then.
+        well: bool,
+    },
     /// Its app is stopped.
     Stopped,
 }
@@ -76,7 +79,7 @@ impl Slot {
             SlotState::Vacant
             | SlotState::Backoff { .. }
             | SlotState::Failed { .. }
-            | SlotState::Ended
+            | SlotState::Ended { .. }
             | SlotState::Stopped => None,
         }
     }
@@ -84,8 +87,12 @@ impl Slot {
     /// When it is tried again by itself.
     pub(super) fn retry_at(&self) -> Option<Moment> {
         match self.state {
-            SlotState::Backoff { until } | SlotState::Failed { until } => Some(until),
-            SlotState::Vacant | SlotState::Held(_) | SlotState::Ended | SlotState::Stopped => None,
+            SlotState::Backoff { until } => Some(until),
+            SlotState::Failed { until } => until,
+            SlotState::Vacant
+            | SlotState::Held(_)
+            | SlotState::Ended { .. }
+            | SlotState::Stopped => None,
         }
     }
 
@@ -96,11 +103,17 @@ impl Slot {
             SlotState::Held(_) | SlotState::Vacant => {}
             SlotState::Backoff { .. }
             | SlotState::Failed { .. }
-            | SlotState::Ended
+            | SlotState::Ended { .. }
             | SlotState::Stopped => {
                 self.state = SlotState::Vacant;
             }
         }
+    }
+
+    /// Forgets what it has counted.
+    pub(super) fn reset(&mut self) {
+        self.failures = Failures::default();
+        self.restarts = 0;
     }
 
     /// Goes over to another generation, whose failures are its own.

@@ -1,5 +1,7 @@
 //! The fleet as others may see it: plain values, for status.
 
+use std::borrow::Cow;
+
 use ostler_bus::{
     Slot as SlotNumber,
     vocab::status::{AppStatus, WorkerStatus},
@@ -55,7 +57,7 @@ fn app_status(app: &App) -> AppStatus {
         instances: app.size,
         ready: u32::try_from(app.ready()).unwrap_or(u32::MAX),
         generation: app.newest,
-        readiness: readiness::describe(&app.definition.ready),
+        readiness: app.definition.ready.to_string(),
         sockets: Vec::new(),
         last_update: app.last_update.clone(),
     }
@@ -67,7 +69,7 @@ fn app_state(app: &App) -> &'static str {
     let all_ended = app
         .slots
         .values()
-        .all(|slot| slot.state == SlotState::Ended);
+        .all(|slot| matches!(slot.state, SlotState::Ended { .. }));
     let fills = |worker: &Worker| worker.occasion == Occasion::Fill && worker.is_starting();
     let filling = app.workers.values().any(fills);
     if !app.wanted || app.size == 0 {
@@ -107,9 +109,15 @@ fn worker_status(app: &App, worker: &Worker, now: Moment) -> WorkerStatus {
         age_ms: millis(now - worker.spawned_at.unwrap_or(worker.ordered_at)),
         memory: None,
         status_text: worker.status_text.clone(),
-        waits_for: readiness::awaited(worker).map(str::to_owned),
+        waits_for: readiness::awaited(worker).map(Cow::into_owned),
         last_exit: slot.and_then(|slot| slot.last_exit.clone()),
         retry_in_ms: None,
+        check_in_ms: worker
+            .heard_at
+            .max(worker.heard_well_at)
+            .map(|at| millis(now - at)),
+        failures: slot.map_or(0, |slot| slot.failures.within(&slot.definition, now)),
+        backoff_ms: slot.map_or(0, |slot| millis(slot.failures.delay())),
     }
 }
 
@@ -128,7 +136,7 @@ fn slot_status(app: &App, number: SlotNumber, slot: &Slot, now: Moment) -> Worke
         SlotState::Vacant | SlotState::Held(_) => "starting",
         SlotState::Backoff { .. } => "backoff",
         SlotState::Failed { .. } => "failed",
-        SlotState::Ended | SlotState::Stopped => "stopped",
+        SlotState::Ended { .. } | SlotState::Stopped => "stopped",
     };
     WorkerStatus {
         app: app.name.to_string(),
@@ -150,5 +158,8 @@ fn slot_status(app: &App, number: SlotNumber, slot: &Slot, now: Moment) -> Worke
         waits_for: None,
         last_exit: slot.last_exit.clone(),
         retry_in_ms: slot.retry_at().map(|at| millis(at - now)),
+        check_in_ms: None,
+        failures: slot.failures.within(&slot.definition, now),
+        backoff_ms: millis(slot.failures.delay()),
     }
 }

@@ -18,8 +18,13 @@ use super::{
     Action, Command, Exit, Fleet, FleetEvent, Input, Moment, RequestToken, SpawnOrder, WorkerNews,
 };
 use crate::config::app::{
-    AppDefinition, AppName, Backoff, Readiness, Rung, given::Given, log::LogSettings,
+    AppDefinition, AppName, Backoff, Readiness, Rung,
+    given::Given,
+    life::Life,
+    log::LogSettings,
+    probe::{Check, Probe, Target},
     process::ProcessAttributes,
+    recycle::Recycle,
 };
 
 /// An app with every default, whose workers say on the bus when they are ready.
@@ -59,10 +64,23 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         stop_exit_codes: Vec::new(),
         listen_pid: true,
         auto_reload: None,
+        life: Life::default(),
+        recycle: Recycle::default(),
         bus: Vec::new(),
         process: ProcessAttributes::default(),
         given: Given::default(),
         log: LogSettings::default(),
+    }
+}
+
+/// A probe that asks this often, and waits this long, in milliseconds.
+pub(crate) fn probe(interval: u64, timeout: u64) -> Probe {
+    Probe {
+        check: Check::Tcp {
+            at: Target::Port(8100),
+        },
+        interval: Duration::from_millis(interval),
+        timeout: Duration::from_millis(timeout),
     }
 }
 

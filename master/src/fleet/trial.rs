@@ -10,18 +10,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ostler_bus::{Slot as SlotNumber, WorkerId, vocab::update::UpdateStep};
+use ostler_bus::{Generation, Slot as SlotNumber, WorkerId, vocab::update::UpdateStep};
 
 use super::{
     Moment,
     app::App,
     drain::{self, Cause},
-    exits, readiness,
+    exits, readiness, recycle,
     slot::SlotState,
     turn::Turn,
-    update::{GivenUp, Update, drains_full, give_up, progress},
+    update::{GivenUp, give_up, progress},
     worker::{Occasion, Phase, Worker},
 };
+use crate::config::app::AppDefinition;
 
 /// How long the abort of an update waits for the last words of a successor that was not ready in time.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -31,7 +32,17 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(super) struct Trial {
     pub(super) slot: SlotNumber,
     pub(super) successor: WorkerId,
+    pub(super) aim: Aim,
     stage: Stage,
+}
+
+/// What a successor is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// The running update.
+    Update,
+    /// To take the place of one of its own generation.
+    Recycle,
 }
 
 /// How far a trial is.
@@ -47,58 +58,69 @@ enum Stage {
 
 /// Whether this worker is the successor on trial.
 pub(super) fn is_successor(app: &App, id: WorkerId) -> bool {
-    let trial = app.update.as_ref().and_then(|update| update.trial.as_ref());
-    trial.is_some_and(|trial| trial.successor == id)
+    app.trial
+        .as_ref()
+        .is_some_and(|trial| trial.successor == id)
 }
 
 /// The slot that a successor is on trial for.
 pub(super) fn slot_on_trial(app: &App) -> Option<SlotNumber> {
-    let trial = app.update.as_ref()?.trial.as_ref()?;
-    Some(trial.slot)
+    Some(app.trial.as_ref()?.slot)
 }
 
 /// Brings up the successor for a slot.
-pub(super) fn begin(app: &mut App, slot: SlotNumber, turn: &mut Turn) -> bool {
-    let Some(update) = &app.update else {
-        return false;
-    };
-    let generation = (update.generation, Arc::clone(&update.definition));
+pub(super) fn begin(
+    app: &mut App,
+    slot: SlotNumber,
+    generation: (Generation, Arc<AppDefinition>),
+    aim: Aim,
+    turn: &mut Turn,
+) {
     let successor = app.spawn(slot, generation, Occasion::Successor, turn);
-    if let Some(update) = &mut app.update {
-        update.trial = Some(Trial {
-            slot,
-            successor,
-            stage: Stage::Starting,
-        });
+    app.trial = Some(Trial {
+        slot,
+        successor,
+        aim,
+        stage: Stage::Starting,
+    });
+    if aim == Aim::Update {
+        progress(app, slot, successor, UpdateStep::Starting, turn);
     }
-    progress(app, slot, successor, UpdateStep::Starting, turn);
-    true
+}
+
+/// The successor is no good.
+pub(super) fn failed(app: &mut App, why: &str, turn: &mut Turn) {
+    match app.trial.as_ref().map(|trial| trial.aim) {
+        Some(Aim::Update) => give_up(app, GivenUp::Failed(why), turn),
+        Some(Aim::Recycle) => recycle::give_up(app, turn),
+        None => {}
+    }
 }
 
 /// Looks at the successor on trial; true if that changed anything.
 pub(super) fn judge(app: &mut App, turn: &mut Turn) -> bool {
     let full = drains_full(app);
-    let Some(update) = &mut app.update else {
+    let done = app.update.as_ref().map_or(0, |update| update.done);
+    let Some(trial) = &mut app.trial else {
         return false;
     };
-    let Some(trial) = &mut update.trial else {
-        return false;
-    };
-    let (slot, successor) = (trial.slot, trial.successor);
+    let (slot, successor, aim) = (trial.slot, trial.successor, trial.aim);
     let Some(worker) = app.workers.get(&successor) else {
         return false;
     };
     let stage = stage(worker, trial.stage, turn.now);
     let changed = std::mem::replace(&mut trial.stage, stage) != stage;
-    let proven = proven_at(update, worker).is_some_and(|at| at <= turn.now);
+    let proven = proven_at(aim, done, worker).is_some_and(|at| at <= turn.now);
     match stage {
         Stage::Late(until) if until <= turn.now => {
             let why = exits::late(worker);
-            give_up(app, GivenUp::Failed(&why), turn);
+            failed(app, &why, turn);
             true
         }
         Stage::Watched if changed => {
-            progress(app, slot, successor, UpdateStep::Watching, turn);
+            if aim == Aim::Update {
+                progress(app, slot, successor, UpdateStep::Watching, turn);
+            }
             true
         }
         Stage::Watched if proven && !full => {
@@ -122,6 +144,9 @@ fn stage(worker: &Worker, before: Stage, now: Moment) -> Stage {
             | Cause::Stop
             | Cause::Scale
             | Cause::Kill
+            | Cause::Hung
+            | Cause::Recycle
+            | Cause::Memory
             | Cause::Own => before,
         },
     }
@@ -129,29 +154,35 @@ fn stage(worker: &Worker, before: Stage, now: Moment) -> Stage {
 
 /// The successor becomes its slot's holder; whoever held it drains.
 fn take_over(app: &mut App, turn: &mut Turn) {
-    let Some(update) = &mut app.update else {
+    let Some(trial) = app.trial.take() else {
         return;
     };
-    let Some(trial) = update.trial.take() else {
+    let (Some(slot), Some(successor)) = (
+        app.slots.get_mut(&trial.slot),
+        app.workers.get(&trial.successor),
+    ) else {
         return;
     };
-    update.done += 1;
-    let Some(slot) = app.slots.get_mut(&trial.slot) else {
-        return;
-    };
-    slot.adopt(update.generation, &update.definition);
+    slot.adopt(successor.generation, &successor.definition);
     let predecessor = slot.holder();
     slot.state = SlotState::Held(trial.successor);
-    progress(app, trial.slot, trial.successor, UpdateStep::Replaced, turn);
+    let cause = match trial.aim {
+        Aim::Update => Cause::Update,
+        Aim::Recycle => Cause::Recycle,
+    };
+    if let (Aim::Update, Some(update)) = (trial.aim, &mut app.update) {
+        update.done += 1;
+        progress(app, trial.slot, trial.successor, UpdateStep::Replaced, turn);
+    }
     if let Some(worker) = predecessor.and_then(|id| app.workers.get_mut(&id)) {
-        drain::send_away(worker, &app.name, Cause::Update, turn);
+        drain::send_away(worker, &app.name, cause, turn);
     }
 }
 
 /// When this successor will have been ready long enough.
-fn proven_at(update: &Update, worker: &Worker) -> Option<Moment> {
+fn proven_at(aim: Aim, done: u32, worker: &Worker) -> Option<Moment> {
     match worker.phase {
-        Phase::Ready { since, assumed } if update.done == 0 => {
+        Phase::Ready { since, assumed } if aim == Aim::Update && done == 0 => {
             Some(since + readiness::canary_healthy(&worker.definition, assumed))
         }
         Phase::Ready { since, assumed } => {
@@ -163,8 +194,8 @@ fn proven_at(update: &Update, worker: &Worker) -> Option<Moment> {
 
 /// When [`judge`] wants to be called.
 pub(super) fn deadline(app: &App) -> Option<Moment> {
-    let update = app.update.as_ref()?;
-    let trial = update.trial.as_ref()?;
+    let done = app.update.as_ref().map_or(0, |update| update.done);
+    let trial = app.trial.as_ref()?;
     match trial.stage {
         Stage::Late(until) => Some(until),
         Stage::Starting => None,
@@ -172,6 +203,21 @@ pub(super) fn deadline(app: &App) -> Option<Moment> {
         Stage::Watched => app
             .workers
             .get(&trial.successor)
-            .and_then(|worker| proven_at(update, worker)),
+            .and_then(|worker| proven_at(trial.aim, done, worker)),
     }
+}
+
+/// Whether as many replaced workers drain as may at once.
+pub(super) fn drains_full(app: &App) -> bool {
+    let most = app
+        .definition
+        .max_draining
+        .unwrap_or_else(|| app.size.div_ceil(4).max(2))
+        .max(1);
+    let draining = app.workers.values().filter(|worker| {
+        worker
+            .leaving()
+            .is_some_and(|leaving| matches!(leaving.cause, Cause::Update | Cause::Recycle))
+    });
+    draining.count() >= most as usize
 }

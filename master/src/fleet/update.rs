@@ -31,8 +31,9 @@ use super::{
     guard::Asker,
     mutation::Mutation,
     operations::pay,
+    recycle,
     slot::SlotState,
-    trial::{self, Trial},
+    trial::{self, Aim},
     turn::Turn,
     worker::{Worker, millis},
 };
@@ -45,7 +46,6 @@ pub(super) struct Update {
     pub(super) definition: Arc<AppDefinition>,
     /// How many slots have been taken over.
     pub(super) done: u32,
-    pub(super) trial: Option<Trial>,
     ops: Vec<OpId>,
     began: Moment,
 }
@@ -108,10 +108,8 @@ pub(super) fn give_up(app: &mut App, why: GivenUp<'_>, turn: &mut Turn) {
     let Some(update) = app.update.take() else {
         return;
     };
-    if let Some(worker) = update
-        .trial
-        .and_then(|trial| app.workers.get_mut(&trial.successor))
-    {
+    let trial = app.trial.take_if(|trial| trial.aim == Aim::Update);
+    if let Some(worker) = trial.and_then(|trial| app.workers.get_mut(&trial.successor)) {
         drain::send_away(worker, &app.name, Cause::UpdateGivenUp, turn);
     }
     let (outcome, reason, overtaken) = match why {
@@ -155,11 +153,6 @@ pub(super) fn take_pending(app: &mut App) -> Option<Vec<OpId>> {
     app.pending.take().map(|pending| pending.ops)
 }
 
-/// The successor on trial is gone.
-pub(super) fn successor_exited(app: &mut App, why: &str, turn: &mut Turn) {
-    give_up(app, GivenUp::Failed(why), turn);
-}
-
 /// A worker that holds its slot has failed; if it is of the generation being brought up, that is no good.
 pub(super) fn newcomer_failed(app: &mut App, worker: &Worker, why: &str, turn: &mut Turn) {
     let concerns = app
@@ -186,13 +179,14 @@ fn begin(app: &mut App, turn: &mut Turn) -> bool {
     let Some(pending) = app.pending.take() else {
         return false;
     };
+    // It would replace a worker that the update replaces anyway.
+    recycle::give_up(app, turn);
     let (generation, definition) = app.next_generation();
     app.guard.note(turn.now, pending.asker, generation);
     app.update = Some(Update {
         generation,
         definition,
         done: 0,
-        trial: None,
         ops: pending.ops.clone(),
         began: turn.now,
     });
@@ -211,12 +205,17 @@ fn step(app: &mut App, turn: &mut Turn) -> bool {
     let Some(update) = &app.update else {
         return false;
     };
-    match &update.trial {
-        Some(_) => trial::judge(app, turn),
-        None => match next_slot(app) {
-            Some(slot) => !drains_full(app) && trial::begin(app, slot, turn),
-            None => finish(app, turn),
-        },
+    if app.trial.is_some() {
+        return trial::judge(app, turn);
+    }
+    let generation = (update.generation, Arc::clone(&update.definition));
+    match next_slot(app) {
+        Some(_) if trial::drains_full(app) => false,
+        Some(slot) => {
+            trial::begin(app, slot, generation, Aim::Update, turn);
+            true
+        }
+        None => finish(app, turn),
     }
 }
 
@@ -287,21 +286,8 @@ fn old_slots(app: &App) -> impl Iterator<Item = SlotNumber> {
         .map_or(Generation(0), |update| update.generation);
     let wanted = app.slots.range(..SlotNumber(app.size));
     wanted
-        .filter(move |(_, slot)| slot.generation < generation && slot.state != SlotState::Ended)
+        .filter(move |(_, slot)| {
+            slot.generation < generation && !matches!(slot.state, SlotState::Ended { .. })
+        })
         .map(|(number, _)| *number)
-}
-
-/// Whether as many replaced workers drain as may at once.
-pub(super) fn drains_full(app: &App) -> bool {
-    let most = app
-        .definition
-        .max_draining
-        .unwrap_or_else(|| app.size.div_ceil(4).max(2))
-        .max(1);
-    let draining = app.workers.values().filter(|worker| {
-        worker
-            .leaving()
-            .is_some_and(|leaving| leaving.cause == Cause::Update)
-    });
-    draining.count() >= most as usize
 }

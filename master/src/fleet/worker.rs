@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use ostler_bus::{Generation, Slot, WorkerId, vocab::worker::WorkerRef};
 
-use super::{Moment, drain::Leaving};
+use super::{Moment, drain::Leaving, probing::Probing, recycle::Due};
 use crate::config::app::{AppDefinition, AppName};
 
 /// A worker that has been ordered and has not exited.
@@ -35,6 +35,17 @@ pub(super) struct Worker {
     pub(super) told_slow: bool,
     pub(super) main_pid: Option<u32>,
     pub(super) status_text: Option<String>,
+    pub(super) probing: Probing,
+    /// When it last said that it lives.
+    pub(super) heard_at: Option<Moment>,
+    /// When it last answered well.
+    pub(super) heard_well_at: Option<Moment>,
+    /// Why it was taken for hung, or killed for its size.
+    pub(super) hung: Option<String>,
+    /// It serves, but is to be replaced.
+    pub(super) due: Option<Due>,
+    /// From 0 up to 1: spreads out what comes to workers with age.
+    pub(super) luck: f64,
 }
 
 /// Why a worker was started.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `LISTEN_FDS`, `LISTEN_FDNAMES`, `LISTEN_PID` | the declared sockets, from descriptor 3 on, as systemd hands them over; absent without sockets |
 //! | `NOTIFY_SOCKET` | where to say `READY=1` and the rest of sd_notify |
+//! | `WATCHDOG_USEC`, `WATCHDOG_PID` | how often to say `WATCHDOG=1`, where the app has a `watchdog` |
 //! | `OSTLER_APP`, `OSTLER_SLOT`, `OSTLER_WORKER_ID`, `OSTLER_GENERATION` | which worker this is |
 //! | `OSTLER_BUS` | the path of the bus socket |
 //! | `OSTLER_BUS_FD` | a connected bus socket, on the descriptor after the declared sockets |
@@ -12,7 +13,7 @@
 //! | `NODE_APP_INSTANCE` | the slot, as PM2 has it; the app's own value wins |
 //! | `PORT` | the port, if exactly one TCP socket is declared; the app's own value wins |
 //!
-//! In arguments `{slot}`, `{fd:NAME}` (a socket or a file) and `{port:NAME}` are replaced; anything else in braces is left as it is.
+//! In arguments `{slot}`, `{id}`, `{fd:NAME}` (a socket or a file) and `{port:NAME}` are replaced; anything else in braces is left as it is.
 
 use std::{
     collections::BTreeMap,
@@ -76,8 +77,15 @@ pub fn spawn_spec(
     SpawnSpec {
         program: command.next().unwrap_or_default(),
         args: command.collect(),
-        env: environment(base, app, who, gifts),
+        env: environment(base, app, who, gifts)
+            .into_iter()
+            .chain(app.life.watchdog.map(|time| {
+                let micros = time.as_micros().to_string();
+                ("WATCHDOG_USEC".into(), micros.into())
+            }))
+            .collect(),
         listen_pid: app.listen_pid && !gifts.sockets.is_empty(),
+        watchdog_pid: app.listen_pid && app.life.watchdog.is_some(),
         open_files: match app.process.limits.contains_key(&LimitKind::Nofile) {
             true => None,
             false => open_files,
@@ -251,8 +259,10 @@ fn value_of(
     who: &Identity,
     gifts: Gifts<'_>,
 ) -> Option<String> {
-    if placeholder == "slot" {
-        return Some(who.slot.to_string());
+    match placeholder {
+        "slot" => return Some(who.slot.to_string()),
+        "id" => return Some(who.id.to_string()),
+        _ => {}
     }
     let (kind, name) = placeholder.split_once(':')?;
     let socket = gifts

@@ -21,6 +21,7 @@ mod child;
 mod clip;
 mod environment;
 mod exit_hint;
+mod memory;
 mod notify;
 mod output;
 mod shim;
@@ -33,6 +34,7 @@ pub use cgroup::{Cgroups, WorkerGroup};
 pub use child::Child;
 pub use environment::{Gifts, Identity, environment, spawn_spec};
 pub use exit_hint::exit_hint;
+pub use memory::resident_memory;
 pub use notify::{Notification, NotifyError, NotifySocket, parse_notifications};
 pub use output::{
     FileSink, LINE_BYTES, LineBook, LineQueue, LogFiles, LogItem, LogReceiver, LogWriter, Outlet,

@@ -174,13 +174,21 @@ fn execute(channel: &UnixStream, spec: &SpawnSpec, program: Candidates) -> Failu
 }
 
 fn environment(spec: &SpawnSpec) -> io::Result<Vec<CString>> {
-    let own_pid = spec.listen_pid.then(|| {
-        let pid = std::process::id().to_string();
-        (OsString::from("LISTEN_PID"), OsString::from(pid))
-    });
+    let names = [
+        ("LISTEN_PID", spec.listen_pid),
+        ("WATCHDOG_PID", spec.watchdog_pid),
+    ];
+    let own_pid: Vec<_> = names
+        .into_iter()
+        .filter(|(_, wanted)| *wanted)
+        .map(|(name, _)| {
+            let pid = std::process::id().to_string();
+            (OsString::from(name), OsString::from(pid))
+        })
+        .collect();
     spec.env
         .iter()
-        .filter(|(name, _)| own_pid.is_none() || name != "LISTEN_PID")
+        .filter(|(name, _)| own_pid.iter().all(|(own, _)| own != name))
         .chain(&own_pid)
         .map(|(name, value)| {
             let mut pair = name.as_bytes().to_vec();

@@ -39,6 +39,8 @@ pub struct SpawnSpec {
     pub env: Vec<(OsString, OsString)>,
     /// Add `LISTEN_PID`, which only the process itself can know. Default true if there are sockets.
     pub listen_pid: bool,
+    /// The same for `WATCHDOG_PID`. Default true if there is a watchdog.
+    pub watchdog_pid: bool,
     /// Its soft limit on open files; `None` is the master's.
     pub open_files: Option<u64>,
     /// How its process differs from the master's.
@@ -153,6 +155,7 @@ mod tests {
             args: vec![OsString::from_vec(vec![0xff, b'x'])],
             env: vec![("A".into(), "1".into())],
             listen_pid: true,
+            watchdog_pid: true,
             open_files: Some(1024),
             attributes: Attributes {
                 umask: Some(0o27),

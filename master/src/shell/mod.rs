@@ -6,9 +6,11 @@
 //! straight here, so no flood on the bus can delay them.
 
 mod handle;
+mod helper;
 mod listeners;
 mod panics;
 mod perform;
+mod probe;
 mod reread;
 mod rights;
 mod send;
@@ -174,7 +176,7 @@ impl Shell {
                 if let WorkerNews::Exited(exit) = &mut news
                     && let Some(process) = self.processes.remove(&id)
                 {
-                    exit.hint = self.workshop.hint(&process.app, exit);
+                    exit.hint = self.workshop.hint(&process.order.app, exit);
                 }
                 vec![Input::Worker { id, news }]
             }

@@ -8,11 +8,11 @@ use ostler_bus::{
     vocab::worker::{Drain, ExitStatus, WorkerExited},
 };
 
-use super::{Shell, Waiting};
+use super::{Shell, Waiting, probe};
 use crate::{
-    config::units,
+    config::{app::probe::Check, units},
     escape,
-    fleet::{Action, FleetEvent, RequestToken, SignalTarget},
+    fleet::{Action, FleetEvent, ProbeOrder, RequestToken, SignalTarget},
 };
 
 /// How long to wait for a worker to say that it heard that it should go.
@@ -23,6 +23,7 @@ impl Shell {
     pub(super) fn perform(&mut self, action: Action) -> Option<u8> {
         match action {
             Action::Spawn(order) => self.workshop.start(order, self.handle.clone()),
+            Action::Probe(order) => self.probe(order),
             Action::Signal { id, signal, target } => self.signal(id, signal, target),
             Action::Drain {
                 id,
@@ -88,6 +89,21 @@ impl Shell {
                 tracing::debug!("worker {id} can't be told to go: {error}");
             }
         });
+    }
+
+    /// Asks a worker whether it serves. One that is gone answers nothing, and nobody waits for it.
+    fn probe(&self, order: ProbeOrder) {
+        let Some(process) = self.processes.get(&order.id) else {
+            return;
+        };
+        let helper = match &order.probe.check {
+            Check::Command { command } => {
+                let pid = Some(process.pid());
+                Some(self.workshop.helper(command, &process.order, pid))
+            }
+            Check::Http { .. } | Check::Tcp { .. } => None,
+        };
+        tokio::spawn(probe::ask(order, helper, self.handle.clone()));
     }
 
     fn note_disconnect(&mut self, request: RequestToken) {
@@ -235,6 +251,10 @@ fn exited(event: &WorkerExited, killed_advice: &str) {
             format!("could not be started: {}", escape::line(error))
         }
     };
+    let hung = event
+        .hung
+        .as_ref()
+        .map_or_else(String::new, |why| format!(" (hung: {})", escape::line(why)));
     let hint = event
         .hint
         .as_ref()
@@ -249,7 +269,7 @@ fn exited(event: &WorkerExited, killed_advice: &str) {
         ),
         (ExitStatus::Signal(signal), false) if signal == "SIGKILL" => {
             tracing::error!(
-                "{}.{} {how} after {}: worker {}{killed_advice}{hint}",
+                "{}.{} {how} after {}: worker {}{hung}{killed_advice}{hint}",
                 w.app,
                 w.slot,
                 units::rough(Duration::from_millis(event.uptime_ms)),
@@ -264,7 +284,7 @@ fn exited(event: &WorkerExited, killed_advice: &str) {
             false,
         ) => {
             tracing::error!(
-                "{}.{} {how} after {}: worker {}{hint}",
+                "{}.{} {how} after {}: worker {}{hung}{hint}",
                 w.app,
                 w.slot,
                 units::rough(Duration::from_millis(event.uptime_ms)),

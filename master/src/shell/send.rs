@@ -63,11 +63,11 @@ impl Shell {
     fn newest(&self, wanted: &AppSend) -> BTreeMap<Slot, (WorkerId, &Process)> {
         let mut newest = BTreeMap::new();
         for (id, process) in &self.processes {
-            let is_meant = process.app.as_str() == wanted.app
-                && wanted.slot.is_none_or(|slot| slot == process.slot.0);
+            let is_meant = process.order.app.as_str() == wanted.app
+                && wanted.slot.is_none_or(|slot| slot == process.order.slot.0);
             let is_newer = |(known, _): &(WorkerId, &Process)| known < id;
-            if is_meant && newest.get(&process.slot).is_none_or(is_newer) {
-                newest.insert(process.slot, (*id, process));
+            if is_meant && newest.get(&process.order.slot).is_none_or(is_newer) {
+                newest.insert(process.order.slot, (*id, process));
             }
         }
         newest

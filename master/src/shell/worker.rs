@@ -11,7 +11,7 @@ use std::{
 };
 
 use ostler_bus::{
-    Slot, WorkerId,
+    WorkerId,
     hub::{Hub, Principal},
     vocab::worker::ExitStatus,
 };
@@ -38,6 +38,9 @@ use crate::{
 
 /// How long a dead worker's pipes are still read, if others hold them open.
 const PIPE_GRACE: Duration = Duration::from_millis(100);
+
+/// How often the memory of a worker with a limit is looked at.
+const WEIGH_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything a worker is made from.
 #[derive(Debug)]
@@ -76,14 +79,12 @@ pub struct Workshop {
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     child: Arc<Child>,
-    /// Its app.
-    pub(super) app: AppName,
+    /// What it was made from.
+    pub(super) order: Arc<SpawnOrder>,
     /// The first rung of its kill ladder: what tells it to go if the bus can't.
     pub(super) polite: i32,
     /// Whether its leader is a shell that waits for others, and what is for it is for them too.
     pub(super) by_shell: bool,
-    /// Its slot.
-    pub(super) slot: Slot,
     /// Where lines for its standard input go, if they go anywhere.
     pub(super) stdin: Option<StdinLines>,
 }
@@ -322,8 +323,7 @@ impl Begun {
                 id,
                 process: Process {
                     child: Arc::clone(&child),
-                    app: order.app.clone(),
-                    slot: order.slot,
+                    order: Arc::new(order.clone()),
                     stdin: self.stdin,
                     by_shell: shell_line::stays(&order.definition.command),
                     polite: order
@@ -336,7 +336,12 @@ impl Begun {
             .await;
         // While the worker gets ready: the next one, or this one's successor, need not wait for its shim.
         spawner.keep_spare();
-        let status = listen(id, &self.notify, &child, shell).await;
+        let weighed = order.definition.recycle.max_memory.is_some();
+        let listening = listen(id, &self.notify, &child, shell);
+        let status = match weighed {
+            true => weighing(id, child.pid(), shell, listening).await,
+            false => listening.await,
+        };
         withdraw(&hub, id);
         if let Some(cgroup) = self.cgroup {
             cgroup.end().await;
@@ -355,6 +360,27 @@ impl Begun {
                 }),
             )
             .await;
+    }
+}
+
+/// Looks each second how large the worker is, until it ends.
+async fn weighing(
+    id: WorkerId,
+    pid: u32,
+    shell: &ShellHandle,
+    until: impl Future<Output = ExitStatus>,
+) -> ExitStatus {
+    let mut until = std::pin::pin!(until);
+    let mut seconds = tokio::time::interval(WEIGH_EVERY);
+    loop {
+        tokio::select! {
+            status = &mut until => return status,
+            _ = seconds.tick() => {
+                if let Some(bytes) = process::resident_memory(pid) {
+                    shell.news(id, WorkerNews::Memory(bytes)).await;
+                }
+            }
+        }
     }
 }
 
@@ -403,10 +429,9 @@ fn translate(notification: Notification) -> fleet::Notification {
         Notification::Status(text) => fleet::Notification::Status(text),
         Notification::ExtendTimeout(by) => fleet::Notification::ExtendTimeout(by),
         Notification::MainPid(pid) => fleet::Notification::MainPid(pid),
-        Notification::Reloading
-        | Notification::Watchdog
-        | Notification::WatchdogTrigger
-        | Notification::Barrier => fleet::Notification::Other,
+        Notification::Watchdog => fleet::Notification::Alive,
+        Notification::WatchdogTrigger => fleet::Notification::Broken,
+        Notification::Reloading | Notification::Barrier => fleet::Notification::Other,
     }
 }
 

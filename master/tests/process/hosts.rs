@@ -57,6 +57,8 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         stop_exit_codes: vec![],
         listen_pid: true,
         auto_reload: None,
+        recycle: ostler::config::app::recycle::Recycle::default(),
+        life: ostler::config::app::life::Life::default(),
         bus: Vec::new(),
         process: ProcessAttributes::default(),
         given: Given::default(),

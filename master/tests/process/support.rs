@@ -40,6 +40,7 @@ pub(crate) fn spec<S: AsRef<str>>(command: &[S]) -> SpawnSpec {
         program: command.next().expect("a program"),
         args: command.collect(),
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
+        watchdog_pid: false,
         listen_pid: false,
         open_files: None,
         attributes: Attributes::default(),

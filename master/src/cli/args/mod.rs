@@ -82,6 +82,9 @@ pub enum Verb {
     /// Start a stopped or failed app
     #[command(after_help = examples::START)]
     Start(AppArgs),
+    /// Set an app's counters of restarts and failures to zero
+    #[command(after_help = examples::RESET)]
+    Reset(AppArgs),
     /// Stop every worker and end the master
     #[command(after_help = examples::KILL)]
     Kill(KillArgs),
@@ -233,7 +236,7 @@ impl ScaleArgs {
     }
 }
 
-/// What `stop` and `start` were given.
+/// What `stop`, `start` and `reset` were given.
 #[derive(Clone, Debug, Args)]
 pub struct AppArgs {
     /// Which app [default: all]

@@ -29,7 +29,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "[NAME=]ADDR")]
     listen: Vec<String>,
 
-    /// How a worker is found ready: auto, notify, sdk, delay(2s) [default: auto]
+    /// How a worker is found ready: auto, notify, sdk, delay(2s), http(ADDRESS PATH), tcp(ADDRESS) [default: auto]
     #[arg(long, value_name = "HOW")]
     ready: Option<Readiness>,
 

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::draft::{Draft, verbatim};
+use super::{
+    draft::{Draft, verbatim},
+    pm2_log,
+};
 use crate::config::{naming, program};
 
 /// The apps of an ecosystem: a list of them under `apps`, the list alone, or one app.
@@ -43,6 +46,7 @@ fn app(app: &Value) -> Result<Draft, String> {
     for (key, value) in options {
         option(&mut draft, key, value, options);
     }
+    pm2_log::log(&mut draft, options);
     Ok(draft)
 }
 
@@ -95,7 +99,7 @@ fn words(value: &Value) -> Vec<String> {
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -154,6 +158,18 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
                 .collect();
             draft.set("stop_exit_codes", codes);
         }
+        "max_memory_restart" => match size(value) {
+            Some(size) => draft.set("max_memory", size),
+            None => draft.note(format!("max_memory_restart = {value}: not a size")),
+        },
+        "autorestart" => {
+            if value == &Value::Bool(false) {
+                draft.set("restart", "never");
+            }
+        }
+        "uid" | "user" => account(draft, "user", value),
+        "gid" => account(draft, "group", value),
+        key if pm2_log::KEYS.contains(&key) => {}
         "wait_ready" => {
             if value == &Value::Bool(true) {
                 draft.note("wait_ready: process.send('ready') is not heard; say `await worker.ready()` with the Node client, or READY=1 on NOTIFY_SOCKET");
@@ -173,6 +189,32 @@ fn instances(draft: &mut Draft, value: &Value) {
         (Some(0), _) | (None, Some("max")) => draft.set("instances", "auto"),
         (Some(number), _) => draft.set("instances", number),
         (None, _) => draft.note(format!("instances = {value}: not a number")),
+    }
+}
+
+/// Bytes, or a number of K, M or G, which are powers of 1024 there.
+fn size(value: &Value) -> Option<toml::Value> {
+    if let Some(bytes) = value.as_i64() {
+        return Some(bytes.into());
+    }
+    let text = value.as_str()?.trim();
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let number: i64 = digits.parse().ok()?;
+    match &text[digits.len()..] {
+        "" | "B" => Some(number.into()),
+        "K" | "KB" => Some(format!("{number}KiB").into()),
+        "M" | "MB" => Some(format!("{number}MiB").into()),
+        "G" | "GB" => Some(format!("{number}GiB").into()),
+        _ => None,
+    }
+}
+
+/// A name or a number, which may be written as a text.
+fn account(draft: &mut Draft, key: &'static str, value: &Value) {
+    let number = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    match number {
+        Some(number) => draft.set(key, number),
+        None => draft.set(key, verbatim(&text(value))),
     }
 }
 

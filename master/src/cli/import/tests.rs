@@ -3,7 +3,11 @@
 use std::path::Path;
 
 use super::*;
-use crate::config::{app::AppDefinition, circumstances::Circumstances, file};
+use crate::config::{
+    app::{AppDefinition, life::Restart},
+    circumstances::Circumstances,
+    file,
+};
 
 /// The text for a file of this name, and the apps that it gives.
 fn imported(name: &str, text: &str, environment: Option<&str>) -> (String, Vec<AppDefinition>) {
@@ -99,6 +103,14 @@ fn a_pm2_ecosystem_becomes_a_process_file() {
         (worker.backoff.max.as_millis(), worker.auto_reload.as_ref()),
         (500, None)
     );
+    assert_eq!(
+        api.recycle.max_memory.map(|limit| limit.soft),
+        Some(300 << 20)
+    );
+    assert_eq!(
+        (api.life.restart, by_name("npm").life.restart),
+        (Restart::Always, Restart::Never)
+    );
     assert_eq!(by_name("npm").command, ["npm", "start"]);
     assert_eq!(
         (by_name("npm").instances, by_name("npm-2").command.len()),
@@ -108,9 +120,7 @@ fn a_pm2_ecosystem_becomes_a_process_file() {
         "# named \"my api\" there",
         "# exec_mode \"cluster\": declare the socket",
         "# wait_ready: ",
-        "# no equivalent: max_memory_restart = \"300M\"",
         "# no equivalent: cron_restart = \"0 0 * * *\"",
-        "# no equivalent: autorestart = false",
     ] {
         assert!(text.contains(note), "{note} is missing in\n{text}");
     }
@@ -181,4 +191,76 @@ fn what_is_no_such_file_is_refused() {
     }
     let gone = read(&directory.path().join("gone.json")).expect_err("gone");
     assert!(gone.message.contains("can't read"), "{gone:?}");
+}
+
+/// The line that sets a key for an app with these options.
+fn line_of(key: &str, options: &str) -> Option<String> {
+    let ecosystem = format!(r#"{{ "name": "a", "script": "a.js", {options} }}"#);
+    let (text, _) = imported("ecosystem.json", &ecosystem, None);
+    let mut lines = text.lines();
+    lines
+        .find(|line| line.starts_with(&format!("{key} = ")))
+        .map(str::to_owned)
+}
+
+#[test]
+fn logs_of_pm2_go_where_they_went() {
+    for (options, expected) in [
+        (
+            r#""out_file": "o.log", "error_file": "/l/e""#,
+            r#"log = { err = "/l/e", out = "o.log" }"#,
+        ),
+        (
+            r#""cwd": "/srv", "instances": 2, "output": "o.log""#,
+            r#"log = { out = "/srv/o-{slot}.log" }"#,
+        ),
+        (
+            r#""instances": 2, "log_file": "all", "merge_logs": true, "log_type": "json""#,
+            r#"log = { format = "json", out = "all" }"#,
+        ),
+        (
+            r#""instances": 2, "error_file": "e", "time": true"#,
+            r#"log = { err = "e-{slot}", prefix = ["time"] }"#,
+        ),
+        (r#""out_file": "/dev/null""#, r#"log = { out = "null" }"#),
+    ] {
+        assert_eq!(
+            line_of("log", options).as_deref(),
+            Some(expected),
+            "{options}"
+        );
+    }
+    assert_eq!(line_of("log", r#""time": false, "out_file": null"#), None);
+}
+
+#[test]
+fn what_pm2_says_of_processes_and_their_size_is_kept() {
+    for (key, options, expected) in [
+        ("user", r#""uid": "0""#, "user = 0"),
+        ("user", r#""user": "root""#, r#"user = "root""#),
+        ("group", r#""gid": 0"#, "group = 0"),
+        (
+            "max_memory",
+            r#""max_memory_restart": "1G""#,
+            r#"max_memory = "1GiB""#,
+        ),
+        (
+            "max_memory",
+            r#""max_memory_restart": 1000000"#,
+            "max_memory = 1000000",
+        ),
+    ] {
+        assert_eq!(
+            line_of(key, options).as_deref(),
+            Some(expected),
+            "{options}"
+        );
+    }
+    assert_eq!(line_of("restart", r#""autorestart": true"#), None);
+    let (text, _) = imported(
+        "ecosystem.json",
+        r#"{ "script": "a.js", "max_memory_restart": "much" }"#,
+        None,
+    );
+    assert!(text.contains("# max_memory_restart = \"much\": not a size"));
 }

@@ -53,6 +53,7 @@ fn exited(app: &str, voluntary: bool) -> News {
         uptime_ms: 40,
         stderr_tail: Vec::new(),
         hint: None,
+        hung: None,
     })
 }
 

@@ -28,6 +28,9 @@ fn worker(app: &str, slot: u32, id: Option<u64>, state: &str) -> WorkerStatus {
         waits_for: None,
         last_exit: None,
         retry_in_ms: None,
+        check_in_ms: None,
+        failures: 0,
+        backoff_ms: 0,
     }
 }
 

@@ -29,6 +29,8 @@ impl AppDefinition {
             stop_exit_codes,
             listen_pid,
             auto_reload,
+            life,
+            recycle,
             bus,
             process,
             given,
@@ -61,6 +63,11 @@ impl AppDefinition {
             ("stop_exit_codes", *stop_exit_codes != other.stop_exit_codes),
             ("listen_pid", *listen_pid != other.listen_pid),
             ("auto_reload", *auto_reload != other.auto_reload),
+            (
+                "watchdog, health, hang_signal, hang_grace, restart, fatal_exit_codes, retry_failed or oneshot",
+                *life != other.life,
+            ),
+            ("max_memory or max_age", *recycle != other.recycle),
             ("bus", *bus != other.bus),
             (
                 "user, group, umask, nice, limits, cpu_affinity or cgroup",

@@ -6,17 +6,18 @@ use super::{
         self, Any, Duration, Either, Flag, List, Map, Number, Section as Of, Size, Text, Whole,
         Words,
     },
+    life_tables,
 };
 use crate::config::settings::MOST_INSTANCES;
 
 const TEXTS: Shape = List(&Text);
-const TEXT_OR_TEXTS: Shape = Either(&[Text, TEXTS]);
+pub(super) const TEXT_OR_TEXTS: Shape = Either(&[Text, TEXTS]);
 const COUNT: Shape = Whole(0, u32::MAX as i64);
 const NAME_OR_ID: Shape = Either(&[Text, Whole(0, u32::MAX as i64 - 1)]);
 const LIMIT_VALUE: Shape = Either(&[Size, Words(&["unlimited", "infinity"])]);
-const FROM_ONE: Shape = Whole(1, u32::MAX as i64);
+pub(super) const FROM_ONE: Shape = Whole(1, u32::MAX as i64);
 
-const fn key(
+pub(super) const fn key(
     name: &'static str,
     shape: Shape,
     default: &'static str,
@@ -76,6 +77,24 @@ pub const SECTIONS: &[Section] = &[
         header: "[app.NAME.bus.ACTION]",
         doc: "For one action.",
         keys: ALLOWANCE,
+    },
+    Section {
+        name: "probe",
+        header: "[app.NAME.ready]",
+        doc: "A question that a worker is ready once it has answered: by `http`, `tcp` or `command`.",
+        keys: life_tables::PROBE,
+    },
+    Section {
+        name: "health",
+        header: "[app.NAME.health]",
+        doc: "A question that ready workers must answer again and again: by `http`, `tcp` or `command`.",
+        keys: life_tables::HEALTH,
+    },
+    Section {
+        name: "memory",
+        header: "[app.NAME.max_memory]",
+        doc: "How much memory a worker's own process may have. It is looked at each second.",
+        keys: life_tables::MEMORY,
     },
     Section {
         name: "limit",
@@ -278,10 +297,10 @@ const APP: &[Key] = &[
     ),
     key(
         "ready",
-        Text,
+        Either(&[Text, Of("probe")]),
         "\"auto\"",
         "\"notify\"",
-        "How a worker is found ready: `auto`, `notify`, `sdk`, `delay(2s)`.",
+        "How a worker is found ready: `auto`, `notify`, `sdk`, `delay(2s)`, `http(ADDRESS PATH)`, `tcp(ADDRESS)`, or a table.",
     ),
     key(
         "start_timeout",
@@ -337,7 +356,7 @@ const APP: &[Key] = &[
         COUNT,
         "16",
         "5",
-        "After so many failed starts or early crashes within `restart_window` a slot is failed; it is tried every 5 minutes.",
+        "After so many failed starts or early crashes within `restart_window` a slot is failed; it is tried again every `retry_failed`.",
     ),
     key(
         "restart_window",
@@ -366,6 +385,76 @@ const APP: &[Key] = &[
         "false",
         "[\"src\"]",
         "Replace the workers when files change: in the working directory, or these paths.",
+    ),
+    key(
+        "watchdog",
+        Duration,
+        "(off)",
+        "\"10s\"",
+        "A ready worker that isn't heard of for so long (`WATCHDOG=1`, or the SDK) is hung. 0: off.",
+    ),
+    key(
+        "health",
+        Either(&[Flag, Of("health")]),
+        "false",
+        "{ http = \"/health\", port = 8100 }",
+        "Ready workers are asked whether they are well; false: they are not.",
+    ),
+    key(
+        "hang_signal",
+        Text,
+        "\"ABRT\"",
+        "\"QUIT\"",
+        "What a hung worker is sent first, so that it can leave a trace.",
+    ),
+    key(
+        "hang_grace",
+        Duration,
+        "\"5s\"",
+        "\"1s\"",
+        "How long it has for that; then it is killed.",
+    ),
+    key(
+        "restart",
+        Words(&["always", "on_crash", "never"]),
+        "(\"always\", or \"on_crash\" with `oneshot`)",
+        "\"on_crash\"",
+        "After which ends of its worker a slot gets another.",
+    ),
+    key(
+        "fatal_exit_codes",
+        List(&Whole(0, 255)),
+        "[]",
+        "[78]",
+        "A worker that exits like this before it is ready can't boot: the master stops with that code.",
+    ),
+    key(
+        "retry_failed",
+        Either(&[Duration, Words(&["never"])]),
+        "\"5m\"",
+        "\"never\"",
+        "How long a failed slot rests before it is tried once more.",
+    ),
+    key(
+        "oneshot",
+        Flag,
+        "false",
+        "true",
+        "Its workers do something and end: one has started well when it has exited with 0.",
+    ),
+    key(
+        "max_memory",
+        Either(&[Size, Of("memory")]),
+        "(any amount)",
+        "\"300MiB\"",
+        "A worker whose own process has more is replaced like in an update. 0: any amount.",
+    ),
+    key(
+        "max_age",
+        Duration,
+        "(any age)",
+        "\"1d\"",
+        "A worker that is older is replaced like in an update; up to a fifth is added at random. 0: any age.",
     ),
     key(
         "bus",

@@ -31,6 +31,9 @@ fn every_key_that_is_read_is_in_the_table_and_no_other() {
         ("listen = { x = { address = \":1\", zz = 1 } }", "listen"),
         ("backoff = { zz = 1 }", "backoff"),
         ("auto_reload = { zz = 1 }", "auto_reload"),
+        ("ready = { zz = 1 }", "probe"),
+        ("health = { zz = 1 }", "health"),
+        ("max_memory = { zz = 1 }", "memory"),
         ("bus = { zz = 1 }", "rights"),
         ("bus = { emit = { zz = 1 } }", "allowance"),
         ("limits = { core = { zz = 1 } }", "limit"),
@@ -57,10 +60,21 @@ fn read(text: &str) -> Result<ProcessFile, crate::config::errors::ConfigErrors> 
     file::parse(Path::new("/srv/ostler.toml"), text, 6)
 }
 
+/// What a probe with this key needs besides.
+fn rest_of_probe(key: &Key) -> &'static str {
+    match key.name {
+        "command" => "",
+        "address" | "port" => ", tcp = true",
+        "status" => ", http = \"/\", port = 8100",
+        "http" | "tcp" => ", port = 8100",
+        _ => ", tcp = true, port = 8100",
+    }
+}
+
 /// A file in which this key of this section has this value.
 fn with(section: &Section, key: &Key, value: &str) -> String {
     let app = |line: String| match key.name {
-        "command" => format!("[app.a]\n{line}\n"),
+        "command" if section.name == "app" => format!("[app.a]\n{line}\n"),
         _ => format!("[app.a]\ncommand = \"x\"\n{line}\n[app.node]\ncommand = \"x\"\n"),
     };
     let inside = |keys: &str| format!("{{ {} = {value}{keys} }}", key.name);
@@ -79,6 +93,9 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
         "fd" => app(format!("fds = {{ x = {} }}", inside(", path = \"x\""))),
         "stdin" => app(format!("stdin = {}\nlisten = {{ x = \":1\" }}", inside(""))),
         "rotate" => app(format!("log = {{ rotate = {} }}", inside(""))),
+        "probe" => app(format!("ready = {}", inside(rest_of_probe(key)))),
+        "health" => app(format!("health = {}", inside(rest_of_probe(key)))),
+        "memory" => app(format!("max_memory = {}", inside(""))),
         "backoff" | "auto_reload" | "cgroup" | "log" => {
             app(format!("{} = {}", section.name, inside("")))
         }

@@ -163,7 +163,7 @@ impl Keeper {
     fn describe(&mut self, snapshot: Snapshot) -> StatusReport {
         let Snapshot { apps, mut workers } = snapshot;
         for worker in workers.iter_mut().filter(|worker| !worker.dead) {
-            worker.memory = worker.pid.and_then(machine::resident_memory);
+            worker.memory = worker.pid.and_then(crate::process::resident_memory);
         }
         let alive = workers
             .iter()
@@ -177,7 +177,7 @@ impl Keeper {
                 version: env!("CARGO_PKG_VERSION").into(),
                 pid,
                 uptime: self.started.elapsed().as_secs(),
-                memory: machine::resident_memory(pid).unwrap_or(0),
+                memory: crate::process::resident_memory(pid).unwrap_or(0),
                 restart_needed: mark.is_some(),
                 restart_reason: mark.and_then(|mark| mark.reason),
                 cores_used: format!("{} of {}", alive.min(self.cores as usize), self.cores),

@@ -10,7 +10,10 @@ use std::{
 use ostler_bus::{OpId, WorkerId, vocab::control::Answer};
 
 use super::model::{Life, Model, WorkerModel};
-use crate::fleet::{Action, FleetEvent, Input, Moment, RequestToken, SpawnOrder, WorkerNews};
+use crate::fleet::{
+    Action, FleetEvent, Input, Moment, Notification, ProbeOrder, RequestToken, SpawnOrder,
+    WorkerNews,
+};
 
 /// The error says what was promised and is not so.
 pub(super) type Checked = Result<(), String>;
@@ -42,7 +45,7 @@ pub(super) struct Checker {
 impl Checker {
     /// Checks one step.
     pub(super) fn check(&mut self, now: Moment, input: &Input, actions: &[Action]) -> Checked {
-        let exits = self.take_in(input, actions);
+        let exits = self.take_in(now, input, actions);
         promise!(
             !self.done || actions.iter().all(is_answer),
             "something is done after the end: {actions:?}"
@@ -62,12 +65,12 @@ impl Checker {
             self.unanswered.is_empty(),
             "a request was not answered: {input:?}"
         );
-        self.hold()
+        self.hold(now)
             .map_err(|broken| format!("{broken}\n  after {input:?}"))
     }
 
     /// Notes what goes in; how many exits must be told because of it.
-    fn take_in(&mut self, input: &Input, actions: &[Action]) -> usize {
+    fn take_in(&mut self, now: Moment, input: &Input, actions: &[Action]) -> usize {
         match input {
             Input::Define(definition) => self.model.define(definition),
             Input::DefineAll(definitions) => {
@@ -79,6 +82,7 @@ impl Checker {
                 id,
                 news: WorkerNews::Exited(_) | WorkerNews::SpawnFailed { .. },
             } => {
+                self.model.learn_of_exit(*id, input);
                 return usize::from(self.model.workers.contains_key(id));
             }
             Input::Worker {
@@ -86,6 +90,33 @@ impl Checker {
                 ..
             } => {
                 self.unanswered.insert(*request);
+            }
+            Input::Worker {
+                id,
+                news: WorkerNews::Probed { ask, answer },
+            } => {
+                if let Some(worker) = self.model.workers.get_mut(id)
+                    && worker.asked.take_if(|asked| asked == ask).is_some()
+                {
+                    worker.answered |= answer.is_ok();
+                    worker.bad = if answer.is_ok() { 0 } else { worker.bad + 1 };
+                }
+            }
+            Input::Worker {
+                id,
+                news: WorkerNews::Notified(Notification::Alive),
+            } => {
+                if let Some(worker) = self.model.workers.get_mut(id) {
+                    worker.beat = now;
+                }
+            }
+            Input::Worker {
+                id,
+                news: WorkerNews::Memory(bytes),
+            } => {
+                if let Some(worker) = self.model.workers.get_mut(id) {
+                    worker.memory = worker.memory.max(*bytes);
+                }
             }
             Input::Command { request, command } => {
                 self.unanswered.insert(*request);
@@ -104,6 +135,7 @@ impl Checker {
             Action::Spawn(order) => self.spawn(order),
             Action::Signal { id, signal, .. } => self.told(now, *id, *signal),
             Action::Drain { id, .. } => self.told(now, *id, 0),
+            Action::Probe(order) => self.asked(order),
             Action::Answer { request, answer } => {
                 promise!(
                     self.unanswered.remove(request),
@@ -140,7 +172,7 @@ impl Checker {
             Action::Done { code } => {
                 promise!(self.model.ending && !self.done, "the end was not asked for");
                 promise!(
-                    *code == u8::from(self.model.forced),
+                    *code == self.model.fatal.unwrap_or(u8::from(self.model.forced)),
                     "the exit code is {code}"
                 );
                 self.done = true;
@@ -186,9 +218,28 @@ impl Checker {
             online: false,
             disconnected: false,
             life: Life::Starting,
+            asked: None,
+            answered: false,
+            born: Moment::default(),
+            memory: 0,
+            bad: 0,
+            beat: Moment::default(),
             told: Vec::new(),
         };
         self.model.workers.insert(*id, worker);
+        Ok(())
+    }
+
+    /// A worker is asked whether it serves: one question at a time, and none once it is to go.
+    fn asked(&mut self, order: &ProbeOrder) -> Checked {
+        let worker = self
+            .model
+            .workers
+            .get_mut(&order.id)
+            .ok_or("nobody is asked")?;
+        promise!(worker.spawned && !worker.leaving(), "asked out of turn");
+        promise!(worker.asked.is_none(), "asked twice");
+        worker.asked = Some(order.ask);
         Ok(())
     }
 
@@ -201,16 +252,28 @@ impl Checker {
             .get_mut(&id)
             .ok_or("a signal to nobody")?;
         promise!(worker.spawned, "a signal to what is not there yet");
-        let Life::Leaving { since, .. } = &worker.life else {
+        let Life::Leaving { since, reason } = &worker.life else {
             return Err("a signal to one that may stay".into());
         };
         promise!(!worker.told.contains(&signal), "told {signal} twice");
-        let patience = worker
-            .definition
-            .kill_ladder
-            .iter()
-            .filter_map(|rung| rung.wait)
-            .sum::<Duration>();
+        let patience = if reason == "too much memory" {
+            promise!(signal == 9, "one that is far too large was told {signal}");
+            Duration::ZERO
+        } else if reason == "hung" {
+            let first = worker.definition.life.hang_signal;
+            promise!(
+                signal == 9 || signal == first,
+                "a hung worker was told {signal}"
+            );
+            worker.definition.life.hang_grace
+        } else {
+            let waits = worker
+                .definition
+                .kill_ladder
+                .iter()
+                .filter_map(|rung| rung.wait);
+            waits.sum::<Duration>()
+        };
         promise!(
             signal != 9 || forced || now - *since >= patience,
             "killed after {:?}",
@@ -221,7 +284,10 @@ impl Checker {
     }
 
     /// What must hold after every step.
-    fn hold(&self) -> Checked {
+    fn hold(&self, now: Moment) -> Checked {
+        for (id, worker) in &self.model.workers {
+            promise!(!worker.is_hung(now), "worker {id} has hung, and may stay");
+        }
         for (name, app) in &self.model.apps {
             let mut staying: BTreeMap<_, usize> = BTreeMap::new();
             for (_, worker) in self.model.of(name).filter(|(_, worker)| !worker.leaving()) {
@@ -238,7 +304,7 @@ impl Checker {
                 app.size
             );
             let double = staying.values().filter(|workers| **workers > 1).count();
-            let most = usize::from(app.updating.is_some());
+            let most = usize::from(app.updating.is_some() || app.recycles);
             promise!(
                 double <= most && staying.values().all(|n| *n <= 2),
                 "two current workers in a slot"

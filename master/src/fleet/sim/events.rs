@@ -32,6 +32,7 @@ impl Checker {
                     !std::mem::replace(&mut worker.spawned, true),
                     "spawned twice"
                 );
+                worker.born = now;
                 Ok(())
             }
             FleetEvent::WorkerOnline(event) => self.online(now, event),
@@ -80,6 +81,10 @@ impl Checker {
     fn ready(&mut self, now: Moment, event: &WorkerReady) -> Checked {
         let worker = self.worker(&event.worker)?;
         promise!(worker.spawned && !worker.leaving(), "ready out of turn");
+        let probed = matches!(worker.definition.ready, Readiness::Probe(_));
+        promise!(!probed || worker.answered, "ready without an answer");
+        // Whatever it was asked before that was another question.
+        (worker.bad, worker.asked) = (0, None);
         worker.life = Life::Ready {
             since: now,
             assumed: event.assumed,
@@ -89,8 +94,7 @@ impl Checker {
 
     fn exited(&mut self, event: &WorkerExited) -> Checked {
         let worker = self.worker(&event.worker)?;
-        let asked =
-            matches!(&worker.life, Life::Leaving { reason, .. } if reason != "not ready in time");
+        let asked = matches!(&worker.life, Life::Leaving { reason, .. } if !["not ready in time", "hung", "too much memory"].contains(&reason.as_str()));
         promise!(event.voluntary == asked, "voluntary: {}", event.voluntary);
         self.model.workers.remove(&event.worker.id);
         self.app(&event.worker.app)?.pristine = false;
@@ -192,17 +196,40 @@ impl Checker {
     fn draining(&mut self, now: Moment, reference: &WorkerRef, reason: &str) -> Checked {
         let worker = self.worker(reference)?;
         promise!(!worker.leaving(), "told to go twice");
+        let may_be_recycled = worker.may_be_recycled(now);
+        promise!(
+            reason != "hung" || worker.is_hung(now),
+            "a worker that lives was taken for hung"
+        );
         let ready = matches!(worker.life, Life::Ready { .. });
         worker.life = Life::Leaving {
             since: now,
             reason: reason.to_owned(),
         };
-        if reason != "update" {
+        if reason == "hung" {
+            *self.seen.entry("hung").or_default() += 1;
+        }
+        let recycled = reason.starts_with("recycle: ");
+        if recycled {
+            promise!(
+                may_be_recycled,
+                "a worker was recycled that was neither too old nor too large"
+            );
+            *self.seen.entry("recycled").or_default() += 1;
+        }
+        if reason == "too much memory" {
+            *self.seen.entry("too large").or_default() += 1;
+        }
+        if reason != "update" && !recycled {
             return Ok(());
         }
+        let newer = |worker: &WorkerModel| match recycled {
+            true => worker.generation == reference.generation,
+            false => worker.generation > reference.generation,
+        };
         let takes_over = |worker: &WorkerModel| {
             worker.slot == reference.slot
-                && worker.generation > reference.generation
+                && newer(worker)
                 && matches!(worker.life, Life::Ready { .. })
         };
         let succeeded = self
@@ -213,8 +240,7 @@ impl Checker {
             !ready || succeeded,
             "a ready worker was sent away without a ready successor"
         );
-        let by_update =
-            |w: &WorkerModel| matches!(&w.life, Life::Leaving { reason, .. } if reason == "update");
+        let by_update = |w: &WorkerModel| matches!(&w.life, Life::Leaving { reason, .. } if reason == "update" || reason.starts_with("recycle: "));
         let draining = self
             .model
             .of(&reference.app)

@@ -20,7 +20,7 @@ mod world;
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
-use super::{Fleet, Input, Moment, mutation::Mutation};
+use super::{Action, Fleet, Input, Moment, mutation::Mutation};
 use checker::Checker;
 use world::World;
 
@@ -29,6 +29,9 @@ const CHAOS: Duration = Duration::from_secs(40);
 
 /// How long after that everything may take to come to rest: a slot that failed too often waits five minutes.
 const REST_WITHIN: Duration = Duration::from_secs(1200);
+
+/// Longer than anything that is under way takes, a drain and a trial together.
+const QUIET: Duration = Duration::from_secs(20);
 
 /// How long the master may take to end: a kill ladder or two.
 const END_WITHIN: Duration = Duration::from_secs(60);
@@ -43,6 +46,8 @@ struct Sim {
     checker: Checker,
     now: Moment,
     steps: u64,
+    /// When anything was last done but asking workers whether they are well.
+    eventful: Moment,
     tell: bool,
 }
 
@@ -67,6 +72,7 @@ fn live(seed: u64, mutation: Option<Mutation>, tell: bool) -> Result<Tale, Strin
         checker: Checker::default(),
         now,
         steps,
+        eventful: now,
         tell,
     };
     sim.run().map_err(|broken| {
@@ -115,6 +121,9 @@ impl Sim {
                 self.now = if rest { self.now } else { then };
                 return Ok(());
             };
+            if rest && self.only_care_goes_on() {
+                return Ok(());
+            }
             self.now = self.now.max(next);
             match self.world.pop(self.now) {
                 Some(inputs) => {
@@ -127,12 +136,26 @@ impl Sim {
         }
     }
 
+    /// Workers are watched for ever, so with some the last thing never happens. All is at rest when for long nothing else
+    /// has, and nothing is left to be wished for.
+    fn only_care_goes_on(&self) -> bool {
+        self.now - self.eventful > QUIET
+            && self.steps.is_multiple_of(16)
+            && self.checker.at_rest(&self.fleet.snapshot(self.now)).is_ok()
+    }
+
     fn step(&mut self, input: Input) -> Result<(), String> {
         self.steps += 1;
         if self.steps > MOST_STEPS {
             return Err("no end in sight".into());
         }
         let actions = self.fleet.step(self.now, input.clone());
+        if actions
+            .iter()
+            .any(|action| !matches!(action, Action::Probe(_)))
+        {
+            self.eventful = self.now;
+        }
         if self.tell {
             self.tell_step(&input, &actions);
         }
@@ -152,7 +175,7 @@ impl Sim {
         Ok(())
     }
 
-    fn tell_step(&self, input: &Input, actions: &[super::Action]) {
+    fn tell_step(&self, input: &Input, actions: &[Action]) {
         let mut text = format!("{:>10.3?}  {input:?}", self.now.since_epoch());
         for action in actions {
             let _ = write!(text, "\n              -> {action:?}");
@@ -231,6 +254,9 @@ fn histories_are_eventful() {
         ("resized", 100),
         ("failed", 30),
         ("operation finished", 500),
+        ("hung", 40),
+        ("recycled", 10),
+        ("too large", 5),
         ("forgotten", 15),
     ];
     for (event, times) in least {
@@ -274,6 +300,15 @@ fn a_stale_exit_taken_for_the_holders_is_noticed() {
         Mutation::TrustStaleExit,
         200,
         &["two current workers", "instances"],
+    );
+}
+
+#[test]
+fn a_hang_overlooked_is_noticed() {
+    noticed(
+        Mutation::OverlookHang,
+        200,
+        &["has hung", "wants to be woken"],
     );
 }
 

@@ -4,13 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ostler_bus::{
     Generation, Slot, WorkerId,
-    vocab::control::{AppScale, ScaleTo},
+    vocab::{
+        control::{AppScale, ScaleTo},
+        worker::ExitStatus,
+    },
 };
 
 use super::script;
 use crate::{
-    config::app::AppDefinition,
-    fleet::{Command, Moment},
+    config::app::{AppDefinition, AppName, life::Restart},
+    fleet::{Command, Input, Moment, WorkerNews},
 };
 
 /// An app as it should be.
@@ -19,7 +22,10 @@ pub(super) struct AppModel {
     pub(super) size: u32,
     pub(super) wanted: bool,
     pub(super) instances: u32,
+    /// Slots of its may be left without a worker.
     pub(super) stops_for_good: bool,
+    /// A worker may be replaced without an update.
+    pub(super) recycles: bool,
     /// The last version there is.
     pub(super) version: u64,
     /// The update under way.
@@ -38,7 +44,7 @@ pub(super) struct AppModel {
     pub(super) begun: bool,
     pub(super) priority: i32,
     /// It waits for others.
-    pub(super) depends: bool,
+    pub(super) depends_on: Vec<AppName>,
 }
 
 impl AppModel {
@@ -57,9 +63,16 @@ impl AppModel {
         }
         self.begun &= self.size > 0;
         self.priority = definition.start.priority;
-        self.depends = !definition.start.depends_on.is_empty();
+        self.depends_on.clone_from(&definition.start.depends_on);
         self.instances = definition.instances;
-        self.stops_for_good = !definition.stop_exit_codes.is_empty();
+        let life = &definition.life;
+        self.stops_for_good = !definition.stop_exit_codes.is_empty()
+            || life.restart != Restart::Always
+            || life.retry_failed.is_none()
+            || !life.fatal_exit_codes.is_empty()
+            || life.oneshot;
+        let recycle = &definition.recycle;
+        self.recycles |= recycle.max_age.is_some() || recycle.max_memory.is_some();
         self.version = script::version(definition);
         (self.covers, self.excused) = (false, false);
     }
@@ -92,6 +105,18 @@ pub(super) struct WorkerModel {
     pub(super) online: bool,
     pub(super) disconnected: bool,
     pub(super) life: Life,
+    /// The question it has not answered.
+    pub(super) asked: Option<u64>,
+    /// It has answered well.
+    pub(super) answered: bool,
+    /// How many answers in a row, since it has been ready, were bad.
+    pub(super) bad: u32,
+    /// When it last said that it lives.
+    pub(super) beat: Moment,
+    /// When its process began.
+    pub(super) born: Moment,
+    /// The most memory it was found to have.
+    pub(super) memory: u64,
     /// Signals it got, and 0 for a drain message.
     pub(super) told: Vec<i32>,
 }
@@ -109,6 +134,29 @@ impl WorkerModel {
         matches!(self.life, Life::Leaving { .. })
     }
 
+    /// Whether it is ready, but was not heard of in time, or did not answer well too often.
+    pub(super) fn is_hung(&self, now: Moment) -> bool {
+        let Life::Ready { since, .. } = self.life else {
+            return false;
+        };
+        let life = &self.definition.life;
+        let silent = now - self.beat.max(since);
+        life.watchdog.is_some_and(|limit| silent >= limit)
+            || life
+                .health
+                .as_ref()
+                .is_some_and(|health| self.bad >= health.failures)
+    }
+
+    /// Whether it is too old, or was too large.
+    pub(super) fn may_be_recycled(&self, now: Moment) -> bool {
+        let recycle = &self.definition.recycle;
+        recycle.max_age.is_some_and(|age| now - self.born >= age)
+            || recycle
+                .max_memory
+                .is_some_and(|limit| self.memory > limit.soft)
+    }
+
     pub(super) fn version(&self) -> u64 {
         script::version(&self.definition)
     }
@@ -120,6 +168,8 @@ pub(super) struct Model {
     pub(super) apps: BTreeMap<String, AppModel>,
     pub(super) workers: BTreeMap<WorkerId, WorkerModel>,
     pub(super) ending: bool,
+    /// It ends because an app can't boot.
+    pub(super) fatal: Option<u8>,
     pub(super) forced: bool,
 }
 
@@ -170,12 +220,36 @@ impl Model {
                     self.say_again(definition);
                 }
             }
-            Command::Reload(_) => {}
+            Command::Reload(_) | Command::Reset(_) => {}
             Command::Kill(kill) => {
                 self.ending = true;
                 self.forced |= kill.force;
                 self.apps.values_mut().for_each(|app| app.wanted = false);
             }
+        }
+    }
+
+    /// An exit before readiness, with a code that means that the app can't boot, ends the master: not during an update.
+    pub(super) fn learn_of_exit(&mut self, id: WorkerId, input: &Input) {
+        let Input::Worker {
+            news: WorkerNews::Exited(exit),
+            ..
+        } = input
+        else {
+            return;
+        };
+        let (ExitStatus::Code(code), Some(worker)) = (&exit.status, self.workers.get(&id)) else {
+            return;
+        };
+        let fatal = worker.definition.life.fatal_exit_codes.contains(code);
+        let updating = self
+            .apps
+            .get(&worker.app)
+            .is_some_and(|app| app.updating.is_some());
+        if fatal && worker.life == Life::Starting && !updating && !self.ending {
+            self.fatal = u8::try_from(*code).ok();
+            self.ending = true;
+            self.apps.values_mut().for_each(|app| app.wanted = false);
         }
     }
 

@@ -30,7 +30,7 @@ impl Checker {
             }
         }
         for (other, app) in self.model.apps.iter().filter(|(_, app)| runs(app)) {
-            let goes_first = app.priority > definition.start.priority && !app.depends;
+            let goes_first = app.priority > definition.start.priority && app.depends_on.is_empty();
             promise!(!goes_first || app.begun, "{name} begins before {other}");
         }
         Ok(())

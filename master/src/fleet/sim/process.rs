@@ -9,8 +9,8 @@ use super::{
     world::{Deed, Event, Process, World},
 };
 use crate::{
-    config::app::Readiness,
-    fleet::{Exit, Input, Moment, Notification, SpawnOrder, WorkerNews},
+    config::app::{AppDefinition, Readiness, life::Life},
+    fleet::{Exit, Input, Moment, Notification, ProbeOrder, SpawnOrder, WorkerNews},
 };
 
 impl World {
@@ -38,6 +38,8 @@ impl World {
                 generation,
                 alive: true,
                 connected: false,
+                serves: None,
+                beats: None,
                 heeds,
             },
         );
@@ -48,7 +50,31 @@ impl World {
         );
         let version = script::version(&order.definition);
         let spoilt = !good && script::is_spoilt(order.app.as_str(), version);
-        self.give_a_life(at, id, &order.definition.ready, good, spoilt);
+        self.give_a_life(at, id, &order.definition, good, spoilt);
+        self.give_a_pulse(at, id, &order.definition.life, good);
+    }
+
+    /// Draws how a process shows that it lives, and whether it hangs one day.
+    fn give_a_pulse(&mut self, born: Moment, id: WorkerId, life: &Life, good: bool) {
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        if life.health.is_some() && good {
+            process.serves.get_or_insert(born);
+        }
+        if let Some(time) = life.watchdog {
+            process.beats = Some(time / 2);
+            self.plan(born, Event::Does(id, Deed::Beats));
+        }
+        if !good && self.rng.one_in(2) {
+            let at = born + self.rng.millis(0, 6_000);
+            let bytes = 90 + self.rng.below(130);
+            self.plan(at, Event::Does(id, Deed::Tells(WorkerNews::Memory(bytes))));
+        }
+        if !good && self.rng.one_in(4) {
+            let at = born + self.rng.millis(0, 10_000);
+            self.plan(at, Event::Does(id, Deed::Hangs));
+        }
     }
 
     /// Draws what a process will do, if it is let.
@@ -56,11 +82,12 @@ impl World {
         &mut self,
         born: Moment,
         id: WorkerId,
-        ready: &Readiness,
+        definition: &AppDefinition,
         good: bool,
         spoilt: bool,
     ) {
         let tells = |news| Event::Does(id, Deed::Tells(news));
+        let ready = &definition.ready;
         let slow = if good {
             0
         } else {
@@ -71,9 +98,14 @@ impl World {
         let by_sdk = match ready {
             Readiness::Sdk => true,
             Readiness::Notify => false,
-            Readiness::Auto | Readiness::Delay(_) => self.rng.one_in(2),
+            Readiness::Auto | Readiness::Delay(_) | Readiness::Probe(_) => self.rng.one_in(2),
         };
+        if let Some(process) = self.processes.get_mut(&id).filter(|_| says) {
+            process.serves = Some(up);
+        }
         let silent = matches!(ready, Readiness::Auto) && !spoilt && self.rng.one_in(3);
+        // Whoever says that it lives speaks.
+        let silent = silent && !definition.life.oneshot && definition.life.watchdog.is_none();
         if by_sdk && !silent {
             self.plan(up, tells(WorkerNews::BusConnected));
         }
@@ -104,11 +136,16 @@ impl World {
                 self.plan(again, tells(news));
             }
         }
-        self.give_a_fate(up, id, good, spoilt);
+        self.give_a_fate(up, id, definition.life.oneshot, good, spoilt);
     }
 
     /// Draws how a process ends by itself, if it does, and what it asks for before.
-    fn give_a_fate(&mut self, up: Moment, id: WorkerId, good: bool, spoilt: bool) {
+    fn give_a_fate(&mut self, up: Moment, id: WorkerId, oneshot: bool, good: bool, spoilt: bool) {
+        if oneshot {
+            let at = up + self.rng.millis(0, 800);
+            let code = i32::from(!good && self.rng.one_in(5));
+            self.plan(at, Event::Does(id, Deed::Dies(ExitStatus::Code(code))));
+        }
         if good {
             return;
         }
@@ -134,6 +171,30 @@ impl World {
                 self.plan(up + late, Event::Does(id, Deed::Leaves { politely }));
             }
             _ => {}
+        }
+    }
+
+    /// Somebody is asked whether it serves: the answer comes within the probe's time.
+    pub(super) fn probe(&mut self, now: Moment, order: &ProbeOrder) {
+        let most = u64::try_from(order.probe.timeout.as_millis()).unwrap_or(0);
+        let latency = if self.rng.chance(5) {
+            order.probe.timeout
+        } else {
+            self.rng.millis(0, most.min(20))
+        };
+        self.plan(now + latency, Event::Answers(order.id, order.ask));
+    }
+
+    pub(super) fn answer(&mut self, now: Moment, id: WorkerId, ask: u64) -> Input {
+        let serves =
+            |process: &&Process| process.alive && process.serves.is_some_and(|at| at <= now);
+        let answer = match self.processes.get(&id).filter(serves) {
+            Some(_) => Ok(()),
+            None => Err("connection refused".to_owned()),
+        };
+        Input::Worker {
+            id,
+            news: WorkerNews::Probed { ask, answer },
         }
     }
 

@@ -3,13 +3,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ostler_bus::vocab::{
-    control::{AppReload, AppScale, AppStart, AppStop, MasterKill, ScaleTo},
+    control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, ScaleTo},
     update::WorkerRestartNeeded,
 };
 
 use super::{CHAOS, dice::Dice};
 use crate::{
-    config::app::{AppDefinition, Readiness, Rung},
+    config::app::{
+        AppDefinition, Readiness, Rung,
+        life::{Health, Restart},
+        recycle::MemoryLimit,
+    },
     fleet::{Command, Input, Moment, RequestToken, Requester, testing},
 };
 
@@ -67,16 +71,27 @@ pub(super) fn write(dice: &mut Dice) -> Script {
             &mut script,
         );
     }
+    for app in apps.iter_mut().filter(|app| app.recycle.max_age.is_some()) {
+        // Else there would be no end of it.
+        app.recycle.max_age = None;
+        let told = [
+            Input::Define(app.clone()),
+            needed(Some(app.name.to_string()), draw_requester(dice)),
+        ];
+        let calm = Moment::after_epoch(CHAOS + Duration::from_secs(1));
+        script.told.push((calm, told.into()));
+    }
     number_versions(&mut script);
     script
 }
 
 fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
     let mut app = testing::definition(name, u32::try_from(dice.below(5)).unwrap_or(0));
-    app.ready = match dice.below(6) {
+    app.ready = match dice.below(7) {
         0 => Readiness::Notify,
         1 => Readiness::Sdk,
         2 => Readiness::Delay(dice.millis(0, 800)),
+        3 => Readiness::Probe(testing::probe(100, 400)),
         _ => Readiness::Auto,
     };
     app.start_timeout = dice.millis(1200, 3000);
@@ -88,6 +103,37 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
         Duration::from_secs(5),
     ][pick(dice, 3)];
     app.max_draining = [None, Some(0), Some(1)][pick(dice, 3)];
+    if dice.one_in(8) {
+        app.life.watchdog = Some(dice.millis(1000, 4000));
+    }
+    if dice.one_in(8) {
+        app.life.health = Some(Health {
+            probe: testing::probe(900, 300),
+            failures: 1 + u32::try_from(dice.below(3)).unwrap_or(0),
+        });
+    }
+    app.life.restart = match dice.below(12) {
+        0 => Restart::Never,
+        1 | 2 => Restart::OnCrash,
+        _ => Restart::Always,
+    };
+    if dice.one_in(6) {
+        app.life.retry_failed = [None, Some(Duration::from_secs(30))][pick(dice, 2)];
+    }
+    if dice.one_in(20) {
+        app.life.fatal_exit_codes = vec![1];
+    }
+    if dice.one_in(10) {
+        app.recycle.max_age = Some(dice.millis(4_000, 12_000));
+    }
+    if dice.one_in(10) {
+        app.recycle.max_memory = Some(MemoryLimit {
+            soft: 100,
+            hard: [None, Some(200)][pick(dice, 2)],
+        });
+    }
+    app.life.oneshot = dice.one_in(16);
+    app.life.hang_grace = dice.millis(100, 600);
     app.max_restarts = [0, 3, 16][pick(dice, 3)];
     app.start.parallel = [1, 1, 2, 4][pick(dice, 4)];
     app.start.autostart = !dice.one_in(12);
@@ -163,6 +209,7 @@ fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &
         }
         11 | 12 => script.commands.push((at, Command::Start(AppStart { app }))),
         13 | 14 => script.commands.push((at, Command::Stop(AppStop { app }))),
+        18 if dice.one_in(2) => script.commands.push((at, Command::Reset(AppReset { app }))),
         15 | 16 => {
             let n = u32::try_from(dice.below(6)).unwrap_or(0);
             let to = match dice.below(4) {

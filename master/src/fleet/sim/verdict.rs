@@ -6,7 +6,10 @@ use super::{
     checker::{Checked, Checker, promise},
     model::{AppModel, Life, WorkerModel},
 };
-use crate::fleet::{Moment, Snapshot};
+use crate::{
+    config::app::AppName,
+    fleet::{Moment, Snapshot},
+};
 
 impl Checker {
     /// What the snapshot says must be what happened.
@@ -83,12 +86,18 @@ impl Checker {
             .workers
             .iter()
             .filter(|status| status.app == name && status.id.is_none());
-        let ended = empty.filter(|status| status.state == "stopped").count();
+        let ended = empty
+            .filter(|status| ["stopped", "failed"].contains(&status.state.as_str()))
+            .count();
         let ended = if app.stops_for_good {
             ended.min(size)
         } else {
             0
         };
+        if self.waits_for_a_failed_one(app, snapshot) {
+            promise!(serving == 0, "{name} has workers before its turn");
+            return Ok(());
+        }
         promise!(
             serving + ended == size,
             "at rest, but {name} has {serving} of {size} workers"
@@ -99,6 +108,20 @@ impl Checker {
             "at rest, but {name} has others than ready workers"
         );
         Ok(())
+    }
+
+    /// Whether its turn can't come before somebody sees to what it depends on: that has failed, and isn't tried again.
+    fn waits_for_a_failed_one(&self, app: &AppModel, snapshot: &Snapshot) -> bool {
+        let failed = |name: &AppName| {
+            let needed = self.model.apps.get(name.as_str());
+            let mut workers = snapshot.workers.iter();
+            needed.is_some_and(|needed| needed.wanted && needed.size > 0 && needed.stops_for_good)
+                && workers.any(|status| {
+                    status.app == name.as_str()
+                        && ["stopped", "failed"].contains(&status.state.as_str())
+                })
+        };
+        !app.begun && app.depends_on.iter().any(failed)
     }
 
     /// When the master may end, nothing must be left.

@@ -36,6 +36,8 @@ pub(super) enum Event {
     Does(WorkerId, Deed),
     /// A command that needs a request number, when its time has come.
     Commanded(Command),
+    /// A question is answered, by a process or, where none is left, by the kernel.
+    Answers(WorkerId, u64),
     /// Somebody kills some process from outside.
     Struck(u64),
 }
@@ -43,8 +45,14 @@ pub(super) enum Event {
 /// What a process can do.
 pub(super) enum Deed {
     Tells(WorkerNews),
-    Leaves { politely: bool },
+    Leaves {
+        politely: bool,
+    },
     AsksForRestart,
+    /// Says that it lives, and will again.
+    Beats,
+    /// Lives on, but does nothing any more.
+    Hangs,
     Dies(ExitStatus),
 }
 
@@ -54,6 +62,10 @@ pub(super) struct Process {
     pub(super) generation: Generation,
     pub(super) alive: bool,
     pub(super) connected: bool,
+    /// From when on it answers when it is asked; `None`: never.
+    pub(super) serves: Option<Moment>,
+    /// How often it says that it lives; `None`: not any more.
+    pub(super) beats: Option<Duration>,
     /// How long it takes to go when it is told to; `None`: it won't.
     pub(super) heeds: Option<Duration>,
 }
@@ -104,6 +116,7 @@ impl World {
             Event::Told(inputs) => inputs,
             Event::Does(id, deed) => self.done(now, id, deed),
             Event::Commanded(command) => vec![self.command(command)],
+            Event::Answers(id, ask) => vec![self.answer(now, id, ask)],
             Event::Struck(luck) => {
                 let mut alive: Vec<WorkerId> = self
                     .processes
@@ -147,6 +160,7 @@ impl World {
                     );
                 }
             }
+            Action::Probe(order) => self.probe(now, &order),
             Action::Answer { .. }
             | Action::AnswerDisconnect { .. }
             | Action::Forget { .. }
@@ -208,6 +222,17 @@ impl World {
                     wish: WorkerRestartNeeded::default(),
                     by,
                 }]
+            }
+            Deed::Beats => {
+                let Some(every) = process.beats else {
+                    return Vec::new();
+                };
+                self.plan(now + every, Event::Does(id, Deed::Beats));
+                vec![told(WorkerNews::Notified(Notification::Alive))]
+            }
+            Deed::Hangs => {
+                (process.beats, process.serves, process.heeds) = (None, None, None);
+                Vec::new()
             }
             Deed::Dies(status) => self.bury(now, id, status),
         }

@@ -3,7 +3,11 @@
 mod commands;
 mod crashes;
 mod drains;
+mod hangs;
 mod order;
+mod policies;
+mod probes;
+mod recycling;
 mod slow;
 mod starts;
 mod take_up;

@@ -3,7 +3,7 @@
 use ostler_bus::vocab::control::{AppReload, AppScale, AppStart, AppStop, Outcome, ScaleTo};
 
 use crate::{
-    config::app::{AppDefinition, AppName},
+    config::app::{AppDefinition, AppName, life::Restart},
     fleet::{
         Command, Input, SpawnOrder, WorkerNews,
         testing::{Stage, definition},
@@ -241,4 +241,54 @@ fn dependencies_go_before_priority_and_a_circle_holds_nobody() {
     for app in ["a", "b", "c"] {
         assert_eq!(state_of(&stage, app), "running");
     }
+}
+
+#[test]
+fn what_depends_on_work_begins_when_it_is_done() {
+    let mut migrate = definition("migrate", 1);
+    migrate.life.oneshot = true;
+    let mut stage = fleet(vec![after("web", 1, &["migrate"]), migrate]);
+    let first = begun(&mut stage);
+    assert_eq!(names(&first), ["migrate"]);
+    stage.wait(60_000);
+    assert!(begun(&mut stage).is_empty(), "it is still at work");
+    stage.exits(first[0].1.id, 0);
+    assert_eq!(names(&begun(&mut stage)), ["web"]);
+}
+
+#[test]
+fn what_depends_on_work_that_failed_for_good_waits_for_somebody_to_see_to_it() {
+    let mut migrate = definition("migrate", 1);
+    migrate.life.oneshot = true;
+    migrate.life.restart = Restart::Never;
+    let mut stage = fleet(vec![after("web", 1, &["migrate"]), migrate]);
+    let first = begun(&mut stage);
+    stage.exits(first[0].1.id, 1);
+    stage.wait(600_000);
+    assert!(begun(&mut stage).is_empty());
+    assert_eq!(state_of(&stage, "web"), "waiting");
+    let app = Some("migrate".into());
+    stage.op(Command::Start(AppStart { app }));
+    let again = begun(&mut stage);
+    assert_eq!(names(&again), ["migrate"]);
+    stage.exits(again[0].1.id, 0);
+    assert_eq!(names(&begun(&mut stage)), ["web"]);
+}
+
+#[test]
+fn a_start_of_an_app_that_has_nobody_left_does_not_wait_for_its_turn_again() {
+    let mut last = after("web", 1, &["db"]);
+    last.life.restart = Restart::Never;
+    let mut stage = fleet(vec![definition("db", 1), last]);
+    let db = begun(&mut stage)[0].1.id;
+    stage.says_ready(db);
+    let web = begun(&mut stage)[0].1.id;
+    stage.says_ready(web);
+    stage.exits(web, 1);
+    stage.exits(db, 1);
+    let again = begun(&mut stage);
+    assert!(!names(&again).contains(&"web"));
+    let app = Some("web".into());
+    stage.op(Command::Start(AppStart { app }));
+    assert_eq!(names(&begun(&mut stage)), ["web"]);
 }

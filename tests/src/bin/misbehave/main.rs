@@ -3,6 +3,7 @@
 //! Plain `std` (and thin wrappers over system calls), so that it starts in a millisecond and nothing it does is a
 //! framework's doing. Whatever happens to its supervisor, it ends by itself: after ten minutes at most.
 
+mod answer;
 mod http;
 mod life;
 mod notify;
@@ -15,12 +16,15 @@ const HELP: &str = "\
 usage: misbehave HABIT
   trivial                    print `ready`, sleep until TERM or INT, exit 0
   http VERSION_FILE          serve HTTP on the first inherited socket until TERM; finish what is under way
+  answer ADDRESS FROM [TO]   serve HTTP on an address of its own until TERM: 200 from FROM to TO ms of its life, else 503
   exit CODE [MS]             exit with CODE, after MS milliseconds
   crash-after MS             panic after MS milliseconds
   abort [MS]                 abort (SIGABRT), after MS milliseconds
   readers                    print two lines on stderr, exit 3
   never-ready                send STATUS= to NOTIFY_SOCKET, never READY=1
   notify MS [HABIT]          send READY=1 to NOTIFY_SOCKET after MS milliseconds, then do HABIT (default: trivial)
+  grow MIB                   send READY=1, then have MIB of memory a second later; then as trivial
+  beat EVERY FOR             send READY=1, then WATCHDOG=1 each EVERY ms for FOR ms, then hang, heeding TERM no more
   say TEXT…                  send one datagram of TEXT lines to NOTIFY_SOCKET and exit
   hang-in-start              print `starting`, then nothing
   ignore-term                print `ready`, never act on TERM, INT, HUP, QUIT
@@ -50,6 +54,8 @@ fn habit(args: &[&str]) -> Result<ExitCode, String> {
     match *args {
         ["trivial"] => trivial(),
         ["http", file] => http::serve(file),
+        ["answer", address, from] => answer::serve(address, millis(from)?, life::LONGEST),
+        ["answer", address, from, to] => answer::serve(address, millis(from)?, millis(to)?),
         ["exit", code] => Ok(ExitCode::from(number::<u8>(code)?)),
         ["exit", code, ms] => {
             life::pause(millis(ms)?);
@@ -77,6 +83,27 @@ fn habit(args: &[&str]) -> Result<ExitCode, String> {
             life::pause(millis(ms)?);
             notify::send("READY=1")?;
             habit(if rest.is_empty() { &["trivial"] } else { rest })
+        }
+        ["grow", mebibytes] => {
+            notify::send("READY=1")?;
+            life::pause(Duration::from_secs(1));
+            let much = vec![1_u8; number::<usize>(mebibytes)? << 20];
+            let ended = trivial();
+            // Kept, and every page of it touched, until then.
+            std::hint::black_box(&much);
+            ended
+        }
+        ["beat", every, time] => {
+            life::ignore_signals();
+            notify::send("READY=1")?;
+            let (every, time) = (millis(every)?, millis(time)?);
+            let born = std::time::Instant::now();
+            while born.elapsed() < time {
+                notify::send("WATCHDOG=1")?;
+                life::pause(every);
+            }
+            life::pause(life::LONGEST);
+            Ok(ExitCode::FAILURE)
         }
         ["say", ref lines @ ..] => notify::send(&lines.join("\n")).map(|()| ExitCode::SUCCESS),
         ["hang-in-start"] => {

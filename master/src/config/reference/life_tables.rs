@@ -1,0 +1,110 @@
+//! The tables of how workers are looked after: probes, and the bounds beyond which one is replaced.
+
+use super::{
+    Key,
+    Shape::{Duration, Either, Flag, List, Size, Text, Whole},
+    tables::{FROM_ONE, TEXT_OR_TEXTS, key},
+};
+
+const STATUS: super::Shape = Whole(100, 599);
+
+const HTTP: Key = key(
+    "http",
+    Text,
+    "(one of the three)",
+    "\"/ready\"",
+    "The path of a `GET`.",
+);
+const TCP: Key = key(
+    "tcp",
+    Flag,
+    "(one of the three)",
+    "true",
+    "A connection that can be made is answer enough.",
+);
+const COMMAND: Key = key(
+    "command",
+    TEXT_OR_TEXTS,
+    "(one of the three)",
+    "[\"bin/check\", \"{slot}\"]",
+    "A program that exits with 0. It runs as the worker does, with its pid in `OSTLER_PID`.",
+);
+const ADDRESS: Key = key(
+    "address",
+    Text,
+    "(one of both)",
+    "\"unix:run/web-{id}.sock\"",
+    "Where the worker listens by itself, with `{slot}` or `{id}` in it if there are several.",
+);
+const PORT: Key = key(
+    "port",
+    Whole(1, 65_535),
+    "(one of both)",
+    "8100",
+    "On 127.0.0.1, this port plus the slot.",
+);
+const GOOD: Key = key(
+    "status",
+    Either(&[STATUS, List(&STATUS)]),
+    "(200 to 399)",
+    "[200, 204]",
+    "Which statuses are good.",
+);
+const TIMEOUT: Key = key(
+    "timeout",
+    Duration,
+    "\"2s\"",
+    "\"500ms\"",
+    "No answer after this long is a failure.",
+);
+
+const fn interval(default: &'static str) -> Key {
+    let doc = "From one answer to the next question.";
+    key("interval", Duration, default, "\"1s\"", doc)
+}
+
+pub(super) const PROBE: &[Key] = &[
+    HTTP,
+    TCP,
+    COMMAND,
+    ADDRESS,
+    PORT,
+    GOOD,
+    interval("\"200ms\""),
+    TIMEOUT,
+];
+
+pub(super) const HEALTH: &[Key] = &[
+    HTTP,
+    TCP,
+    COMMAND,
+    ADDRESS,
+    PORT,
+    GOOD,
+    interval("\"10s\""),
+    TIMEOUT,
+    key(
+        "failures",
+        FROM_ONE,
+        "3",
+        "5",
+        "After so many failures in a row a worker is hung.",
+    ),
+];
+
+pub(super) const MEMORY: &[Key] = &[
+    key(
+        "soft",
+        Size,
+        "(as `hard`)",
+        "\"300MiB\"",
+        "Above it a worker is replaced like in an update.",
+    ),
+    key(
+        "hard",
+        Size,
+        "(none)",
+        "\"500MiB\"",
+        "Above it a worker is killed.",
+    ),
+];

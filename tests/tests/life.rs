@@ -8,6 +8,7 @@ use ostler_tests::{
     harness::{App, Exit, Fleet, PATIENCE, deadline, eventually},
     ostler,
 };
+use rustix::process::Signal;
 use serde_json::json;
 
 /// The habit `answer` on a socket of the worker's own, well from one moment of its life to another, in milliseconds.
@@ -114,6 +115,26 @@ async fn a_worker_of_the_sdk_checks_in_by_itself() {
     };
     let checked_in = deadline("two seconds of life", PATIENCE, outlived()).await;
     assert!(checked_in.is_some_and(|ms| ms < 500), "{checked_in:?}");
+}
+
+#[tokio::test]
+async fn nobody_is_hung_because_the_master_stood_still() {
+    let app = App::new("web", [env!("CARGO_BIN_EXE_sdk_worker"), "version"])
+        .listening()
+        .instances(2)
+        .set("watchdog", "1s");
+    let builder = ostler!().apps(&[app]);
+    std::fs::write(builder.dir().at("version"), "1").expect("written");
+    let mut fleet = Fleet::ready(builder, 2).await;
+    fleet.process.signal(Signal::STOP);
+    // Time itself is what is tested: twice the watchdog's.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    fleet.process.signal(Signal::CONT);
+    fleet.wait_for_log("the master stood still for").await;
+    for slot in 0..2 {
+        let worker = fleet.worker("web", slot).await;
+        assert_eq!((worker.restarts, worker.state.as_str()), (0, "ready"));
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 //! ```
 //! A worker's time counts from its own becoming ready, and again from each time it is heard of.
 
+use std::time::Duration;
+
 use super::{
     Moment,
     drain::{self, Cause},
@@ -31,6 +33,16 @@ fn silent_until(worker: &Worker) -> Option<Moment> {
     };
     let heard = worker.heard_at.map_or(since, |at| at.max(since));
     worker.definition.life.watchdog.map(|time| heard + time)
+}
+
+/// The master stood still for so long: a worker that says it lives has a whole turn from now on to be heard, and one that
+/// starts as much longer for it.
+pub(super) fn pause(worker: &mut Worker, time: Duration, now: Moment) {
+    match &mut worker.phase {
+        Phase::Starting { deadline } => *deadline = deadline.map(|deadline| deadline + time),
+        Phase::Ready { .. } => worker.heard_at = Some(now),
+        Phase::Leaving(_) => {}
+    }
 }
 
 /// What is due happens to a ready worker.

@@ -49,6 +49,9 @@ pub enum Input {
         /// Who asked.
         by: Requester,
     },
+    /// The master itself stood still for so long, and what is due is due too early for all: workers may have spoken
+    /// meanwhile, and nobody listened.
+    Paused(Duration),
     /// A deadline was reached. (Every input lets due deadlines happen; this one does nothing else.)
     Tick,
 }

@@ -162,6 +162,13 @@ impl Fleet {
             Input::Worker { id, news } => self.hear(id, news, turn),
             Input::Command { request, command } => commands::obey(self, request, command, turn),
             Input::RestartNeeded { wish, by } => triggers::restart_needed(self, wish, &by, turn),
+            Input::Paused(time) => {
+                for app in self.apps.values_mut() {
+                    for worker in app.workers.values_mut() {
+                        hang::pause(worker, time, turn.now);
+                    }
+                }
+            }
             Input::Tick => {}
         }
     }

@@ -144,6 +144,9 @@ fn candidates(app: &App) -> impl Iterator<Item = (Moment, ostler_bus::Slot)> {
             return None;
         };
         let worker = app.workers.get(&id).filter(|worker| worker.is_ready())?;
+        if worker.definition.life.oneshot {
+            return None;
+        }
         worker.due.as_ref().map(|due| (due.not_before, *number))
     })
 }

@@ -157,7 +157,10 @@ fn carry_out(app: &mut App, change: &Change, op: OpId, turn: &mut Turn) {
         Change::Resized { from, .. } if app.wanted && app.size < *from => {
             app.waits.push(wait(Errand::Scale, Goal::Shrunk));
         }
-        Change::Changed(_) if runs => update::ask(app, Some(op), WHY, Asker::Outside, turn),
+        // One that is at work ends with what it began with; its next start is by the new definition.
+        Change::Changed(_) if runs && !app.definition.life.oneshot => {
+            update::ask(app, Some(op), WHY, Asker::Outside, turn);
+        }
         Change::Added(_) | Change::Resized { .. } | Change::Changed(_) => {
             pay(op, Outcome::Done, turn);
         }

@@ -143,6 +143,13 @@ impl Stage {
         self.now = then;
     }
 
+    /// Lets time pass while nothing is taken in, and says so afterwards.
+    pub(crate) fn stand_still(&mut self, ms: u64) {
+        let time = Duration::from_millis(ms);
+        self.now = self.now + time;
+        self.input(Input::Paused(time));
+    }
+
     /// The workers ordered since the last look, all other actions being forgotten.
     pub(crate) fn orders(&mut self) -> Vec<SpawnOrder> {
         let order = |action| match action {

@@ -76,7 +76,8 @@ impl Helper {
         let Ok(ended) = tokio::time::timeout(time, child.exited()).await else {
             // ESRCH: it has just ended.
             let _ = child.signal_group(libc::SIGKILL);
-            child.exited().await;
+            // What hangs in the kernel may take its time to end.
+            tokio::spawn(async move { child.exited().await });
             return Err(format!("`{name}` took longer than {}", units::exact(time)));
         };
         let words = match output {

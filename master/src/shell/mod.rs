@@ -38,6 +38,7 @@ pub use self::{
     worker::Workshop,
 };
 use crate::{
+    config::units,
     escape,
     fleet::{Fleet, Input, Moment, RequestToken, WorkerNews},
     sys::{self, Signals},
@@ -48,6 +49,9 @@ const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// Nobody was started for so long: what only starting needs is given back.
 const REST: Duration = Duration::from_secs(1);
+
+/// What is due is seen to in far less, unless the master was stopped (SIGSTOP, a paused container) or held up.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// Owns the fleet and everything that its actions need.
 #[derive(Debug)]
@@ -120,7 +124,14 @@ impl Shell {
     /// Runs until the fleet has nothing left to look after; gives the master's exit code.
     pub async fn run(mut self) -> u8 {
         loop {
-            let inputs = match self.next().await {
+            let happened = self.next().await;
+            if let Some(late) = self.lateness() {
+                tracing::warn!("the master stood still for {}", units::exact(late));
+                if let Some(code) = self.step(Input::Paused(late)) {
+                    return code;
+                }
+            }
+            let inputs = match happened {
                 Happened::Signal(signal) => self.on_signal(signal),
                 Happened::Message(message) => self.on_message(message),
                 Happened::Deadline => vec![Input::Tick],
@@ -159,6 +170,12 @@ impl Shell {
             () = until(deadline) => Happened::Deadline,
             () = until(self.rest) => Happened::Rest,
         }
+    }
+
+    /// For how long something has been due, if that is more than any load explains.
+    fn lateness(&self) -> Option<Duration> {
+        let late = self.now() - self.fleet.next_deadline()?;
+        (late > STOOD_STILL).then_some(late)
     }
 
     fn on_message(&mut self, message: Message) -> Vec<Input> {

@@ -155,6 +155,10 @@ impl Shell {
             self.workshop.rights.take(app);
         }
         self.workshop.renew_doors();
+        let watched = ready
+            .iter()
+            .map(|app| (app.name.clone(), Some(app.clone())));
+        self.workshop.watch_files(watched.collect());
         for what in said.held_back {
             tracing::warn!("{what}");
         }

@@ -186,8 +186,8 @@ impl Core {
         // The master's own, that hold nothing but what it needs: they are never closed.
         let mut spared = Vec::new();
         while self.tally.total() > self.limits.memory_bytes {
-            // Those who are there come before those who may come back.
-            if self.end_oldest_session() {
+            // What can be asked again goes first; then those who are there come before those who may come back.
+            if self.forget_all_answers() || self.end_oldest_session() {
                 continue;
             }
             let largest = self

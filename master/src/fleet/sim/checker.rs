@@ -125,7 +125,8 @@ impl Checker {
                     self.model.accept(command);
                 }
             }
-            Input::Worker { .. } | Input::RestartNeeded { .. } | Input::Tick => {}
+            Input::Worker { .. } | Input::RestartNeeded { .. } | Input::Paused(_) | Input::Tick => {
+            }
         }
         0
     }

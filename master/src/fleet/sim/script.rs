@@ -304,6 +304,7 @@ fn number_versions(script: &mut Script) {
             Input::Worker { .. }
             | Input::Command { .. }
             | Input::RestartNeeded { .. }
+            | Input::Paused(_)
             | Input::Tick => &mut [],
         };
         for definition in defined {

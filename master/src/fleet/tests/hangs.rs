@@ -50,6 +50,21 @@ fn silence_is_broken_by_a_trace_then_by_force() {
 }
 
 #[test]
+fn nobody_is_hung_because_the_master_stood_still() {
+    let mut stage = Stage::of(watched());
+    let id = stage.spawned();
+    stage.says_ready(id);
+    stage.wait(5_000);
+    // Stopped for a minute: the first thing that happens then may be anything.
+    stage.stand_still(60_000);
+    assert_eq!(stage.states(), ["ready"]);
+    stage.wait(9_999);
+    assert_eq!(stage.states(), ["ready"]);
+    stage.wait(1);
+    assert_eq!(stage.states(), ["stopping"], "it had its turn");
+}
+
+#[test]
 fn whoever_checks_in_in_time_stays() {
     let mut stage = Stage::of(watched());
     let id = stage.spawned();

@@ -30,6 +30,12 @@ const QUESTION_BYTES: usize = 256;
 /// Answers that stand at once; one more begins only where another has ended.
 const STANDING: usize = 256;
 
+/// Larger answers are for their asker alone.
+const ANSWER_BYTES: usize = 64 << 10;
+
+/// All that stand take up at most this part of the hub's memory.
+const SHARE: usize = 64;
+
 /// What is the same for all who ask the same.
 #[derive(Clone, Debug)]
 struct Question {
@@ -84,7 +90,7 @@ struct Answer {
     responder: (u64, u32),
     topic: Rc<str>,
     until: Instant,
-    _charge: Charge,
+    charge: Charge,
 }
 
 /// All that stand, by topic.
@@ -92,6 +98,8 @@ struct Answer {
 pub(super) struct Standing {
     answers: HashMap<Topic, Vec<Answer>>,
     count: usize,
+    /// Bytes of memory that they take.
+    held: usize,
     /// How many questions they have answered.
     pub(super) given: u64,
 }
@@ -102,7 +110,10 @@ impl Standing {
             answers.retain(&mut stands);
             !answers.is_empty()
         });
-        self.count = self.answers.values().map(Vec::len).sum();
+        let all = self.answers.values().flatten();
+        (self.count, self.held) = all.fold((0, 0), |(count, held), answer| {
+            (count + 1, held + answer.charge.bytes())
+        });
     }
 }
 
@@ -131,21 +142,17 @@ impl Core {
             return;
         }
         let mut standing = std::mem::take(&mut self.requests.standing);
-        if standing.count >= STANDING {
-            standing.retain(|answer| stands(&answer.put, answer.until));
-        }
-        let answers = standing.answers.entry(topic).or_default();
-        let before = answers.len();
         let new = &put.question;
-        answers.retain(|answer| {
+        standing.retain(|answer| {
             let question = &answer.put.question;
-            !question.is_same(new.kind, new.ty.as_ref(), &new.payload)
-                && stands(&answer.put, answer.until)
+            let is_same = question.is_same(new.kind, new.ty.as_ref(), &new.payload);
+            !(is_same && answer.topic == pending.topic) && stands(&answer.put, answer.until)
         });
-        standing.count -= before - answers.len();
-        if standing.count < STANDING {
-            let size = given.payload.len() + put.question.payload.len();
-            answers.push(Answer {
+        let size = given.payload.len() + put.question.payload.len() + size_of::<Answer>();
+        let room = self.limits.memory_bytes / SHARE;
+        let fits = given.payload.len() <= ANSWER_BYTES && standing.held + size <= room;
+        if fits && standing.count < STANDING {
+            standing.answers.entry(topic).or_default().push(Answer {
                 put: Put {
                     question: put.question.clone(),
                     revision,
@@ -157,9 +164,10 @@ impl Core {
                 responder: (pending.responder, pending.sub),
                 topic: Rc::clone(&pending.topic),
                 until,
-                _charge: self.tally.charge(size + size_of::<Answer>()),
+                charge: self.tally.charge(size),
             });
             standing.count += 1;
+            standing.held += size;
         }
         self.requests.standing = standing;
     }
@@ -203,6 +211,13 @@ impl Core {
         self.requests.standing.given += 1;
         let whole = self.answer_frame(&pending, given);
         Some(whole.map(|whole| self.queue_answer(&pending, whole)))
+    }
+
+    /// Nothing stands any more: there is no memory for it. Whether there was anything.
+    pub(in crate::hub::core) fn forget_all_answers(&mut self) -> bool {
+        let stood = self.requests.standing.count > 0;
+        self.requests.standing.retain(|_| false);
+        stood
     }
 
     /// Nothing stands any more that this connection has answered.

@@ -9,9 +9,13 @@ use std::{
 };
 
 use super::support::*;
-use crate::wire::{
-    control::{ClientOp, RefusalKind},
-    data::{Payload, READERS_TYPE},
+use crate::{
+    Limits,
+    hub::Rules,
+    wire::{
+        control::{ClientOp, RefusalKind},
+        data::{Payload, READERS_TYPE},
+    },
 };
 
 fn question(r#ref: u64, payload: &[u8]) -> Vec<u8> {
@@ -163,4 +167,43 @@ fn so_many_stand_at_once_and_no_more() {
     assert_eq!(ask(&mut w, 256), 1, "there was no place for it");
     w.pass(Duration::from_secs(1));
     assert_eq!((ask(&mut w, 256), ask(&mut w, 256)), (1, 0));
+}
+
+#[test]
+fn what_stands_is_bounded_in_bytes_and_the_first_to_go() {
+    let limits = Limits {
+        memory_bytes: 48 << 20,
+        retained_bytes: 4 << 20,
+        history_bytes: 4 << 20,
+        mailbox_bytes: 4 << 20,
+        ..Limits::default()
+    };
+    let mut w = World::with(options(limits, Rules::allow_all()));
+    let (asker, responder) = (w.join(client("asker")), w.join(client("responder")));
+    w.serve(responder, 1, "q");
+    let empty = w.core.held();
+    let ask = |w: &mut World, n: u32, answer: &[u8]| {
+        w.send(asker, &question(n.into(), &n.to_be_bytes()));
+        let calls = calls(w, responder);
+        for call in &calls {
+            w.send(responder, &reply_for(*call, answer, 1000));
+        }
+        assert_eq!(answers(w, asker).len(), 1);
+        calls.len()
+    };
+    let large = vec![b'!'; (64 << 10) + 1];
+    assert_eq!(
+        (ask(&mut w, 1, &large), ask(&mut w, 1, &large)),
+        (1, 1),
+        "too large to stand"
+    );
+    for n in 2..100 {
+        ask(&mut w, n, &large[..64 << 10]);
+    }
+    let held = w.core.held() - empty;
+    assert!((512 << 10..=768 << 10).contains(&held), "{held} bytes");
+    w.pass(Duration::from_secs(1));
+    ask(&mut w, 100, b"!");
+    let held = w.core.held() - empty;
+    assert!(held < 4096, "what is over holds nothing: {held} bytes");
 }

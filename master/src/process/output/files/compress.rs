@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File},
+    fs::{self, OpenOptions},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -12,7 +12,7 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 
-use super::{lock, prune, sink::Plan};
+use super::{file::open_own, lock, prune, sink::Plan};
 
 /// Files that may wait: logs that are put aside faster than they are compressed are better left.
 const WAITING: usize = 64;
@@ -69,8 +69,11 @@ fn compress(path: &Path) -> io::Result<()> {
     };
     let part = with(".gz.part");
     let write = || {
-        let mut from = File::open(path)?;
-        let mut to = GzEncoder::new(File::create(&part)?, Compression::default());
+        let mut from = open_own(OpenOptions::new().read(true), path)?;
+        // One that an earlier master left unfinished.
+        let _none = fs::remove_file(&part);
+        let to = open_own(OpenOptions::new().write(true).create_new(true), &part)?;
+        let mut to = GzEncoder::new(to, Compression::default());
         io::copy(&mut from, &mut to)?;
         to.finish()?;
         fs::rename(&part, with(".gz"))

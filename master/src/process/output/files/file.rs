@@ -4,14 +4,39 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
 };
 
 use super::{compress::Compressor, prune, sink::Plan};
 use crate::process::output::stamp;
+
+/// Opens a log, which is a plain file or a device. A pipe that nobody reads must not hold up all others' lines; and a master that is root may
+/// write where whoever owns the directory may not: then a link in the file's place is refused.
+///
+/// # Errors
+/// If it can't be opened, or is something else.
+pub(super) fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let links = match rustix::process::geteuid().is_root() {
+        true => libc::O_NOFOLLOW,
+        false => 0,
+    };
+    let options = options.mode(0o640).custom_flags(libc::O_NONBLOCK | links);
+    let wrong = || io::Error::other("it is a link or a pipe: name the file itself");
+    let file = options
+        .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP | libc::ENXIO) => wrong(),
+            _ => error,
+        })?;
+    let kind = file.metadata()?.file_type();
+    match kind.is_file() || kind.is_char_device() {
+        true => Ok(file),
+        false => Err(wrong()),
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct LogFile {
@@ -49,10 +74,8 @@ impl LogFile {
     }
 
     pub(super) fn empty(&mut self) {
-        let emptied = OpenOptions::new()
-            .write(true)
-            .truncate(true)
-            .open(&self.path);
+        let emptied =
+            open_own(OpenOptions::new().write(true), &self.path).and_then(|file| file.set_len(0));
         if let Err(error) = emptied
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -125,10 +148,7 @@ impl LogFile {
             if let Some(directory) = self.path.parent() {
                 fs::create_dir_all(directory)?;
             }
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&self.path)?;
+            let file = open_own(OpenOptions::new().create(true).append(true), &self.path)?;
             let metadata = file.metadata()?;
             let length = metadata.len();
             let since = match length {

@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
-use ostler_tests::harness::{Exit, Mark, Master, PATIENCE, PrivateDir, deadline};
+use ostler_tests::harness::{Exit, Mark, Master, PATIENCE, PrivateDir, deadline, eventually};
 use rustix::process::Signal;
 
 /// Answers `ping` once `run` is up, shows what was emitted, and starts a worker that leads a session of its own.
@@ -74,7 +74,10 @@ async fn nothing_survives_a_dropped_master() {
     let mark = Mark::new(builder.dir().path());
     let home = builder.dir().path().to_owned();
     let master = builder.start().await;
-    assert!(mark.processes().len() >= 2, "the master and the sleeper");
+    eventually("the master and the sleeper", PATIENCE, || {
+        (mark.processes().len() >= 2).then_some(())
+    })
+    .await;
     deadline(
         "the drop",
         Duration::from_secs(30),

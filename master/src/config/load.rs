@@ -5,10 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    errors::{ConfigError, Place, Wrong},
-    plain_file,
-};
+use super::errors::{ConfigError, Place, Wrong};
+use crate::plain_file;
 
 /// The largest file read, in bytes.
 pub(super) const LARGEST: u64 = 1 << 20;

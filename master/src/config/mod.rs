@@ -28,7 +28,6 @@ mod load;
 mod log_table;
 pub mod naming;
 mod placeholders;
-mod plain_file;
 mod policy_values;
 mod probe_table;
 mod process_table;

@@ -12,7 +12,7 @@ use std::{
 ///
 /// # Errors
 /// If it can't be opened, is a directory, or is none that has its content in itself: a pipe, a socket, a device.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)

@@ -23,6 +23,7 @@ pub mod lock;
 pub mod log;
 pub mod master;
 mod network;
+mod plain_file;
 pub mod process;
 pub mod shell;
 pub mod sockets;

@@ -1,17 +1,18 @@
 //! Which paths matter to an app: what is watched, and what is passed over.
 
 use std::{
+    io::Read as _,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use ignore::{
-    Match, WalkBuilder,
+    Match,
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
 use super::program_file::{is_complete, is_elf, is_interpreter};
-use crate::config::app::AppDefinition;
+use crate::{config::app::AppDefinition, plain_file};
 
 /// What editors and tools leave beside real files, in gitignore's language.
 const DROPPINGS: [&str; 14] = [
@@ -31,6 +32,9 @@ const DROPPINGS: [&str; 14] = [
     ".DS_Store",
 ];
 
+/// The most that is read of a file of git's, in bytes.
+const LARGEST: u64 = 1 << 20;
+
 /// The directories and files whose changes mean that an app should be rolled.
 #[derive(Debug)]
 pub(super) struct Scope {
@@ -44,7 +48,7 @@ struct Tree {
     root: PathBuf,
     /// What to leave out, whoever says otherwise: the process file's patterns and [`DROPPINGS`].
     always: Gitignore,
-    /// The `.gitignore` files, each for the folder it is in, the deepest first.
+    /// The `.gitignore` files, each for the folder it is in, those of the folders above it before it.
     ignores: Vec<Gitignore>,
     /// The masters' own home and process file, in case they are below the root: what masters do there must not make them
     /// do more, and what the file says is taken up when it is asked for.
@@ -157,22 +161,25 @@ impl Tree {
             let _checked = always.add_line(None, pattern);
         }
         let always = always.build().unwrap_or_else(|_| Gitignore::empty());
-        let below = WalkBuilder::new(&root).hidden(false).build().flatten();
-        let mut files: Vec<PathBuf> = below
-            .filter(|entry| entry.file_name() == ".gitignore")
-            .map(ignore::DirEntry::into_path)
-            .chain(above(&root))
-            .collect();
-        files.sort_by_key(|file| std::cmp::Reverse(file.components().count()));
-        // One that can't be read ignores nothing.
-        let ignores = files.iter().map(|file| Gitignore::new(file).0).collect();
         let own = own.iter().filter_map(|own| seen_from(&root, own)).collect();
-        Self {
+        let mut tree = Self {
             root,
             always,
-            ignores,
+            ignores: vec![],
             own,
+        };
+        for folder in above(&tree.root).iter().rev() {
+            tree.ignores.extend(ignored_by(folder));
         }
+        let mut todo = vec![tree.root.clone()];
+        while let Some(folder) = todo.pop() {
+            tree.ignores.extend(ignored_by(&folder));
+            let inner = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            let inner = inner.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            let kept = inner.map(|entry| entry.path());
+            todo.extend(kept.filter(|folder| tree.keeps(folder, true)));
+        }
+        tree
     }
 
     /// As git does: whatever is in a folder that is left out is left out, and of the files that speak of a path the
@@ -195,7 +202,7 @@ impl Tree {
         };
         let speaks = |ignore: &&Gitignore| path.starts_with(ignore.path());
         word(&self.always)
-            .or_else(|| self.ignores.iter().filter(speaks).find_map(word))
+            .or_else(|| self.ignores.iter().rev().filter(speaks).find_map(word))
             .unwrap_or(false)
     }
 
@@ -240,12 +247,32 @@ fn git_directory(git: &Path) -> Option<PathBuf> {
     if git.is_dir() {
         return Some(git.to_path_buf());
     }
-    let text = std::fs::read_to_string(git).ok()?;
+    let text = text(git)?;
     let named = text.strip_prefix("gitdir:")?.trim();
     Some(git.parent()?.join(named))
 }
 
-/// The `.gitignore` files above a folder, up to the top of its repository; none if it is in no repository.
+/// The text of a file that others may write, and put something else in the place of: nothing is waited for.
+fn text(file: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    let file = plain_file::open(file).ok()?;
+    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What a folder's `.gitignore` says; nothing if there is none that can be read.
+fn ignored_by(folder: &Path) -> Option<Gitignore> {
+    let file = folder.join(".gitignore");
+    let text = text(&file)?;
+    let mut builder = GitignoreBuilder::new(folder);
+    for line in text.trim_start_matches('\u{feff}').lines() {
+        // As with git, a line that is no pattern ignores nothing.
+        let _unusable = builder.add_line(Some(file.clone()), line);
+    }
+    builder.build().ok()
+}
+
+/// The folders above one, up to the top of its repository, the nearest first; none if it is in no repository.
 fn above(root: &Path) -> Vec<PathBuf> {
     let Some(top) = root
         .ancestors()
@@ -254,10 +281,7 @@ fn above(root: &Path) -> Vec<PathBuf> {
         return vec![];
     };
     let folders = root.ancestors().skip(1).take(top);
-    folders
-        .map(|folder| folder.join(".gitignore"))
-        .filter(|file| file.is_file())
-        .collect()
+    folders.map(Path::to_path_buf).collect()
 }
 
 /// The file that the master's own output goes to (`ostler run … 2> log`): each line in it would ask for the next update.
@@ -361,6 +385,26 @@ mod tests {
         assert!(!scope.git_is_busy());
         fs::write(locks.join("index.lock"), "").unwrap();
         assert!(scope.git_is_busy());
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_of_gits_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_path_buf();
+        fs::create_dir(root.join("src")).unwrap();
+        for pipe in [".gitignore", "src/.gitignore", "src/.git"] {
+            let made = std::process::Command::new("mkfifo")
+                .arg(root.join(pipe))
+                .status();
+            assert!(made.unwrap().success(), "mkfifo");
+        }
+        let tree = Tree::new(root.join("src"), &[], &[]);
+        assert!(tree.wants(&root.join("src/a.js")));
+        let scope = Scope {
+            trees: vec![tree],
+            files: vec![root.join("src/.git")],
+        };
+        assert!(!scope.git_is_busy() && scope.unfinished());
     }
 
     #[test]

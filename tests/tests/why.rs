@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 /// The first worker dies as it starts, the others stay.
 const STUMBLES: &str =
-    "[ $OSTLER_WORKER_ID != 1 ] || { echo 'no module named shop' >&2; exit 3; }; exec sleep 600";
+    "if mkdir once 2> /dev/null; then echo 'no module named shop' >&2; exit 3; fi; exec sleep 600";
 
 fn app(name: &str, script: &str) -> App {
     App::new(name, ["sh", "-c", script])
         .instances(1)
-        .set("ready", "delay(10ms)")
+        .set("ready", "delay(1s)")
         .set("min_healthy", "10ms")
         .set("canary_healthy", "10ms")
 }

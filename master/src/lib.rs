@@ -11,6 +11,7 @@
 //!   measured.
 
 mod bench;
+pub mod chronicle;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -25,13 +25,14 @@ use crate::{
     control, escape,
     features::{
         Settling, bus_lagged, bus_stats,
+        chronicle::{self, Pen},
         keep::{attach, keep},
         log_tap,
         logs::{self, Lines, Listeners},
         roll,
         status::Keeper,
         system_restart,
-        watch::run as watcher,
+        watch::run::{self as watcher, Watched},
     },
     fleet::WorkerNews,
     home::{Home, MasterName, Reach},
@@ -112,8 +113,10 @@ where
     let listener = bind_bus(&lock.home().bus_socket())?;
     greet(&options, &lock, &sockets);
     let wants = |app: &&AppDefinition| app.auto_reload.is_some();
-    let watched: Vec<AppDefinition> = options.apps.iter().filter(wants).cloned().collect();
-    let (auto_reload, watched) = watch::channel(watched);
+    let (auto_reload, watched) = watch::channel(Watched {
+        apps: options.apps.iter().filter(wants).cloned().collect(),
+        ..Watched::default()
+    });
     let (log_files, all_lines) = (LogFiles::default(), Lines::default());
     let workshop = Workshop {
         spawner: Spawner::default(),
@@ -176,6 +179,11 @@ where
         voice.clone(),
         all_lines.clone(),
     ));
+    let pen = Pen::take_up(&options.name);
+    let chronicler = match &pen {
+        Some(pen) => Some(start_chronicle(&hub, pen.clone(), settling.clone()).await?),
+        None => None,
+    };
     start_features(&hub, shell.handle(), &options, settling).await?;
     let watching = watch_files(
         hub.clone(),
@@ -196,6 +204,9 @@ where
     let code = shell.run().await;
     last_words([voice, control]).await;
     hub.shutdown().await;
+    if let (Some(pen), Some(chronicler)) = (pen, chronicler) {
+        pen.put_down(code, chronicler, LAST_LINES).await;
+    }
     if !log_files.finish(LAST_LINES).await {
         tracing::warn!("the last lines of log files were not written: the disk doesn't answer");
     }
@@ -323,14 +334,31 @@ async fn start_features(
     Ok(())
 }
 
+/// Writes down what the fleet tells, from its first word on.
+async fn start_chronicle(
+    hub: &Hub,
+    pen: Pen,
+    settling: Settling,
+) -> Result<watch::Receiver<Bus>, CliError> {
+    let mut first = Some(settling);
+    let bus = feature(hub, "chronicle").await?;
+    Ok(keep(hub.clone(), "the chronicle", bus, move |bus| {
+        chronicle::run(bus, pen.clone(), first.take())
+    }))
+}
+
 /// Watches files once there is an app that wants it: until then nothing is paid for it.
 async fn watch_files(
     hub: Hub,
-    mut apps: watch::Receiver<Vec<AppDefinition>>,
+    mut apps: watch::Receiver<Watched>,
     file: Option<PathBuf>,
     home: PathBuf,
 ) {
-    if apps.wait_for(|apps| !apps.is_empty()).await.is_err() {
+    if apps
+        .wait_for(|watched| !watched.apps.is_empty())
+        .await
+        .is_err()
+    {
         return;
     }
     match attach(&hub, "watch").await {

@@ -152,6 +152,14 @@ Examples:
 
 Files that were put aside stay.";
 
+pub(super) const WHY: &str = "\
+Examples:
+  ostler why web            why its last workers began and ended
+  ostler why web:0 --since 1h
+  ostler why 17 --json      worker 17
+
+Read from the master's chronicle on disk: it also answers when no master runs.";
+
 pub(super) const SEND: &str = "\
 Examples:
   ostler send console 'reload cache'   to each worker of console
@@ -179,9 +187,9 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 24] = [
+pub(super) const ALL: [&str; 25] = [
     TOP, RUN, VALIDATE, INIT, IMPORT, LS, RELOAD, PLAN, SCALE, STOP, START, RESET, KILL, PING,
-    EMIT, REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH,
+    EMIT, REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH, WHY,
 ];
 
 pub(super) const RESET: &str = "\

@@ -36,6 +36,7 @@ pub(crate) mod table;
 mod tail;
 mod traffic;
 mod values;
+mod why;
 
 use std::process::ExitCode;
 
@@ -70,6 +71,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Kill(args) => fleet_verbs::kill(args, master),
         Verb::Logs(args) => logs::logs(&args, master),
         Verb::Flush(args) => logs::flush(&args, master),
+        Verb::Why(args) => why::why(&args, master),
         Verb::Send(args) => send::send(&args, master),
         Verb::Ping(args) => state_verbs::ping(args, master),
         Verb::Emit(args) => bus_verbs::emit(&args, master),

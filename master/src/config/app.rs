@@ -187,4 +187,8 @@ pub struct Watch {
     pub paths: Vec<PathBuf>,
     /// gitignore patterns left out besides `.gitignore`, `.git`, `node_modules` and editors' droppings.
     pub ignore: Vec<String>,
+    /// gitignore patterns of what counts alone, in these directories; empty: everything.
+    pub include: Vec<String>,
+    /// Look so often, instead of being told by the kernel: for file systems that others write to. Default: be told.
+    pub poll: Option<Duration>,
 }

@@ -8,12 +8,11 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    app::Watch,
     bus_rights, env_table,
     errors::Wrong,
     given_table, life_table, listen_table, log_table, policy_values, probe_table, process_table,
-    program, recycle_table,
-    settings::{Instances, MOST_INSTANCES, Reload, Settings},
+    program, recycle_table, reload_table,
+    settings::{Instances, MOST_INSTANCES, Settings},
     start_order,
     walk::{Node, Walker},
 };
@@ -193,7 +192,7 @@ pub(super) fn read(
                 settings.stop_exit_codes = policy_values::exit_codes(w, &path, node);
             }
             "listen_pid" => settings.listen_pid = w.boolean(&path, node),
-            "auto_reload" => settings.auto_reload = auto_reload(w, &path, node, base),
+            "auto_reload" => settings.auto_reload = reload_table::read(w, &path, node, base),
             "log" => settings.log = log_table::read(w, &path, node, base),
             "bus" => settings.bus = bus_rights::read(w, &path, node),
             _ if process_table::KEYS.contains(&name) => {
@@ -285,51 +284,4 @@ fn instances(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Ins
             walker.take(path, node, text.parse())
         }
     }
-}
-
-fn auto_reload(
-    walker: &mut Walker<'_>,
-    path: &str,
-    node: &Node<'_>,
-    base: &Path,
-) -> Option<Reload> {
-    let fix = "write true, an array of paths, or { paths = [\"src\"], ignore = [\"*.log\"] }";
-    let mut watch = Watch {
-        paths: Vec::new(),
-        ignore: Vec::new(),
-    };
-    match node.get_ref() {
-        DeValue::Boolean(true) => {}
-        DeValue::Boolean(false) => return Some(Reload::Off),
-        DeValue::Array(_) => watch.paths = paths(walker, path, node, base)?,
-        DeValue::Table(table) => {
-            for (key, value) in table {
-                let name = key.get_ref().as_ref();
-                let path = format!("{path}.{name}");
-                match name {
-                    "paths" => watch.paths = paths(walker, &path, value, base).unwrap_or_default(),
-                    "ignore" => {
-                        let fix = "write an array of gitignore patterns: [\"*.log\"]";
-                        watch.ignore = walker.strings(&path, value, fix).unwrap_or_default();
-                    }
-                    _ => walker.unknown_key(key.span(), &path, name, &["paths", "ignore"], None),
-                }
-            }
-        }
-        _ => {
-            walker.mismatch(path, node, fix);
-            return None;
-        }
-    }
-    Some(Reload::On(watch))
-}
-
-fn paths(
-    walker: &mut Walker<'_>,
-    path: &str,
-    node: &Node<'_>,
-    base: &Path,
-) -> Option<Vec<PathBuf>> {
-    let texts = walker.strings(path, node, "write an array of paths: [\"src\"]")?;
-    Some(texts.into_iter().map(|text| base.join(text)).collect())
 }

@@ -35,6 +35,7 @@ pub mod program;
 pub mod readiness;
 mod recycle_table;
 pub mod reference;
+mod reload_table;
 pub mod settings;
 pub mod shell_line;
 pub mod signal;

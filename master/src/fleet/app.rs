@@ -31,6 +31,8 @@ pub(super) struct App {
     pub(super) name: AppName,
     /// What the next generation will be.
     pub(super) definition: Arc<AppDefinition>,
+    /// What vacant slots are filled for, in words.
+    pub(super) called_for: String,
     /// The newest generation there has been.
     pub(super) newest: Generation,
     /// The generation vacant slots are filled with, unless an update under way has proved a newer one.
@@ -106,6 +108,7 @@ impl App {
         let definition = Arc::new(definition);
         Self {
             name: definition.name.clone(),
+            called_for: "first start".into(),
             newest: Generation(1),
             serving: (Generation(1), Arc::clone(&definition)),
             wanted: definition.start.autostart,
@@ -143,6 +146,7 @@ impl App {
         self.size = definition.instances.min(MAX_INSTANCES);
         self.definition = Arc::new(definition);
         self.begin_anew(turn);
+        self.called_for = "start: the app came again".into();
         for slot in self.slots.values_mut() {
             slot.try_again();
         }
@@ -154,6 +158,7 @@ impl App {
         if from == to {
             return;
         }
+        self.called_for = format!("scale from {from} to {to}");
         if from == 0 {
             self.begin_anew(turn);
         }
@@ -224,6 +229,7 @@ impl App {
         turn: &mut Turn,
     ) -> WorkerId {
         let id = turn.next_worker();
+        let trigger = self.trigger(slot);
         turn.act(Action::Spawn(SpawnOrder {
             id,
             app: self.name.clone(),
@@ -239,6 +245,7 @@ impl App {
                 generation,
                 definition,
                 occasion,
+                trigger,
                 pid: None,
                 ordered_at: turn.now,
                 spawned_at: None,
@@ -253,10 +260,24 @@ impl App {
                 heard_well_at: None,
                 hung: None,
                 due: None,
+                outdated: None,
                 luck: turn.rng().unit(),
             },
         );
         id
+    }
+
+    /// What a worker for this slot is started for now, in words.
+    fn trigger(&self, number: SlotNumber) -> String {
+        let slot = self.slots.get(&number);
+        let rested = |slot: &Slot| matches!(slot.state, SlotState::Failed { .. });
+        match slot.and_then(|slot| slot.last_worker) {
+            Some(id) if slot.is_some_and(rested) => {
+                format!("tried again after a rest (retry_failed), worker {id} was the last")
+            }
+            Some(id) => format!("after the end of worker {id}"),
+            None => self.called_for.clone(),
+        }
     }
 
     /// The worker that holds this slot.

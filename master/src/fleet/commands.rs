@@ -142,6 +142,7 @@ fn start(
         } else if deserted {
             app.renew();
         }
+        app.called_for = "start".into();
         for slot in app.slots.values_mut() {
             slot.try_again();
         }

@@ -96,6 +96,8 @@ impl Cause {
 pub(super) struct Leaving {
     pub(super) cause: Cause,
     pub(super) was_ready: bool,
+    /// Why, in words.
+    pub(super) reason: String,
     began: Moment,
     next: Next,
     /// When its turn comes; `None` when nothing comes, or when there is no process yet.
@@ -199,17 +201,30 @@ fn begin(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) -> b
         return false;
     }
     let was_ready = worker.is_ready();
+    let why = match cause {
+        Cause::Recycle => worker.due.as_ref().map(|due| &due.why),
+        Cause::Update => worker.outdated.as_ref(),
+        Cause::UpdateGivenUp
+        | Cause::Stop
+        | Cause::Scale
+        | Cause::Kill
+        | Cause::Own
+        | Cause::StartTimeout
+        | Cause::Hung
+        | Cause::Memory => None,
+    };
+    let reason = match why {
+        Some(why) => format!("{}: {why}", cause.in_words()),
+        None => cause.in_words().to_owned(),
+    };
     worker.phase = Phase::Leaving(Leaving {
         cause,
         was_ready,
+        reason: reason.clone(),
         began: turn.now,
         next: Next::Rung(0),
         at: None,
     });
-    let reason = match &worker.due {
-        Some(due) if cause == Cause::Recycle => format!("recycle: {}", due.why),
-        Some(_) | None => cause.in_words().to_owned(),
-    };
     turn.publish(FleetEvent::WorkerDraining(WorkerDraining {
         worker: worker.reference(app),
         reason,

@@ -111,6 +111,8 @@ pub struct Exit {
     pub stderr_tail: Vec<String>,
     /// What to do about it, where the shell can tell.
     pub hint: Option<String>,
+    /// It left a core dump.
+    pub core_dumped: bool,
 }
 
 /// One assignment of a notification datagram.

@@ -31,6 +31,7 @@ pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Tur
                 status: ExitStatus::NotStarted(error),
                 stderr_tail: Vec::new(),
                 hint: None,
+                core_dumped: false,
             };
             exits::exited(app, id, exit, turn);
         }
@@ -69,6 +70,7 @@ fn spawned(worker: &mut Worker, app: &AppName, pid: u32, turn: &mut Turn) {
     }
     turn.publish(FleetEvent::WorkerSpawned(WorkerSpawned {
         worker: worker.reference(app),
+        trigger: worker.trigger.clone(),
     }));
     drain::spawned(worker, turn);
 }

@@ -25,6 +25,7 @@ mod action;
 mod app;
 mod backoff;
 mod commands;
+mod decision;
 mod drain;
 mod exits;
 mod guard;
@@ -143,6 +144,12 @@ impl Fleet {
     #[must_use]
     pub fn snapshot(&self, now: Moment) -> Snapshot {
         Snapshot::take(self.apps.values(), now)
+    }
+
+    /// The apps that are to run.
+    pub fn wanted(&self) -> impl Iterator<Item = &AppName> {
+        let wanted = self.apps.iter().filter(|(_, app)| app.wanted);
+        wanted.map(|(name, _)| name)
     }
 
     fn settle(&mut self, turn: &mut Turn) {

@@ -199,6 +199,7 @@ impl Stage {
                 status,
                 stderr_tail,
                 hint: None,
+                core_dumped: false,
             }),
         );
     }

@@ -24,6 +24,8 @@ pub(super) struct Worker {
     pub(super) generation: Generation,
     pub(super) definition: Arc<AppDefinition>,
     pub(super) occasion: Occasion,
+    /// What it was started for, in words.
+    pub(super) trigger: String,
     pub(super) pid: Option<u32>,
     pub(super) ordered_at: Moment,
     pub(super) spawned_at: Option<Moment>,
@@ -44,6 +46,8 @@ pub(super) struct Worker {
     pub(super) hung: Option<String>,
     /// It serves, but is to be replaced.
     pub(super) due: Option<Due>,
+    /// Why the update came that has replaced it, in words.
+    pub(super) outdated: Option<String>,
     /// From 0 up to 1: spreads out what comes to workers with age.
     pub(super) luck: f64,
 }

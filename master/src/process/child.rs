@@ -7,7 +7,10 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ostler_bus::vocab::worker::ExitStatus;
@@ -25,6 +28,7 @@ pub struct Child {
     /// How it ended, once it has been reaped. The lock is held while the group is signalled or the zombie is reaped,
     /// so that a group signal never meets a number that is free again.
     end: Mutex<Option<ExitStatus>>,
+    dumped: AtomicBool,
     ours: Ours,
 }
 
@@ -36,6 +40,7 @@ impl Child {
             pid,
             pidfd,
             end: Mutex::new(None),
+            dumped: AtomicBool::new(false),
             ours,
         })
     }
@@ -70,6 +75,12 @@ impl Child {
                 Err(_) => return ExitStatus::Unknown,
             }
         }
+    }
+
+    /// Whether it has ended and left a core dump.
+    #[must_use]
+    pub fn dumped_core(&self) -> bool {
+        self.dumped.load(Ordering::Relaxed)
     }
 
     /// Sends a signal, by number.
@@ -121,6 +132,8 @@ impl Child {
                 let _ = sys::reap(self.pidfd.as_fd());
             }
             self.ours.remove(self.pid);
+            let dumped = matches!(ended, Ended::Dumped(_));
+            self.dumped.store(dumped, Ordering::Relaxed);
             *end = Some(status(ended));
         }
         end.clone()
@@ -136,7 +149,9 @@ impl Drop for Child {
 fn status(ended: Ended) -> ExitStatus {
     match ended {
         Ended::Code(code) => ExitStatus::Code(code),
-        Ended::Signal(number) => ExitStatus::Signal(sys::signal_name(number)),
+        Ended::Signal(number) | Ended::Dumped(number) => {
+            ExitStatus::Signal(sys::signal_name(number))
+        }
         Ended::Unknown => ExitStatus::Unknown,
     }
 }

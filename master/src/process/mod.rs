@@ -36,6 +36,7 @@ pub use environment::{Gifts, Identity, environment, spawn_spec};
 pub use exit_hint::exit_hint;
 pub use memory::resident_memory;
 pub use notify::{Notification, NotifyError, NotifySocket, parse_notifications};
+pub(crate) use output::stamp;
 pub use output::{
     FileSink, LINE_BYTES, LineBook, LineQueue, LogFiles, LogItem, LogReceiver, LogWriter, Outlet,
     Outlets, Output, OutputEnd, OutputLine, SLOT_BYTES, Stream, Streams, TAIL_LINES, WantedLines,

@@ -278,7 +278,12 @@ impl Shell {
 
     /// One step of the core and all it decided; the exit code if it is done.
     fn step(&mut self, input: Input) -> Option<u8> {
+        let news = matches!(&input, Input::Worker { .. } | Input::Tick);
         let actions = self.fleet.step(self.now(), input);
+        if !news {
+            self.workshop
+                .watch_running(self.fleet.wanted().cloned().collect());
+        }
         self.handle.changed();
         self.workshop.hub.outdate();
         let mut done = None;

@@ -1,7 +1,7 @@
 //! One worker's process from start to end, as a task that only reports; and what it takes to start one.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     ffi::OsString,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
@@ -27,6 +27,7 @@ use crate::{
         app::{AppDefinition, AppName, given::Stdin},
         shell_line,
     },
+    features::watch::run::Watched,
     fleet::{self, SignalTarget, Snapshot, SpawnOrder, WorkerNews},
     home::{MasterHome, Reach},
     process::{
@@ -71,8 +72,8 @@ pub struct Workshop {
     pub rights: Rights,
     /// The file of tokens for the bus's network door, if it has one.
     pub tokens: Option<PathBuf>,
-    /// The apps whose files are watched, as they are defined now.
-    pub auto_reload: watch::Sender<Vec<AppDefinition>>,
+    /// The apps whose files are watched.
+    pub auto_reload: watch::Sender<Watched>,
 }
 
 /// A running worker's process, as the shell holds it.
@@ -153,7 +154,7 @@ impl Workshop {
     /// Has the files of these apps watched that want it, and of no others; where there is no new definition, the old
     /// one holds.
     pub(super) fn watch_files(&self, apps: Vec<(AppName, Option<AppDefinition>)>) {
-        let before = self.auto_reload.borrow().clone();
+        let before = self.auto_reload.borrow().apps.clone();
         let old = |name: &AppName| before.iter().find(|app| app.name == *name).cloned();
         let now: Vec<AppDefinition> = apps
             .into_iter()
@@ -161,9 +162,18 @@ impl Workshop {
             .filter(|app| app.auto_reload.is_some())
             .collect();
         self.auto_reload.send_if_modified(|watched| {
-            let changed = *watched != now;
-            *watched = now;
+            let changed = watched.apps != now;
+            watched.apps = now;
             changed
+        });
+    }
+
+    /// Has files watched of those apps alone that are to run.
+    pub(super) fn watch_running(&self, apps: BTreeSet<AppName>) {
+        self.auto_reload.send_if_modified(|watched| {
+            let changed = watched.running != apps;
+            watched.running = apps;
+            changed && !watched.apps.is_empty()
         });
     }
 
@@ -357,6 +367,7 @@ impl Begun {
                     status,
                     stderr_tail,
                     hint: None,
+                    core_dumped: child.dumped_core(),
                 }),
             )
             .await;

@@ -94,6 +94,9 @@ pub enum Verb {
     /// Forget what workers printed, and empty their log files
     #[command(after_help = examples::FLUSH)]
     Flush(FlushArgs),
+    /// Tell why workers began and ended, of those that are gone too
+    #[command(after_help = examples::WHY)]
+    Why(WhyArgs),
     /// Write a line to workers' standard input (stdin = "lines")
     #[command(after_help = examples::SEND)]
     Send(SendArgs),
@@ -310,6 +313,30 @@ pub struct FlushArgs {
     /// Which app [default: all]
     #[arg(value_parser = values::app_name)]
     pub app: Option<AppName>,
+}
+
+/// What `why` was given.
+#[derive(Clone, Debug, Args)]
+pub struct WhyArgs {
+    /// Which app, a slot of it, or which worker by its id [default: all]
+    #[arg(value_name = "APP[:SLOT]|ID", value_parser = values::target)]
+    pub of: Option<Target>,
+
+    /// So many workers, the last ones
+    #[arg(short, long, value_name = "N", default_value_t = 10)]
+    pub workers: u32,
+
+    /// So many of the last lines that each printed on standard error
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub lines: u32,
+
+    /// Only what has happened so long ago or later, as 10m
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub since: Option<Duration>,
+
+    /// Print JSON, one object per worker or other event
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `send` was given.

@@ -127,6 +127,7 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
         "filter_env" => filter(draft, value),
         "watch" => watch(draft, value, all),
         "ignore_watch" if all.contains_key("watch") => {}
+        "watch_options" if polls(value).is_some() && all.contains_key("watch") => {}
         "kill_timeout" => {
             let signal = all
                 .get("kill_signal")
@@ -269,10 +270,20 @@ fn watch(draft: &mut Draft, value: &Value, all: &Map<String, Value>) {
         draft.note("ignore_watch: patterns are those of .gitignore");
         table.insert("ignore".into(), ignore.into());
     }
+    if let Some(every) = all.get("watch_options").and_then(polls) {
+        table.insert("poll".into(), every.into());
+    }
     match table.is_empty() {
         true => draft.set("auto_reload", true),
         false => draft.set("auto_reload", table),
     }
+}
+
+/// chokidar's options: how often it looks, if it has to.
+fn polls(options: &Value) -> Option<String> {
+    let polls = options.get("usePolling") == Some(&Value::Bool(true));
+    let every = options.get("interval").and_then(Value::as_u64);
+    polls.then(|| format!("{}ms", every.unwrap_or(1000).max(100)))
 }
 
 fn time(value: &Value) -> String {

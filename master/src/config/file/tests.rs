@@ -59,7 +59,7 @@ max_restarts = 4
 restart_window = "1h"
 stop_exit_codes = [0, 3]
 listen_pid = false
-auto_reload = { paths = ["src"], ignore = ["*.log"] }
+auto_reload = { paths = ["src"], include = ["*.py"], ignore = ["*.log"], poll = "2s" }
 
 [app.jobs]
 command = "node jobs.js"
@@ -121,6 +121,8 @@ instances = "max"
     let watch = Watch {
         paths: vec!["/srv/shop/src".into()],
         ignore: vec!["*.log".into()],
+        include: vec!["*.py".into()],
+        poll: Some(Duration::from_secs(2)),
     };
     assert_eq!(web.auto_reload, Some(watch));
 }
@@ -340,6 +342,16 @@ fn single_faults() {
             app("auto_reload = { path = [] }"),
             "3:17: app.a.auto_reload.path: unknown key",
             "did you mean `paths`?",
+        ),
+        (
+            app("auto_reload = { include = [\"[z-a]\"] }"),
+            "3:27: app.a.auto_reload.include: \"[z-a]\" is no pattern",
+            "write an array of gitignore patterns",
+        ),
+        (
+            app("auto_reload = { poll = \"1ms\" }"),
+            "3:24: app.a.auto_reload.poll: that is too often",
+            "use \"100ms\" or longer",
         ),
         (
             app("env = { OSTLER_APP = \"x\" }"),

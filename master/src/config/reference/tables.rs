@@ -595,7 +595,7 @@ const LOG: &[Key] = &[
         Text,
         "(\"master\")",
         "\"logs/{app}-{slot}.out\"",
-        "Standard output: a path, \"master\" (the master's log) or \"null\".",
+        "Standard output: a path, \"master\" (the master's log), \"journal\" (systemd's), \"bus\" (only `ostler logs` and listeners) or \"null\".",
     ),
     key(
         "err",
@@ -691,11 +691,25 @@ const AUTO_RELOAD: &[Key] = &[
         "Files and directories; none: the working directory.",
     ),
     key(
+        "include",
+        TEXTS,
+        "(everything)",
+        "[\"*.py\"]",
+        "Patterns as in `.gitignore`: only what matches one of them counts.",
+    ),
+    key(
         "ignore",
         TEXTS,
         "[]",
         "[\"*.log\"]",
         "Patterns as in `.gitignore`, beside those of `.gitignore` files.",
+    ),
+    key(
+        "poll",
+        Duration,
+        "(the kernel tells)",
+        "\"2s\"",
+        "Look so often instead: for NFS, and overlays that others write to.",
     ),
 ];
 

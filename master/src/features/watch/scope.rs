@@ -48,6 +48,8 @@ struct Tree {
     root: PathBuf,
     /// What to leave out, whoever says otherwise: the process file's patterns and [`DROPPINGS`].
     always: Gitignore,
+    /// Of files, only what it names counts; `None`: all.
+    include: Option<Gitignore>,
     /// The `.gitignore` files, each for the folder it is in, those of the folders above it before it.
     ignores: Vec<Gitignore>,
     /// The masters' own home and process file, in case they are below the root: what masters do there must not make them
@@ -86,7 +88,7 @@ impl Scope {
             .collect();
         let trees = folders
             .into_iter()
-            .map(|root| Tree::new(absolute(&root), &watch.ignore, own))
+            .map(|root| Tree::new(absolute(&root), [&watch.ignore, &watch.include], own))
             .collect();
         Self { trees, files }
     }
@@ -114,6 +116,15 @@ impl Scope {
         all.extend(self.files.iter().filter_map(|file| nearest_directory(file)));
         all.sort();
         all.dedup();
+        all
+    }
+
+    /// Every file there is whose change matters.
+    pub(super) fn all_files(&self) -> Vec<PathBuf> {
+        let of_trees = self.trees.iter().flat_map(|tree| tree.walk(&tree.root).1);
+        let own_log = |path: &PathBuf| is_own_log(path);
+        let mut all: Vec<PathBuf> = of_trees.filter(|path| !own_log(path)).collect();
+        all.extend(self.files.iter().cloned());
         all
     }
 
@@ -154,17 +165,16 @@ impl Scope {
 }
 
 impl Tree {
-    fn new(root: PathBuf, more: &[String], own: &[PathBuf]) -> Self {
-        let mut always = GitignoreBuilder::new(&root);
-        for pattern in DROPPINGS.into_iter().chain(more.iter().map(String::as_str)) {
-            // The process file's patterns were checked when it was read.
-            let _checked = always.add_line(None, pattern);
-        }
-        let always = always.build().unwrap_or_else(|_| Gitignore::empty());
+    fn new(root: PathBuf, [more, include]: [&[String]; 2], own: &[PathBuf]) -> Self {
+        let more = more.iter().map(String::as_str);
+        let always = patterns(&root, DROPPINGS.into_iter().chain(more));
+        let include =
+            (!include.is_empty()).then(|| patterns(&root, include.iter().map(String::as_str)));
         let own = own.iter().filter_map(|own| seen_from(&root, own)).collect();
         let mut tree = Self {
             root,
             always,
+            include,
             ignores: vec![],
             own,
         };
@@ -207,7 +217,19 @@ impl Tree {
     }
 
     fn wants(&self, path: &Path) -> bool {
-        path.starts_with(&self.root) && self.keeps(path, path.is_dir()) && !is_own_log(path)
+        path.starts_with(&self.root)
+            && self.counts(path)
+            && self.keeps(path, path.is_dir())
+            && !is_own_log(path)
+    }
+
+    /// Whether a file, or what it is in, is named by `include`.
+    fn counts(&self, path: &Path) -> bool {
+        self.include.as_ref().is_none_or(|include| {
+            include
+                .matched_path_or_any_parents(path, path.is_dir())
+                .is_ignore()
+        })
     }
 
     /// The directories (itself included) and the files below `from` that nothing ignores.
@@ -223,13 +245,23 @@ impl Tree {
                 match (is_dir, self.keeps(&path, is_dir)) {
                     (_, false) => {}
                     (true, true) => todo.push(path),
-                    (false, true) => files.push(path),
+                    (false, true) if self.counts(&path) => files.push(path),
+                    (false, true) => {}
                 }
             }
             directories.push(directory);
         }
         (directories, files)
     }
+}
+
+/// The process file's patterns were checked when it was read.
+fn patterns<'a>(root: &Path, lines: impl Iterator<Item = &'a str>) -> Gitignore {
+    let mut patterns = GitignoreBuilder::new(root);
+    for line in lines {
+        let _checked = patterns.add_line(None, line);
+    }
+    patterns.build().unwrap_or_else(|_| Gitignore::empty())
 }
 
 /// The path by which changes of `place` are told to whoever watches `root`; `None` if it isn't below it. Symbolic links
@@ -332,7 +364,7 @@ mod tests {
         fs::write(root.join("ostler.toml"), "").unwrap();
         let tree = Tree::new(
             root.clone(),
-            &["*.tmp".into()],
+            [&["*.tmp".into()], &[]],
             &[root.join("home"), root.join("ostler.toml")],
         );
         let scope = Scope {
@@ -370,6 +402,21 @@ mod tests {
     }
 
     #[test]
+    fn of_files_only_those_included_count_and_folders_may_be_included_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_path_buf();
+        fs::create_dir_all(root.join("views/deep")).unwrap();
+        let include = ["*.py".into(), "/views/".into()];
+        let tree = Tree::new(root.clone(), [&["*_test.py".into()], &include], &[]);
+        for wanted in ["a.py", "src/deep/b.py", "views/deep/page.html"] {
+            assert!(tree.wants(&root.join(wanted)), "{wanted}");
+        }
+        for passed in ["a.txt", "a_test.py", "src/views/x.html", "views/x_test.py"] {
+            assert!(!tree.wants(&root.join(passed)), "{passed}");
+        }
+    }
+
+    #[test]
     fn a_lock_of_git_is_found_in_a_repository_and_in_a_worktree() {
         let dir = tempfile::tempdir().unwrap();
         let (main, worktree) = (dir.path().join("main"), dir.path().join("tree"));
@@ -379,7 +426,7 @@ mod tests {
         let link = format!("gitdir: {}\n", locks.display());
         fs::write(worktree.join(".git"), link).unwrap();
         let scope = Scope {
-            trees: vec![Tree::new(worktree.join("app"), &[], &[])],
+            trees: vec![Tree::new(worktree.join("app"), [&[], &[]], &[])],
             files: vec![],
         };
         assert!(!scope.git_is_busy());
@@ -398,7 +445,7 @@ mod tests {
                 .status();
             assert!(made.unwrap().success(), "mkfifo");
         }
-        let tree = Tree::new(root.join("src"), &[], &[]);
+        let tree = Tree::new(root.join("src"), [&[], &[]], &[]);
         assert!(tree.wants(&root.join("src/a.js")));
         let scope = Scope {
             trees: vec![tree],
@@ -421,7 +468,7 @@ mod tests {
         ] {
             fs::write(top.join(folder).join(".gitignore"), lines).unwrap();
         }
-        let tree = Tree::new(top.join("app"), &[], &[]);
+        let tree = Tree::new(top.join("app"), [&[], &[]], &[]);
         for wanted in ["a.js", "src/a.js", "build/a.js", "src/keep.gen"] {
             assert!(tree.wants(&top.join("app").join(wanted)), "{wanted}");
         }

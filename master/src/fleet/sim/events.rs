@@ -220,7 +220,7 @@ impl Checker {
         if reason == "too much memory" {
             *self.seen.entry("too large").or_default() += 1;
         }
-        if reason != "update" && !recycled {
+        if !is_update(reason) && !recycled {
             return Ok(());
         }
         let newer = |worker: &WorkerModel| match recycled {
@@ -240,7 +240,7 @@ impl Checker {
             !ready || succeeded,
             "a ready worker was sent away without a ready successor"
         );
-        let by_update = |w: &WorkerModel| matches!(&w.life, Life::Leaving { reason, .. } if reason == "update" || reason.starts_with("recycle: "));
+        let by_update = |w: &WorkerModel| matches!(&w.life, Life::Leaving { reason, .. } if is_update(reason) || reason.starts_with("recycle: "));
         let draining = self
             .model
             .of(&reference.app)
@@ -254,6 +254,11 @@ impl Checker {
         promise!(draining <= most as usize, "{draining} drain at once");
         Ok(())
     }
+}
+
+/// Whether this is why a worker goes that an update has replaced.
+fn is_update(reason: &str) -> bool {
+    reason.starts_with("update: ")
 }
 
 fn name(event: &FleetEvent) -> &'static str {

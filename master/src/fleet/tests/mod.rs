@@ -2,6 +2,7 @@
 
 mod commands;
 mod crashes;
+mod decisions;
 mod drains;
 mod hangs;
 mod order;

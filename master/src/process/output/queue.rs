@@ -145,7 +145,7 @@ impl LineQueue {
     }
 
     /// Takes a line, and before it a note of those that were lost; false if there is no room.
-    fn line(&self, line: &OutputLine, untold: &mut u64) -> bool {
+    pub(super) fn line(&self, line: &OutputLine, untold: &mut u64) -> bool {
         if !self.wanted() {
             return true;
         }

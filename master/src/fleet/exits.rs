@@ -16,7 +16,7 @@ use super::{
     app::{App, Fatal},
     backoff::Verdict,
     drain::Cause,
-    lives,
+    hooks, lives,
     mutation::Mutation,
     slot::SlotState,
     trial,
@@ -49,6 +49,7 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
             .filter(|leaving| leaving.cause == Cause::Hung)
             .and_then(|_| worker.hung.clone()),
     }));
+    hooks::exited(app, &worker, &exit.status, turn);
     let epitaph = epitaph(&worker, &exit, was_ready, turn);
     if let Some(code) = fatal(app, &worker, &exit.status) {
         app.fatal = Some(Fatal {

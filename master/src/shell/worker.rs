@@ -81,8 +81,6 @@ pub(super) struct Process {
     child: Arc<Child>,
     /// What it was made from.
     pub(super) order: Arc<SpawnOrder>,
-    /// The first rung of its kill ladder: what tells it to go if the bus can't.
-    pub(super) polite: i32,
     /// Whether its leader is a shell that waits for others, and what is for it is for them too.
     pub(super) by_shell: bool,
     /// Where lines for its standard input go, if they go anywhere.
@@ -92,6 +90,22 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn pid(&self) -> u32 {
         self.child.pid()
+    }
+
+    /// Tells it to go by the first rung's signal.
+    pub(super) fn ask_politely(&self) -> io::Result<()> {
+        let definition = &self.order.definition;
+        let first = definition.kill_ladder.first();
+        let target = match definition.stop.kill_group {
+            true => SignalTarget::Group,
+            false => SignalTarget::Leader,
+        };
+        self.signal(first.map_or(libc::SIGTERM, |rung| rung.signal), target)
+    }
+
+    /// It is told to go: notes what could not be recognised as its own afterwards.
+    pub(super) fn note_leavers(&self) {
+        self.child.note_leavers();
     }
 
     pub(super) fn signal(&self, signal: i32, target: SignalTarget) -> io::Result<()> {
@@ -326,11 +340,6 @@ impl Begun {
                     order: Arc::new(order.clone()),
                     stdin: self.stdin,
                     by_shell: shell_line::stays(&order.definition.command),
-                    polite: order
-                        .definition
-                        .kill_ladder
-                        .first()
-                        .map_or(libc::SIGTERM, |rung| rung.signal),
                 },
             })
             .await;
@@ -346,6 +355,12 @@ impl Begun {
         if let Some(cgroup) = self.cgroup {
             cgroup.end().await;
         }
+        let left = spawner.clear(id, Some(&child)).await;
+        if !left.all {
+            tracing::warn!(
+                "worker {id} has left processes behind that don't end, killed as they are"
+            );
+        }
         let stderr_tail = match output {
             Ok(output) => output.finish(PIPE_GRACE).await.stderr_tail,
             Err(error) => vec![format!("(its output could not be read: {error})")],
@@ -354,13 +369,22 @@ impl Begun {
             .news(
                 id,
                 WorkerNews::Exited(fleet::Exit {
+                    hint: left_hint(&status, left.count),
                     status,
                     stderr_tail,
-                    hint: None,
                 }),
             )
             .await;
     }
+}
+
+/// What goes into the background looks like a worker that ends at once.
+fn left_hint(status: &ExitStatus, left: usize) -> Option<String> {
+    (*status == ExitStatus::Code(0) && left > 0).then(|| {
+        format!(
+            "{left} processes that it left behind were killed: a worker stays in the foreground (turn its daemon mode off)"
+        )
+    })
 }
 
 /// Looks each second how large the worker is, until it ends.

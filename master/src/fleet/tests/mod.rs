@@ -4,6 +4,7 @@ mod commands;
 mod crashes;
 mod drains;
 mod hangs;
+mod hooks;
 mod order;
 mod policies;
 mod probes;

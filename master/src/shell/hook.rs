@@ -53,13 +53,10 @@ impl Shell {
     /// A command beside a worker has ended. If the worker has gone before, nobody else sees to what that has left behind.
     pub(super) fn hook_ended(&mut self, id: WorkerId, kind: HookKind) {
         self.leashes.remove(&id);
-        match kind {
-            HookKind::AfterReady | HookKind::BeforeStop if !self.processes.contains_key(&id) => {
-                self.clear(id);
-            }
-            // What it has started may be for the worker, which is to come.
-            HookKind::BeforeStart => {}
-            HookKind::AfterReady | HookKind::BeforeStop | HookKind::AfterExit => {}
+        // What a `before_start` has started may be for the worker, which is to come.
+        let beside = matches!(kind, HookKind::AfterReady | HookKind::BeforeStop);
+        if beside && !self.processes.contains_key(&id) {
+            self.clear(id);
         }
     }
 

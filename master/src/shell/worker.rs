@@ -381,9 +381,11 @@ impl Begun {
 /// What goes into the background looks like a worker that ends at once.
 fn left_hint(status: &ExitStatus, left: usize) -> Option<String> {
     (*status == ExitStatus::Code(0) && left > 0).then(|| {
-        format!(
-            "{left} processes that it left behind were killed: a worker stays in the foreground (turn its daemon mode off)"
-        )
+        let what = match left {
+            1 => "a process that it left behind was killed".to_owned(),
+            more => format!("{more} processes that it left behind were killed"),
+        };
+        format!("{what}: a worker stays in the foreground (turn its daemon mode off)")
     })
 }
 

@@ -102,9 +102,8 @@ where
     let sockets = prepare(&lock, &options.apps)?;
     let network = options.bus.tcp.as_ref().map(NetworkDoor::prepare);
     let network = network.transpose()?;
-    if std::process::id() == 1 {
-        sys::adopt_orphans().map_err(|e| system("adopt orphans", &e))?;
-    }
+    // What workers leave behind is to be found below this process.
+    sys::adopt_orphans().map_err(|e| system("adopt orphans", &e))?;
     let (lines, writer) =
         log::start(options.log, options.log_default).map_err(|e| system("start the log", &e))?;
     let rights = Rights::of(&options.apps, options.file.as_deref());

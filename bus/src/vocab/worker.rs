@@ -141,6 +141,20 @@ pub struct WorkerExited {
     pub because: Option<String>,
 }
 
+/// A command that ran beside a worker (`before_start`, `after_ready`, `before_stop`, `after_exit`) has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "worker.hook")]
+pub struct WorkerHook {
+    /// The worker.
+    pub worker: WorkerRef,
+    /// Which: its key in the process file.
+    pub hook: String,
+    /// Why it failed, if it did; one that was cut short has.
+    pub error: Option<String>,
+    /// Milliseconds that it took.
+    pub took_ms: u64,
+}
+
 /// Worker → master: ready to serve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "_sys.worker.ready", reply = ())]

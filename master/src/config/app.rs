@@ -10,15 +10,17 @@ pub use start_order::StartOrder;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 pub mod given;
+pub mod hooks;
 pub mod life;
 pub mod log;
 pub mod probe;
 pub mod process;
 pub mod recycle;
+pub mod stop;
 
 use self::{
-    given::Given, life::Life, log::LogSettings, probe::Probe, process::ProcessAttributes,
-    recycle::Recycle,
+    given::Given, hooks::Hooks, life::Life, log::LogSettings, probe::Probe,
+    process::ProcessAttributes, recycle::Recycle, stop::Stop,
 };
 use super::bus_rights::BusRights;
 
@@ -71,6 +73,10 @@ pub struct AppDefinition {
     pub life: Life,
     /// When they are replaced although they serve.
     pub recycle: Recycle,
+    /// How they are told to go, besides `kill_ladder`.
+    pub stop: Stop,
+    /// What is run beside them.
+    pub hooks: Hooks,
     /// What its workers may do on the bus, beyond what the fleet's own rules say. Default: nothing is said.
     pub bus: BusRights,
     /// As whom its workers run, and how much of the machine they may use. Default: as the master does.

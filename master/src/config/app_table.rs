@@ -13,12 +13,12 @@ use super::{
     given_table, life_table, listen_table, log_table, policy_values, probe_table, process_table,
     program, recycle_table, reload_table,
     settings::{Instances, MOST_INSTANCES, Settings},
-    start_order,
+    start_order, stop_table,
     walk::{Node, Walker},
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 49] = [
+pub(super) const KEYS: [&str; 56] = [
     "command",
     "cwd",
     "env",
@@ -58,6 +58,13 @@ pub(super) const KEYS: [&str; 49] = [
     "oneshot",
     "max_memory",
     "max_age",
+    "stop_signal",
+    "stop_message",
+    "kill_group",
+    "before_start",
+    "after_ready",
+    "before_stop",
+    "after_exit",
     "user",
     "group",
     "umask",
@@ -106,14 +113,24 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
     ("start_timeout", &["listen_timeout"]),
     (
         "kill_ladder",
-        &[
-            "kill_timeout",
-            "stop_signal",
-            "kill_signal",
-            "stop_timeout",
-            "graceful_timeout",
-        ],
+        &["kill_timeout", "stop_timeout", "graceful_timeout"],
     ),
+    ("stop_signal", &["kill_signal", "stopsignal"]),
+    ("stop_message", &["shutdown_with_message"]),
+    (
+        "kill_group",
+        &["treekill", "kill_mode", "stopasgroup", "stop_children"],
+    ),
+    (
+        "before_start",
+        &["exec_start_pre", "pre_start", "before_spawn"],
+    ),
+    (
+        "after_ready",
+        &["exec_start_post", "post_start", "after_start"],
+    ),
+    ("before_stop", &["exec_stop", "pre_stop"]),
+    ("after_exit", &["exec_stop_post", "post_stop", "after_stop"]),
     ("backoff", &["restart_delay", "exp_backoff_restart_delay"]),
     ("health", &["healthcheck", "health_check", "liveness"]),
     ("watchdog", &["watchdog_sec", "worker_check_interval"]),
@@ -203,8 +220,12 @@ pub(super) fn read(
             }
             _ if life_table::take(w, name, &path, node, base, &mut settings.life) => {}
             _ if recycle_table::take(w, name, &path, node, &mut settings.recycle) => {}
+            _ if stop_table::take(w, name, &path, node, &mut settings) => {}
             _ => w.unknown_key(key.span(), &path, name, &KEYS, meant(name)),
         }
+    }
+    if let Some(node) = table.get("stop_signal") {
+        stop_table::check(walker, node.span(), path, &settings);
     }
     // What stands in the table itself is nearer than a file.
     settings.env.extend(variables);

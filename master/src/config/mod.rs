@@ -41,6 +41,7 @@ pub mod shell_line;
 pub mod signal;
 mod sources;
 mod start_order;
+mod stop_table;
 mod suggest;
 mod syntax;
 pub mod units;

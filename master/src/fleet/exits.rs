@@ -17,7 +17,7 @@ use super::{
     backoff::Verdict,
     decision::{Decision, cause, for_good},
     drain::Cause,
-    lives,
+    hooks, lives,
     mutation::Mutation,
     slot::SlotState,
     trial::{self, Aim},
@@ -70,6 +70,7 @@ fn decide(
     turn: &mut Turn,
 ) -> Decision {
     let id = worker.id;
+    hooks::exited(app, worker, &exit.status, turn);
     let epitaph = epitaph(worker, exit, was_ready, turn);
     if let Some(code) = fatal(app, worker, &exit.status) {
         app.fatal = Some(Fatal {

@@ -14,7 +14,7 @@ use ostler_bus::{
     },
 };
 
-use crate::config::app::{AppDefinition, AppName};
+use crate::config::app::{AppDefinition, AppName, hooks::HookKind};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +60,8 @@ pub enum Input {
 ///
 /// After [`Action::Spawn`](super::Action::Spawn) comes exactly one of [`Spawned`](Self::Spawned) and
 /// [`SpawnFailed`](Self::SpawnFailed), in bounded time and before any other news of that worker; after `Spawned`
-/// exactly one [`Exited`](Self::Exited). Whatever comes twice or afterwards is ignored.
+/// exactly one [`Exited`](Self::Exited). After [`Action::Hook`](super::Action::Hook) comes exactly one [`Hooked`](Self::Hooked),
+/// also when the worker has exited meanwhile. Whatever comes twice or afterwards is ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WorkerNews {
     /// Its program runs.
@@ -93,6 +94,13 @@ pub enum WorkerNews {
     Heartbeat,
     /// Its process was found to have so many bytes of resident memory.
     Memory(u64),
+    /// A command beside it has ended.
+    Hooked {
+        /// Which.
+        hook: HookKind,
+        /// Whether it ended well; else what went wrong, in words.
+        outcome: Result<(), String>,
+    },
     /// It was asked whether it serves.
     Probed {
         /// Which question.

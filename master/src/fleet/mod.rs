@@ -30,6 +30,7 @@ mod drain;
 mod exits;
 mod guard;
 mod hang;
+mod hooks;
 mod input;
 mod lives;
 mod moment;
@@ -57,7 +58,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, FleetEvent, ProbeOrder, SignalTarget, SpawnOrder};
+pub use action::{Action, FleetEvent, HookOrder, ProbeOrder, SignalTarget, SpawnOrder};
 pub use input::{Command, Exit, Input, Notification, RequestToken, Requester, WorkerNews};
 pub use moment::Moment;
 pub use snapshot::Snapshot;
@@ -198,7 +199,7 @@ impl Fleet {
         if let Some(app) = self
             .apps
             .values_mut()
-            .find(|app| app.workers.contains_key(&id))
+            .find(|app| app.workers.contains_key(&id) || app.remains.contains_key(&id))
         {
             lives::hear(app, id, news, turn);
         } else if let WorkerNews::SdkDisconnect { request } = news {
@@ -212,7 +213,7 @@ impl Fleet {
         let Some(ending) = &mut self.ending else {
             return;
         };
-        if self.ended || self.apps.values().any(|app| !app.workers.is_empty()) {
+        if self.ended || !self.apps.values().all(App::is_empty) {
             return;
         }
         self.ended = true;

@@ -6,6 +6,7 @@
 //! | `NOTIFY_SOCKET` | where to say `READY=1` and the rest of sd_notify |
 //! | `WATCHDOG_USEC`, `WATCHDOG_PID` | how often to say `WATCHDOG=1`, where the app has a `watchdog` |
 //! | `OSTLER_APP`, `OSTLER_SLOT`, `OSTLER_WORKER_ID`, `OSTLER_GENERATION` | which worker this is |
+//! | `OSTLER_MASTER_PID` | its master: with the worker's id, the mark by which what it leaves behind is recognised |
 //! | `OSTLER_BUS` | the path of the bus socket |
 //! | `OSTLER_BUS_FD` | a connected bus socket, on the descriptor after the declared sockets |
 //! | `USER`, `LOGNAME`, `HOME` | those of the app's `user`, if it names one; the app's own value wins |
@@ -24,7 +25,11 @@ use std::{
 
 use ostler_bus::{Generation, Slot, WorkerId};
 
-use super::{Attributes, SpawnSpec, StdinFrom, spec::FIRST_FD};
+use super::{
+    Attributes, SpawnSpec, StdinFrom,
+    kin::{MASTER_PID, WORKER_ID},
+    spec::FIRST_FD,
+};
 use crate::{
     config::app::{
         AppDefinition, AppName,
@@ -176,7 +181,8 @@ fn promised(who: &Identity, gifts: Gifts<'_>) -> impl Iterator<Item = (OsString,
     let mut ours: Vec<(&str, OsString)> = vec![
         ("OSTLER_APP", who.app.as_str().into()),
         ("OSTLER_SLOT", who.slot.to_string().into()),
-        ("OSTLER_WORKER_ID", who.id.to_string().into()),
+        (WORKER_ID, who.id.to_string().into()),
+        (MASTER_PID, std::process::id().to_string().into()),
         ("OSTLER_GENERATION", who.generation.to_string().into()),
     ];
     if !gifts.sockets.is_empty() {

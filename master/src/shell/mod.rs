@@ -7,6 +7,7 @@
 
 mod handle;
 mod helper;
+mod hook;
 mod listeners;
 mod panics;
 mod perform;
@@ -32,7 +33,7 @@ use tokio::{
     time::Instant,
 };
 
-use self::{handle::Message, worker::Process};
+use self::{handle::Message, hook::Leash, worker::Process};
 pub use self::{
     handle::ShellHandle, reread::Reread, reread::Said, rights::Rights, signals::MasterSignal,
     worker::Workshop,
@@ -68,6 +69,8 @@ pub struct Shell {
     rest: Option<Instant>,
     workshop: Workshop,
     processes: HashMap<WorkerId, Process>,
+    /// The commands that run beside workers.
+    leashes: HashMap<WorkerId, Leash>,
     /// Workers that were sent SIGKILL, until their exit is told.
     killed: HashSet<WorkerId>,
     waiting: HashMap<RequestToken, Waiting>,
@@ -108,6 +111,7 @@ impl Shell {
             rest: None,
             workshop,
             processes: HashMap::new(),
+            leashes: HashMap::new(),
             killed: HashSet::new(),
             waiting: HashMap::new(),
             tokens: 0,
@@ -190,10 +194,25 @@ impl Shell {
                 }]
             }
             Message::News { id, mut news } => {
-                if let WorkerNews::Exited(exit) = &mut news
-                    && let Some(process) = self.processes.remove(&id)
-                {
-                    exit.hint = self.workshop.hint(&process.order.app, exit);
+                match &mut news {
+                    WorkerNews::Exited(exit) => {
+                        if let Some(process) = self.processes.remove(&id)
+                            && let Some(hint) = self.workshop.hint(&process.order.app, exit)
+                        {
+                            exit.hint = Some(hint);
+                        }
+                    }
+                    WorkerNews::Hooked { hook, .. } => self.hook_ended(id, *hook),
+                    WorkerNews::Spawned { .. }
+                    | WorkerNews::SpawnFailed { .. }
+                    | WorkerNews::BusConnected
+                    | WorkerNews::BusClosed
+                    | WorkerNews::SdkReady
+                    | WorkerNews::SdkDisconnect { .. }
+                    | WorkerNews::Notified(_)
+                    | WorkerNews::Heartbeat
+                    | WorkerNews::Memory(_)
+                    | WorkerNews::Probed { .. } => {}
                 }
                 vec![Input::Worker { id, news }]
             }

@@ -82,8 +82,6 @@ pub(super) struct Process {
     child: Arc<Child>,
     /// What it was made from.
     pub(super) order: Arc<SpawnOrder>,
-    /// The first rung of its kill ladder: what tells it to go if the bus can't.
-    pub(super) polite: i32,
     /// Whether its leader is a shell that waits for others, and what is for it is for them too.
     pub(super) by_shell: bool,
     /// Where lines for its standard input go, if they go anywhere.
@@ -93,6 +91,22 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn pid(&self) -> u32 {
         self.child.pid()
+    }
+
+    /// Tells it to go by the first rung's signal.
+    pub(super) fn ask_politely(&self) -> io::Result<()> {
+        let definition = &self.order.definition;
+        let first = definition.kill_ladder.first();
+        let target = match definition.stop.kill_group {
+            true => SignalTarget::Group,
+            false => SignalTarget::Leader,
+        };
+        self.signal(first.map_or(libc::SIGTERM, |rung| rung.signal), target)
+    }
+
+    /// It is told to go: notes what could not be recognised as its own afterwards.
+    pub(super) fn note_leavers(&self) {
+        self.child.note_leavers();
     }
 
     pub(super) fn signal(&self, signal: i32, target: SignalTarget) -> io::Result<()> {
@@ -336,11 +350,6 @@ impl Begun {
                     order: Arc::new(order.clone()),
                     stdin: self.stdin,
                     by_shell: shell_line::stays(&order.definition.command),
-                    polite: order
-                        .definition
-                        .kill_ladder
-                        .first()
-                        .map_or(libc::SIGTERM, |rung| rung.signal),
                 },
             })
             .await;
@@ -356,6 +365,12 @@ impl Begun {
         if let Some(cgroup) = self.cgroup {
             cgroup.end().await;
         }
+        let left = spawner.clear(id, Some(&child)).await;
+        if !left.all {
+            tracing::warn!(
+                "worker {id} has left processes behind that don't end, killed as they are"
+            );
+        }
         let stderr_tail = match output {
             Ok(output) => output.finish(PIPE_GRACE).await.stderr_tail,
             Err(error) => vec![format!("(its output could not be read: {error})")],
@@ -364,14 +379,25 @@ impl Begun {
             .news(
                 id,
                 WorkerNews::Exited(fleet::Exit {
+                    hint: left_hint(&status, left.count),
                     status,
                     stderr_tail,
-                    hint: None,
                     core_dumped: child.dumped_core(),
                 }),
             )
             .await;
     }
+}
+
+/// What goes into the background looks like a worker that ends at once.
+fn left_hint(status: &ExitStatus, left: usize) -> Option<String> {
+    (*status == ExitStatus::Code(0) && left > 0).then(|| {
+        let what = match left {
+            1 => "a process that it left behind was killed".to_owned(),
+            more => format!("{more} processes that it left behind were killed"),
+        };
+        format!("{what}: a worker stays in the foreground (turn its daemon mode off)")
+    })
 }
 
 /// Looks each second how large the worker is, until it ends.

@@ -21,7 +21,7 @@ pub use fd_table::{FdTable, NameTaken};
 pub(crate) use fds::{close_others, move_to, null_stdin, place_at};
 pub use nofile::{OpenFiles, raise_open_files, set_soft_open_files};
 pub use pidfd::{Ended, group_of, kill_group, peek, pidfd_open, reap, send_signal};
-pub use reaper::{adopt_orphans, reap_children};
+pub use reaper::{adopt_orphans, children, reap_children};
 pub use scm::{FDS_PER_MESSAGE, receive_fds, send_fds};
 pub use signalfd::{Arrived, Signals};
 pub(crate) use signals::reset_signals;

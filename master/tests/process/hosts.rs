@@ -58,6 +58,8 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         listen_pid: true,
         auto_reload: None,
         recycle: ostler::config::app::recycle::Recycle::default(),
+        stop: Default::default(),
+        hooks: Default::default(),
         life: ostler::config::app::life::Life::default(),
         bus: Vec::new(),
         process: ProcessAttributes::default(),

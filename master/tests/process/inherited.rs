@@ -53,6 +53,7 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
     let worker = start(&spawner(), spec, fds).await;
     let pid = worker.child.pid().to_string();
     let printed = worker.ended().await.stdout;
+    let own_pid = std::process::id().to_string();
     let port = sockets[0].port().expect("a port").to_string();
     let expected: BTreeMap<&str, &str> = [
         ("PATH", "/usr/bin:/bin"),
@@ -65,6 +66,7 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
         ("OSTLER_APP", "web"),
         ("OSTLER_SLOT", "1"),
         ("OSTLER_WORKER_ID", "7"),
+        ("OSTLER_MASTER_PID", &own_pid),
         ("OSTLER_GENERATION", "3"),
         ("OSTLER_BUS", "/run/bus"),
         ("OSTLER_BUS_FD", "5"),

@@ -139,6 +139,18 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
             ];
             draft.set("kill_ladder", ladder.map(toml::Value::from).to_vec());
         }
+        "kill_signal" if all.contains_key("kill_timeout") => {}
+        "kill_signal" => draft.set("stop_signal", verbatim(&text(value))),
+        "treekill" => {
+            if value == &Value::Bool(true) {
+                draft.set("kill_group", true);
+            }
+        }
+        "shutdown_with_message" => {
+            if value == &Value::Bool(true) {
+                draft.note("shutdown_with_message: process.on('message') hears nothing; wait for `worker.draining` with the Node client, or read a line (stop_message = \"shutdown\") from standard input");
+            }
+        }
         "listen_timeout" => draft.set("start_timeout", time(value)),
         "min_uptime" => draft.set("min_uptime", time(value)),
         "max_restarts" => match value.as_i64() {

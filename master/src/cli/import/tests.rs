@@ -41,7 +41,7 @@ const PM2: &str = r#"{
       "exp_backoff_restart_delay": 100, "stop_exit_codes": [0, 3], "wait_ready": true,
       "max_memory_restart": "300M", "cron_restart": "0 0 * * *", "error_file": null
     },
-    { "script": "worker.py", "interpreter": "python3.12", "instances": -1, "restart_delay": 500, "watch": false },
+    { "script": "worker.py", "interpreter": "python3.12", "instances": -1, "kill_signal": "SIGUSR2", "treekill": true, "shutdown_with_message": true, "restart_delay": 500, "watch": false },
     { "name": "npm", "script": "npm start", "autorestart": false },
     { "name": "npm", "script": "/opt/a b/run", "interpreter": "none", "args": ["x y"] }
   ]

@@ -15,6 +15,7 @@ pub(super) const TEXT_OR_TEXTS: Shape = Either(&[Text, TEXTS]);
 const COUNT: Shape = Whole(0, u32::MAX as i64);
 const NAME_OR_ID: Shape = Either(&[Text, Whole(0, u32::MAX as i64 - 1)]);
 const LIMIT_VALUE: Shape = Either(&[Size, Words(&["unlimited", "infinity"])]);
+const HOOK: Shape = Either(&[Flag, Text, TEXTS, Of("hook")]);
 pub(super) const FROM_ONE: Shape = Whole(1, u32::MAX as i64);
 
 pub(super) const fn key(
@@ -95,6 +96,12 @@ pub const SECTIONS: &[Section] = &[
         header: "[app.NAME.max_memory]",
         doc: "How much memory a worker's own process may have. It is looked at each second.",
         keys: life_tables::MEMORY,
+    },
+    Section {
+        name: "hook",
+        header: "[app.NAME.before_start]",
+        doc: "A command beside a worker, and its time. So are `after_ready`, `before_stop` and `after_exit` written.",
+        keys: life_tables::HOOK,
     },
     Section {
         name: "limit",
@@ -455,6 +462,55 @@ const APP: &[Key] = &[
         "(any age)",
         "\"1d\"",
         "A worker that is older is replaced like in an update; up to a fifth is added at random. 0: any age.",
+    ),
+    key(
+        "stop_signal",
+        Text,
+        "\"TERM\"",
+        "\"INT\"",
+        "The signal of the ladder's first rung; the short form of a `kill_ladder` that begins with it.",
+    ),
+    key(
+        "stop_message",
+        Text,
+        "(none)",
+        "\"shutdown\"",
+        "A line for the worker's standard input instead of the first signal (then `stdin` is `\"lines\"`). One on the bus is asked there all the same. \"\": none.",
+    ),
+    key(
+        "kill_group",
+        Flag,
+        "false",
+        "true",
+        "The ladder's signals go to the worker's whole process group, and not only KILL.",
+    ),
+    key(
+        "before_start",
+        HOOK,
+        "(none)",
+        "\"bin/migrate\"",
+        "A command that is run before a worker is started; if it fails, so has the start. false: none.",
+    ),
+    key(
+        "after_ready",
+        HOOK,
+        "(none)",
+        "[\"bin/register\", \"{slot}\"]",
+        "A command that is run when a worker has become ready. A failure is told, and changes nothing.",
+    ),
+    key(
+        "before_stop",
+        HOOK,
+        "(none)",
+        "{ command = \"bin/deregister\", timeout = \"5s\" }",
+        "A command that is run when a ready worker is to go, before it hears of it. A failure is told, and the stop goes on.",
+    ),
+    key(
+        "after_exit",
+        HOOK,
+        "(none)",
+        "\"bin/clean-up\"",
+        "A command that is run when a worker has ended or could not be started; its slot's next worker waits for it. A failure is told.",
     ),
     key(
         "bus",

@@ -5,6 +5,7 @@ mod crashes;
 mod decisions;
 mod drains;
 mod hangs;
+mod hooks;
 mod order;
 mod policies;
 mod probes;

@@ -1,12 +1,12 @@
 //! A whole master from start to end: home and lock, sockets, hub, features, shell; and back in the opposite order.
 
 use std::{
-    collections::HashMap,
     ffi::OsString,
     future::Future,
     io,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -39,7 +39,7 @@ use crate::{
     log,
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
-    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
+    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Watches, Workshop},
     sockets::Sockets,
     sys::{self, OpenFiles, Signals},
 };
@@ -120,7 +120,7 @@ where
         hub: hub.clone(),
         home: lock.home().clone(),
         sockets,
-        watched: HashMap::new(),
+        watches: Watches::default(),
         cgroups: Cgroups::default(),
         log: lines.clone(),
         log_files: log_files.clone(),
@@ -220,7 +220,7 @@ fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliErro
     let mut sockets = Sockets::default();
     for app in apps {
         lock.home().create_app_dir(&app.name, Reach::of(app))?;
-        sockets.bind(app)?;
+        let _kept = sockets.bind(app)?;
     }
     Ok(sockets)
 }
@@ -420,7 +420,7 @@ async fn pass_on(
 
 fn reread(file: PathBuf, environment: Option<String>, bus: BusSettings) -> Reread {
     let path = file.clone();
-    let read = Box::new(move |environment| {
+    let read = Arc::new(move |environment| {
         file::read(&path, &Circumstances::here(environment))
             .map(|file| Said {
                 held_back: bus.held_back(&file.bus),

@@ -52,7 +52,7 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gifts<'a> {
     /// Its sockets, in the order of their descriptors, the first of which is 3.
-    pub sockets: &'a [BoundSocket],
+    pub sockets: &'a [&'a BoundSocket],
     /// Its notify socket.
     pub notify: Option<&'a Path>,
     /// The bus socket's path.
@@ -155,7 +155,7 @@ pub fn environment(
         }
     }
     env.insert("NODE_APP_INSTANCE".into(), who.slot.to_string().into());
-    if let Some(port) = only_port(gifts.sockets) {
+    if let Some(port) = only_port(app, gifts.sockets) {
         env.insert("PORT".into(), port.to_string().into());
     }
     env.extend(
@@ -180,7 +180,7 @@ fn promised(who: &Identity, gifts: Gifts<'_>) -> impl Iterator<Item = (OsString,
         ("OSTLER_GENERATION", who.generation.to_string().into()),
     ];
     if !gifts.sockets.is_empty() {
-        let names: Vec<&str> = gifts.sockets.iter().map(BoundSocket::name).collect();
+        let names: Vec<&str> = gifts.sockets.iter().map(|socket| socket.name()).collect();
         ours.push(("LISTEN_FDS", names.len().to_string().into()));
         ours.push(("LISTEN_FDNAMES", names.join(":").into()));
     }
@@ -206,8 +206,13 @@ fn meant_for_the_master(name: &OsStr) -> bool {
             .any(|prefix| name.starts_with(prefix))
 }
 
-fn only_port(sockets: &[BoundSocket]) -> Option<u16> {
-    let mut ports = sockets.iter().filter_map(BoundSocket::port);
+/// A socket that this definition doesn't declare, and an earlier one did, is still there, but is not meant.
+fn only_port(app: &AppDefinition, sockets: &[&BoundSocket]) -> Option<u16> {
+    let declared = |name: &str| app.listen.iter().any(|socket| socket.name == name);
+    let mut ports = sockets
+        .iter()
+        .filter(|socket| declared(socket.name()))
+        .filter_map(|socket| socket.port());
     let first = ports.next()?;
     ports.next().is_none().then_some(first)
 }

@@ -9,7 +9,7 @@ const IN_USE: [&str; 3] = ["address already in use", "eaddrinuse", "address in u
 /// A hint for a worker that died because it bound a socket that it was given: many programs bind by themselves until
 /// they are told otherwise.
 #[must_use]
-pub fn exit_hint(stderr_tail: &[String], sockets: &[BoundSocket]) -> Option<String> {
+pub fn exit_hint(stderr_tail: &[String], sockets: &[&BoundSocket]) -> Option<String> {
     let clash = stderr_tail.iter().any(|line| {
         let line = line.to_lowercase();
         IN_USE.iter().any(|words| line.contains(words))
@@ -44,7 +44,7 @@ mod tests {
             panic!("one socket");
         };
         let socket = bind(&app, declaration, &mut FdTable::new()).expect("bound");
-        let sockets = [socket];
+        let sockets = [&socket];
         for words in [
             "Error: listen EADDRINUSE: address already in use :::3000",
             "OSError: [Errno 98] Address already in use",

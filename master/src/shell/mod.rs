@@ -18,7 +18,7 @@ mod signals;
 mod worker;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -32,10 +32,10 @@ use tokio::{
     time::Instant,
 };
 
-use self::{handle::Message, worker::Process};
+use self::{handle::Message, reread::Reading, worker::Process};
 pub use self::{
-    handle::ShellHandle, reread::Reread, reread::Said, rights::Rights, signals::MasterSignal,
-    worker::Workshop,
+    handle::ShellHandle, listeners::Watches, reread::ReadFile, reread::Reread, reread::Said,
+    rights::Rights, signals::MasterSignal, worker::Workshop,
 };
 use crate::{
     config::units,
@@ -62,6 +62,8 @@ pub struct Shell {
     handle: ShellHandle,
     signals: Signals,
     reread: Option<Reread>,
+    /// Who waits for the process file to be read; it is being read for the first.
+    readings: VecDeque<Reading>,
     /// When TERM or INT was first heard.
     asked_to_stop: Option<Instant>,
     /// When it may rest, unless another worker is started before.
@@ -104,6 +106,7 @@ impl Shell {
             handle,
             signals,
             reread,
+            readings: VecDeque::new(),
             asked_to_stop: None,
             rest: None,
             workshop,
@@ -208,18 +211,8 @@ impl Shell {
                 let request = self.token(Waiting::Command(answer));
                 vec![Input::Command { request, command }]
             }
-            Message::TakeUp {
-                environment,
-                answer,
-            } => self.take_up(environment, answer),
-            Message::Plan {
-                environment,
-                answer,
-            } => {
-                // Whoever asked has gone.
-                let _gone = answer.send(self.plan(environment));
-                vec![]
-            }
+            Message::Read(reading) => self.read_for(reading),
+            Message::FileRead(said) => self.file_read(said),
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
@@ -241,12 +234,8 @@ impl Shell {
                 };
                 self.processes.keys().map(lost).collect()
             }
-            Message::ListenerDied {
-                app,
-                socket,
-                failures,
-            } => {
-                self.workshop.mend(&app, &socket, failures, &self.handle);
+            Message::ListenerDied { socket, failures } => {
+                self.workshop.mend(socket, failures, &self.handle);
                 vec![]
             }
             Message::Voice(bus) => {

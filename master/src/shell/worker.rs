@@ -1,7 +1,6 @@
 //! One worker's process from start to end, as a task that only reports; and what it takes to start one.
 
 use std::{
-    collections::HashMap,
     ffi::OsString,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
@@ -19,6 +18,7 @@ use tokio::sync::watch;
 
 use super::{
     handle::{Message, ShellHandle},
+    listeners::Watches,
     panics::{self, Made},
     rights::Rights,
 };
@@ -33,7 +33,7 @@ use crate::{
         self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
         Outlet, Outlets, Spawned, Spawner, StdinLines, WorkerGroup,
     },
-    sockets::Sockets,
+    sockets::{Added, BindError, Sockets},
 };
 
 /// How long a dead worker's pipes are still read, if others hold them open.
@@ -53,8 +53,8 @@ pub struct Workshop {
     pub home: MasterHome,
     /// All declared sockets, bound.
     pub sockets: Sockets,
-    /// How many of an app's sockets, the first ones, are watched: none at first, also of those that are bound.
-    pub watched: HashMap<AppName, usize>,
+    /// Who watches each of them: nobody at first, also of those that are bound.
+    pub watches: Watches,
     /// Where workers' control groups are.
     pub cgroups: Cgroups,
     /// Where workers' lines go that go into no file.
@@ -111,43 +111,69 @@ impl Workshop {
         app: AppDefinition,
         shell: &ShellHandle,
     ) -> Option<AppDefinition> {
-        let prepared = self.try_prepare(app, shell);
-        prepared
-            .map_err(|error| tracing::error!("{error}; this definition was passed over"))
-            .ok()
+        let prepared = self.check_name(&app).and_then(|()| self.try_prepare(&app));
+        match prepared {
+            Ok(_added) => {
+                self.equip(&app, shell);
+                Some(app)
+            }
+            Err(error) => {
+                tracing::error!("{error}; this definition was passed over");
+                None
+            }
+        }
     }
 
-    /// The same, or why it can't be, in words.
-    pub(super) fn try_prepare(
-        &mut self,
-        app: AppDefinition,
-        shell: &ShellHandle,
-    ) -> Result<AppDefinition, String> {
-        let prepared = self
-            .home
-            .create_app_dir(&app.name, Reach::of(&app))
-            .map(drop)
-            .map_err(|error| error.to_string());
-        let prepared = prepared.and_then(|()| {
-            self.sockets.bind(&app).map_err(|error| match error.hint() {
-                Some(hint) => format!("{error}; {hint}"),
-                None => error.to_string(),
-            })
-        });
-        prepared.map_err(|error| format!("{}: {error}", app.name))?;
+    /// What would keep any of these apps, all there are to be, from being prepared: a line each. Nothing is changed.
+    pub(super) fn check(&self, apps: &[AppDefinition]) -> Result<(), String> {
+        let mut wrong: Vec<String> = Vec::new();
+        for app in apps {
+            wrong.extend(self.check_name(app).err());
+            let errors = self.sockets.check(app).into_iter();
+            wrong.extend(errors.map(|error| of_app(app, &error)));
+        }
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => Err(wrong.join("\n")),
+        }
+    }
+
+    /// A name must leave room for the paths of its workers' sockets.
+    fn check_name(&self, app: &AppDefinition) -> Result<(), String> {
+        let fits = self.home.check_lengths([&app.name]);
+        fits.map_err(|error| format!("{}: {error}", app.name))
+    }
+
+    /// Makes an app's directory and binds the sockets that it doesn't have yet; those are told, so that they can be taken
+    /// back.
+    pub(super) fn try_prepare(&mut self, app: &AppDefinition) -> Result<Added, String> {
+        let dir = self.home.create_app_dir(&app.name, Reach::of(app));
+        dir.map_err(|error| format!("{}: {error}", app.name))?;
+        self.sockets.bind(app).map_err(|error| of_app(app, &error))
+    }
+
+    /// Sees to the rest of what an app needs, which can't fail: it is only said if something doesn't hold.
+    pub(super) fn equip(&mut self, app: &AppDefinition, shell: &ShellHandle) {
         if let Some(limits) = &app.process.cgroup {
             for missing in self.cgroups.prepare(limits) {
                 tracing::warn!("{}: {missing}", app.name);
             }
         }
         self.watch_listeners(&app.name, shell);
-        Ok(app)
     }
 
     /// Gives back what the workers of an app needed.
     pub(super) fn forget(&mut self, app: &AppName) {
         self.sockets.forget(app);
-        self.watched.remove(app);
+        self.let_go_of_listeners();
+        self.rights.forget(app);
+        self.renew_rules();
+        for outlet in &self.all_lines {
+            match outlet {
+                Outlet::Book(book) => book.forget(Some(app.as_str())),
+                Outlet::Queue(_) | Outlet::File(_) => {}
+            }
+        }
     }
 
     /// Has the files of these apps watched that want it, and of no others; where there is no new definition, the old
@@ -170,7 +196,7 @@ impl Workshop {
     /// What to do about an exit, where its last words tell.
     pub(super) fn hint(&self, app: &AppName, exit: &fleet::Exit) -> Option<String> {
         let asked = exit.status == ExitStatus::Code(0);
-        (!asked).then(|| process::exit_hint(&exit.stderr_tail, self.sockets.of(app)))?
+        (!asked).then(|| process::exit_hint(&exit.stderr_tail, &self.sockets.of(app)))?
     }
 
     /// Adds to a snapshot what only the shell knows.
@@ -225,7 +251,7 @@ impl Workshop {
         .map_err(|error| format!("make its control group: {error}"))?;
         let sockets = self.sockets.of(&order.app);
         let gifts = Gifts {
-            sockets,
+            sockets: &sockets,
             notify: Some(notify.path()),
             bus: Some(&self.home.bus_socket()),
             bus_fd: true,
@@ -263,6 +289,13 @@ impl Workshop {
             stdin,
             spawned,
         })
+    }
+}
+
+fn of_app(app: &AppDefinition, error: &BindError) -> String {
+    match error.hint() {
+        Some(hint) => format!("{}: {error}; {hint}", app.name),
+        None => format!("{}: {error}", app.name),
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::{
 use super::{
     BindError, BoundSocket, Problem,
     holder::holder_of_tcp,
-    unix::{OwnPath, bind_unix},
+    unix::{OwnPath, bind_unix, look_at},
 };
 use crate::{
     config::app::{AppName, SocketAddress, SocketDeclaration},
@@ -72,6 +72,23 @@ pub fn bind(
             problem,
         }),
     }
+}
+
+/// Whether a declared socket could be bound now, as far as that shows without doing it: nobody can connect meanwhile, and
+/// nothing is left behind.
+///
+/// # Errors
+/// As [`bind`].
+pub fn trial(declaration: &SocketDeclaration) -> Result<(), BindError> {
+    let tried = match &declaration.address {
+        SocketAddress::Tcp(address) => bind_number(*address).map(drop),
+        SocketAddress::Unix(path) => look_at(path),
+    };
+    tried.map_err(|problem| BindError {
+        name: declaration.name.clone(),
+        address: declaration.address.clone(),
+        problem,
+    })
 }
 
 /// A listening socket, the address it listens on, and the path it has created.

@@ -15,9 +15,9 @@ mod registry;
 mod unix;
 mod watch;
 
-pub use bind::{bind, bind_all};
+pub use bind::{bind, bind_all, trial};
 pub use bound::{BoundSocket, Mended};
 pub use error::{BindError, Problem};
 pub use holder::Holder;
-pub use registry::Sockets;
+pub use registry::{Added, Again, SocketId, Sockets};
 pub use watch::{ListenerWatch, listener_is_dead};

@@ -13,7 +13,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+use rustix::{
+    fs::Access,
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with},
+};
 
 use super::{Problem, holder::holder_of_unix};
 
@@ -38,19 +42,15 @@ impl Drop for OwnPath {
 
 /// Binds a Unix stream socket; it does not listen yet.
 pub(super) fn bind_unix(path: &Path) -> Result<(OwnedFd, OwnPath), Problem> {
-    let length = path.as_os_str().as_bytes().len();
-    if length > PATH_BYTES {
-        return Err(Problem::PathTooLong(length));
+    let address = address_of(path)?;
+    if in_the_way(path, &address)? == InTheWay::Stale {
+        remove(path)?;
     }
-    let address = SocketAddrUnix::new(path).map_err(other)?;
-    remove_stale(path, &address)?;
     let fd = new_socket(SocketFlags::CLOEXEC).map_err(other)?;
     rustix::net::bind(&fd, &address).map_err(|error| match error {
-        rustix::io::Errno::ADDRINUSE => Problem::InUse(holder_of_unix(path)),
-        rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => Problem::NoDirectory,
-        rustix::io::Errno::ACCESS | rustix::io::Errno::PERM | rustix::io::Errno::ROFS => {
-            Problem::Denied
-        }
+        Errno::ADDRINUSE => Problem::InUse(holder_of_unix(path)),
+        Errno::NOENT | Errno::NOTDIR => Problem::NoDirectory,
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => Problem::Denied,
         error => other(error),
     })?;
     let file = identity(path).map_err(Problem::Other)?;
@@ -58,11 +58,42 @@ pub(super) fn bind_unix(path: &Path) -> Result<(OwnedFd, OwnPath), Problem> {
     Ok((fd, OwnPath { path, file }))
 }
 
-/// Removes a socket that nobody listens on; refuses whatever else is in the way.
-fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), Problem> {
+/// Whether a socket could be bound here; nothing is changed.
+pub(super) fn look_at(path: &Path) -> Result<(), Problem> {
+    in_the_way(path, &address_of(path)?)?;
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        Some(_) | None => Path::new("."),
+    };
+    let may = rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK);
+    may.map_err(|error| match error {
+        Errno::NOENT | Errno::NOTDIR => Problem::NoDirectory,
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => Problem::Denied,
+        error => other(error),
+    })
+}
+
+fn address_of(path: &Path) -> Result<SocketAddrUnix, Problem> {
+    let length = path.as_os_str().as_bytes().len();
+    if length > PATH_BYTES {
+        return Err(Problem::PathTooLong(length));
+    }
+    SocketAddrUnix::new(path).map_err(other)
+}
+
+/// What is at a path, if a socket may take its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InTheWay {
+    Nothing,
+    /// A socket on which nobody listens.
+    Stale,
+}
+
+/// Refuses whatever must stay.
+fn in_the_way(path: &Path, address: &SocketAddrUnix) -> Result<InTheWay, Problem> {
     let there = match std::fs::symlink_metadata(path) {
         Ok(there) => there,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(InTheWay::Nothing),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             return Err(Problem::NoDirectory);
         }
@@ -77,16 +108,20 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), Problem> {
     // Non-blocking: a living listener whose queue is full would keep us waiting.
     let probe = new_socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).map_err(other)?;
     match rustix::net::connect(&probe, address) {
-        Err(rustix::io::Errno::CONNREFUSED) => match std::fs::remove_file(path) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Problem::Denied),
-            Err(error) => Err(Problem::Other(error)),
-        },
-        Err(rustix::io::Errno::NOENT) => Ok(()),
-        Err(rustix::io::Errno::ACCESS) => Err(Problem::Denied),
+        Err(Errno::CONNREFUSED) => Ok(InTheWay::Stale),
+        Err(Errno::NOENT) => Ok(InTheWay::Nothing),
+        Err(Errno::ACCESS) => Err(Problem::Denied),
         // Connected, or busy, or a socket of another type: somebody has it.
         Ok(()) | Err(_) => Err(Problem::InUse(holder_of_unix(path))),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Problem> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Problem::Denied),
+        Err(error) => Err(Problem::Other(error)),
     }
 }
 
@@ -99,6 +134,6 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-fn other(error: rustix::io::Errno) -> Problem {
+fn other(error: Errno) -> Problem {
     Problem::Other(error.into())
 }

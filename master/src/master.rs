@@ -40,7 +40,7 @@ use crate::{
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Watches, Workshop},
-    sockets::Sockets,
+    sockets::{Sockets, StarterSockets},
     sys::{self, OpenFiles, Signals},
 };
 
@@ -76,17 +76,23 @@ pub fn run<F>(options: MasterOptions, beside: impl FnOnce(Bus) -> F) -> Result<u
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    // First, while nothing else is open.
+    let starter = StarterSockets::take();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| system("start the runtime", &e))?;
-    let code = runtime.block_on(start(options, beside));
+    let code = runtime.block_on(start(options, starter, beside));
     // Whatever is still under way belongs to a master that is no more.
     runtime.shutdown_background();
     code
 }
 
-async fn start<F>(options: MasterOptions, beside: impl FnOnce(Bus) -> F) -> Result<u8, CliError>
+async fn start<F>(
+    options: MasterOptions,
+    starter: StarterSockets,
+    beside: impl FnOnce(Bus) -> F,
+) -> Result<u8, CliError>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -98,7 +104,7 @@ where
     let lock = MasterLock::acquire(&home, &options.name)?;
     lock.home()
         .check_lengths(options.apps.iter().map(|app| &app.name))?;
-    let sockets = prepare(&lock, &options.apps)?;
+    let sockets = prepare(&lock, &options.apps, starter)?;
     let network = options.bus.tcp.as_ref().map(NetworkDoor::prepare);
     let network = network.transpose()?;
     if std::process::id() == 1 {
@@ -216,8 +222,12 @@ async fn last_words(voices: [watch::Receiver<Bus>; 2]) {
 }
 
 /// Directories and sockets of all apps, before the first worker.
-fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliError> {
-    let mut sockets = Sockets::default();
+fn prepare(
+    lock: &MasterLock,
+    apps: &[AppDefinition],
+    starter: StarterSockets,
+) -> Result<Sockets, CliError> {
+    let mut sockets = Sockets::new(starter);
     for app in apps {
         lock.home().create_app_dir(&app.name, Reach::of(app))?;
         let _kept = sockets.bind(app)?;
@@ -446,11 +456,17 @@ fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
     for warning in &options.warnings {
         tracing::warn!("{}", escape::line(warning));
     }
+    for warning in sockets.starters_doubts() {
+        tracing::warn!("{}", escape::line(&warning));
+    }
     for app in &options.apps {
         let listening: Vec<String> = sockets
-            .status(app.name.as_str())
+            .of(&app.name)
             .into_iter()
-            .map(|socket| format!("{}={}", socket.name, socket.address))
+            .map(|socket| match socket.slot() {
+                Some(slot) => format!("{}.{slot}={}", socket.name(), socket.address()),
+                None => format!("{}={}", socket.name(), socket.address()),
+            })
             .collect();
         let listening = if listening.is_empty() {
             String::new()

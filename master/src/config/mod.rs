@@ -38,6 +38,7 @@ pub mod reference;
 pub mod settings;
 pub mod shell_line;
 pub mod signal;
+mod socket_table;
 mod sources;
 mod start_order;
 mod suggest;

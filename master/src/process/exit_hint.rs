@@ -16,8 +16,8 @@ pub fn exit_hint(stderr_tail: &[String], sockets: &[&BoundSocket]) -> Option<Str
     });
     let socket = sockets.first().filter(|_| clash)?;
     let at = match socket.address() {
-        SocketAddress::Tcp(address) => address.to_string(),
         SocketAddress::Unix(path) => path.display().to_string(),
+        address => address.to_string(),
     };
     Some(format!(
         "the master already listens on {at}: have the worker use the socket it inherits (descriptor 3, LISTEN_FDS, or \

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{app::AppName, units::rough},
-    sockets::{BindError, ListenerWatch, Mended, SocketId},
+    sockets::{BindError, ListenerWatch, Mended, Problem, SocketId},
 };
 
 /// How long until a listener that can't be opened is tried again, the first time; doubled each time.
@@ -43,7 +43,7 @@ impl Watches {
 impl Workshop {
     /// Watches those of an app's listeners that aren't yet.
     pub(super) fn watch_listeners(&mut self, app: &AppName, shell: &ShellHandle) {
-        for id in self.sockets.ids(app) {
+        for id in self.sockets.listeners(app) {
             if !self.watches.0.contains_key(&id) {
                 self.watch_one(id, shell);
             }
@@ -65,15 +65,28 @@ impl Workshop {
     }
 
     /// Opens a listener again that a worker has shut down for all; it could not be opened so often already.
-    pub(super) fn mend(&mut self, socket: SocketId, failures: u32, shell: &ShellHandle) {
-        let Some(tried) = self.sockets.listen_again(socket) else {
-            return;
-        };
+    /// Gives the app and the name of the socket if a new one has taken its place.
+    pub(super) fn mend(
+        &mut self,
+        socket: SocketId,
+        failures: u32,
+        shell: &ShellHandle,
+    ) -> Option<(AppName, String)> {
+        let tried = self.sockets.listen_again(socket)?;
         let (app, name) = (tried.app, tried.name);
         match tried.outcome {
             Ok(mended) => {
                 tell_mended(&app, &name, mended, failures);
                 self.watch_one(socket, shell);
+                match mended {
+                    Mended::InPlace => None,
+                    Mended::Replaced => Some((app, name)),
+                }
+            }
+            Err(error) if matches!(error.problem, Problem::StartersOwn) => {
+                let hint = error.hint().unwrap_or_default();
+                tracing::error!("{app}: a worker has called shutdown on a socket: {error}; {hint}");
+                None
             }
             Err(error) => {
                 let wait = wait(failures);
@@ -84,6 +97,7 @@ impl Workshop {
                     tokio::time::sleep(wait).await;
                     shell.send(Message::ListenerDied { socket, failures }).await;
                 });
+                None
             }
         }
     }

@@ -25,7 +25,10 @@ use std::{
 use ostler_bus::{
     WorkerId,
     client::Bus,
-    vocab::control::{Answer, RefusalKind},
+    vocab::{
+        control::{Answer, RefusalKind},
+        update::WorkerRestartNeeded,
+    },
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -38,9 +41,9 @@ pub use self::{
     rights::Rights, signals::MasterSignal, worker::Workshop,
 };
 use crate::{
-    config::units,
+    config::{app::AppName, units},
     escape,
-    fleet::{Fleet, Input, Moment, RequestToken, WorkerNews},
+    fleet::{Fleet, Input, Moment, RequestToken, Requester, WorkerNews},
     sys::{self, Signals},
 };
 
@@ -72,6 +75,8 @@ pub struct Shell {
     processes: HashMap<WorkerId, Process>,
     /// Workers that were sent SIGKILL, until their exit is told.
     killed: HashSet<WorkerId>,
+    /// Apps that may have fewer slots than before.
+    shrunk: HashSet<AppName>,
     waiting: HashMap<RequestToken, Waiting>,
     tokens: u64,
     bus: Bus,
@@ -112,6 +117,7 @@ impl Shell {
             workshop,
             processes: HashMap::new(),
             killed: HashSet::new(),
+            shrunk: HashSet::new(),
             waiting: HashMap::new(),
             tokens: 0,
             bus,
@@ -151,6 +157,21 @@ impl Shell {
                     return code;
                 }
             }
+            self.free_slots();
+        }
+    }
+
+    /// Gives back the ports of slots that are no more.
+    fn free_slots(&mut self) {
+        for app in std::mem::take(&mut self.shrunk) {
+            let Some(size) = self.fleet.size(&app) else {
+                continue;
+            };
+            let lives = |slot| {
+                let mut there = self.processes.values().map(|process| &process.order);
+                there.any(|order| order.app == app && order.slot == slot)
+            };
+            self.workshop.free_slots(&app, size, lives);
         }
     }
 
@@ -196,7 +217,8 @@ impl Shell {
                 if let WorkerNews::Exited(exit) = &mut news
                     && let Some(process) = self.processes.remove(&id)
                 {
-                    exit.hint = self.workshop.hint(&process.order.app, exit);
+                    exit.hint = self.workshop.hint(&process.order, exit);
+                    self.shrunk.insert(process.order.app.clone());
                 }
                 vec![Input::Worker { id, news }]
             }
@@ -235,8 +257,16 @@ impl Shell {
                 self.processes.keys().map(lost).collect()
             }
             Message::ListenerDied { socket, failures } => {
-                self.workshop.mend(socket, failures, &self.handle);
-                vec![]
+                let replaced = self.workshop.mend(socket, failures, &self.handle);
+                // Its workers hold the one that is dead.
+                let renewed = replaced.map(|(app, socket)| Input::RestartNeeded {
+                    wish: WorkerRestartNeeded {
+                        app: Some(app.to_string()),
+                        reason: None,
+                    },
+                    by: Requester::Socket(socket),
+                });
+                renewed.into_iter().collect()
             }
             Message::Voice(bus) => {
                 self.bus = bus;

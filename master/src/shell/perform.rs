@@ -10,7 +10,10 @@ use ostler_bus::{
 
 use super::{Shell, Waiting, probe};
 use crate::{
-    config::{app::probe::Check, units},
+    config::{
+        app::{AppName, probe::Check},
+        units,
+    },
     escape,
     fleet::{Action, FleetEvent, ProbeOrder, RequestToken, SignalTarget},
 };
@@ -54,6 +57,10 @@ impl Shell {
             }
             Action::Publish(event) => {
                 match &event {
+                    FleetEvent::AppResized(resized) => {
+                        self.shrunk.extend(AppName::new(&resized.app));
+                        log(&event);
+                    }
                     FleetEvent::WorkerExited(exit) => {
                         let advice = match self.killed.remove(&exit.worker.id) {
                             true => "",

@@ -10,7 +10,7 @@ use std::{
 };
 
 use ostler_bus::{
-    WorkerId,
+    Slot, WorkerId,
     hub::{Hub, Principal},
     vocab::worker::ExitStatus,
 };
@@ -194,9 +194,11 @@ impl Workshop {
     }
 
     /// What to do about an exit, where its last words tell.
-    pub(super) fn hint(&self, app: &AppName, exit: &fleet::Exit) -> Option<String> {
+    pub(super) fn hint(&self, of: &SpawnOrder, exit: &fleet::Exit) -> Option<String> {
         let asked = exit.status == ExitStatus::Code(0);
-        (!asked).then(|| process::exit_hint(&exit.stderr_tail, &self.sockets.of(app)))?
+        (!asked).then(|| {
+            process::exit_hint(&exit.stderr_tail, &self.sockets.of_worker(&of.app, of.slot))
+        })?
     }
 
     /// Adds to a snapshot what only the shell knows.
@@ -213,8 +215,9 @@ impl Workshop {
     }
 
     /// Starts a worker; what becomes of it is reported to `shell`.
-    pub(super) fn start(&self, order: SpawnOrder, shell: ShellHandle) {
-        let begun = self.begin(&order);
+    pub(super) fn start(&mut self, order: SpawnOrder, shell: ShellHandle) {
+        let bound = self.bind_slot(&order, &shell);
+        let begun = bound.and_then(|()| self.begin(&order));
         let (spawner, hub) = (self.spawner.clone(), self.hub.clone());
         tokio::spawn(async move {
             let id = order.id;
@@ -228,6 +231,38 @@ impl Workshop {
                 withdraw(&hub, id);
             }
         });
+    }
+
+    /// Binds what a slot that came with a larger size has for itself.
+    fn bind_slot(&mut self, order: &SpawnOrder, shell: &ShellHandle) -> Result<(), String> {
+        let added = self.sockets.bind_slot(&order.app, order.slot);
+        let added = added.map_err(|error| of_socket(&error))?;
+        if !added.is_empty() {
+            self.watch_listeners(&order.app, shell);
+            let sockets = self.sockets.of_worker(&order.app, order.slot).into_iter();
+            let own: Vec<String> = sockets
+                .filter(|socket| socket.slot().is_some())
+                .map(|socket| format!("{}={}", socket.name(), socket.address()))
+                .collect();
+            tracing::info!(
+                "{}.{}: listening on {}",
+                order.app,
+                order.slot,
+                own.join(" ")
+            );
+        }
+        Ok(())
+    }
+
+    /// Closes what slots have for themselves that an app of this size doesn't have, and in which nobody lives.
+    pub(super) fn free_slots(&mut self, app: &AppName, size: u32, lives: impl Fn(Slot) -> bool) {
+        for slot in self
+            .sockets
+            .free(app, |slot| slot.0 >= size && !lives(slot))
+        {
+            tracing::info!("{app}.{slot}: its sockets are closed");
+        }
+        self.let_go_of_listeners();
     }
 
     fn begin(&self, order: &SpawnOrder) -> Result<Begun, String> {
@@ -249,7 +284,7 @@ impl Workshop {
             None => Ok(None),
         }
         .map_err(|error| format!("make its control group: {error}"))?;
-        let sockets = self.sockets.of(&order.app);
+        let sockets = self.sockets.of_worker(&order.app, order.slot);
         let gifts = Gifts {
             sockets: &sockets,
             notify: Some(notify.path()),
@@ -266,7 +301,7 @@ impl Workshop {
         );
         let mut fds = self
             .sockets
-            .descriptors(&order.app)
+            .descriptors(&order.app, order.slot)
             .map_err(|error| format!("hand over its sockets: {error}"))?;
         fds.push(OwnedFd::from(theirs));
         let mut stdin = None;
@@ -293,9 +328,13 @@ impl Workshop {
 }
 
 fn of_app(app: &AppDefinition, error: &BindError) -> String {
+    format!("{}: {}", app.name, of_socket(error))
+}
+
+fn of_socket(error: &BindError) -> String {
     match error.hint() {
-        Some(hint) => format!("{}: {error}; {hint}", app.name),
-        None => format!("{}: {error}", app.name),
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
     }
 }
 

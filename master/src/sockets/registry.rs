@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
-use ostler_bus::vocab::status::SocketStatus;
+use ostler_bus::{Slot, vocab::status::SocketStatus};
 
-use super::{BindError, BoundSocket, ListenerWatch, Mended, Problem, bind, trial};
+use super::{
+    BindError, BoundSocket, ListenerWatch, Mended, Problem, StarterSockets,
+    bind::{bind_for, trial},
+};
 use crate::{
-    config::app::{AppDefinition, AppName, SocketDeclaration},
+    config::app::{AppDefinition, AppName, SocketAddress, SocketDeclaration},
     sys::FdTable,
 };
 
@@ -19,7 +22,24 @@ pub struct SocketId(u64);
 #[must_use = "they stay bound unless they are taken back"]
 pub struct Added {
     app: AppName,
+    declared: Vec<String>,
     ids: Vec<SocketId>,
+}
+
+impl Added {
+    fn none(app: &AppName) -> Self {
+        Self {
+            app: app.clone(),
+            declared: Vec::new(),
+            ids: Vec::new(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
 }
 
 /// How it went to open a socket again.
@@ -34,12 +54,21 @@ pub struct Again {
 }
 
 /// The sockets of all apps. Those of an app keep their order, which is the order of its workers' descriptors: one that a
-/// later definition adds comes last, one that it leaves out stays.
+/// later definition adds comes last, one that it leaves out stays. What each slot has for itself stands in the place of its
+/// declaration, for the slots there are; a worker gets that of its own.
 #[derive(Debug, Default)]
 pub struct Sockets {
     table: FdTable,
-    bound: BTreeMap<AppName, Vec<Held>>,
+    starter: StarterSockets,
+    bound: BTreeMap<AppName, Vec<Declared>>,
     last: u64,
+}
+
+/// What was declared once, and is bound once, or once for each slot.
+#[derive(Debug)]
+struct Declared {
+    declaration: SocketDeclaration,
+    held: Vec<Held>,
 }
 
 #[derive(Debug)]
@@ -48,17 +77,47 @@ struct Held {
     socket: BoundSocket,
 }
 
+impl Declared {
+    fn has(&self, slot: Option<Slot>) -> bool {
+        self.held.iter().any(|held| held.socket.slot() == slot)
+    }
+}
+
+/// The slots for which a declaration is bound: none in particular, or each of so many.
+fn slots(declaration: &SocketDeclaration, instances: u32) -> Vec<Option<Slot>> {
+    match declaration.options.per_slot {
+        true => (0..instances).map(|slot| Some(Slot(slot))).collect(),
+        false => vec![None],
+    }
+}
+
 impl Sockets {
+    /// None yet, and what the master's own starter has passed on.
+    #[must_use]
+    pub fn new(starter: StarterSockets) -> Self {
+        Self {
+            starter,
+            ..Self::default()
+        }
+    }
+
     /// What would keep an app's sockets from being bound, each by itself; nothing is bound.
     #[must_use]
     pub fn check(&self, app: &AppDefinition) -> Vec<BindError> {
-        let declarations = app.listen.iter();
-        let errors =
-            declarations.map(|declaration| match self.missing(&app.name, declaration)? {
-                true => trial(declaration),
-                false => Ok(()),
-            });
-        errors.filter_map(Result::err).collect()
+        let mut errors = Vec::new();
+        for declaration in &app.listen {
+            match self.missing(&app.name, declaration, app.instances) {
+                Ok(missing) => {
+                    let tried = missing.into_iter().map(|slot| {
+                        self.not_given_away(&app.name, declaration)?;
+                        trial(declaration, slot, &self.starter)
+                    });
+                    errors.extend(tried.filter_map(Result::err));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        errors
     }
 
     /// Binds what an app declares and doesn't have yet: all of it, or nothing.
@@ -66,13 +125,42 @@ impl Sockets {
     /// # Errors
     /// For the first that can't be bound.
     pub fn bind(&mut self, app: &AppDefinition) -> Result<Added, BindError> {
-        let mut added = Added {
-            app: app.name.clone(),
-            ids: Vec::new(),
-        };
+        let mut added = Added::none(&app.name);
         for declaration in &app.listen {
-            match self.bind_missing(&app.name, declaration) {
-                Ok(new) => added.ids.extend(new),
+            let missing = self.missing(&app.name, declaration, app.instances);
+            let bound = missing.and_then(|missing| {
+                if self.declare(&app.name, declaration) {
+                    added.declared.push(declaration.name.clone());
+                }
+                for slot in missing {
+                    let id = self.bind_one(&app.name, declaration, slot)?;
+                    added.ids.push(id);
+                }
+                Ok(())
+            });
+            if let Err(error) = bound {
+                self.take_back(added);
+                return Err(error);
+            }
+        }
+        Ok(added)
+    }
+
+    /// Binds what an app's workers in this slot have for themselves, and what isn't bound yet: all of it, or nothing.
+    ///
+    /// # Errors
+    /// For the first that can't be bound.
+    pub fn bind_slot(&mut self, app: &AppName, slot: Slot) -> Result<Added, BindError> {
+        let declared = self.bound.get(app).into_iter().flatten();
+        let missing = declared
+            .filter(|declared| declared.declaration.options.per_slot && !declared.has(Some(slot)));
+        let missing: Vec<SocketDeclaration> = missing
+            .map(|declared| declared.declaration.clone())
+            .collect();
+        let mut added = Added::none(app);
+        for declaration in &missing {
+            match self.bind_one(app, declaration, Some(slot)) {
+                Ok(id) => added.ids.push(id),
                 Err(error) => {
                     self.take_back(added);
                     return Err(error);
@@ -82,28 +170,65 @@ impl Sockets {
         Ok(added)
     }
 
-    fn bind_missing(
+    /// Closes what slots for which this is true have for themselves; gives those that had something.
+    pub fn free(&mut self, app: &AppName, is_gone: impl Fn(Slot) -> bool) -> Vec<Slot> {
+        let mut gone = Vec::new();
+        for declared in self.bound.get_mut(app).into_iter().flatten() {
+            let leaves = |held: &mut Held| held.socket.slot().is_some_and(&is_gone);
+            gone.extend(declared.held.extract_if(.., leaves));
+        }
+        let mut slots: Vec<Slot> = gone.iter().filter_map(|held| held.socket.slot()).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        self.close(app, gone);
+        slots
+    }
+
+    fn bind_one(
         &mut self,
         app: &AppName,
         declaration: &SocketDeclaration,
-    ) -> Result<Option<SocketId>, BindError> {
-        if !self.missing(app, declaration)? {
-            return Ok(None);
-        }
-        let socket = bind(app, declaration, &mut self.table)?;
+        slot: Option<Slot>,
+    ) -> Result<SocketId, BindError> {
+        self.not_given_away(app, declaration)?;
+        let socket = bind_for(app, declaration, slot, &self.starter, &mut self.table)?;
         self.last += 1;
         let id = SocketId(self.last);
-        let there = self.bound.entry(app.clone()).or_default();
-        there.push(Held { id, socket });
-        Ok(Some(id))
+        let mut there = self.bound.get_mut(app).into_iter().flatten();
+        if let Some(declared) = there.find(|there| there.declaration.name == declaration.name) {
+            declared.held.push(Held { id, socket });
+        }
+        Ok(id)
     }
 
-    /// Whether an app doesn't have this socket yet.
-    fn missing(&self, app: &AppName, declaration: &SocketDeclaration) -> Result<bool, BindError> {
-        let mut there = self.of(app).into_iter();
-        match there.find(|socket| socket.name() == declaration.name) {
-            None => Ok(true),
-            Some(socket) if socket.declaration() == declaration => Ok(false),
+    /// Notes a declaration, for which nothing is bound yet; whether it is new.
+    fn declare(&mut self, app: &AppName, declaration: &SocketDeclaration) -> bool {
+        let there = self.bound.entry(app.clone()).or_default();
+        let new = there
+            .iter()
+            .all(|there| there.declaration.name != declaration.name);
+        if new {
+            let (declaration, held) = (declaration.clone(), Vec::new());
+            there.push(Declared { declaration, held });
+        }
+        new
+    }
+
+    /// For which slots an app of this size doesn't have this socket yet.
+    fn missing(
+        &self,
+        app: &AppName,
+        declaration: &SocketDeclaration,
+        instances: u32,
+    ) -> Result<Vec<Option<Slot>>, BindError> {
+        let mut slots = slots(declaration, instances);
+        let mut there = self.bound.get(app).into_iter().flatten();
+        match there.find(|there| there.declaration.name == declaration.name) {
+            None => Ok(slots),
+            Some(there) if there.declaration == *declaration => {
+                slots.retain(|slot| !there.has(*slot));
+                Ok(slots)
+            }
             Some(_) => Err(BindError {
                 name: declaration.name.clone(),
                 address: declaration.address.clone(),
@@ -112,44 +237,108 @@ impl Sockets {
         }
     }
 
-    /// Closes what a definition has added, which is not taken up after all.
-    pub fn take_back(&mut self, added: Added) {
-        let there = self.bound.remove(&added.app).unwrap_or_default();
-        let (gone, kept): (Vec<Held>, Vec<Held>) = there
-            .into_iter()
-            .partition(|held| added.ids.contains(&held.id));
-        self.close(&added.app, gone);
-        if !kept.is_empty() {
-            self.bound.insert(added.app, kept);
+    /// A socket of the starter's goes to one app, under one name.
+    fn not_given_away(
+        &self,
+        app: &AppName,
+        declaration: &SocketDeclaration,
+    ) -> Result<(), BindError> {
+        let SocketAddress::Starter(which) = &declaration.address else {
+            return Ok(());
+        };
+        let failed = |problem| BindError {
+            name: declaration.name.clone(),
+            address: declaration.address.clone(),
+            problem,
+        };
+        let number = self.starter.lend(which).map_err(failed)?.number;
+        let mut all = self.bound.iter().flat_map(|(app, declared)| {
+            let held = declared.iter().flat_map(|declared| &declared.held);
+            held.map(move |held| (app, &held.socket))
+        });
+        let taken = all.find(|(_, socket)| socket.passed_as() == Some(number));
+        match taken {
+            Some((other, socket)) if (other, socket.name()) != (app, &declaration.name) => {
+                let to = format!("{:?} of {other}", socket.name());
+                Err(failed(Problem::GivenAway(to)))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
-    /// An app's sockets, in the order of its workers' descriptors.
+    /// What is hardly meant about the sockets that the starter passed on, in words.
     #[must_use]
-    pub fn of(&self, app: &AppName) -> Vec<&BoundSocket> {
-        let held = self.bound.get(app).into_iter().flatten();
-        held.map(|held| &held.socket).collect()
+    pub fn starters_doubts(&self) -> Vec<String> {
+        let missing = self.starter.missing().iter();
+        let missing =
+            missing.map(|what| format!("LISTEN_FDS promised a socket that isn't there: {what}"));
+        let used = |number| {
+            let mut sockets = self.bound.values().flatten().flat_map(|there| &there.held);
+            sockets.any(|held| held.socket.passed_as() == Some(number))
+        };
+        let unused = self.starter.all().filter(|(number, _)| !used(*number));
+        let unused = unused.map(|(number, name)| {
+            format!(
+                "nobody serves the socket fd:{number} ({name}) that the master's starter passed on: no app has listen = \"fd:{number}\""
+            )
+        });
+        missing.chain(unused).collect()
     }
 
-    /// The same by their ids.
+    /// Closes what a definition has added, which is not taken up after all.
+    pub fn take_back(&mut self, added: Added) {
+        let mut there = self.bound.remove(&added.app).unwrap_or_default();
+        let mut gone = Vec::new();
+        for declared in &mut there {
+            let leaves = |held: &mut Held| added.ids.contains(&held.id);
+            gone.extend(declared.held.extract_if(.., leaves));
+        }
+        there.retain(|declared| !added.declared.contains(&declared.declaration.name));
+        self.close(&added.app, gone);
+        if !there.is_empty() {
+            self.bound.insert(added.app, there);
+        }
+    }
+
+    fn held(&self, app: &AppName) -> impl Iterator<Item = &Held> {
+        let declared = self.bound.get(app).into_iter().flatten();
+        declared.flat_map(|declared| &declared.held)
+    }
+
+    /// All of an app's sockets, in the order of its workers' descriptors.
     #[must_use]
-    pub fn ids(&self, app: &AppName) -> Vec<SocketId> {
-        let held = self.bound.get(app).into_iter().flatten();
+    pub fn of(&self, app: &AppName) -> Vec<&BoundSocket> {
+        self.held(app).map(|held| &held.socket).collect()
+    }
+
+    /// The same by their ids, but for those that nobody can shut down.
+    #[must_use]
+    pub fn listeners(&self, app: &AppName) -> Vec<SocketId> {
+        let held = self.held(app).filter(|held| held.socket.listens());
         held.map(|held| held.id).collect()
+    }
+
+    /// Those of a worker in this slot, in the order of its descriptors.
+    #[must_use]
+    pub fn of_worker(&self, app: &AppName, slot: Slot) -> Vec<&BoundSocket> {
+        let sockets = self.of(app).into_iter();
+        let its = |socket: &&BoundSocket| socket.slot().is_none_or(|own| own == slot);
+        sockets.filter(its).collect()
     }
 
     /// Whether a socket is still bound.
     #[must_use]
     pub fn has(&self, id: SocketId) -> bool {
-        self.bound.values().flatten().any(|held| held.id == id)
+        let mut held = self.bound.values().flatten().flat_map(|there| &there.held);
+        held.any(|held| held.id == id)
     }
 
-    /// Duplicates of an app's listeners, for a worker.
+    /// Duplicates of a worker's sockets.
     ///
     /// # Errors
     /// If no descriptor is left.
-    pub fn descriptors(&self, app: &AppName) -> io::Result<Vec<OwnedFd>> {
-        let sockets = self.of(app).into_iter();
+    pub fn descriptors(&self, app: &AppName, slot: Slot) -> io::Result<Vec<OwnedFd>> {
+        let sockets = self.of_worker(app, slot).into_iter();
         sockets
             .map(|socket| socket.duplicate(&self.table))
             .collect()
@@ -157,7 +346,8 @@ impl Sockets {
 
     /// Tells when a worker shuts this listener down; `None` if there is no such socket any more.
     pub fn watch(&self, id: SocketId) -> Option<io::Result<ListenerWatch>> {
-        let held = self.bound.values().flatten().find(|held| held.id == id)?;
+        let mut all = self.bound.values().flatten().flat_map(|there| &there.held);
+        let held = all.find(|held| held.id == id)?;
         Some(
             held.socket
                 .duplicate(&self.table)
@@ -168,8 +358,8 @@ impl Sockets {
     /// Listens again on a socket that a worker has shut down; `None` if there is no such socket any more.
     pub fn listen_again(&mut self, id: SocketId) -> Option<Again> {
         let (app, held) = self.bound.iter_mut().find_map(|(app, sockets)| {
-            let held = sockets.iter_mut().find(|held| held.id == id)?;
-            Some((app, held))
+            let mut held = sockets.iter_mut().flat_map(|there| &mut there.held);
+            Some((app, held.find(|held| held.id == id)?))
         })?;
         Some(Again {
             app: app.clone(),
@@ -180,20 +370,22 @@ impl Sockets {
 
     /// Closes an app's sockets.
     pub fn forget(&mut self, app: &AppName) {
-        let gone = self.bound.remove(app).unwrap_or_default();
-        self.close(app, gone);
+        let gone = self.bound.remove(app).unwrap_or_default().into_iter();
+        self.close(app, gone.flat_map(|declared| declared.held).collect());
     }
 
-    /// They are shut down, so that their addresses are free at once, whoever else still holds them.
     fn close(&mut self, app: &AppName, sockets: Vec<Held>) {
         for Held { socket, .. } in sockets {
-            let shut = socket.duplicate(&self.table).and_then(|listener| {
-                rustix::net::shutdown(listener, rustix::net::Shutdown::Both)
-                    .map_err(io::Error::from)
-            });
-            if let Err(error) = shut {
-                let name = socket.name();
-                tracing::debug!("{app}: the socket {name:?} was not shut down: {error}");
+            // So that its address is free at once, whoever else still holds it. The starter's own lives on.
+            if socket.listens() && socket.passed_as().is_none() {
+                let shut = socket.duplicate(&self.table).and_then(|listener| {
+                    let both = rustix::net::Shutdown::Both;
+                    Ok(rustix::net::shutdown(listener, both)?)
+                });
+                if let Err(error) = shut {
+                    let name = socket.name();
+                    tracing::debug!("{app}: the socket {name:?} was not shut down: {error}");
+                }
             }
             socket.close(&mut self.table);
         }
@@ -202,17 +394,11 @@ impl Sockets {
     /// An app's sockets as status shows them.
     #[must_use]
     pub fn status(&self, app: &str) -> Vec<SocketStatus> {
-        let sockets = self
-            .bound
-            .iter()
-            .find(|(name, _)| name.as_str() == app)
-            .map(|(_, sockets)| sockets);
-        let status = |held: &Held| SocketStatus {
-            name: held.socket.name().into(),
-            address: held.socket.address().to_string(),
-            mode: "shared".into(),
-        };
-        sockets.into_iter().flatten().map(status).collect()
+        let mut apps = self.bound.iter();
+        let found = apps.find(|(name, _)| name.as_str() == app);
+        let declared = found.into_iter().flat_map(|(_, declared)| declared);
+        let held = declared.flat_map(|declared| &declared.held);
+        held.map(|held| held.socket.status(&self.table)).collect()
     }
 }
 

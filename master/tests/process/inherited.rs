@@ -57,6 +57,10 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
     let expected: BTreeMap<&str, &str> = [
         ("PATH", "/usr/bin:/bin"),
         ("KEPT", "yes"),
+        ("EINHORN_FD_COUNT", "2"),
+        ("EINHORN_FDS", "3 4"),
+        ("EINHORN_FD_0", "3"),
+        ("EINHORN_FD_1", "4"),
         ("OWN", "app's"),
         ("LISTEN_FDS", "2"),
         ("LISTEN_FDNAMES", "http:admin"),

@@ -31,7 +31,7 @@ fn what_a_refused_definition_added_is_closed_and_the_rest_stays() {
     let taken = format!("taken=127.0.0.1:{http}");
     let clash = app(&["http=127.0.0.1:0", "admin=127.0.0.1:0", &taken]);
     assert!(sockets.bind(&clash).is_err());
-    assert_eq!(sockets.ids(&before.name).len(), 1);
+    assert_eq!(sockets.listeners(&before.name).len(), 1);
 
     // Refused for something else later on.
     let after = app(&["http=127.0.0.1:0", "admin=127.0.0.1:0"]);
@@ -40,7 +40,7 @@ fn what_a_refused_definition_added_is_closed_and_the_rest_stays() {
     assert!(listens(admin));
     sockets.take_back(added);
     assert!(!listens(admin) && listens(http));
-    assert_eq!(sockets.ids(&before.name).len(), 1);
+    assert_eq!(sockets.listeners(&before.name).len(), 1);
     let added = sockets.bind(&after).expect("bound anew");
     assert_eq!(added.ids.len(), 1);
 }
@@ -79,7 +79,7 @@ fn a_check_finds_what_binding_would_and_binds_nothing() {
         ),
         "{problems:#?}"
     );
-    assert_eq!(sockets.ids(&before.name).len(), 1);
+    assert_eq!(sockets.listeners(&before.name).len(), 1);
     // Alone it could be bound, and nobody could connect meanwhile.
     let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let free = other.local_addr().expect("an address").port();
@@ -97,12 +97,12 @@ fn what_is_late_for_a_closed_socket_finds_no_other() {
     let mut sockets = Sockets::default();
     let app = app(&["http=127.0.0.1:0"]);
     let _kept = sockets.bind(&app).expect("bound");
-    let old = sockets.ids(&app.name)[0];
+    let old = sockets.listeners(&app.name)[0];
     sockets.forget(&app.name);
     assert!(!sockets.has(old));
     let _kept = sockets.bind(&app).expect("bound again");
     assert!(sockets.listen_again(old).is_none() && sockets.watch(old).is_none());
-    let new = sockets.ids(&app.name)[0];
+    let new = sockets.listeners(&app.name)[0];
     assert_ne!(new, old);
     let again = sockets.listen_again(new).expect("it is there");
     assert_eq!((again.app, again.name), (app.name, "http".to_owned()));

@@ -29,12 +29,19 @@ async fn running(apps: &[App], names: &[&str]) -> Master {
     master
 }
 
+/// Where nobody else has ports: those of connections are 127.0.0.1's.
+const HOST: [u8; 4] = [127, 0, 0, 77];
+
+fn at(port: u16) -> SocketAddr {
+    (HOST, port).into()
+}
+
 /// The first of so many ports in a row that were free a moment ago.
 fn free_ports(count: u16) -> u16 {
     for _ in 0..1000 {
-        let first = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let first = TcpListener::bind(at(0)).expect("a port");
         let base = first.local_addr().expect("an address").port();
-        let next = |port: u16| TcpListener::bind(("127.0.0.1", port)).ok();
+        let next = |port: u16| TcpListener::bind(at(port)).ok();
         let row: Option<Vec<_>> = (1..count).map(|n| next(base.checked_add(n)?)).collect();
         if row.is_some() {
             return base;
@@ -43,17 +50,13 @@ fn free_ports(count: u16) -> u16 {
     panic!("no {count} free ports in a row");
 }
 
-fn local(port: u16) -> SocketAddr {
-    ([127, 0, 0, 1], port).into()
-}
-
 async fn sockets(master: &Master) -> Vec<Value> {
     let shown = master.ostler(["sockets", "--json"]).success().await.json();
     shown.as_array().expect("an array").clone()
 }
 
 fn refused(port: u16) -> Option<()> {
-    TcpStream::connect(local(port)).is_err().then_some(())
+    TcpStream::connect(at(port)).is_err().then_some(())
 }
 
 // ---- one for each slot
@@ -61,12 +64,12 @@ fn refused(port: u16) -> Option<()> {
 #[tokio::test]
 async fn each_slot_has_a_port_of_its_own_over_updates_and_sizes() {
     let base = free_ports(3);
-    let listen = json!({"http": {"address": format!("127.0.0.1:{base}"), "per_slot": true}});
+    let listen = json!({"http": {"address": at(base).to_string(), "per_slot": true}});
     let app = web().set("listen", listen).instances(2);
     let mut master = running(&[app], &["web"]).await;
     let line = master.wait_for_log("2 workers of").await;
     for slot in 0..2 {
-        let told = format!("http.{slot}=127.0.0.1:{}", base + slot);
+        let told = format!("http.{slot}={}", at(base + slot));
         assert!(line.contains(&told), "{line}");
     }
     let told: Vec<(u64, String)> = sockets(&master)
@@ -79,15 +82,12 @@ async fn each_slot_has_a_port_of_its_own_over_updates_and_sizes() {
         .collect();
     assert_eq!(
         told,
-        [
-            (0, local(base).to_string()),
-            (1, local(base + 1).to_string())
-        ]
+        [(0, at(base).to_string()), (1, at(base + 1).to_string())]
     );
     let served_by_its_slot = async |count: u16| {
         let pids = master.pids("web").await;
         for slot in 0..count {
-            let answer = Web::get(local(base + slot), "/").await;
+            let answer = Web::get(at(base + slot), "/").await;
             assert_eq!(answer["pid"].as_u64(), pids.get(&slot.into()).copied());
         }
         pids
@@ -102,7 +102,7 @@ async fn each_slot_has_a_port_of_its_own_over_updates_and_sizes() {
     );
 
     // A port that somebody else has keeps its slot's worker from starting, until it is free.
-    let other = TcpListener::bind(local(base + 2)).expect("free");
+    let other = TcpListener::bind(at(base + 2)).expect("free");
     master.ostler(["scale", "3", "--no-wait"]).success().await;
     let mut log = master.process.stderr.clone();
     let line = log
@@ -128,7 +128,7 @@ async fn a_worker_is_told_its_own_port() {
     let base = free_ports(2);
     let listen = json!({
         "dns": "udp:127.0.0.1:0",
-        "http": {"address": format!("127.0.0.1:{base}"), "per_slot": true},
+        "http": {"address": at(base).to_string(), "per_slot": true},
     });
     let app = habit!("web", "print-env given-{slot}-{port:http}-{fd:http}")
         .set("ready", "delay(0s)")
@@ -388,7 +388,7 @@ async fn a_python_server_takes_what_it_is_given() {
         let port = master.address(name).await.port();
         for address in [
             SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)),
-            local(port),
+            SocketAddr::from(([127, 0, 0, 1], port)),
         ] {
             let answer = Web::get(address, "/").await;
             assert_eq!(

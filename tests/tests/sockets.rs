@@ -316,7 +316,7 @@ async fn sockets_of_the_starter_are_served_and_stay_its_own() {
 #[tokio::test]
 async fn what_was_passed_to_another_process_is_not_taken() {
     let app = web().set("listen", "fd:3");
-    let mut master = ostler!()
+    let master = ostler!()
         .with("version", "1")
         .env("LISTEN_PID", "1")
         .env("LISTEN_FDS", "1")
@@ -335,7 +335,7 @@ async fn what_was_passed_to_another_process_is_not_taken() {
 async fn a_starter_that_promises_too_much_is_told() {
     let (builder, _starter) = activated(&["web=127.0.0.1:0"]);
     let app = web().set("listen", json!({"http": "fd:web", "more": "fd:more"}));
-    let mut master = builder.with("version", "1").apps(&[app]).spawn();
+    let master = builder.with("version", "1").apps(&[app]).spawn();
     assert_eq!(master.process.wait(PATIENCE).await, Exit::Code(1));
     let said = master.process.output();
     assert!(said.contains("has passed on only fd:3 (web)"), "{said}");

@@ -10,6 +10,7 @@ mod helper;
 mod listeners;
 mod panics;
 mod perform;
+mod prepare;
 mod probe;
 mod reread;
 mod rights;

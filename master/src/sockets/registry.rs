@@ -1,5 +1,10 @@
 //! All declared sockets of all apps, bound, for the master's life.
 
+mod per_slot;
+mod starters;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
 use ostler_bus::{Slot, vocab::status::SocketStatus};
@@ -9,7 +14,7 @@ use super::{
     bind::{bind_for, trial},
 };
 use crate::{
-    config::app::{AppDefinition, AppName, SocketAddress, SocketDeclaration},
+    config::app::{AppDefinition, AppName, SocketDeclaration},
     sys::FdTable,
 };
 
@@ -146,44 +151,6 @@ impl Sockets {
         Ok(added)
     }
 
-    /// Binds what an app's workers in this slot have for themselves, and what isn't bound yet: all of it, or nothing.
-    ///
-    /// # Errors
-    /// For the first that can't be bound.
-    pub fn bind_slot(&mut self, app: &AppName, slot: Slot) -> Result<Added, BindError> {
-        let declared = self.bound.get(app).into_iter().flatten();
-        let missing = declared
-            .filter(|declared| declared.declaration.options.per_slot && !declared.has(Some(slot)));
-        let missing: Vec<SocketDeclaration> = missing
-            .map(|declared| declared.declaration.clone())
-            .collect();
-        let mut added = Added::none(app);
-        for declaration in &missing {
-            match self.bind_one(app, declaration, Some(slot)) {
-                Ok(id) => added.ids.push(id),
-                Err(error) => {
-                    self.take_back(added);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(added)
-    }
-
-    /// Closes what slots for which this is true have for themselves; gives those that had something.
-    pub fn free(&mut self, app: &AppName, is_gone: impl Fn(Slot) -> bool) -> Vec<Slot> {
-        let mut gone = Vec::new();
-        for declared in self.bound.get_mut(app).into_iter().flatten() {
-            let leaves = |held: &mut Held| held.socket.slot().is_some_and(&is_gone);
-            gone.extend(declared.held.extract_if(.., leaves));
-        }
-        let mut slots: Vec<Slot> = gone.iter().filter_map(|held| held.socket.slot()).collect();
-        slots.sort_unstable();
-        slots.dedup();
-        self.close(app, gone);
-        slots
-    }
-
     fn bind_one(
         &mut self,
         app: &AppName,
@@ -235,54 +202,6 @@ impl Sockets {
                 problem: Problem::Changed,
             }),
         }
-    }
-
-    /// A socket of the starter's goes to one app, under one name.
-    fn not_given_away(
-        &self,
-        app: &AppName,
-        declaration: &SocketDeclaration,
-    ) -> Result<(), BindError> {
-        let SocketAddress::Starter(which) = &declaration.address else {
-            return Ok(());
-        };
-        let failed = |problem| BindError {
-            name: declaration.name.clone(),
-            address: declaration.address.clone(),
-            problem,
-        };
-        let number = self.starter.lend(which).map_err(failed)?.number;
-        let mut all = self.bound.iter().flat_map(|(app, declared)| {
-            let held = declared.iter().flat_map(|declared| &declared.held);
-            held.map(move |held| (app, &held.socket))
-        });
-        let taken = all.find(|(_, socket)| socket.passed_as() == Some(number));
-        match taken {
-            Some((other, socket)) if (other, socket.name()) != (app, &declaration.name) => {
-                let to = format!("{:?} of {other}", socket.name());
-                Err(failed(Problem::GivenAway(to)))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// What is hardly meant about the sockets that the starter passed on, in words.
-    #[must_use]
-    pub fn starters_doubts(&self) -> Vec<String> {
-        let missing = self.starter.missing().iter();
-        let missing =
-            missing.map(|what| format!("LISTEN_FDS promised a socket that isn't there: {what}"));
-        let used = |number| {
-            let mut sockets = self.bound.values().flatten().flat_map(|there| &there.held);
-            sockets.any(|held| held.socket.passed_as() == Some(number))
-        };
-        let unused = self.starter.all().filter(|(number, _)| !used(*number));
-        let unused = unused.map(|(number, name)| {
-            format!(
-                "nobody serves the socket fd:{number} ({name}) that the master's starter passed on: no app has listen = \"fd:{number}\""
-            )
-        });
-        missing.chain(unused).collect()
     }
 
     /// Closes what a definition has added, which is not taken up after all.
@@ -401,6 +320,3 @@ impl Sockets {
         held.map(|held| held.socket.status(&self.table)).collect()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -132,7 +132,7 @@ async fn sighup_says_nothing_of_an_app_that_is_on_its_way_out() {
     )
     .unwatched()
     .instances(1);
-    let mut master = running(&[web(), stubborn], &["web", "old"]).await;
+    let master = running(&[web(), stubborn], &["web", "old"]).await;
     master.rewrite(&[web()]);
     let reload = ["reload", "--config", "--no-wait"];
     master.ostler(reload).success().await;

@@ -290,7 +290,7 @@ async fn sockets_of_the_starter_are_served_and_stay_its_own() {
     }
 
     // An app that goes leaves them as they were, for one that comes.
-    master.rewrite(&[env.clone()]);
+    master.rewrite(std::slice::from_ref(&env));
     master.ostler(["reload", "--config"]).success().await;
     assert!(path.exists());
     let waiting = TcpStream::connect(address).expect("it still listens");

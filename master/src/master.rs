@@ -1,12 +1,12 @@
 //! A whole master from start to end: home and lock, sockets, hub, features, shell; and back in the opposite order.
 
 use std::{
-    collections::HashMap,
     ffi::OsString,
     future::Future,
     io,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -40,8 +40,8 @@ use crate::{
     log,
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
-    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
-    sockets::Sockets,
+    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Watches, Workshop},
+    sockets::{Sockets, StarterSockets},
     sys::{self, OpenFiles, Signals},
 };
 
@@ -77,17 +77,23 @@ pub fn run<F>(options: MasterOptions, beside: impl FnOnce(Bus) -> F) -> Result<u
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    // First, while nothing else is open.
+    let starter = StarterSockets::take();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| system("start the runtime", &e))?;
-    let code = runtime.block_on(start(options, beside));
+    let code = runtime.block_on(start(options, starter, beside));
     // Whatever is still under way belongs to a master that is no more.
     runtime.shutdown_background();
     code
 }
 
-async fn start<F>(options: MasterOptions, beside: impl FnOnce(Bus) -> F) -> Result<u8, CliError>
+async fn start<F>(
+    options: MasterOptions,
+    starter: StarterSockets,
+    beside: impl FnOnce(Bus) -> F,
+) -> Result<u8, CliError>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -99,7 +105,7 @@ where
     let lock = MasterLock::acquire(&home, &options.name)?;
     lock.home()
         .check_lengths(options.apps.iter().map(|app| &app.name))?;
-    let sockets = prepare(&lock, &options.apps)?;
+    let sockets = prepare(&lock, &options.apps, starter)?;
     let network = options.bus.tcp.as_ref().map(NetworkDoor::prepare);
     let network = network.transpose()?;
     // What workers leave behind is to be found below this process.
@@ -122,7 +128,7 @@ where
         hub: hub.clone(),
         home: lock.home().clone(),
         sockets,
-        watched: HashMap::new(),
+        watches: Watches::default(),
         cgroups: Cgroups::default(),
         log: lines.clone(),
         log_files: log_files.clone(),
@@ -226,11 +232,15 @@ async fn last_words(voices: [watch::Receiver<Bus>; 2]) {
 }
 
 /// Directories and sockets of all apps, before the first worker.
-fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliError> {
-    let mut sockets = Sockets::default();
+fn prepare(
+    lock: &MasterLock,
+    apps: &[AppDefinition],
+    starter: StarterSockets,
+) -> Result<Sockets, CliError> {
+    let mut sockets = Sockets::new(starter);
     for app in apps {
         lock.home().create_app_dir(&app.name, Reach::of(app))?;
-        sockets.bind(app)?;
+        let _kept = sockets.bind(app)?;
     }
     Ok(sockets)
 }
@@ -447,7 +457,7 @@ async fn pass_on(
 
 fn reread(file: PathBuf, environment: Option<String>, bus: BusSettings) -> Reread {
     let path = file.clone();
-    let read = Box::new(move |environment| {
+    let read = Arc::new(move |environment| {
         file::read(&path, &Circumstances::here(environment))
             .map(|file| Said {
                 held_back: bus.held_back(&file.bus),
@@ -473,11 +483,17 @@ fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
     for warning in &options.warnings {
         tracing::warn!("{}", escape::line(warning));
     }
+    for warning in sockets.starters_doubts() {
+        tracing::warn!("{}", escape::line(&warning));
+    }
     for app in &options.apps {
         let listening: Vec<String> = sockets
-            .status(app.name.as_str())
+            .of(&app.name)
             .into_iter()
-            .map(|socket| format!("{}={}", socket.name, socket.address))
+            .map(|socket| match socket.slot() {
+                Some(slot) => format!("{}.{slot}={}", socket.name(), socket.address()),
+                None => format!("{}={}", socket.name(), socket.address()),
+            })
             .collect();
         let listening = if listening.is_empty() {
             String::new()

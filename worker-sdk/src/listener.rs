@@ -6,8 +6,8 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixListener as StdUnixListener},
 };
 
-use rustix::net::{AddressFamily, sockopt};
-use tokio::net::{TcpListener, UnixListener};
+use rustix::net::{AddressFamily, SocketType, sockopt};
+use tokio::net::{TcpListener, UdpSocket, UnixListener};
 
 use crate::StartError;
 
@@ -28,6 +28,11 @@ impl Listener {
             name: name.into(),
             error,
         };
+        if sockopt::socket_type(&socket).map_err(|e| fault(e.into()))? != SocketType::STREAM {
+            return Err(fault(io::Error::other(
+                "it takes no streams: datagrams come by `Worker::udp`, or by the descriptor itself",
+            )));
+        }
         rustix::io::ioctl_fionbio(&socket, true).map_err(|e| fault(e.into()))?;
         let family = sockopt::socket_domain(&socket).map_err(|e| fault(e.into()))?;
         match family {
@@ -98,4 +103,31 @@ impl Listener {
             Self::Unix(_) => None,
         }
     }
+}
+
+/// Takes over an inherited UDP socket. O_NONBLOCK is set, for all who share it.
+pub(crate) fn inherited_udp(name: &str, socket: OwnedFd) -> Result<UdpSocket, StartError> {
+    let fault = |error: io::Error| StartError::Socket {
+        name: name.into(),
+        error,
+    };
+    let kind = sockopt::socket_type(&socket).map_err(|e| fault(e.into()))?;
+    let family = sockopt::socket_domain(&socket).map_err(|e| fault(e.into()))?;
+    if kind != SocketType::DGRAM || family == AddressFamily::UNIX {
+        return Err(fault(io::Error::other("it is not UDP")));
+    }
+    rustix::io::ioctl_fionbio(&socket, true).map_err(|e| fault(e.into()))?;
+    UdpSocket::from_std(socket.into()).map_err(fault)
+}
+
+/// Binds a UDP socket of one's own.
+pub(crate) fn bind_udp(name: &str, address: &str) -> Result<UdpSocket, StartError> {
+    let fault = |error: io::Error| StartError::Bind {
+        name: name.into(),
+        address: address.into(),
+        error,
+    };
+    let socket = std::net::UdpSocket::bind(address).map_err(fault)?;
+    socket.set_nonblocking(true).map_err(fault)?;
+    UdpSocket::from_std(socket).map_err(fault)
 }

@@ -98,10 +98,28 @@ pub struct AppStatus {
 pub struct SocketStatus {
     /// Its name.
     pub name: String,
-    /// Its address as bound.
+    /// Its address as bound: "127.0.0.1:8080", "udp:127.0.0.1:53", "unix:/run/web.sock".
     pub address: String,
     /// "shared".
     pub mode: String,
+    /// The slot whose workers alone have it; `None`: all have.
+    pub slot: Option<Slot>,
+    /// The number under which the master's own starter passed it on, if it did.
+    pub passed_as: Option<u32>,
+    /// What waits there, where the kernel tells.
+    pub queue: Option<SocketQueue>,
+}
+
+/// What waits at a socket until a worker takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct SocketQueue {
+    /// Connections that no worker has accepted; of UDP, bytes of memory that unread datagrams take.
+    pub waiting: u32,
+    /// How many may wait.
+    pub room: u32,
+    /// Connections or datagrams that the kernel has turned away since the socket was bound, mostly for want of room; 0 where it
+    /// doesn't count them.
+    pub dropped: u32,
 }
 
 /// The state of a worker, or of a slot that has none just now.

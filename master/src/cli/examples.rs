@@ -55,6 +55,14 @@ Examples:
   ostler ls
   ostler ls --json | jq '.workers[] | select(.state != \"ready\")'";
 
+pub(super) const SOCKETS: &str = "\
+Examples:
+  ostler sockets
+  ostler sockets web --json | jq '.[] | select(.queue.dropped > 0)'
+
+WAITING is what no worker has taken yet: connections, or of UDP bytes of datagrams; ROOM is how much may wait. A listener \
+that is full drops what comes, which its clients see as a slow connection.";
+
 pub(super) const RELOAD: &str = "\
 Examples:
   ostler reload                      every app
@@ -187,9 +195,9 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 25] = [
-    TOP, RUN, VALIDATE, INIT, IMPORT, LS, RELOAD, PLAN, SCALE, STOP, START, RESET, KILL, PING,
-    EMIT, REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH, WHY,
+pub(super) const ALL: [&str; 26] = [
+    TOP, RUN, VALIDATE, INIT, IMPORT, LS, SOCKETS, RELOAD, PLAN, SCALE, STOP, START, RESET, KILL,
+    PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH, WHY,
 ];
 
 pub(super) const RESET: &str = "\

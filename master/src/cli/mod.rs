@@ -30,6 +30,7 @@ pub mod render;
 mod run;
 pub mod select;
 mod send;
+mod sockets;
 mod state_verbs;
 pub mod style;
 pub(crate) mod table;
@@ -62,6 +63,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Init(args) => config_verbs::init(&args),
         Verb::Import(args) => import::import(&args),
         Verb::Ls(args) => state_verbs::ls(args, master),
+        Verb::Sockets(args) => sockets::sockets(&args, master),
         Verb::Reload(args) => fleet_verbs::reload(&args, master),
         Verb::Plan(args) => plan::plan(&args, master),
         Verb::Scale(args) => fleet_verbs::scale(&args, master),

@@ -16,11 +16,19 @@ pub mod log;
 pub mod probe;
 pub mod process;
 pub mod recycle;
+pub mod socket;
 pub mod stop;
 
 use self::{
-    given::Given, hooks::Hooks, life::Life, log::LogSettings, probe::Probe,
-    process::ProcessAttributes, recycle::Recycle, stop::Stop,
+    given::Given,
+    hooks::Hooks,
+    life::Life,
+    log::LogSettings,
+    probe::Probe,
+    process::ProcessAttributes,
+    recycle::Recycle,
+    socket::{SocketOptions, StarterSocket},
+    stop::Stop,
 };
 use super::bus_rights::BusRights;
 
@@ -140,15 +148,21 @@ pub struct SocketDeclaration {
     pub backlog: u32,
     /// O_NONBLOCK on the shared description. Default false.
     pub nonblocking: bool,
+    /// What else was said of it.
+    pub options: SocketOptions,
 }
 
-/// Where a socket listens.
+/// Where a socket is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SocketAddress {
     /// TCP; port 0 is any free one.
     Tcp(std::net::SocketAddr),
-    /// A Unix stream socket at a path.
+    /// UDP; port 0 is any free one.
+    Udp(std::net::SocketAddr),
+    /// A Unix socket at a path.
     Unix(PathBuf),
+    /// Bound by the master's own starter.
+    Starter(StarterSocket),
 }
 
 /// How a worker is found ready.

@@ -270,7 +270,11 @@ fn claim(
     entry: &Entry<'_>,
     address: &SocketAddress,
 ) {
-    if matches!(address, SocketAddress::Tcp(tcp) if tcp.port() == 0) {
+    let any_port = match address {
+        SocketAddress::Tcp(ip) | SocketAddress::Udp(ip) => ip.port() == 0,
+        SocketAddress::Unix(_) | SocketAddress::Starter(_) => false,
+    };
+    if any_port {
         return;
     }
     if let Some(other) = taken.insert(address.to_string(), entry.path.clone()) {

@@ -5,16 +5,13 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    address::{self, DEFAULT_BACKLOG},
+    address,
     app::{SocketAddress, SocketDeclaration},
-    errors::Wrong,
+    socket_table,
     walk::{Node, Walker},
 };
 
 const FIX: &str = "write an address (\"127.0.0.1:8080\"), an array of them, or a table of names: { web = \":8080\" }";
-
-/// What a table for one socket may hold.
-const KEYS: [&str; 3] = ["address", "backlog", "nonblocking"];
 
 /// Reads `listen`. `base` is where relative socket paths start.
 pub(super) fn read(
@@ -56,7 +53,8 @@ pub(super) fn read(
     }
 }
 
-fn one_address(
+/// An address in a text.
+pub(super) fn one_address(
     walker: &mut Walker<'_>,
     key: &str,
     node: &Node<'_>,
@@ -83,7 +81,7 @@ fn named(
                 .map_err(|wrong| walker.fault(name.span(), &path, wrong))
                 .ok();
             let socket = match node.get_ref() {
-                DeValue::Table(options) => one_table(walker, &path, node, options, base),
+                DeValue::Table(options) => socket_table::read(walker, &path, node, options, base),
                 _ => one_address(walker, &path, node, base)
                     .map(|address| address::declaration(String::new(), address)),
             };
@@ -94,37 +92,4 @@ fn named(
         })
         .collect();
     read.into_iter().collect()
-}
-
-fn one_table(
-    walker: &mut Walker<'_>,
-    path: &str,
-    node: &Node<'_>,
-    table: &DeTable<'_>,
-    base: &Path,
-) -> Option<SocketDeclaration> {
-    let (mut address, mut backlog, mut nonblocking) = (None, Some(DEFAULT_BACKLOG), Some(false));
-    for (key, value) in table {
-        let name = key.get_ref().as_ref();
-        let path = format!("{path}.{name}");
-        match name {
-            "address" => address = Some(one_address(walker, &path, value, base)),
-            "backlog" => backlog = walker.count(&path, value, 1),
-            "nonblocking" => nonblocking = walker.boolean(&path, value),
-            _ => walker.unknown_key(key.span(), &path, name, &KEYS, None),
-        }
-    }
-    if address.is_none() {
-        let wrong = Wrong::new(
-            "the socket has no address",
-            "add address = \"127.0.0.1:8080\"",
-        );
-        walker.fault(node.span(), path, wrong);
-    }
-    Some(SocketDeclaration {
-        name: String::new(),
-        address: address.flatten()?,
-        backlog: backlog?,
-        nonblocking: nonblocking?,
-    })
 }

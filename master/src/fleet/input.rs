@@ -185,4 +185,6 @@ pub enum Requester {
     File(String),
     /// A signal to the master, by its name.
     Signal(&'static str),
+    /// The master itself, which had to put a new socket in the place of the one of this name: workers hold a dead one.
+    Socket(String),
 }

@@ -181,6 +181,12 @@ impl Fleet {
         }
     }
 
+    /// How many workers an app should have.
+    #[must_use]
+    pub fn size(&self, app: &AppName) -> Option<u32> {
+        self.apps.get(app).map(|app| app.size)
+    }
+
     fn define(&mut self, definition: AppDefinition, turn: &mut Turn) {
         if self.ending.is_some() {
             return;

@@ -11,6 +11,7 @@
 //! | `OSTLER_BUS_FD` | a connected bus socket, on the descriptor after the declared sockets |
 //! | `USER`, `LOGNAME`, `HOME` | those of the app's `user`, if it names one; the app's own value wins |
 //! | `OSTLER_FD_NAME` | the descriptor of the file NAME of the app's `fds`, in capitals, `-` as `_` |
+//! | `EINHORN_FD_COUNT`, `EINHORN_FD_0` …, `EINHORN_FDS` | the same sockets, as Einhorn hands them over |
 //! | `NODE_APP_INSTANCE` | the slot, as PM2 has it; the app's own value wins |
 //! | `PORT` | the port, if exactly one TCP socket is declared; the app's own value wins |
 //!
@@ -57,7 +58,7 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gifts<'a> {
     /// Its sockets, in the order of their descriptors, the first of which is 3.
-    pub sockets: &'a [BoundSocket],
+    pub sockets: &'a [&'a BoundSocket],
     /// Its notify socket.
     pub notify: Option<&'a Path>,
     /// The bus socket's path.
@@ -160,7 +161,7 @@ pub fn environment(
         }
     }
     env.insert("NODE_APP_INSTANCE".into(), who.slot.to_string().into());
-    if let Some(port) = only_port(gifts.sockets) {
+    if let Some(port) = only_port(app, gifts.sockets) {
         env.insert("PORT".into(), port.to_string().into());
     }
     env.extend(
@@ -169,6 +170,10 @@ pub fn environment(
             .map(|(name, value)| (name.into(), value.into())),
     );
     env.extend(promised(who, gifts));
+    for index in 0..gifts.sockets.len() {
+        let number = fd_number(index).to_string();
+        env.insert(format!("EINHORN_FD_{index}").into(), number.into());
+    }
     for (index, file) in app.given.files().iter().enumerate() {
         let name = file.name.to_ascii_uppercase().replace('-', "_");
         let number = file_number(gifts, index).to_string();
@@ -186,9 +191,14 @@ fn promised(who: &Identity, gifts: Gifts<'_>) -> impl Iterator<Item = (OsString,
         ("OSTLER_GENERATION", who.generation.to_string().into()),
     ];
     if !gifts.sockets.is_empty() {
-        let names: Vec<&str> = gifts.sockets.iter().map(BoundSocket::name).collect();
+        let names: Vec<&str> = gifts.sockets.iter().map(|socket| socket.name()).collect();
         ours.push(("LISTEN_FDS", names.len().to_string().into()));
         ours.push(("LISTEN_FDNAMES", names.join(":").into()));
+        ours.push(("EINHORN_FD_COUNT", names.len().to_string().into()));
+        let numbers: Vec<String> = (0..names.len())
+            .map(|index| fd_number(index).to_string())
+            .collect();
+        ours.push(("EINHORN_FDS", numbers.join(" ").into()));
     }
     if let Some(path) = gifts.notify {
         ours.push(("NOTIFY_SOCKET", path.into()));
@@ -207,13 +217,18 @@ fn promised(who: &Identity, gifts: Gifts<'_>) -> impl Iterator<Item = (OsString,
 fn meant_for_the_master(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name == b"NOTIFY_SOCKET"
-        || [b"LISTEN_".as_slice(), b"WATCHDOG_", b"OSTLER_"]
+        || [b"LISTEN_".as_slice(), b"WATCHDOG_", b"OSTLER_", b"EINHORN_"]
             .iter()
             .any(|prefix| name.starts_with(prefix))
 }
 
-fn only_port(sockets: &[BoundSocket]) -> Option<u16> {
-    let mut ports = sockets.iter().filter_map(BoundSocket::port);
+/// A socket that this definition doesn't declare, and an earlier one did, is still there, but is not meant.
+fn only_port(app: &AppDefinition, sockets: &[&BoundSocket]) -> Option<u16> {
+    let declared = |name: &str| app.listen.iter().any(|socket| socket.name == name);
+    let mut ports = sockets
+        .iter()
+        .filter(|socket| declared(socket.name()))
+        .filter_map(|socket| socket.port());
     let first = ports.next()?;
     ports.next().is_none().then_some(first)
 }
@@ -283,7 +298,9 @@ fn value_of(
                 .or_else(|| file().map(|at| file_number(gifts, at)));
             number.map(|number| number.to_string())
         }
-        "port" => gifts.sockets[socket?].port().map(|port| port.to_string()),
+        "port" => gifts.sockets[socket?]
+            .any_port()
+            .map(|port| port.to_string()),
         _ => None,
     }
 }

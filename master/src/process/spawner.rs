@@ -175,6 +175,10 @@ impl Spawner {
         command
             .arg0("ostler")
             .arg(SHIM_COMMAND)
+            // What the master's own starter told the master alone.
+            .env_remove("LISTEN_PID")
+            .env_remove("LISTEN_FDS")
+            .env_remove("LISTEN_FDNAMES")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(stdout_end)
             .stderr(stderr_end);

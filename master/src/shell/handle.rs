@@ -17,10 +17,14 @@ use ostler_bus::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::worker::Process;
+use super::{
+    reread::{Asked, Reading, Said},
+    worker::Process,
+};
 use crate::{
-    config::app::{AppDefinition, AppName},
+    config::app::AppDefinition,
     fleet::{Command, Requester, Snapshot, WorkerNews},
+    sockets::SocketId,
 };
 
 /// Messages that may wait for the shell; senders wait for room. The shell never waits for any of them.
@@ -43,16 +47,10 @@ pub(super) enum Message {
         command: Command,
         answer: oneshot::Sender<Answer>,
     },
-    /// The process file should be taken up.
-    TakeUp {
-        environment: Option<String>,
-        answer: oneshot::Sender<Answer>,
-    },
-    /// Someone wants to know what that would do.
-    Plan {
-        environment: Option<String>,
-        answer: oneshot::Sender<PlanAnswer>,
-    },
+    /// The process file should be read again.
+    Read(Reading),
+    /// It was.
+    FileRead(Result<Said, String>),
     /// Workers should be replaced.
     RestartNeeded {
         wish: WorkerRestartNeeded,
@@ -66,11 +64,7 @@ pub(super) enum Message {
     /// Apps were defined, or defined anew.
     Define(Vec<AppDefinition>),
     /// A worker has shut a shared listener down, and so often it could not be opened again.
-    ListenerDied {
-        app: AppName,
-        socket: String,
-        failures: u32,
-    },
+    ListenerDied { socket: SocketId, failures: u32 },
     /// The bus to publish on from here on.
     Voice(Bus),
     /// The hub began anew: every connection to it has ended.
@@ -121,11 +115,9 @@ impl ShellHandle {
     /// Has the process file read again and taken up; gives the master's one answer.
     pub async fn take_up(&self, environment: Option<String>) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let message = Message::TakeUp {
-            environment,
-            answer,
-        };
-        self.send(message).await;
+        let asked = Asked::TakeUp(answer);
+        self.send(Message::Read(Reading { environment, asked }))
+            .await;
         let (kind, reason) = stopping();
         answered.await.unwrap_or(Answer::Refused { kind, reason })
     }
@@ -133,11 +125,9 @@ impl ShellHandle {
     /// What taking the process file up would do.
     pub async fn plan(&self, environment: Option<String>) -> PlanAnswer {
         let (answer, answered) = oneshot::channel();
-        let message = Message::Plan {
-            environment,
-            answer,
-        };
-        self.send(message).await;
+        let asked = Asked::Plan(answer);
+        self.send(Message::Read(Reading { environment, asked }))
+            .await;
         let (kind, reason) = stopping();
         answered
             .await

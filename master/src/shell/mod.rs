@@ -11,6 +11,7 @@ mod hook;
 mod listeners;
 mod panics;
 mod perform;
+mod prepare;
 mod probe;
 mod reread;
 mod rights;
@@ -19,29 +20,32 @@ mod signals;
 mod worker;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
 use ostler_bus::{
     WorkerId,
     client::Bus,
-    vocab::control::{Answer, RefusalKind},
+    vocab::{
+        control::{Answer, RefusalKind},
+        update::WorkerRestartNeeded,
+    },
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
 
-use self::{handle::Message, hook::Leash, worker::Process};
+use self::{handle::Message, hook::Leash, reread::Reading, worker::Process};
 pub use self::{
-    handle::ShellHandle, reread::Reread, reread::Said, rights::Rights, signals::MasterSignal,
-    worker::Workshop,
+    handle::ShellHandle, listeners::Watches, reread::ReadFile, reread::Reread, reread::Said,
+    rights::Rights, signals::MasterSignal, worker::Workshop,
 };
 use crate::{
-    config::units,
+    config::{app::AppName, units},
     escape,
-    fleet::{Fleet, Input, Moment, RequestToken, WorkerNews},
+    fleet::{Fleet, Input, Moment, RequestToken, Requester, WorkerNews},
     sys::{self, Signals},
 };
 
@@ -63,6 +67,8 @@ pub struct Shell {
     handle: ShellHandle,
     signals: Signals,
     reread: Option<Reread>,
+    /// Who waits for the process file to be read; it is being read for the first.
+    readings: VecDeque<Reading>,
     /// When TERM or INT was first heard.
     asked_to_stop: Option<Instant>,
     /// When it may rest, unless another worker is started before.
@@ -73,6 +79,8 @@ pub struct Shell {
     leashes: HashMap<WorkerId, Leash>,
     /// Workers that were sent SIGKILL, until their exit is told.
     killed: HashSet<WorkerId>,
+    /// Apps that may have fewer slots than before.
+    shrunk: HashSet<AppName>,
     waiting: HashMap<RequestToken, Waiting>,
     tokens: u64,
     bus: Bus,
@@ -107,12 +115,14 @@ impl Shell {
             handle,
             signals,
             reread,
+            readings: VecDeque::new(),
             asked_to_stop: None,
             rest: None,
             workshop,
             processes: HashMap::new(),
             leashes: HashMap::new(),
             killed: HashSet::new(),
+            shrunk: HashSet::new(),
             waiting: HashMap::new(),
             tokens: 0,
             bus,
@@ -152,6 +162,21 @@ impl Shell {
                     return code;
                 }
             }
+            self.free_slots();
+        }
+    }
+
+    /// Gives back the ports of slots that are no more.
+    fn free_slots(&mut self) {
+        for app in std::mem::take(&mut self.shrunk) {
+            let Some(size) = self.fleet.size(&app) else {
+                continue;
+            };
+            let lives = |slot| {
+                let mut there = self.processes.values().map(|process| &process.order);
+                there.any(|order| order.app == app && order.slot == slot)
+            };
+            self.workshop.free_slots(&app, size, lives);
         }
     }
 
@@ -196,10 +221,11 @@ impl Shell {
             Message::News { id, mut news } => {
                 match &mut news {
                     WorkerNews::Exited(exit) => {
-                        if let Some(process) = self.processes.remove(&id)
-                            && let Some(hint) = self.workshop.hint(&process.order.app, exit)
-                        {
-                            exit.hint = Some(hint);
+                        if let Some(process) = self.processes.remove(&id) {
+                            if let Some(hint) = self.workshop.hint(&process.order, exit) {
+                                exit.hint = Some(hint);
+                            }
+                            self.shrunk.insert(process.order.app.clone());
                         }
                     }
                     WorkerNews::Hooked { hook, .. } => self.hook_ended(id, *hook),
@@ -227,18 +253,8 @@ impl Shell {
                 let request = self.token(Waiting::Command(answer));
                 vec![Input::Command { request, command }]
             }
-            Message::TakeUp {
-                environment,
-                answer,
-            } => self.take_up(environment, answer),
-            Message::Plan {
-                environment,
-                answer,
-            } => {
-                // Whoever asked has gone.
-                let _gone = answer.send(self.plan(environment));
-                vec![]
-            }
+            Message::Read(reading) => self.read_for(reading),
+            Message::FileRead(said) => self.file_read(said),
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
@@ -260,13 +276,17 @@ impl Shell {
                 };
                 self.processes.keys().map(lost).collect()
             }
-            Message::ListenerDied {
-                app,
-                socket,
-                failures,
-            } => {
-                self.workshop.mend(&app, &socket, failures, &self.handle);
-                vec![]
+            Message::ListenerDied { socket, failures } => {
+                let replaced = self.workshop.mend(socket, failures, &self.handle);
+                // Its workers hold the one that is dead.
+                let renewed = replaced.map(|(app, socket)| Input::RestartNeeded {
+                    wish: WorkerRestartNeeded {
+                        app: Some(app.to_string()),
+                        reason: None,
+                    },
+                    by: Requester::Socket(socket),
+                });
+                renewed.into_iter().collect()
             }
             Message::Voice(bus) => {
                 self.bus = bus;

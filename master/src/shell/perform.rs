@@ -11,7 +11,7 @@ use ostler_bus::{
 use super::{Shell, Waiting, probe};
 use crate::{
     config::{
-        app::{hooks::HookKind, probe::Check},
+        app::{AppName, hooks::HookKind, probe::Check},
         units,
     },
     escape,
@@ -60,6 +60,10 @@ impl Shell {
             }
             Action::Publish(event) => {
                 match &event {
+                    FleetEvent::AppResized(resized) => {
+                        self.shrunk.extend(AppName::new(&resized.app));
+                        log(&event);
+                    }
                     FleetEvent::WorkerExited(exit) => {
                         let advice = match self.killed.remove(&exit.worker.id) {
                             true => "",

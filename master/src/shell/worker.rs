@@ -1,7 +1,7 @@
 //! One worker's process from start to end, as a task that only reports; and what it takes to start one.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     ffi::OsString,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::{
     handle::{Message, ShellHandle},
+    listeners::Watches,
     panics::{self, Made},
     rights::Rights,
 };
@@ -29,7 +30,7 @@ use crate::{
     },
     features::watch::run::Watched,
     fleet::{self, SignalTarget, Snapshot, SpawnOrder, WorkerNews},
-    home::{MasterHome, Reach},
+    home::MasterHome,
     process::{
         self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
         Outlet, Outlets, Spawned, Spawner, StdinLines, WorkerGroup,
@@ -54,8 +55,8 @@ pub struct Workshop {
     pub home: MasterHome,
     /// All declared sockets, bound.
     pub sockets: Sockets,
-    /// How many of an app's sockets, the first ones, are watched: none at first, also of those that are bound.
-    pub watched: HashMap<AppName, usize>,
+    /// Who watches each of them: nobody at first, also of those that are bound.
+    pub watches: Watches,
     /// Where workers' control groups are.
     pub cgroups: Cgroups,
     /// Where workers' lines go that go into no file.
@@ -120,51 +121,6 @@ impl Process {
 }
 
 impl Workshop {
-    /// Makes ready what the workers of an app will need; an app that can't have it is passed over, and that is said.
-    pub(super) fn prepare(
-        &mut self,
-        app: AppDefinition,
-        shell: &ShellHandle,
-    ) -> Option<AppDefinition> {
-        let prepared = self.try_prepare(app, shell);
-        prepared
-            .map_err(|error| tracing::error!("{error}; this definition was passed over"))
-            .ok()
-    }
-
-    /// The same, or why it can't be, in words.
-    pub(super) fn try_prepare(
-        &mut self,
-        app: AppDefinition,
-        shell: &ShellHandle,
-    ) -> Result<AppDefinition, String> {
-        let prepared = self
-            .home
-            .create_app_dir(&app.name, Reach::of(&app))
-            .map(drop)
-            .map_err(|error| error.to_string());
-        let prepared = prepared.and_then(|()| {
-            self.sockets.bind(&app).map_err(|error| match error.hint() {
-                Some(hint) => format!("{error}; {hint}"),
-                None => error.to_string(),
-            })
-        });
-        prepared.map_err(|error| format!("{}: {error}", app.name))?;
-        if let Some(limits) = &app.process.cgroup {
-            for missing in self.cgroups.prepare(limits) {
-                tracing::warn!("{}: {missing}", app.name);
-            }
-        }
-        self.watch_listeners(&app.name, shell);
-        Ok(app)
-    }
-
-    /// Gives back what the workers of an app needed.
-    pub(super) fn forget(&mut self, app: &AppName) {
-        self.sockets.forget(app);
-        self.watched.remove(app);
-    }
-
     /// Has the files of these apps watched that want it, and of no others; where there is no new definition, the old
     /// one holds.
     pub(super) fn watch_files(&self, apps: Vec<(AppName, Option<AppDefinition>)>) {
@@ -192,9 +148,11 @@ impl Workshop {
     }
 
     /// What to do about an exit, where its last words tell.
-    pub(super) fn hint(&self, app: &AppName, exit: &fleet::Exit) -> Option<String> {
+    pub(super) fn hint(&self, of: &SpawnOrder, exit: &fleet::Exit) -> Option<String> {
         let asked = exit.status == ExitStatus::Code(0);
-        (!asked).then(|| process::exit_hint(&exit.stderr_tail, self.sockets.of(app)))?
+        (!asked).then(|| {
+            process::exit_hint(&exit.stderr_tail, &self.sockets.of_worker(&of.app, of.slot))
+        })?
     }
 
     /// Adds to a snapshot what only the shell knows.
@@ -211,8 +169,9 @@ impl Workshop {
     }
 
     /// Starts a worker; what becomes of it is reported to `shell`.
-    pub(super) fn start(&self, order: SpawnOrder, shell: ShellHandle) {
-        let begun = self.begin(&order);
+    pub(super) fn start(&mut self, order: SpawnOrder, shell: ShellHandle) {
+        let bound = self.bind_slot(&order, &shell);
+        let begun = bound.and_then(|()| self.begin(&order));
         let (spawner, hub) = (self.spawner.clone(), self.hub.clone());
         tokio::spawn(async move {
             let id = order.id;
@@ -247,9 +206,9 @@ impl Workshop {
             None => Ok(None),
         }
         .map_err(|error| format!("make its control group: {error}"))?;
-        let sockets = self.sockets.of(&order.app);
+        let sockets = self.sockets.of_worker(&order.app, order.slot);
         let gifts = Gifts {
-            sockets,
+            sockets: &sockets,
             notify: Some(notify.path()),
             bus: Some(&self.home.bus_socket()),
             bus_fd: true,
@@ -264,7 +223,7 @@ impl Workshop {
         );
         let mut fds = self
             .sockets
-            .descriptors(&order.app)
+            .descriptors(&order.app, order.slot)
             .map_err(|error| format!("hand over its sockets: {error}"))?;
         fds.push(OwnedFd::from(theirs));
         let mut stdin = None;

@@ -111,7 +111,7 @@ async fn a_worker_serves_says_ready_and_survives_its_own_shutdown_of_the_listene
     let mut table = FdTable::new();
     let mut sockets = bind_all(&app.name, &app.listen, &mut table).expect("bound");
     let gifts = Gifts {
-        sockets: &sockets,
+        sockets: &sockets.iter().collect::<Vec<_>>(),
         notify: Some(notify.path()),
         ..Gifts::default()
     };

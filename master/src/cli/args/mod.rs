@@ -67,6 +67,9 @@ pub enum Verb {
     /// Show master, apps and workers
     #[command(visible_aliases = ["list", "status"], after_help = examples::LS)]
     Ls(JsonArgs),
+    /// Show sockets: where they are, who has them, what waits there
+    #[command(after_help = examples::SOCKETS)]
+    Sockets(SocketsArgs),
     /// Replace the workers one by one, without losing a request
     #[command(after_help = examples::RELOAD)]
     Reload(ReloadArgs),
@@ -150,6 +153,18 @@ pub struct WayArgs {
 /// Whether to print JSON.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `sockets` was given.
+#[derive(Clone, Debug, Args)]
+pub struct SocketsArgs {
+    /// Which app [default: all]
+    #[arg(value_parser = values::app_name)]
+    pub app: Option<AppName>,
+
     /// Print JSON
     #[arg(long)]
     pub json: bool,

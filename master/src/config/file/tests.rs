@@ -6,6 +6,7 @@ mod formats;
 mod include;
 mod life;
 mod process;
+mod sockets;
 mod stop;
 
 use std::{path::Path, time::Duration};
@@ -223,7 +224,7 @@ command = []
             "8:17: app.web.start_timeout: it can't be zero",
             "use a longer duration, such as \"30s\"",
             "9:19: app.web.listen.http: \"example.org:80\" is not an address to listen on",
-            "use an IP address and port (\"127.0.0.1:8080\", \"[::1]:8080\"), \":8080\" for every address, or \"unix:PATH\"",
+            "use an IP address and port (\"127.0.0.1:8080\", \"[::1]:8080\"), \":8080\" for every address, \"unix:PATH\", or \"udp:\" before one of the first",
             "9:45: app.web.listen.admin: the socket has no address",
             "add address = \"127.0.0.1:8080\"",
             "9:57: app.web.listen.admin.backlog: 0 is out of range",

@@ -83,10 +83,15 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
         "file" => format!("{} = {value}\n{}", key.name, app(String::new())),
         "app" => app(format!("{} = {value}", key.name)),
         "listen" if key.name == "address" => app(format!("listen = {{ x = {} }}", inside(""))),
-        "listen" => app(format!(
-            "listen = {{ x = {} }}",
-            inside(", address = \":1\"")
-        )),
+        "listen" => {
+            let address = match key.name {
+                "v6_only" => "[::]:1",
+                "permissions" | "owner" | "group" => "unix:s",
+                _ => ":1",
+            };
+            let socket = inside(&format!(", address = {address:?}"));
+            app(format!("listen = {{ x = {socket} }}"))
+        }
         "rights" => app(format!("bus = {}", inside(""))),
         "allowance" => app(format!("bus = {{ emit = {} }}", inside(""))),
         "limit" => app(format!("limits = {{ nofile = {} }}", inside(""))),

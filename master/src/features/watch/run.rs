@@ -164,7 +164,7 @@ pub async fn process_file(bus: Bus, file: PathBuf) {
     loop {
         let path = watch.changed().await.display().to_string();
         let hint = format!(
-            "send SIGHUP to the master to read it again and roll every app: kill -HUP {}",
+            "`ostler plan` shows what that would change, and `ostler reload --config` does it (kill -HUP {} rolls every app)",
             std::process::id()
         );
         tracing::info!("{path} has changed; nothing was done about it yet: {hint}");

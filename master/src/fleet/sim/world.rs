@@ -223,15 +223,18 @@ impl World {
                 })]
             }
             Deed::AsksForRestart => {
-                let by = Requester::Worker {
-                    id,
-                    app: process.app.clone(),
-                    generation: process.generation,
+                // By its word, or by shutting a socket down.
+                let by = match id.0 % 2 {
+                    0 => Requester::Socket("http".into()),
+                    _ => Requester::Worker {
+                        id,
+                        app: process.app.clone(),
+                        generation: process.generation,
+                    },
                 };
-                vec![Input::RestartNeeded {
-                    wish: WorkerRestartNeeded::default(),
-                    by,
-                }]
+                let app = Some(process.app.to_string());
+                let wish = WorkerRestartNeeded { app, reason: None };
+                vec![Input::RestartNeeded { wish, by }]
             }
             Deed::Beats => {
                 let Some(every) = process.beats else {

@@ -33,7 +33,7 @@ use crate::{
         system_restart,
         watch::run as watcher,
     },
-    fleet::WorkerNews,
+    fleet::{Fleet, WorkerNews},
     home::{Home, MasterName, Reach},
     lock::MasterLock,
     log,
@@ -64,8 +64,23 @@ pub struct MasterOptions {
     pub warnings: Vec<String>,
     /// How its log is written.
     pub log: log::Format,
+    /// Whether it ends when nothing is left to run, and what it makes of an app that can't boot.
+    pub stay: Stay,
+    /// Where its log goes.
+    pub log_to: log::Destination,
     /// Which of the master's own lines are written, unless `OSTLER_LOG` says otherwise: usually [`log::DEFAULT`].
     pub log_default: &'static str,
+}
+
+/// Until when a master stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// Until nothing is left to run, or an app can't boot.
+    WhileBusy,
+    /// Until it is told to end, or an app can't boot.
+    Foreground,
+    /// Until it is told to end.
+    Background,
 }
 
 /// Runs a master until it is told to stop, with `beside` next to it (the demo's guide; nothing, usually). Gives its exit code.
@@ -105,7 +120,7 @@ where
         sys::adopt_orphans().map_err(|e| system("adopt orphans", &e))?;
     }
     let (lines, writer) =
-        log::start(options.log, options.log_default).map_err(|e| system("start the log", &e))?;
+        log::start(options.log, options.log_default, options.log_to.clone()).map_err(|e| system("start the log", &e))?;
     let rights = Rights::of(&options.apps, options.file.as_deref());
     let (hub, notices) = start_hub(&options.name, &options.bus, rights.rules(), open_files)
         .map_err(|e| system("start the hub", &e))?;
@@ -130,9 +145,16 @@ where
         rights,
         tokens: options.bus.tcp.as_ref().map(|tcp| tcp.tokens.clone()),
         auto_reload,
+        added: Default::default(),
     };
     let voice = feature(&hub, "shell").await?;
+    let kind: fn(Fleet) -> Fleet = match options.stay {
+        Stay::WhileBusy => Fleet::leaving_when_done,
+        Stay::Foreground => |fleet| fleet,
+        Stay::Background => Fleet::carrying_on,
+    };
     let shell = Shell::new(
+        kind,
         workshop,
         voice.clone(),
         signals,

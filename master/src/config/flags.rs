@@ -5,11 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::{Map, Value, json};
+
 use super::{
     address,
     app::{AppDefinition, AppName, Readiness, SocketDeclaration, Watch, probe},
     errors::Wrong,
-    naming,
+    naming, placeholders,
     settings::{Instances, Reload, Settings},
 };
 
@@ -61,6 +63,48 @@ pub fn define(flags: AppFlags, cwd: &Path, cores: u32) -> Result<AppDefinition, 
     let app = settings.define(name, flags.command, cores);
     probe::check(&app)?;
     Ok(app)
+}
+
+/// The same app as the text of a process file in JSON, for a master that runs already; its relative paths start at the
+/// directory that it is said to lie in.
+///
+/// # Errors
+/// If a socket can't be used.
+pub fn as_text(flags: AppFlags) -> Result<String, Wrong> {
+    let name = flags
+        .name
+        .unwrap_or_else(|| naming::app_name_of(&flags.command));
+    let words = |words: &[String]| -> Value {
+        let words = words.iter().map(|word| placeholders::verbatim(word).into());
+        Value::Array(words.collect())
+    };
+    let mut app = Map::new();
+    app.insert("command".into(), words(&flags.command));
+    let instances = flags.instances.map(|instances| match instances {
+        Instances::Exactly(count) => json!(count),
+        Instances::Auto => json!("auto"),
+        Instances::AllBut(left) => json!(-i64::from(left)),
+    });
+    app.extend(instances.map(|value| ("instances".into(), value)));
+    let sockets = listen(&flags.listen, Path::new(""))?;
+    let sockets: Map<String, Value> = sockets
+        .iter()
+        .map(|socket| {
+            let address = placeholders::verbatim(&socket.address.to_string());
+            (socket.name.clone(), address.into())
+        })
+        .collect();
+    if !sockets.is_empty() {
+        app.insert("listen".into(), sockets.into());
+    }
+    let ready = flags.ready.map(|ready| ready.to_string());
+    app.extend(ready.map(|ready| ("ready".into(), ready.into())));
+    let watched = flags.auto_reload.map(|paths| {
+        let paths = paths.iter().map(|path| path.display().to_string());
+        words(&paths.collect::<Vec<_>>())
+    });
+    app.extend(watched.map(|paths| ("auto_reload".into(), paths)));
+    Ok(json!({ "app": { name.as_str(): app } }).to_string())
 }
 
 /// Sockets as flags declare them: each `[NAME=]ADDRESS`, see [`address::address`].
@@ -132,6 +176,26 @@ mod tests {
             define(flags, Path::new("/srv"), 8),
             Ok(file.apps[0].clone())
         );
+    }
+
+    #[test]
+    fn flags_are_the_same_in_words_for_a_master_that_runs() {
+        for flags in [
+            AppFlags {
+                name: AppName::new("api").ok(),
+                instances: Some(Instances::AllBut(1)),
+                listen: vec!["8080".into(), "admin=127.0.0.1:0".into(), "unix:a/b.sock".into()],
+                ready: Some(Readiness::Delay(std::time::Duration::from_millis(1500))),
+                auto_reload: Some(vec!["src".into()]),
+                ..flags(&["./x", "${HOME}", "$$", "$", "{slot}", "a b"])
+            },
+            flags(&["node", "server.js"]),
+        ] {
+            let text = as_text(flags.clone()).unwrap();
+            let file =
+                super::super::file::parse(Path::new("/srv/command.json"), &text, 8).unwrap();
+            assert_eq!(define(flags, Path::new("/srv"), 8).as_ref(), Ok(&file.apps[0]));
+        }
     }
 
     #[test]

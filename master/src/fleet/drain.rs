@@ -44,6 +44,8 @@ pub(super) enum Cause {
     UpdateGivenUp,
     /// Its app is stopped.
     Stop,
+    /// It is to be started anew once it has gone.
+    Restart,
     /// Its slot is no longer wanted.
     Scale,
     /// The master ends.
@@ -67,6 +69,7 @@ impl Cause {
             Self::Update
             | Self::UpdateGivenUp
             | Self::Stop
+            | Self::Restart
             | Self::Scale
             | Self::Kill
             | Self::Own => true,
@@ -80,6 +83,7 @@ impl Cause {
             Self::Update => "update",
             Self::UpdateGivenUp => "update given up",
             Self::Stop => "stop",
+            Self::Restart => "restart",
             Self::Scale => "scale",
             Self::Kill => "kill",
             Self::Own => "its own wish",

@@ -17,6 +17,8 @@ pub(crate) enum Mutation {
     OverlookHang,
     /// A slot that backs off is never tried again.
     NeverLeaveBackoff,
+    /// A restart doesn't wait for those that were there.
+    RestartAtOnce,
     /// Begin at once, whoever should come first.
     IgnoreOrder,
 }

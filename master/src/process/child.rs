@@ -7,7 +7,10 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ostler_bus::vocab::worker::ExitStatus;
@@ -25,6 +28,8 @@ pub struct Child {
     /// How it ended, once it has been reaped. The lock is held while the group is signalled or the zombie is reaped,
     /// so that a group signal never meets a number that is free again.
     end: Mutex<Option<ExitStatus>>,
+    /// It is nobody's to end any more, and nor is its group.
+    let_go: AtomicBool,
     ours: Ours,
 }
 
@@ -36,6 +41,7 @@ impl Child {
             pid,
             pidfd,
             end: Mutex::new(None),
+            let_go: AtomicBool::new(false),
             ours,
         })
     }
@@ -70,6 +76,17 @@ impl Child {
                 Err(_) => return ExitStatus::Unknown,
             }
         }
+    }
+
+    /// Lets go of it: when it ends it is reaped, and what is left of its group lives on.
+    pub fn let_go(&self) {
+        self.let_go.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was let go of.
+    #[must_use]
+    pub fn is_let_go(&self) -> bool {
+        self.let_go.load(Ordering::Relaxed)
     }
 
     /// Sends a signal, by number.
@@ -116,8 +133,10 @@ impl Child {
         if end.is_none() {
             let ended = sys::peek(self.pidfd.as_fd()).unwrap_or(Some(Ended::Unknown))?;
             if ended != Ended::Unknown {
-                // ESRCH: there are none.
-                let _ = sys::kill_group(self.pid, libc::SIGKILL);
+                if !self.is_let_go() {
+                    // ESRCH: there are none.
+                    let _ = sys::kill_group(self.pid, libc::SIGKILL);
+                }
                 let _ = sys::reap(self.pidfd.as_fd());
             }
             self.ours.remove(self.pid);

@@ -21,6 +21,7 @@ mod child;
 mod clip;
 mod environment;
 mod exit_hint;
+pub mod family;
 mod memory;
 mod notify;
 mod output;

@@ -5,6 +5,7 @@
 //! ([`worker`]) that reports back by message, and events go into the bus client's queue. Signals and child exits come
 //! straight here, so no flood on the bus can delay them.
 
+mod add;
 mod handle;
 mod helper;
 mod listeners;
@@ -14,6 +15,7 @@ mod probe;
 mod reread;
 mod rights;
 mod send;
+mod signal_verb;
 mod signals;
 mod worker;
 
@@ -70,6 +72,8 @@ pub struct Shell {
     processes: HashMap<WorkerId, Process>,
     /// Workers that were sent SIGKILL, until their exit is told.
     killed: HashSet<WorkerId>,
+    /// Workers that were let go of before they had a process.
+    released: HashSet<WorkerId>,
     waiting: HashMap<RequestToken, Waiting>,
     tokens: u64,
     bus: Bus,
@@ -93,12 +97,18 @@ enum Happened {
 }
 
 impl Shell {
-    /// A shell with an empty fleet. `reread` reads the process file again, if there is one.
+    /// A shell with an empty fleet, of this `kind`. `reread` reads the process file again, if there is one.
     #[must_use]
-    pub fn new(workshop: Workshop, bus: Bus, signals: Signals, reread: Option<Reread>) -> Self {
+    pub fn new(
+        kind: fn(Fleet) -> Fleet,
+        workshop: Workshop,
+        bus: Bus,
+        signals: Signals,
+        reread: Option<Reread>,
+    ) -> Self {
         let (handle, messages) = ShellHandle::new();
         Self {
-            fleet: Fleet::new(seed()),
+            fleet: kind(Fleet::new(seed())),
             epoch: Instant::now(),
             messages,
             handle,
@@ -109,6 +119,7 @@ impl Shell {
             workshop,
             processes: HashMap::new(),
             killed: HashSet::new(),
+            released: HashSet::new(),
             waiting: HashMap::new(),
             tokens: 0,
             bus,
@@ -183,13 +194,19 @@ impl Shell {
             Message::Started { id, process } => {
                 let pid = process.pid();
                 self.rest = Some(Instant::now() + REST);
-                self.processes.insert(id, process);
+                match self.released.remove(&id) {
+                    true => process.let_go(),
+                    false => drop(self.processes.insert(id, process)),
+                }
                 vec![Input::Worker {
                     id,
                     news: WorkerNews::Spawned { pid },
                 }]
             }
             Message::News { id, mut news } => {
+                if let WorkerNews::SpawnFailed { .. } = news {
+                    self.released.remove(&id);
+                }
                 if let WorkerNews::Exited(exit) = &mut news
                     && let Some(process) = self.processes.remove(&id)
                 {
@@ -223,6 +240,11 @@ impl Shell {
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
+            }
+            Message::Add { wanted, answer } => self.add(&wanted, answer),
+            Message::SignalWorkers { wanted, answer } => {
+                self.signal_workers(&wanted, answer);
+                vec![]
             }
             Message::Line { line, answer } => {
                 // Whoever asked has gone.

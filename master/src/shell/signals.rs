@@ -150,7 +150,9 @@ impl Shell {
                     }
                     for gone in rolled
                         .iter()
+                        
                         .filter(|name| !apps.iter().any(|app| app.name.as_str() == *name))
+                        .filter(|name| !self.workshop.added.iter().any(|app| app.as_str() == *name))
                     {
                         tracing::warn!(
                             "{gone} is not in {file} any more, and runs on as it was, its files unwatched; `ostler stop {gone}` ends it"

@@ -1,7 +1,7 @@
 //! One worker's process from start to end, as a task that only reports; and what it takes to start one.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     ffi::OsString,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
@@ -73,6 +73,8 @@ pub struct Workshop {
     pub tokens: Option<PathBuf>,
     /// The apps whose files are watched, as they are defined now.
     pub auto_reload: watch::Sender<Vec<AppDefinition>>,
+    /// The apps that came by command: what the process file says of files to watch is not about them.
+    pub added: BTreeSet<AppName>,
 }
 
 /// A running worker's process, as the shell holds it.
@@ -92,6 +94,11 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn pid(&self) -> u32 {
         self.child.pid()
+    }
+
+    /// Lets go of it: it is nobody's to end.
+    pub(super) fn let_go(&self) {
+        self.child.let_go();
     }
 
     pub(super) fn signal(&self, signal: i32, target: SignalTarget) -> io::Result<()> {
@@ -148,6 +155,24 @@ impl Workshop {
     pub(super) fn forget(&mut self, app: &AppName) {
         self.sockets.forget(app);
         self.watched.remove(app);
+        self.added.remove(app);
+        self.auto_reload.send_if_modified(|watched| {
+            let before = watched.len();
+            watched.retain(|known| known.name != *app);
+            watched.len() != before
+        });
+    }
+
+    /// Has the files of these apps watched besides, if they want it.
+    pub(super) fn watch_also(&self, apps: &[AppDefinition]) {
+        let mut all = self.auto_reload.borrow().clone();
+        all.retain(|known| apps.iter().all(|app| app.name != known.name));
+        all.extend(apps.iter().filter(|app| app.auto_reload.is_some()).cloned());
+        self.auto_reload.send_if_modified(|watched| {
+            let changed = *watched != all;
+            *watched = all;
+            changed
+        });
     }
 
     /// Has the files of these apps watched that want it, and of no others; where there is no new definition, the old
@@ -155,10 +180,16 @@ impl Workshop {
     pub(super) fn watch_files(&self, apps: Vec<(AppName, Option<AppDefinition>)>) {
         let before = self.auto_reload.borrow().clone();
         let old = |name: &AppName| before.iter().find(|app| app.name == *name).cloned();
+        let named: BTreeSet<AppName> = apps.iter().map(|(name, _)| name.clone()).collect();
+        let by_command = |app: &&AppDefinition| {
+            self.added.contains(&app.name) && !named.contains(&app.name)
+        };
+        let others: Vec<AppDefinition> = before.iter().filter(by_command).cloned().collect();
         let now: Vec<AppDefinition> = apps
             .into_iter()
             .filter_map(|(name, new)| new.or_else(|| old(&name)))
             .filter(|app| app.auto_reload.is_some())
+            .chain(others)
             .collect();
         self.auto_reload.send_if_modified(|watched| {
             let changed = *watched != now;
@@ -343,7 +374,7 @@ impl Begun {
             false => listening.await,
         };
         withdraw(&hub, id);
-        if let Some(cgroup) = self.cgroup {
+        if let Some(cgroup) = self.cgroup.filter(|_| !child.is_let_go()) {
             cgroup.end().await;
         }
         let stderr_tail = match output {

@@ -28,7 +28,7 @@ fn run(line: &str) -> Result<RunWhat, CliError> {
     let Verb::Run(args) = verb(line) else {
         panic!("{line} is no run")
     };
-    args.what()
+    args.what.what()
 }
 
 fn scale(line: &str) -> Result<(Option<String>, ScaleTo), CliError> {
@@ -36,7 +36,6 @@ fn scale(line: &str) -> Result<(Option<String>, ScaleTo), CliError> {
         panic!("{line} is no scale")
     };
     args.what()
-        .map(|(app, to)| (app.map(|app| app.to_string()), to))
 }
 
 #[test]
@@ -159,7 +158,8 @@ fn scale_takes_a_size_with_or_without_an_app() {
 fn waiting_is_the_default_and_the_last_word_counts() {
     let waits = |line: &str| match verb(line) {
         Verb::Reload(args) => args.waiting.wanted(),
-        Verb::Stop(args) | Verb::Start(args) => args.waiting.wanted(),
+        Verb::Stop(args) => args.waiting.wanted(),
+        Verb::Start(args) => args.waiting.wanted(),
         Verb::Kill(args) => args.waiting.wanted(),
         other => panic!("{other:?} has no waiting"),
     };

@@ -5,9 +5,10 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{
-    draft::{Draft, verbatim},
+    draft::Draft,
     pm2::text,
 };
+use crate::config::placeholders::verbatim;
 
 const OUT: [&str; 3] = ["out_file", "output", "out"];
 const ERR: [&str; 3] = ["error_file", "err_file", "error"];

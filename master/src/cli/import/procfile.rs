@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::draft::{Draft, verbatim};
+use super::draft::Draft;
+use crate::config::placeholders::verbatim;
 use crate::cli::error::{CliError, Exit};
 
 /// The apps of a Procfile.

@@ -48,6 +48,7 @@ fn app(name: &str, state: &str) -> AppStatus {
             mode: "shared".into(),
         }],
         last_update: Some("finished in 1.2s".into()),
+        namespace: None,
     }
 }
 

@@ -261,6 +261,13 @@ const APP: &[Key] = &[
         "How many workers. `auto`: one per core; -1: one fewer, at least one; 0: a parked app.",
     ),
     key(
+        "namespace",
+        Text,
+        "(none)",
+        "\"shop\"",
+        "What the app belongs to: commands take this word for all of its apps (`ostler restart shop`).",
+    ),
+    key(
         "autostart",
         Flag,
         "true",

@@ -46,6 +46,7 @@ impl Checker {
                 );
                 Ok(())
             }
+            FleetEvent::WorkerReleased(event) => self.worker(&event.worker).map(drop),
             FleetEvent::WorkerExited(event) => self.exited(event),
             FleetEvent::UpdateStarted(event) => self.update_started(event),
             FleetEvent::UpdateProgress(event) => self.update_progress(now, event),
@@ -263,6 +264,7 @@ fn name(event: &FleetEvent) -> &'static str {
         FleetEvent::WorkerReady(_) => "ready",
         FleetEvent::WorkerDraining(_) => "draining",
         FleetEvent::WorkerDisconnected(_) => "disconnected",
+        FleetEvent::WorkerReleased(_) => "told released",
         FleetEvent::WorkerExited(_) => "exited",
         FleetEvent::UpdateStarted(_) => "update started",
         FleetEvent::UpdateProgress(_) => "update progress",

@@ -1,0 +1,99 @@
+//! Apps that come by command: read, made ready, and handed to the fleet; or nothing of it.
+
+use std::path::Path;
+
+use ostler_bus::vocab::{
+    commands::AppAdd,
+    control::{Answer, RefusalKind},
+};
+use tokio::sync::oneshot;
+
+use super::{Shell, Waiting};
+use crate::{
+    config::{
+        app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, program,
+    },
+    fleet::{Command, Input},
+};
+
+type Refused = (RefusalKind, String);
+
+impl Shell {
+    /// Adds what a file, or a text, says.
+    pub(super) fn add(&mut self, wanted: &AppAdd, answer: oneshot::Sender<Answer>) -> Vec<Input> {
+        match read(wanted).and_then(|apps| self.make_ready(apps)) {
+            Ok(apps) => {
+                let request = self.token(Waiting::Command(answer));
+                let command = Command::Add(apps);
+                vec![Input::Command { request, command }]
+            }
+            Err((kind, reason)) => {
+                // Whoever asked has gone.
+                let _gone = answer.send(Answer::Refused { kind, reason });
+                vec![]
+            }
+        }
+    }
+
+    fn make_ready(&mut self, apps: Vec<AppDefinition>) -> Result<Vec<AppDefinition>, Refused> {
+        if let Some(clash) = self.fleet.clash(&apps) {
+            return Err((RefusalKind::WrongState, clash));
+        }
+        let known = self.fleet.snapshot(self.now()).apps;
+        let is_new = |app: &AppDefinition| known.iter().all(|k| k.name != app.name.as_str());
+        let mut ready: Vec<AppDefinition> = Vec::new();
+        for app in apps {
+            let new = is_new(&app);
+            let name = app.name.clone();
+            match self.workshop.try_prepare(app, &self.handle) {
+                Ok(app) => ready.push(app),
+                Err(why) => {
+                    let others = ready.iter().filter(|app| is_new(app)).map(|app| &app.name);
+                    for name in others.chain(new.then_some(&name)) {
+                        self.workshop.forget(name);
+                    }
+                    return Err((RefusalKind::WrongState, why));
+                }
+            }
+        }
+        for app in &ready {
+            self.workshop.rights.take(app);
+            if is_new(app) {
+                self.workshop.added.insert(app.name.clone());
+            }
+        }
+        self.workshop.renew_doors();
+        self.workshop.watch_also(&ready);
+        Ok(ready)
+    }
+}
+
+/// The apps that the file or the text defines, each of whose programs can be run.
+fn read(wanted: &AppAdd) -> Result<Vec<AppDefinition>, Refused> {
+    let path = Path::new(&wanted.file);
+    if !path.is_absolute() {
+        let reason = format!("{} is not an absolute path", path.display());
+        return Err((RefusalKind::Invalid, reason));
+    }
+    let circumstances = Circumstances::here(wanted.environment.clone());
+    let read = match &wanted.text {
+        Some(text) => file::parse_in(path, text, &circumstances),
+        None => file::read(path, &circumstances),
+    };
+    let bad = |reason: String| (RefusalKind::BadConfig, reason);
+    let file = read.map_err(|errors| bad(errors.to_string()))?;
+    for app in &file.apps {
+        program::check(app)
+            .map_err(|wrong| bad(format!("{}: {}; {}", app.name, wrong.problem, wrong.fix)))?;
+    }
+    for warning in &file.warnings {
+        tracing::warn!("{warning}");
+    }
+    if file.bus != BusSettings::default() {
+        tracing::warn!(
+            "{}: its [bus] is not taken up: the master has a bus already",
+            path.display()
+        );
+    }
+    Ok(file.apps)
+}

@@ -56,6 +56,8 @@ pub struct MasterOptions {
     pub apps: Vec<AppDefinition>,
     /// What was said of the bus.
     pub bus: BusSettings,
+    /// Whether it heeds signals beyond those that end it.
+    pub signals: bool,
     /// The process file, if there is one: read again at SIGHUP, and watched with `--auto-reload`.
     pub file: Option<PathBuf>,
     /// The named environment that the process file is read for.
@@ -119,8 +121,8 @@ where
     if std::process::id() == 1 {
         sys::adopt_orphans().map_err(|e| system("adopt orphans", &e))?;
     }
-    let (lines, writer) =
-        log::start(options.log, options.log_default, options.log_to.clone()).map_err(|e| system("start the log", &e))?;
+    let (lines, writer) = log::start(options.log, options.log_default, options.log_to.clone())
+        .map_err(|e| system("start the log", &e))?;
     let rights = Rights::of(&options.apps, options.file.as_deref());
     let (hub, notices) = start_hub(&options.name, &options.bus, rights.rules(), open_files)
         .map_err(|e| system("start the hub", &e))?;
@@ -158,11 +160,12 @@ where
         workshop,
         voice.clone(),
         signals,
-        options
-            .file
-            .clone()
-            .map(|file| reread(file, options.environment.clone(), options.bus.clone())),
+        options.file.clone().map(|file| reread(file, &options)),
     );
+    let shell = match options.signals {
+        true => shell,
+        false => shell.deaf(),
+    };
     // Before anyone can ask: nobody is shown a master without its apps, or told that there is no such app.
     shell.handle().define(options.apps.clone()).await;
     let handle = shell.handle();
@@ -440,12 +443,13 @@ async fn pass_on(
     }
 }
 
-fn reread(file: PathBuf, environment: Option<String>, bus: BusSettings) -> Reread {
-    let path = file.clone();
+fn reread(file: PathBuf, options: &MasterOptions) -> Reread {
+    let (path, signals) = (file.clone(), options.signals);
+    let (environment, bus) = (options.environment.clone(), options.bus.clone());
     let read = Box::new(move |environment| {
         file::read(&path, &Circumstances::here(environment))
             .map(|file| Said {
-                held_back: bus.held_back(&file.bus),
+                held_back: held_back(&bus, signals, &file),
                 apps: file.apps,
             })
             .map_err(|errors| errors.to_string())
@@ -455,6 +459,15 @@ fn reread(file: PathBuf, environment: Option<String>, bus: BusSettings) -> Rerea
         environment,
         read,
     }
+}
+
+/// What can't be taken up while the master runs.
+fn held_back(bus: &BusSettings, signals: bool, file: &file::ProcessFile) -> Vec<String> {
+    let mut held_back = bus.held_back(&file.bus);
+    if file.signals != signals {
+        held_back.push("`signals` takes effect when the master is started again".to_owned());
+    }
+    held_back
 }
 
 fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     address,
@@ -78,33 +78,39 @@ pub fn as_text(flags: AppFlags) -> Result<String, Wrong> {
         let words = words.iter().map(|word| placeholders::verbatim(word).into());
         Value::Array(words.collect())
     };
-    let mut app = Map::new();
-    app.insert("command".into(), words(&flags.command));
+    let mut keys = vec![("command", words(&flags.command).to_string())];
     let instances = flags.instances.map(|instances| match instances {
         Instances::Exactly(count) => json!(count),
         Instances::Auto => json!("auto"),
         Instances::AllBut(left) => json!(-i64::from(left)),
     });
-    app.extend(instances.map(|value| ("instances".into(), value)));
+    keys.extend(instances.map(|value| ("instances", value.to_string())));
+    // Written by hand, as a map of serde_json's has no order, and sockets have one.
     let sockets = listen(&flags.listen, Path::new(""))?;
-    let sockets: Map<String, Value> = sockets
-        .iter()
-        .map(|socket| {
-            let address = placeholders::verbatim(&socket.address.to_string());
-            (socket.name.clone(), address.into())
-        })
-        .collect();
-    if !sockets.is_empty() {
-        app.insert("listen".into(), sockets.into());
-    }
-    let ready = flags.ready.map(|ready| ready.to_string());
-    app.extend(ready.map(|ready| ("ready".into(), ready.into())));
+    let sockets = sockets.iter().map(|socket| {
+        let address = placeholders::verbatim(&socket.address.to_string());
+        (socket.name.as_str(), json!(address).to_string())
+    });
+    let sockets = object(&sockets.collect::<Vec<_>>());
+    keys.push(("listen", sockets));
+    let ready = flags.ready.map(|ready| json!(ready.to_string()));
+    keys.extend(ready.map(|ready| ("ready", ready.to_string())));
     let watched = flags.auto_reload.map(|paths| {
         let paths = paths.iter().map(|path| path.display().to_string());
         words(&paths.collect::<Vec<_>>())
     });
-    app.extend(watched.map(|paths| ("auto_reload".into(), paths)));
-    Ok(json!({ "app": { name.as_str(): app } }).to_string())
+    keys.extend(watched.map(|paths| ("auto_reload", paths.to_string())));
+    let app = object(&[(name.as_str(), object(&keys))]);
+    Ok(object(&[("app", app)]))
+}
+
+/// A table in JSON, of values in JSON.
+fn object(fields: &[(&str, String)]) -> String {
+    let fields = fields.iter();
+    let fields: Vec<String> = fields
+        .map(|(key, value)| format!("{}: {value}", json!(key)))
+        .collect();
+    format!("{{{}}}", fields.join(", "))
 }
 
 /// Sockets as flags declare them: each `[NAME=]ADDRESS`, see [`address::address`].
@@ -184,7 +190,11 @@ mod tests {
             AppFlags {
                 name: AppName::new("api").ok(),
                 instances: Some(Instances::AllBut(1)),
-                listen: vec!["8080".into(), "admin=127.0.0.1:0".into(), "unix:a/b.sock".into()],
+                listen: vec![
+                    "8080".into(),
+                    "admin=127.0.0.1:0".into(),
+                    "unix:a/b.sock".into(),
+                ],
                 ready: Some(Readiness::Delay(std::time::Duration::from_millis(1500))),
                 auto_reload: Some(vec!["src".into()]),
                 ..flags(&["./x", "${HOME}", "$$", "$", "{slot}", "a b"])
@@ -192,9 +202,11 @@ mod tests {
             flags(&["node", "server.js"]),
         ] {
             let text = as_text(flags.clone()).unwrap();
-            let file =
-                super::super::file::parse(Path::new("/srv/command.json"), &text, 8).unwrap();
-            assert_eq!(define(flags, Path::new("/srv"), 8).as_ref(), Ok(&file.apps[0]));
+            let file = super::super::file::parse(Path::new("/srv/command.json"), &text, 8).unwrap();
+            assert_eq!(
+                define(flags, Path::new("/srv"), 8).as_ref(),
+                Ok(&file.apps[0])
+            );
         }
     }
 

@@ -67,6 +67,7 @@ pub(crate) fn run(args: DemoArgs, name: Option<MasterName>) -> Result<ExitCode, 
         warnings: Vec::new(),
         log: log::Format::Human,
         log_to: log::Destination::Streams,
+        signals: true,
         stay: Stay::Foreground,
         log_default: LOG,
     };

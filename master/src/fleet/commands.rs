@@ -165,7 +165,8 @@ fn reload(
     turn: &mut Turn,
 ) -> Result<(), Refusal> {
     let running = |app: &App| app.wanted && app.size > 0 && !app.definition.life.oneshot;
-    let whole = "workers are replaced with all of their app: `restart` stops and starts a single one";
+    let whole =
+        "workers are replaced with all of their app: `restart` stops and starts a single one";
     let selector = reload.app.as_deref();
     let mut names = selector::choose_apps(fleet, selector, whole)?;
     names.retain(|name| fleet.apps.get(name).is_some_and(running));

@@ -114,9 +114,7 @@ fn look(apps: &Apps, name: &AppName, turn: &Turn) -> Turned {
     }
     // Nothing could begin yet: whose turn it is is decided when it can.
     let mut waits = match app.rise {
-        Rise::Emptying { .. } => {
-            !app.workers.is_empty() && !turn.mutated(Mutation::RestartAtOnce)
-        }
+        Rise::Emptying { .. } => !app.workers.is_empty() && !turn.mutated(Mutation::RestartAtOnce),
         Rise::Held { .. } | Rise::Rising { .. } | Rise::Over => {
             app.slots.values().all(|slot| slot.holder().is_some())
         }
@@ -187,7 +185,9 @@ fn waits_for(apps: &Apps, app: &App, name: &AppName) -> bool {
 fn goes_before(apps: &Apps, other: &App, app: &App) -> bool {
     let higher = other.definition.start.priority > app.definition.start.priority;
     let starts = match other.rise {
-        Rise::Held { .. } | Rise::Emptying { .. } => held(other).is_some() && holders(apps, other).next().is_none(),
+        Rise::Held { .. } | Rise::Emptying { .. } => {
+            held(other).is_some() && holders(apps, other).next().is_none()
+        }
         Rise::Rising { .. } => other.wanted && other.size > 0,
         Rise::Over => false,
     };

@@ -67,13 +67,10 @@ fn app_status(app: &App) -> AppStatus {
 fn app_state(app: &App) -> &'static str {
     let none_left = app.workers.is_empty();
     let any = |state: fn(&SlotState) -> bool| app.slots.values().any(|slot| state(&slot.state));
-    let all_ended = app
-        .slots
-        .iter()
-        .all(|(number, slot)| match slot.state {
-            SlotState::Ended { .. } => true,
-            _ => app.parked.contains(number),
-        });
+    let all_ended = app.slots.iter().all(|(number, slot)| match slot.state {
+        SlotState::Ended { .. } => true,
+        _ => app.parked.contains(number),
+    });
     let fills = |worker: &Worker| worker.occasion == Occasion::Fill && worker.is_starting();
     let filling = app.workers.values().any(fills);
     if !app.wanted || app.size == 0 {

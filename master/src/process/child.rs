@@ -14,7 +14,10 @@ use std::{
 };
 
 use ostler_bus::vocab::worker::ExitStatus;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::Notify,
+};
 
 use super::spawner::Ours;
 use crate::sys::{self, Ended};
@@ -30,6 +33,7 @@ pub struct Child {
     end: Mutex<Option<ExitStatus>>,
     /// It is nobody's to end any more, and nor is its group.
     let_go: AtomicBool,
+    told: Notify,
     ours: Ours,
 }
 
@@ -42,6 +46,7 @@ impl Child {
             pidfd,
             end: Mutex::new(None),
             let_go: AtomicBool::new(false),
+            told: Notify::new(),
             ours,
         })
     }
@@ -81,6 +86,12 @@ impl Child {
     /// Lets go of it: when it ends it is reaped, and what is left of its group lives on.
     pub fn let_go(&self) {
         self.let_go.store(true, Ordering::Relaxed);
+        self.told.notify_one();
+    }
+
+    /// Waits until it is let go of. For one that waits.
+    pub async fn when_let_go(&self) {
+        self.told.notified().await;
     }
 
     /// Whether it was let go of.

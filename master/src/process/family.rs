@@ -114,10 +114,16 @@ mod tests {
             pid: all[1].pid,
             parent: 1 << 30,
         };
-        assert!(!stranger.signal(libc::SIGKILL).expect("not sent"), "not its child");
+        assert!(
+            !stranger.signal(libc::SIGKILL).expect("not sent"),
+            "not its child"
+        );
         assert!(all[1].signal(libc::SIGTERM).expect("sent"));
         shell.wait().expect("ended");
-        assert!(!all[1].signal(libc::SIGTERM).expect("not sent"), "it has gone");
+        assert!(
+            !all[1].signal(libc::SIGTERM).expect("not sent"),
+            "it has gone"
+        );
         assert_eq!(descendants(shell.id()), []);
     }
 }

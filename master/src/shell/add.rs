@@ -1,6 +1,6 @@
 //! Apps that come by command: read, made ready, and handed to the fleet; or nothing of it.
 
-use std::path::Path;
+use std::{os::unix::fs::MetadataExt as _, path::Path};
 
 use ostler_bus::vocab::{
     commands::AppAdd,
@@ -21,7 +21,11 @@ type Refused = (RefusalKind, String);
 impl Shell {
     /// Adds what a file, or a text, says.
     pub(super) fn add(&mut self, wanted: &AppAdd, answer: oneshot::Sender<Answer>) -> Vec<Input> {
-        match read(wanted).and_then(|apps| self.make_ready(apps)) {
+        let trusted = self.trust(wanted);
+        match trusted
+            .and_then(|()| read(wanted))
+            .and_then(|apps| self.make_ready(apps))
+        {
             Ok(apps) => {
                 let request = self.token(Waiting::Command(answer));
                 let command = Command::Add(apps);
@@ -32,6 +36,30 @@ impl Shell {
                 let _gone = answer.send(Answer::Refused { kind, reason });
                 vec![]
             }
+        }
+    }
+
+    /// Whoever may add an app may run any command as the master's user. On this machine operators are that user, or root; over
+    /// a network they are whoever has a token, and that shall not be enough: what is started then is in a file of that user's.
+    fn trust(&self, wanted: &AppAdd) -> Result<(), Refused> {
+        if self.workshop.tokens.is_none() {
+            return Ok(());
+        }
+        let refused = |reason: String| Err((RefusalKind::WrongState, reason));
+        if wanted.text.is_some() {
+            return refused(
+                "this master is open to a network (bus.listen), where a token must not be enough to run any command; write the \
+                 app into a process file, and `ostler start FILE`".to_owned(),
+            );
+        }
+        let own = rustix::process::geteuid().as_raw();
+        match std::fs::metadata(&wanted.file) {
+            Ok(file) if ![0, own].contains(&file.uid()) => refused(format!(
+                "{} is neither root's nor that of the master's user, and the master is open to a network (bus.listen)",
+                wanted.file
+            )),
+            // What can't be read is told with its reason when it is.
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 

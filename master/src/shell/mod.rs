@@ -64,6 +64,8 @@ pub struct Shell {
     handle: ShellHandle,
     signals: Signals,
     reread: Option<Reread>,
+    /// Only signals that end the master are heeded.
+    deaf: bool,
     /// When TERM or INT was first heard.
     asked_to_stop: Option<Instant>,
     /// When it may rest, unless another worker is started before.
@@ -114,6 +116,7 @@ impl Shell {
             handle,
             signals,
             reread,
+            deaf: false,
             asked_to_stop: None,
             rest: None,
             workshop,
@@ -124,6 +127,13 @@ impl Shell {
             tokens: 0,
             bus,
         }
+    }
+
+    /// For a master that heeds no signals but those that end it.
+    #[must_use]
+    pub fn deaf(mut self) -> Self {
+        self.deaf = true;
+        self
     }
 
     /// How others speak to it.

@@ -14,6 +14,9 @@ use tokio::sync::oneshot;
 use super::{Shell, worker::Process};
 use crate::{config::signal, fleet::SignalTarget, process::family};
 
+/// Workers with their processes.
+type Workers = Vec<(WorkerId, Process)>;
+
 impl Shell {
     /// Sends it, and answers. Families are looked up on a thread of their own: that takes as long as there are processes.
     pub(super) fn signal_workers(
@@ -44,11 +47,10 @@ impl Shell {
     }
 
     /// The signal's number, and the processes of the workers that are meant.
-    fn meant(
-        &self,
-        wanted: &AppSignal,
-    ) -> Result<(i32, Vec<(WorkerId, Process)>), (RefusalKind, String)> {
-        let number = signal::number(&wanted.signal).map_err(|wrong| {
+    fn meant(&self, wanted: &AppSignal) -> Result<(i32, Workers), (RefusalKind, String)> {
+        let by_number = wanted.signal.parse().ok().filter(|n| (1..=64).contains(n));
+        let number = by_number.map_or_else(|| signal::number(&wanted.signal), Ok);
+        let number = number.map_err(|wrong| {
             let reason = format!("{}; {}", wrong.problem, wrong.fix);
             (RefusalKind::Invalid, reason)
         })?;
@@ -78,7 +80,9 @@ fn send(number: i32, scope: SignalScope, workers: &[(WorkerId, Process)]) -> Sig
             match member.signal(number) {
                 Ok(true) => processes += 1,
                 Ok(false) => {}
-                Err(error) => failed.push(format!("process {} of worker {id}: {error}", member.pid)),
+                Err(error) => {
+                    failed.push(format!("process {} of worker {id}: {error}", member.pid));
+                }
             }
         }
         if scope == SignalScope::Children {

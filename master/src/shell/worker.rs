@@ -181,9 +181,8 @@ impl Workshop {
         let before = self.auto_reload.borrow().clone();
         let old = |name: &AppName| before.iter().find(|app| app.name == *name).cloned();
         let named: BTreeSet<AppName> = apps.iter().map(|(name, _)| name.clone()).collect();
-        let by_command = |app: &&AppDefinition| {
-            self.added.contains(&app.name) && !named.contains(&app.name)
-        };
+        let by_command =
+            |app: &&AppDefinition| self.added.contains(&app.name) && !named.contains(&app.name);
         let others: Vec<AppDefinition> = before.iter().filter(by_command).cloned().collect();
         let now: Vec<AppDefinition> = apps
             .into_iter()
@@ -369,12 +368,24 @@ impl Begun {
         spawner.keep_spare();
         let weighed = order.definition.recycle.max_memory.is_some();
         let listening = listen(id, &self.notify, &child, shell);
-        let status = match weighed {
-            true => weighing(id, child.pid(), shell, listening).await,
-            false => listening.await,
+        let living = async {
+            match weighed {
+                true => weighing(id, child.pid(), shell, listening).await,
+                false => listening.await,
+            }
+        };
+        let status = tokio::select! {
+            status = living => Some(status),
+            () = child.when_let_go() => None,
+        };
+        let Some(status) = status else {
+            withdraw(&hub, id);
+            // Nobody reads what it notifies any more: it is told so, and not kept waiting.
+            drop(self.notify);
+            return let_go(id, &child, self.cgroup, output).await;
         };
         withdraw(&hub, id);
-        if let Some(cgroup) = self.cgroup.filter(|_| !child.is_let_go()) {
+        if let Some(cgroup) = self.cgroup {
             cgroup.end().await;
         }
         let stderr_tail = match output {
@@ -392,6 +403,26 @@ impl Begun {
             )
             .await;
     }
+}
+
+/// A worker that runs on: nothing of it is told any more, but what it prints is read, and its end must be seen, as it is our
+/// child.
+async fn let_go(
+    id: WorkerId,
+    child: &Child,
+    cgroup: Option<WorkerGroup>,
+    output: io::Result<process::Output>,
+) {
+    if let Some(cgroup) = cgroup {
+        cgroup.let_go();
+    }
+    if let Ok(output) = output {
+        let [stdout, stderr] = output.hand_over().await;
+        if let Err(error) = process::drain(stdout, stderr) {
+            tracing::warn!("worker {id} can't print any more: {error}");
+        }
+    }
+    child.exited().await;
 }
 
 /// Looks each second how large the worker is, until it ends.

@@ -2,10 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    draft::Draft,
-    pm2_log,
-};
+use super::{draft::Draft, pm2_log};
 use crate::config::{naming, placeholders::verbatim, program};
 
 /// The apps of an ecosystem: a list of them under `apps`, the list alone, or one app.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::draft::Draft;
-use crate::config::placeholders::verbatim;
 use crate::cli::error::{CliError, Exit};
+use crate::config::placeholders::verbatim;
 
 /// The apps of a Procfile.
 pub(super) fn drafts(file: &Path, text: &str) -> Result<Vec<Draft>, CliError> {

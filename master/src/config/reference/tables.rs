@@ -161,6 +161,13 @@ const FILE: &[Key] = &[
         "The master's name.",
     ),
     key(
+        "signals",
+        Flag,
+        "true",
+        "false",
+        "Heed signals (HUP, USR1, TTIN, TTOU, WINCH); if not, the master ignores all but those that end it (TERM, INT, QUIT).",
+    ),
+    key(
         "include",
         TEXT_OR_TEXTS,
         "[]",

@@ -309,7 +309,11 @@ impl Checker {
 
     /// A worker is let go of: only with its app, and none that was told to go.
     fn released(&mut self, id: WorkerId) -> Checked {
-        let worker = self.model.workers.remove(&id).ok_or("nobody to let go of")?;
+        let worker = self
+            .model
+            .workers
+            .remove(&id)
+            .ok_or("nobody to let go of")?;
         promise!(!worker.leaving(), "told to go, and let go of");
         let removed = self
             .model

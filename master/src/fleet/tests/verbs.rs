@@ -69,7 +69,11 @@ fn let_come(stage: &mut Stage) {
 
 /// Three apps of one worker each: `api` and `web` of the namespace `shop`, `jobs` of none.
 fn three() -> Stage {
-    let apps = vec![within("shop", "api"), definition("jobs", 1), within("shop", "web")];
+    let apps = vec![
+        within("shop", "api"),
+        definition("jobs", 1),
+        within("shop", "web"),
+    ];
     let mut stage = Stage::of_all(apps);
     let_come(&mut stage);
     stage.wait(10_000);
@@ -124,7 +128,10 @@ fn what_matches_nothing_is_refused_with_the_nearest() {
         format!("there is no app and no worker \"99\"; {known}")
     );
     assert_eq!(reason("x*"), format!("there is no app \"x*\"; {known}"));
-    assert_eq!(reason("web:1"), "there is no slot \"1\": web has slot 0 alone");
+    assert_eq!(
+        reason("web:1"),
+        "there is no slot \"1\": web has slot 0 alone"
+    );
     assert!(reason("web:x").contains("there is no slot"));
     assert!(reason(" , ").contains("there is no app"));
     assert!(reason("[").contains("there is no app"));
@@ -162,7 +169,12 @@ fn what_is_for_whole_apps_is_refused_for_a_slot() {
 fn workers_are_chosen_with_those_on_their_way_out() {
     let mut stage = Stage::serving(definition("web", 2));
     stage.op(scale(ScaleTo::Exactly(1)));
-    let chosen = |selector| stage.fleet.workers(selector).map(|ids| ids.into_iter().collect());
+    let chosen = |selector| {
+        stage
+            .fleet
+            .workers(selector)
+            .map(|ids| ids.into_iter().collect())
+    };
     assert_eq!(chosen(None), Ok(vec![WorkerId(1), WorkerId(2)]));
     assert_eq!(chosen(Some("web")), Ok(vec![WorkerId(1), WorkerId(2)]));
     assert_eq!(chosen(Some("web:0")), Ok(vec![WorkerId(1)]));
@@ -276,7 +288,10 @@ fn a_stopped_slot_stays_so_through_crashes_updates_and_sizes() {
     stage.exits(WorkerId(2), 0);
     assert_eq!(stage.outcome(op), Some(Outcome::Done));
     assert_eq!(stage.states(), ["ready", "stopped", "ready"]);
-    assert_eq!((stage.app().state.as_str(), stage.app().ready), ("running", 2));
+    assert_eq!(
+        (stage.app().state.as_str(), stage.app().ready),
+        ("running", 2)
+    );
     let update = stage.op(reload(false));
     for old in [1, 3] {
         let order = stage.orders_only().remove(0);
@@ -292,7 +307,11 @@ fn a_stopped_slot_stays_so_through_crashes_updates_and_sizes() {
     assert_eq!(stage.states(), ["ready", "stopped", "ready", "ready"]);
     let op = stage.op(start_of("web:1"));
     let order = stage.orders_only().remove(0);
-    assert_eq!((order.slot, order.generation.0), (Slot(1), 2), "what serves now");
+    assert_eq!(
+        (order.slot, order.generation.0),
+        (Slot(1), 2),
+        "what serves now"
+    );
     stage.news(order.id, WorkerNews::Spawned { pid: 1 });
     stage.says_ready(order.id);
     assert_eq!(stage.outcome(op), Some(Outcome::Done));
@@ -420,7 +439,10 @@ fn adding_what_runs_is_done_at_once_what_is_stopped_starts_and_what_differs_is_r
         panic!("accepted")
     };
     assert_eq!(kind, RefusalKind::WrongState);
-    assert!(reason.contains("web runs already") && reason.contains("(command)"), "{reason}");
+    assert!(
+        reason.contains("web runs already") && reason.contains("(command)"),
+        "{reason}"
+    );
     stage.op(stop());
     stage.exits(WorkerId(1), 0);
     stage.actions.clear();

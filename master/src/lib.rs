@@ -38,6 +38,7 @@ pub fn main() -> ExitCode {
     // Before anything else, so that starting a worker costs no more than it must.
     match std::env::args_os().nth(1) {
         Some(word) if word == process::SHIM_COMMAND => process::exec_shim_main(),
+        Some(word) if word == process::DRAIN_COMMAND => process::drain_main(),
         Some(word) if word == demo::WORKER_COMMAND => demo::worker_main(),
         Some(word) if word == bench::ROLE_COMMAND => bench::role_main(),
         Some(_) | None => cli::main(),

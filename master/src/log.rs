@@ -3,7 +3,10 @@
 //! Workers' standard output goes to the master's, all else to its standard error. Only the log's thread may block (on a
 //! terminal that was stopped, on a pipe nobody reads); the master itself never waits for its log.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use tracing_subscriber::{
     filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
@@ -19,6 +22,22 @@ const WAITING: (usize, usize) = (64 << 10, 16 << 20);
 /// Which of the master's own lines are written where nothing else was said.
 pub const DEFAULT: &str = "info";
 
+/// How large the log of a master in the background grows before it is put aside (`NAME.log.1`), in bytes: so there are never
+/// more than twice as many.
+const MOST: u64 = 8 << 20;
+
+/// What is read of a log to tell its last lines, in bytes at most.
+pub(crate) const TAIL_BYTES: u64 = 64 << 10;
+
+/// Where the log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Workers' standard output to the master's, all else to its standard error.
+    Streams,
+    /// All of it to standard error, which is this file, opened to append.
+    File(PathBuf),
+}
+
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -33,13 +52,23 @@ pub enum Format {
 ///
 /// # Errors
 /// If no thread can be started.
-pub fn start(format: Format, default: &str) -> io::Result<(LineQueue, LogWriter)> {
+pub fn start(
+    format: Format,
+    default: &str,
+    destination: Destination,
+) -> io::Result<(LineQueue, LogWriter)> {
     let (queue, receiver) = line_queue(WAITING.0, WAITING.1);
     let render: fn(&LogItem, &mut Vec<u8>) = match format {
         Format::Human => render_human,
         Format::Json => render_json,
     };
-    let writer = write_log(receiver, io::stdout(), io::stderr(), render)?;
+    let writer = match destination {
+        Destination::Streams => write_log(receiver, io::stdout(), io::stderr(), render)?,
+        Destination::File(path) => {
+            let file = || Bounded { path: path.clone() };
+            write_log(receiver, file(), file(), render)?
+        }
+    };
     let wanted = std::env::var("OSTLER_LOG")
         .ok()
         .filter(|said| !said.is_empty());
@@ -55,6 +84,36 @@ pub fn start(format: Format, default: &str) -> io::Result<(LineQueue, LogWriter)
         Format::Json => filtered.with(lines.json().flatten_event(true)).try_init(),
     };
     Ok((queue, writer))
+}
+
+/// Standard error that is a file. Once that is too large it is copied aside and emptied; nobody has to open it anew, and what
+/// is appended next stands at its beginning.
+#[derive(Debug)]
+struct Bounded {
+    path: PathBuf,
+}
+
+impl Bounded {
+    fn bound(&self) -> io::Result<()> {
+        if rustix::fs::fstat(io::stderr())?.st_size.cast_unsigned() < MOST {
+            return Ok(());
+        }
+        let mut aside = self.path.clone().into_os_string();
+        aside.push(".1");
+        std::fs::copy(&self.path, aside)?;
+        Ok(rustix::fs::ftruncate(io::stderr(), 0)?)
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stderr().write(bytes)
+    }
+
+    /// Called after each batch, which is 64 KiB at most.
+    fn flush(&mut self) -> io::Result<()> {
+        self.bound()
+    }
 }
 
 /// Colour is for terminals, unless <https://no-color.org> is heeded.

@@ -34,7 +34,7 @@ use crate::{
         system_restart,
         watch::run::{self as watcher, Watched},
     },
-    fleet::WorkerNews,
+    fleet::{Fleet, WorkerNews},
     home::{Home, MasterName, Reach},
     lock::MasterLock,
     log,
@@ -57,6 +57,8 @@ pub struct MasterOptions {
     pub apps: Vec<AppDefinition>,
     /// What was said of the bus.
     pub bus: BusSettings,
+    /// Whether it heeds signals beyond those that end it.
+    pub signals: bool,
     /// The process file, if there is one: read again at SIGHUP, and watched with `--auto-reload`.
     pub file: Option<PathBuf>,
     /// The named environment that the process file is read for.
@@ -65,8 +67,23 @@ pub struct MasterOptions {
     pub warnings: Vec<String>,
     /// How its log is written.
     pub log: log::Format,
+    /// Whether it ends when nothing is left to run, and what it makes of an app that can't boot.
+    pub stay: Stay,
+    /// Where its log goes.
+    pub log_to: log::Destination,
     /// Which of the master's own lines are written, unless `OSTLER_LOG` says otherwise: usually [`log::DEFAULT`].
     pub log_default: &'static str,
+}
+
+/// Until when a master stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// Until nothing is left to run, or an app can't boot.
+    WhileBusy,
+    /// Until it is told to end, or an app can't boot.
+    Foreground,
+    /// Until it is told to end.
+    Background,
 }
 
 /// Runs a master until it is told to stop, with `beside` next to it (the demo's guide; nothing, usually). Gives its exit code.
@@ -110,8 +127,8 @@ where
     let network = network.transpose()?;
     // What workers leave behind is to be found below this process.
     sys::adopt_orphans().map_err(|e| system("adopt orphans", &e))?;
-    let (lines, writer) =
-        log::start(options.log, options.log_default).map_err(|e| system("start the log", &e))?;
+    let (lines, writer) = log::start(options.log, options.log_default, options.log_to.clone())
+        .map_err(|e| system("start the log", &e))?;
     let rights = Rights::of(&options.apps, options.file.as_deref());
     let (hub, notices) = start_hub(&options.name, &options.bus, rights.rules(), open_files)
         .map_err(|e| system("start the hub", &e))?;
@@ -138,17 +155,25 @@ where
         rights,
         tokens: options.bus.tcp.as_ref().map(|tcp| tcp.tokens.clone()),
         auto_reload,
+        added: Default::default(),
     };
     let voice = feature(&hub, "shell").await?;
+    let kind: fn(Fleet) -> Fleet = match options.stay {
+        Stay::WhileBusy => Fleet::leaving_when_done,
+        Stay::Foreground => |fleet| fleet,
+        Stay::Background => Fleet::carrying_on,
+    };
     let shell = Shell::new(
+        kind,
         workshop,
         voice.clone(),
         signals,
-        options
-            .file
-            .clone()
-            .map(|file| reread(file, options.environment.clone(), options.bus.clone())),
+        options.file.clone().map(|file| reread(file, &options)),
     );
+    let shell = match options.signals {
+        true => shell,
+        false => shell.deaf(),
+    };
     // Before anyone can ask: nobody is shown a master without its apps, or told that there is no such app.
     shell.handle().define(options.apps.clone()).await;
     let handle = shell.handle();
@@ -455,12 +480,13 @@ async fn pass_on(
     }
 }
 
-fn reread(file: PathBuf, environment: Option<String>, bus: BusSettings) -> Reread {
-    let path = file.clone();
+fn reread(file: PathBuf, options: &MasterOptions) -> Reread {
+    let (path, signals) = (file.clone(), options.signals);
+    let (environment, bus) = (options.environment.clone(), options.bus.clone());
     let read = Arc::new(move |environment| {
         file::read(&path, &Circumstances::here(environment))
             .map(|file| Said {
-                held_back: bus.held_back(&file.bus),
+                held_back: held_back(&bus, signals, &file),
                 apps: file.apps,
             })
             .map_err(|errors| errors.to_string())
@@ -470,6 +496,15 @@ fn reread(file: PathBuf, environment: Option<String>, bus: BusSettings) -> Rerea
         environment,
         read,
     }
+}
+
+/// What can't be taken up while the master runs.
+fn held_back(bus: &BusSettings, signals: bool, file: &file::ProcessFile) -> Vec<String> {
+    let mut held_back = bus.held_back(&file.bus);
+    if file.signals != signals {
+        held_back.push("`signals` takes effect when the master is started again".to_owned());
+    }
+    held_back
 }
 
 fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {

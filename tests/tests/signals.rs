@@ -374,3 +374,34 @@ async fn every_signal_in_every_state() {
     });
     futures::future::join_all(all).await;
 }
+
+// ---- none
+
+#[tokio::test]
+async fn with_signals_off_all_are_ignored_but_those_that_end_it() {
+    let app = habit!("web", "notify 0").instances(2).unwatched();
+    let file = format!("signals = false\n{}", App::file(&[app]));
+    let mut master = ostler!().file(&file).start().await;
+    master.settled("web", "running").await;
+    let before = master.pids("web").await;
+    let all = [
+        Signal::HUP,
+        Signal::USR1,
+        Signal::USR2,
+        Signal::TTIN,
+        Signal::TTOU,
+        Signal::WINCH,
+    ];
+    // By their numbers: so they are read, whether together or one by one.
+    for signal in all {
+        master.process.signal(signal);
+    }
+    // Each of the burst was heard, and none was heeded.
+    for name in ["HUP", "USR1", "USR2", "TTIN", "TTOU", "WINCH"] {
+        let pattern = format!("SIG{name} ignored: the process file says");
+        master.wait_for_log(pattern.as_str()).await;
+    }
+    assert_eq!(master.pids("web").await, before);
+    master.process.signal(Signal::TERM);
+    assert_eq!(master.process.wait(PATIENCE).await, Exit::Code(0));
+}

@@ -1,5 +1,5 @@
 //! The control plane: requests that operators send to the master. One reply each; then progress events and one
-//! [`OperationFinished`].
+//! [`OperationFinished`]. All that name apps take a selector, as said in [`commands`](super::commands).
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +43,7 @@ pub enum RefusalKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "app.reload", reply = Answer)]
 pub struct AppReload {
-    /// Which app; `None` is all.
+    /// Which apps: a selector; `None` is all.
     pub app: Option<String>,
     /// Why, in words.
     pub reason: Option<String>,
@@ -66,7 +66,7 @@ pub enum ScaleTo {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "app.scale", reply = Answer)]
 pub struct AppScale {
-    /// Which app.
+    /// Which apps: a selector.
     pub app: String,
     /// To what size.
     pub to: ScaleTo,
@@ -76,7 +76,7 @@ pub struct AppScale {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "app.stop", reply = Answer)]
 pub struct AppStop {
-    /// Which app; `None` is all.
+    /// Which apps: a selector; `None` is all.
     pub app: Option<String>,
 }
 
@@ -84,7 +84,7 @@ pub struct AppStop {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "app.start", reply = Answer)]
 pub struct AppStart {
-    /// Which app; `None` is all.
+    /// Which apps: a selector; `None` is all.
     pub app: Option<String>,
 }
 
@@ -92,7 +92,7 @@ pub struct AppStart {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "app.reset", reply = Answer)]
 pub struct AppReset {
-    /// Which app; `None` is all.
+    /// Which apps: a selector; `None` is all.
     pub app: Option<String>,
 }
 

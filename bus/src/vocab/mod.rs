@@ -1,6 +1,7 @@
 //! The built-in events and requests, as types. The hub's core names none of them: it is given their rules as data.
 
 pub mod bus;
+pub mod commands;
 pub mod control;
 pub mod log;
 pub mod plan;

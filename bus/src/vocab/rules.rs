@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     bus::{BusLagged, BusStats},
+    commands::{AppAdd, AppAwait, AppDelete, AppRestart, AppSignal, WorkerReleased},
     control::{AppReload, AppScale, AppSend, AppStart, AppStop, MasterKill, OperationFinished},
     log::{AppFlush, AppLogs},
     plan::{MasterPlan, MasterReload},
@@ -66,7 +67,7 @@ pub fn fleet_rules_with(apps: &[AppRights]) -> Rules {
     }
 }
 
-/// The fleet's histories: 64 events of each of the sixteen topics on which the master tells what happens, some thousand in
+/// The fleet's histories: 64 events of each of the topics on which the master tells what happens, some thousand in
 /// all, so that whoever looks after a crash, or comes back after a lost connection, sees what led there.
 #[must_use]
 pub fn fleet_history() -> Vec<HistoryRule> {
@@ -354,6 +355,7 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<WorkerDisconnected>(),
         event::<WorkerExited>(),
         event::<WorkerHook>(),
+        event::<WorkerReleased>(),
         event::<UpdateStarted>(),
         event::<UpdateProgress>(),
         event::<UpdateFinished>(),
@@ -371,6 +373,11 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         request::<AppFlush>(),
         request::<AppStop>(),
         request::<AppStart>(),
+        request::<AppRestart>(),
+        request::<AppDelete>(),
+        request::<AppAwait>(),
+        request::<AppAdd>(),
+        request::<AppSignal>(),
         request::<MasterKill>(),
         request::<MasterReload>(),
         request::<MasterPlan>(),

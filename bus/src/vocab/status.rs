@@ -77,7 +77,8 @@ pub struct MachineInfo {
 pub struct AppStatus {
     /// Its name.
     pub name: String,
-    /// "waiting" (for apps that start before it), "starting", "running", "updating", "stopping", "stopped", "failed".
+    /// "waiting" (for apps that start before it), "starting", "running", "updating", "restarting", "stopping", "stopped",
+    /// "failed".
     pub state: String,
     /// How many workers it should have.
     pub instances: u32,
@@ -91,6 +92,8 @@ pub struct AppStatus {
     pub sockets: Vec<SocketStatus>,
     /// How the last update ended, in words.
     pub last_update: Option<String>,
+    /// Its namespace, if it has one.
+    pub namespace: Option<String>,
 }
 
 /// A declared socket.

@@ -111,7 +111,7 @@ fn converse(
     done
 }
 
-async fn open(
+pub(super) async fn open(
     home: Home,
     wanted: Option<&MasterName>,
     reconnect: Option<ReconnectPolicy>,

@@ -24,7 +24,7 @@ Examples:
   ostler run --auto-reload=src -- node a.js    roll when a file in src changes
   ostler run shop.toml                         all apps of a process file
 
-Ctrl-C stops the workers gracefully, a second one at once. SIGHUP reads the file again and rolls every app.
+It ends when nothing is left to run (--stay keeps it). Ctrl-C stops the workers gracefully, a second one at once. SIGHUP reads the file again and rolls every app.
 
 A worker finds its sockets from descriptor 3 on (LISTEN_FDS, LISTEN_FDNAMES), and says that it is \
 ready on NOTIFY_SOCKET, or over the bus. One that does neither is taken to be ready after a second.";
@@ -91,11 +91,45 @@ Examples:
 pub(super) const STOP: &str = "\
 Examples:
   ostler stop web         its workers finish what they have, then go
-  ostler start web        and back";
+  ostler stop web:2       one of them alone
+  ostler stop 'job-*'     every app whose name matches
+  ostler start web        and back
+
+Without a name all apps are stopped, and the master stays: `ostler kill` ends it.";
+
+pub(super) const RESTART: &str = "\
+Examples:
+  ostler restart web      stop all of its workers, then start them
+  ostler restart 17       the worker with this id alone
+
+Nobody serves between the last that goes and the first that comes, and the newest definition is taken. \
+`ostler reload` replaces workers without that gap.";
+
+pub(super) const DELETE: &str = "\
+Examples:
+  ostler delete web                  stop it, and forget it
+  ostler delete web --keep-running   its workers run on, and nobody minds them
+
+An app of the process file comes again with `ostler reload --config`.";
+
+pub(super) const SIGNAL: &str = "\
+Examples:
+  ostler signal web HUP
+  ostler signal web:0 USR1 --children
+  ostler signal 17 TERM --tree
+
+A worker that ends of it has crashed, and is started again.";
 
 pub(super) const START: &str = "\
 Examples:
-  ostler start web        a stopped app, or one that failed too often";
+  ostler start web        a stopped app, or one that failed too often
+  ostler start            all of them; or the apps of ./ostler.toml
+  ostler start shop.toml  those of a file
+  ostler start -n api -i 4 -l 8080 -- node a.js
+
+If no master runs, one is started in the background; else new apps are added to it. It returns when they \
+are ready, or says why they are not, with the last lines of the log ($OSTLER_HOME/NAME.log). `ostler kill` ends \
+the master.";
 
 pub(super) const KILL: &str = "\
 Examples:
@@ -195,9 +229,10 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 26] = [
+pub(super) const ALL: [&str; 29] = [
     TOP, RUN, VALIDATE, INIT, IMPORT, LS, SOCKETS, RELOAD, PLAN, SCALE, STOP, START, RESET, KILL,
-    PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH, WHY,
+    PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH, WHY, RESTART, DELETE,
+    SIGNAL,
 ];
 
 pub(super) const RESET: &str = "\

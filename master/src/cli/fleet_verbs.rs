@@ -1,4 +1,4 @@
-//! `reload`, `scale`, `stop`, `start`, `kill`: one request each; then, unless told otherwise, waiting for its end.
+//! `reload`, `scale`, `stop`, `start`, `restart`, `delete`, `signal`, `kill`: one request each; then, unless told otherwise, waiting for its end.
 
 use std::{os::fd::OwnedFd, process::ExitCode, time::Duration};
 
@@ -6,6 +6,7 @@ use ostler_bus::{
     OpId, Request,
     client::RequestError,
     vocab::{
+        commands::{AppDelete, AppRestart, AppSignal, SignalAnswer},
         control::{
             Answer, AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, Outcome,
             RefusalKind,
@@ -18,7 +19,7 @@ use ostler_bus::{
 use tokio::{io::Interest, time::Instant};
 
 use super::{
-    args::{AppArgs, KillArgs, ReloadArgs, ScaleArgs, Waiting},
+    args::{AppArgs, DeleteArgs, KillArgs, ReloadArgs, ScaleArgs, SignalArgs, Waiting},
     bus_errors::{gone, of_master},
     connect::{self, Place, Session, Wanted},
     error::{CliError, Exit},
@@ -26,12 +27,9 @@ use super::{
     live::Live,
     operation::{End, Waited, Watch},
     progress::{Doing, Line, Progress},
-    state_verbs,
+    state_verbs, values,
 };
-use crate::{
-    config::{app::AppName, units},
-    sys,
-};
+use crate::{config::units, sys};
 
 /// How long `kill` waits for workers that may finish what they have: four times the default kill ladder.
 const GRACEFUL: Duration = Duration::from_secs(120);
@@ -55,7 +53,7 @@ pub(super) fn reload(args: &ReloadArgs, wanted: Wanted<'_>) -> Result<ExitCode, 
             carry_out(&session, Doing::Reload, None, &request, args.waiting).await
         });
     }
-    let app = named(args.app.as_ref());
+    let app = values::joined(&args.which);
     let request = AppReload {
         app: app.clone(),
         reason: args.reason.clone(),
@@ -68,25 +66,67 @@ pub(super) fn reload(args: &ReloadArgs, wanted: Wanted<'_>) -> Result<ExitCode, 
 
 /// `ostler stop`
 pub(super) fn stop(args: &AppArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
-    let app = named(args.app.as_ref());
+    let app = args.selector();
     let request = AppStop { app: app.clone() };
     connect::talk(wanted, async |session| {
         carry_out(&session, Doing::Stop, app, &request, args.waiting).await
     })
 }
 
-/// `ostler start`
-pub(super) fn start(args: &AppArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
-    let app = named(args.app.as_ref());
+/// `ostler start` of what the master knows.
+pub(super) fn start(
+    app: Option<String>,
+    waiting: Waiting,
+    wanted: Wanted<'_>,
+) -> Result<ExitCode, CliError> {
     let request = AppStart { app: app.clone() };
     connect::talk(wanted, async |session| {
-        carry_out(&session, Doing::Start, app, &request, args.waiting).await
+        carry_out(&session, Doing::Start, app, &request, waiting).await
+    })
+}
+
+/// `ostler restart`
+pub(super) fn restart(args: &AppArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
+    let app = args.selector();
+    let request = AppRestart { app: app.clone() };
+    connect::talk(wanted, async |session| {
+        carry_out(&session, Doing::Restart, app, &request, args.waiting).await
+    })
+}
+
+/// `ostler delete`
+pub(super) fn delete(args: &DeleteArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
+    let app = values::joined(&args.which);
+    let request = AppDelete {
+        app: app.clone().unwrap_or_default(),
+        keep_running: args.keep_running,
+    };
+    connect::talk(wanted, async |session| {
+        carry_out(&session, Doing::Delete, app, &request, args.waiting).await
+    })
+}
+
+/// `ostler signal`
+pub(super) fn signal(args: &SignalArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
+    let request = AppSignal {
+        app: args.which.clone(),
+        signal: args.signal.clone(),
+        scope: args.scope(),
+    };
+    connect::talk(wanted, async |session| {
+        match session.bus.request(&request).await.map_err(of_master)? {
+            SignalAnswer::Sent { processes, workers } => {
+                println!("sent to {processes} processes of {workers} workers");
+                Ok(ExitCode::SUCCESS)
+            }
+            SignalAnswer::Refused { kind, reason } => Err(refused(kind, &reason)),
+        }
     })
 }
 
 /// `ostler reset`
 pub(super) fn reset(args: &AppArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
-    let app = named(args.app.as_ref());
+    let app = args.selector();
     let request = AppReset { app: app.clone() };
     connect::talk(wanted, async |session| {
         carry_out(&session, Doing::Reset, app, &request, args.waiting).await
@@ -97,7 +137,7 @@ pub(super) fn reset(args: &AppArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliE
 pub(super) fn scale(args: &ScaleArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let (app, to) = args.what()?;
     connect::talk(wanted, async |session| {
-        let app = match named(app.as_ref()) {
+        let app = match app {
             Some(app) => app,
             None => only_app(&state_verbs::ask(&session.bus).await?)?,
         };
@@ -137,10 +177,6 @@ pub(super) fn kill(args: KillArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliEr
     })
 }
 
-fn named(app: Option<&AppName>) -> Option<String> {
-    app.map(ToString::to_string)
-}
-
 /// The app that needs no name.
 fn only_app(report: &StatusReport) -> Result<String, CliError> {
     match report.apps.as_slice() {
@@ -156,7 +192,7 @@ fn only_app(report: &StatusReport) -> Result<String, CliError> {
 }
 
 /// Sends the request, and waits for the end of what it asked for.
-async fn carry_out<R: Request<Reply = Answer>>(
+pub(super) async fn carry_out<R: Request<Reply = Answer>>(
     session: &Session,
     doing: Doing,
     app: Option<String>,
@@ -197,7 +233,13 @@ async fn carry_out<R: Request<Reply = Answer>>(
     match doing {
         // It has not ended before its lock is released.
         Doing::Kill => {}
-        Doing::Reload | Doing::Scale | Doing::Stop | Doing::Start | Doing::Reset => {
+        Doing::Reload
+        | Doing::Scale
+        | Doing::Stop
+        | Doing::Start
+        | Doing::Restart
+        | Doing::Delete
+        | Doing::Reset => {
             eprintln!("{} done in {}", doing.word(), units::rough(took));
         }
     }
@@ -231,7 +273,13 @@ fn ended(doing: Doing, op: OpId, end: End) -> Result<(), CliError> {
         )),
         (
             End::Gone(why),
-            Doing::Reload | Doing::Scale | Doing::Stop | Doing::Start | Doing::Reset,
+            Doing::Reload
+            | Doing::Scale
+            | Doing::Stop
+            | Doing::Start
+            | Doing::Restart
+            | Doing::Delete
+            | Doing::Reset,
         ) => {
             let told = format!("before it said how the {word} (operation {op}) ended");
             Err(gone(&why).details([told]))

@@ -6,6 +6,7 @@
 
 pub mod args;
 mod away;
+mod background;
 mod bus_errors;
 mod bus_state;
 mod bus_verbs;
@@ -68,7 +69,10 @@ pub(crate) fn main() -> ExitCode {
         Verb::Plan(args) => plan::plan(&args, master),
         Verb::Scale(args) => fleet_verbs::scale(&args, master),
         Verb::Stop(args) => fleet_verbs::stop(&args, master),
-        Verb::Start(args) => fleet_verbs::start(&args, master),
+        Verb::Start(args) => background::start(&args, master),
+        Verb::Restart(args) => fleet_verbs::restart(&args, master),
+        Verb::Delete(args) => fleet_verbs::delete(&args, master),
+        Verb::Signal(args) => fleet_verbs::signal(&args, master),
         Verb::Reset(args) => fleet_verbs::reset(&args, master),
         Verb::Kill(args) => fleet_verbs::kill(args, master),
         Verb::Logs(args) => logs::logs(&args, master),

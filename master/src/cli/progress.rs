@@ -25,6 +25,8 @@ pub(crate) enum Doing {
     Scale,
     Stop,
     Start,
+    Restart,
+    Delete,
     Reset,
     Kill,
 }
@@ -37,6 +39,8 @@ impl Doing {
             Self::Scale => "scale",
             Self::Stop => "stop",
             Self::Start => "start",
+            Self::Restart => "restart",
+            Self::Delete => "delete",
             Self::Reset => "reset",
             Self::Kill => "kill",
         }
@@ -73,7 +77,7 @@ pub(crate) enum Line {
 pub(crate) struct Progress {
     doing: Doing,
     op: OpId,
-    /// The app it concerns; `None` is all.
+    /// The app it concerns; `None` is all, or several.
     app: Option<String>,
     /// The updates that carry it out, by app.
     ours: BTreeMap<String, Generation>,
@@ -86,7 +90,8 @@ impl Progress {
         Self {
             doing,
             op,
-            app,
+            // What isn't a name is a selector of several.
+            app: app.filter(|app| !app.contains([',', ':', '*', '?', '[', '/'])),
             ours: BTreeMap::new(),
             before: BTreeMap::new(),
         }
@@ -96,9 +101,13 @@ impl Progress {
     pub(crate) fn see(&mut self, news: &News) -> Option<Line> {
         match self.doing {
             Doing::Reload => self.see_update(news),
-            Doing::Scale | Doing::Stop | Doing::Start | Doing::Reset | Doing::Kill => {
-                self.see_workers(news)
-            }
+            Doing::Scale
+            | Doing::Stop
+            | Doing::Start
+            | Doing::Restart
+            | Doing::Delete
+            | Doing::Reset
+            | Doing::Kill => self.see_workers(news),
         }
     }
 

@@ -93,6 +93,9 @@ fn app_line(app: &AppStatus, style: Style) -> String {
         app.generation,
         escape::line(&app.readiness),
     );
+    if let Some(namespace) = &app.namespace {
+        out.push_str(&format!("  namespace {}", escape::line(namespace)));
+    }
     for socket in &app.sockets {
         let (name, address) = (escape::line(&socket.name), escape::line(&socket.address));
         let slot = socket

@@ -1,9 +1,10 @@
 //! `ostler run`: a master in the foreground.
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use super::{
-    args::{LogFormat, RunArgs, RunWhat},
+    args::{LogFormat, RunArgs, RunVerbArgs, RunWhat},
+    background,
     error::{CliError, Exit},
 };
 use crate::{
@@ -13,26 +14,51 @@ use crate::{
     },
     home::MasterName,
     log,
-    master::{self, MasterOptions},
+    master::{self, MasterOptions, Stay},
     sys,
 };
 
-/// Runs until told to stop.
-pub(super) fn run(args: &RunArgs, name: Option<MasterName>) -> Result<ExitCode, CliError> {
-    let options = options(args, name)?;
-    for app in &options.apps {
-        check_command(app)?;
-        check_watched(app)?;
+/// Runs until told to stop, or until nothing is left to run.
+pub(super) fn run(args: &RunVerbArgs, name: Option<MasterName>) -> Result<ExitCode, CliError> {
+    if args.detached.is_some() {
+        background::detach()?;
+    }
+    let mut options = checked(&args.what, args.what.what()?, name)?;
+    options.stay = match (&args.detached, args.stay) {
+        (Some(_), _) => Stay::Background,
+        (None, true) => Stay::Foreground,
+        (None, false) => Stay::WhileBusy,
+    };
+    if let Some(log) = &args.detached {
+        options.log_to = log::Destination::File(log.clone());
     }
     master::run(options, |_bus| async {}).map(ExitCode::from)
 }
 
-fn options(args: &RunArgs, name: Option<MasterName>) -> Result<MasterOptions, CliError> {
+/// What is to be run, each of whose commands is there.
+pub(super) fn checked(
+    args: &RunArgs,
+    what: RunWhat,
+    name: Option<MasterName>,
+) -> Result<MasterOptions, CliError> {
+    let options = options(args, what, name)?;
+    for app in &options.apps {
+        check_command(app)?;
+        check_watched(app)?;
+    }
+    Ok(options)
+}
+
+fn options(
+    args: &RunArgs,
+    what: RunWhat,
+    name: Option<MasterName>,
+) -> Result<MasterOptions, CliError> {
     let log = match args.log_format {
         LogFormat::Human => log::Format::Human,
         LogFormat::Json => log::Format::Json,
     };
-    match args.what()? {
+    match what {
         RunWhat::File(path) => {
             let circumstances = Circumstances::here(args.env.clone());
             let process_file = file::read(&path, &circumstances)?;
@@ -41,10 +67,13 @@ fn options(args: &RunArgs, name: Option<MasterName>) -> Result<MasterOptions, Cl
                 name,
                 apps: process_file.apps,
                 bus: process_file.bus,
+                signals: process_file.signals,
                 file: Some(process_file.path),
                 environment: args.env.clone(),
                 warnings: process_file.warnings,
                 log,
+                log_to: log::Destination::Streams,
+                stay: Stay::WhileBusy,
                 log_default: log::DEFAULT,
             })
         }
@@ -55,10 +84,13 @@ fn options(args: &RunArgs, name: Option<MasterName>) -> Result<MasterOptions, Cl
                 name,
                 apps: vec![app],
                 bus: BusSettings::default(),
+                signals: true,
                 file: None,
                 environment: None,
                 warnings: Vec::new(),
                 log,
+                log_to: log::Destination::Streams,
+                stay: Stay::WhileBusy,
                 log_default: log::DEFAULT,
             })
         }
@@ -67,20 +99,11 @@ fn options(args: &RunArgs, name: Option<MasterName>) -> Result<MasterOptions, Cl
 
 /// A misspelt command is one sentence now, instead of sixteen failed starts.
 fn check_command(app: &AppDefinition) -> Result<(), CliError> {
-    let Some(word) = app.command.first() else {
-        return Ok(());
-    };
-    let cwd = match &app.cwd {
-        Some(cwd) => cwd.clone(),
-        None => working_directory()?,
-    };
-    program::resolve(word, Path::new(&cwd), app.search_path().as_deref())
-        .map(drop)
-        .map_err(|wrong| {
-            let mut error = CliError::from(wrong);
-            error.message = format!("{}: {}", app.name, error.message);
-            error
-        })
+    program::check(app).map_err(|wrong| {
+        let mut error = CliError::from(wrong);
+        error.message = format!("{}: {}", app.name, error.message);
+        error
+    })
 }
 
 /// A misspelt path would be watched for ever without a word.

@@ -29,6 +29,22 @@ pub(super) fn app_name(text: &str) -> Result<AppName, String> {
     AppName::new(text)
 }
 
+/// Which apps or workers; what the words mean is for the master to say.
+pub(super) fn selector(text: &str) -> Result<String, String> {
+    let known = |b: u8| b.is_ascii_alphanumeric() || b"_-:/*?[]!,".contains(&b);
+    match !text.is_empty() && text.bytes().all(known) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{text:?} names no app: write APP, APP:SLOT, a worker's ID, NAMESPACE, a pattern with * and ?, or all"
+        )),
+    }
+}
+
+/// Several selectors as one; `None` if there is none.
+pub(super) fn joined(selectors: &[String]) -> Option<String> {
+    (!selectors.is_empty()).then(|| selectors.join(","))
+}
+
 /// An app, or one of its slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {

@@ -45,6 +45,8 @@ pub struct AppDefinition {
     pub env: BTreeMap<String, String>,
     /// Which of the master's own variables its workers see.
     pub inherits: Inheritance,
+    /// What it belongs to: commands take it for all of its apps. Default none.
+    pub namespace: Option<AppName>,
     /// How many workers; 0 is a parked app.
     pub instances: u32,
     /// When it starts.

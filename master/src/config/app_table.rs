@@ -8,6 +8,7 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
+    app::AppName,
     bus_rights, env_table,
     errors::Wrong,
     given_table, life_table, listen_table, log_table, policy_values, probe_table, process_table,
@@ -18,7 +19,7 @@ use super::{
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 56] = [
+pub(super) const KEYS: [&str; 57] = [
     "command",
     "cwd",
     "env",
@@ -28,6 +29,7 @@ pub(super) const KEYS: [&str; 56] = [
     "env_deny",
     "environment",
     "extends",
+    "namespace",
     "instances",
     "autostart",
     "start_parallel",
@@ -186,6 +188,7 @@ pub(super) fn read(
             "environment" => settings.environments = environments(w, &path, node, base),
             // Read where all apps are known.
             "extends" => {}
+            "namespace" => settings.namespace = namespace(w, &path, node),
             "instances" => settings.instances = instances(w, &path, node),
             "autostart" => settings.autostart = w.boolean(&path, node),
             "start_parallel" => settings.start_parallel = w.count(&path, node, 1),
@@ -288,6 +291,16 @@ fn environments(
         environments.insert(key.get_ref().to_string(), read(walker, &path, table, base));
     }
     environments
+}
+
+fn namespace(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<AppName> {
+    let fix = "write one word of A-Z a-z 0-9 _ -, in quotes";
+    let text = walker.string(path, node, fix)?;
+    let name = match text {
+        "all" => Err("\"all\" is no namespace: to commands it is every app".to_owned()),
+        text => AppName::new(text).map_err(|_| format!("{text:?} is not a namespace")),
+    };
+    walker.take(path, node, name.map_err(|problem| Wrong::new(problem, fix)))
 }
 
 fn instances(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Instances> {

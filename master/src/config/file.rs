@@ -50,12 +50,16 @@ pub struct ProcessFile {
     pub apps: Vec<AppDefinition>,
     /// What was said of the bus.
     pub bus: BusSettings,
+    /// Whether the master heeds signals beyond those that end it. Default true.
+    pub signals: bool,
     /// What is no error, but hardly meant, in words.
     pub warnings: Vec<String>,
 }
 
 /// Every key that may stand at the top.
-pub(super) const KEYS: [&str; 6] = ["name", "include", "defaults", "template", "app", "bus"];
+pub(super) const KEYS: [&str; 7] = [
+    "name", "include", "defaults", "template", "app", "bus", "signals",
+];
 
 /// Reads a process file, and what it includes.
 ///
@@ -94,7 +98,7 @@ pub fn parse_in(
     let texts = Texts::default();
     let mut walker = Walker::new(circumstances, &texts);
     let parts = gather::gather(&mut walker, path, text.to_owned());
-    let (name, bus) = own_of(&mut walker, &parts);
+    let Own { name, bus, signals } = own_of(&mut walker, &parts);
     let apps = apps_of(&mut walker, &parts);
     let warnings = std::mem::take(&mut walker.warnings);
     let errors = walker.finish();
@@ -109,33 +113,44 @@ pub fn parse_in(
         path: absolute,
         apps,
         bus,
+        signals: signals.unwrap_or(true),
         warnings,
     })
 }
 
+/// What only the process file itself may say.
+#[derive(Default)]
+struct Own {
+    name: Option<MasterName>,
+    bus: BusSettings,
+    signals: Option<bool>,
+}
+
 /// What only the process file itself may say; and keys that nobody may.
-fn own_of(walker: &mut Walker<'_>, parts: &[Part<'_>]) -> (Option<MasterName>, BusSettings) {
-    let (mut name, mut bus) = (None, BusSettings::default());
+fn own_of(walker: &mut Walker<'_>, parts: &[Part<'_>]) -> Own {
+    let mut own = Own::default();
     for part in parts {
         for (key, node) in &part.table {
             match key.get_ref().as_ref() {
                 // Read elsewhere.
                 "include" | "defaults" | "template" | "app" => {}
-                other @ ("name" | "bus") if part.parent.is_some() => {
+                other @ ("name" | "bus" | "signals") if part.parent.is_some() => {
                     let fix = "move it to the file that includes this one";
                     let wrong = Wrong::new("an included file can't say this", fix);
                     walker.misfit(key.span(), other, wrong);
                 }
                 "name" => {
                     let text = walker.string("name", node, "write the master's name in quotes");
-                    name = text.and_then(|text| walker.take("name", node, MasterName::new(text)));
+                    own.name =
+                        text.and_then(|text| walker.take("name", node, MasterName::new(text)));
                 }
-                "bus" => bus = bus_table::read(walker, key.span(), node, &part.base),
+                "bus" => own.bus = bus_table::read(walker, key.span(), node, &part.base),
+                "signals" => own.signals = walker.boolean("signals", node),
                 other => top_level_key(walker, key.span(), other),
             }
         }
     }
-    (name, bus)
+    own
 }
 
 fn apps_of(walker: &mut Walker<'_>, parts: &[Part<'_>]) -> Vec<AppDefinition> {

@@ -5,11 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::{Value, json};
+
 use super::{
     address,
     app::{AppDefinition, AppName, Readiness, SocketDeclaration, Watch, probe},
     errors::Wrong,
-    naming,
+    naming, placeholders,
     settings::{Instances, Reload, Settings},
 };
 
@@ -65,6 +67,54 @@ pub fn define(flags: AppFlags, cwd: &Path, cores: u32) -> Result<AppDefinition, 
     let app = settings.define(name, flags.command, cores);
     probe::check(&app)?;
     Ok(app)
+}
+
+/// The same app as the text of a process file in JSON, for a master that runs already; its relative paths start at the
+/// directory that it is said to lie in.
+///
+/// # Errors
+/// If a socket can't be used.
+pub fn as_text(flags: AppFlags) -> Result<String, Wrong> {
+    let name = flags
+        .name
+        .unwrap_or_else(|| naming::app_name_of(&flags.command));
+    let words = |words: &[String]| -> Value {
+        let words = words.iter().map(|word| placeholders::verbatim(word).into());
+        Value::Array(words.collect())
+    };
+    let mut keys = vec![("command", words(&flags.command).to_string())];
+    let instances = flags.instances.map(|instances| match instances {
+        Instances::Exactly(count) => json!(count),
+        Instances::Auto => json!("auto"),
+        Instances::AllBut(left) => json!(-i64::from(left)),
+    });
+    keys.extend(instances.map(|value| ("instances", value.to_string())));
+    // Written by hand, as a map of serde_json's has no order, and sockets have one.
+    let sockets = listen(&flags.listen, Path::new(""))?;
+    let sockets = sockets.iter().map(|socket| {
+        let address = placeholders::verbatim(&socket.address.to_string());
+        (socket.name.as_str(), json!(address).to_string())
+    });
+    let sockets = object(&sockets.collect::<Vec<_>>());
+    keys.push(("listen", sockets));
+    let ready = flags.ready.map(|ready| json!(ready.to_string()));
+    keys.extend(ready.map(|ready| ("ready", ready.to_string())));
+    let watched = flags.auto_reload.map(|paths| {
+        let paths = paths.iter().map(|path| path.display().to_string());
+        words(&paths.collect::<Vec<_>>())
+    });
+    keys.extend(watched.map(|paths| ("auto_reload", paths.to_string())));
+    let app = object(&[(name.as_str(), object(&keys))]);
+    Ok(object(&[("app", app)]))
+}
+
+/// A table in JSON, of values in JSON.
+fn object(fields: &[(&str, String)]) -> String {
+    let fields = fields.iter();
+    let fields: Vec<String> = fields
+        .map(|(key, value)| format!("{}: {value}", json!(key)))
+        .collect();
+    format!("{{{}}}", fields.join(", "))
 }
 
 /// Sockets as flags declare them: each `[NAME=]ADDRESS`, see [`address::address`].
@@ -136,6 +186,32 @@ mod tests {
             define(flags, Path::new("/srv"), 8),
             Ok(file.apps[0].clone())
         );
+    }
+
+    #[test]
+    fn flags_are_the_same_in_words_for_a_master_that_runs() {
+        for flags in [
+            AppFlags {
+                name: AppName::new("api").ok(),
+                instances: Some(Instances::AllBut(1)),
+                listen: vec![
+                    "8080".into(),
+                    "admin=127.0.0.1:0".into(),
+                    "unix:a/b.sock".into(),
+                ],
+                ready: Some(Readiness::Delay(std::time::Duration::from_millis(1500))),
+                auto_reload: Some(vec!["src".into()]),
+                ..flags(&["./x", "${HOME}", "$$", "$", "{slot}", "a b"])
+            },
+            flags(&["node", "server.js"]),
+        ] {
+            let text = as_text(flags.clone()).unwrap();
+            let file = super::super::file::parse(Path::new("/srv/command.json"), &text, 8).unwrap();
+            assert_eq!(
+                define(flags, Path::new("/srv"), 8).as_ref(),
+                Ok(&file.apps[0])
+            );
+        }
     }
 
     #[test]

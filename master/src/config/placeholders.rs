@@ -110,6 +110,19 @@ fn value_of(placeholder: &str, variables: &Variables) -> Result<String, Wrong> {
     }
 }
 
+/// A text of others as a value of ours: its `${…}` and `$$` are no placeholders.
+pub(crate) fn verbatim(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        escaped.push(c);
+        if c == '$' && matches!(characters.peek(), Some('$' | '{')) {
+            escaped.push('$');
+        }
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

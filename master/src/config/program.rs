@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{errors::Wrong, shell_line};
+use super::{app::AppDefinition, errors::Wrong, shell_line};
 
 /// What only a shell understands.
 const SHELL: &[char] = &[
@@ -29,6 +29,24 @@ pub fn words(command: &str) -> Vec<String> {
         return shell_line::command(command);
     }
     words
+}
+
+/// Checks that an app's program can be run. A misspelt command is one sentence now, instead of sixteen failed starts.
+///
+/// # Errors
+/// If it can't; with what to do.
+pub fn check(app: &AppDefinition) -> Result<(), Wrong> {
+    let Some(word) = app.command.first() else {
+        return Ok(());
+    };
+    let here = || {
+        std::env::current_dir().map_err(|error| {
+            let problem = format!("the working directory can't be read: {error}");
+            Wrong::new(problem, "start it in one that exists")
+        })
+    };
+    let cwd = app.cwd.clone().map_or_else(here, Ok)?;
+    resolve(word, &cwd, app.search_path().as_deref()).map(drop)
 }
 
 /// Finds the file that a program's name stands for: a name with a `/` is relative to `cwd`, any other is looked up in

@@ -95,6 +95,7 @@ pub struct Settings {
     pub env_deny: Option<Vec<Pattern>>,
     /// What holds instead in a named environment, by name.
     pub environments: BTreeMap<String, Self>,
+    pub namespace: Option<AppName>,
     pub instances: Option<Instances>,
     pub autostart: Option<bool>,
     pub start_parallel: Option<u32>,
@@ -153,6 +154,7 @@ impl Settings {
             env_allow: self.env_allow.or(base.env_allow),
             env_deny: self.env_deny.or(base.env_deny),
             environments,
+            namespace: self.namespace.or(base.namespace),
             instances: self.instances.or(base.instances),
             autostart: self.autostart.or(base.autostart),
             start_parallel: self.start_parallel.or(base.start_parallel),
@@ -211,6 +213,7 @@ impl Settings {
                 allow: self.env_allow,
                 deny: self.env_deny.unwrap_or_default(),
             },
+            namespace: self.namespace,
             instances,
             start: StartOrder {
                 autostart: self.autostart.unwrap_or(start.autostart),

@@ -8,6 +8,7 @@ use ostler_bus::{
     Origin, Request, WorkerId,
     client::{Bus, SubscribeError},
     vocab::{
+        commands::{AppAdd, AppAwait, AppDelete, AppRestart, AppSignal},
         control::{Answer, AppReload, AppReset, AppScale, AppSend, AppStart, AppStop, MasterKill},
         plan::{MasterPlan, MasterReload},
         worker::{Disconnect, Heartbeat, Ready},
@@ -30,7 +31,7 @@ pub async fn run(
     settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
-    let loops: [Loop; 12] = [
+    let loops: [Loop; 17] = [
         Box::pin(commands::<AppReload>(
             bus.clone(),
             shell.clone(),
@@ -67,6 +68,26 @@ pub async fn run(
             Command::Kill,
             settling.clone(),
         )),
+        Box::pin(commands::<AppRestart>(
+            bus.clone(),
+            shell.clone(),
+            Command::Restart,
+            settling.clone(),
+        )),
+        Box::pin(commands::<AppDelete>(
+            bus.clone(),
+            shell.clone(),
+            Command::Delete,
+            settling.clone(),
+        )),
+        Box::pin(commands::<AppAwait>(
+            bus.clone(),
+            shell.clone(),
+            Command::Await,
+            settling.clone(),
+        )),
+        Box::pin(add(bus.clone(), shell.clone(), settling.clone())),
+        Box::pin(signal(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(lines(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(take_up(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(plan(bus.clone(), shell.clone(), settling.clone())),
@@ -93,6 +114,36 @@ where
         if let Err(error) = call.reply(&answer).await {
             tracing::debug!("{} was done but not answered: {error}", R::TOPIC);
         }
+    }
+    Ok(())
+}
+
+async fn add(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<AppAdd>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        let answer = shell.add(call.request().clone()).await;
+        if let Err(error) = call.reply(&answer).await {
+            tracing::debug!("{} was done but not answered: {error}", AppAdd::TOPIC);
+        }
+    }
+    Ok(())
+}
+
+async fn signal(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<AppSignal>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        let answer = shell.signal_workers(call.request().clone()).await;
+        let _gone = call.reply(&answer).await;
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ use crate::{
     },
     home::MasterName,
     log,
-    master::{self, MasterOptions},
+    master::{self, MasterOptions, Stay},
     sys,
 };
 
@@ -66,6 +66,9 @@ pub(crate) fn run(args: DemoArgs, name: Option<MasterName>) -> Result<ExitCode, 
         environment: None,
         warnings: Vec::new(),
         log: log::Format::Human,
+        log_to: log::Destination::Streams,
+        signals: true,
+        stay: Stay::Foreground,
         log_default: LOG,
     };
     let failure = Arc::new(OnceLock::new());

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ostler_bus::{
     Generation, Slot, WorkerId,
     vocab::{
+        commands::WorkerReleased,
         control::{Answer, OperationFinished},
         update::{
             AppFailed, AppResized, UpdateAborted, UpdateFinished, UpdateProgress, UpdateStarted,
@@ -75,6 +76,11 @@ pub enum Action {
         /// Which of its requests.
         request: RequestToken,
     },
+    /// Let go of a worker: it runs on, and nothing of it is told any more.
+    Release {
+        /// Which worker.
+        id: WorkerId,
+    },
     /// An app has gone for good: nothing of it is needed any more.
     Forget {
         /// Which app.
@@ -84,6 +90,8 @@ pub enum Action {
     Publish(FleetEvent),
     /// Warn whoever reads the log.
     Warn(String),
+    /// Tell whoever reads the log.
+    Say(String),
     /// Nothing is left to look after: the master may end. Comes once, last.
     Done {
         /// The master's exit code: 0 after a graceful stop, 1 after a forced one.
@@ -158,6 +166,7 @@ pub enum FleetEvent {
     WorkerDisconnected(WorkerDisconnected),
     WorkerExited(WorkerExited),
     WorkerHook(WorkerHook),
+    WorkerReleased(WorkerReleased),
     UpdateStarted(UpdateStarted),
     UpdateProgress(UpdateProgress),
     UpdateFinished(UpdateFinished),

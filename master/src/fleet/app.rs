@@ -3,7 +3,11 @@
 //! Commands and news only note what is wanted and what is so; [`settle`](super::settle) then does whatever brings the
 //! one to the other. So no command has to know what else is going on.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use ostler_bus::{
     Generation, OpId, Slot as SlotNumber, WorkerId,
@@ -42,6 +46,10 @@ pub(super) struct App {
     pub(super) wanted: bool,
     /// It is to be forgotten once its last worker has gone.
     pub(super) going: bool,
+    /// It came by command, and is none of the process file's.
+    pub(super) added: bool,
+    /// Its slots that were stopped by themselves.
+    pub(super) parked: BTreeSet<SlotNumber>,
     /// Whether its turn to start has come.
     pub(super) rise: Rise,
     /// How many workers it should have.
@@ -102,6 +110,8 @@ pub(super) enum Goal {
     },
     /// No worker holds a slot beyond the app's size.
     Shrunk,
+    /// No worker of this slot is left.
+    Vacated(SlotNumber),
     /// No worker is left.
     Stopped,
 }
@@ -116,6 +126,8 @@ impl App {
             serving: (Generation(1), Arc::clone(&definition)),
             wanted: definition.start.autostart,
             going: false,
+            added: false,
+            parked: BTreeSet::new(),
             rise: Rise::Held {
                 since: turn.number(),
             },
@@ -145,6 +157,7 @@ impl App {
     /// Comes again before it has gone.
     pub(super) fn revive(&mut self, definition: AppDefinition, turn: &mut Turn) {
         self.going = false;
+        self.parked.clear();
         self.overtake_waits("the app came again", &[Errand::Stop], turn);
         self.wanted = definition.start.autostart;
         self.size = definition.instances.min(MAX_INSTANCES);
@@ -163,6 +176,7 @@ impl App {
             return;
         }
         self.called_for = format!("scale from {from} to {to}");
+        self.parked.retain(|slot| slot.0 < to);
         if from == 0 {
             self.begin_anew(turn);
         }
@@ -180,10 +194,12 @@ impl App {
 
     /// Ends the waits on these errands as overtaken.
     pub(super) fn overtake_waits(&mut self, by: &str, errands: &[Errand], turn: &mut Turn) {
-        for wait in self
-            .waits
-            .extract_if(.., |wait| errands.contains(&wait.errand))
-        {
+        self.overtake(by, |wait| errands.contains(&wait.errand), turn);
+    }
+
+    /// Ends such waits as overtaken.
+    pub(super) fn overtake(&mut self, by: &str, which: impl Fn(&Wait) -> bool, turn: &mut Turn) {
+        for wait in self.waits.extract_if(.., |wait| which(wait)) {
             pay(wait.op, Outcome::Superseded(by.to_owned()), turn);
         }
     }
@@ -191,7 +207,16 @@ impl App {
     /// Whether slot `number` should have a worker.
     pub(super) fn wants(&self, number: SlotNumber, turn: &Turn) -> bool {
         let one_more = u32::from(turn.mutated(Mutation::OneTooMany) && self.size > 0);
-        self.wanted && number.0 < self.size + one_more
+        let emptying = matches!(self.rise, Rise::Emptying { .. });
+        self.is_meant_to_run()
+            && !emptying
+            && number.0 < self.size + one_more
+            && !self.parked.contains(&number)
+    }
+
+    /// Whether it should run, as far as anybody has said.
+    pub(super) fn is_meant_to_run(&self) -> bool {
+        self.wanted && self.size > 0
     }
 
     /// The generation that vacant slots are filled with.
@@ -211,8 +236,10 @@ impl App {
     /// Starts from nothing: whatever slots there are are tried with the definition as it is now.
     pub(super) fn begin_anew(&mut self, turn: &Turn) {
         self.renew();
-        self.rise = Rise::Held {
-            since: turn.number(),
+        let since = turn.number();
+        self.rise = match self.rise {
+            Rise::Emptying { .. } => Rise::Emptying { since },
+            Rise::Held { .. } | Rise::Rising { .. } | Rise::Over => Rise::Held { since },
         };
     }
 
@@ -330,12 +357,19 @@ impl App {
                 let cleaned = self.remains.values().all(|left| left.slot().0 < self.size);
                 (!beyond && cleaned).then_some(Outcome::Done)
             }
+            Goal::Vacated(slot) => {
+                let left = self.workers.values().any(|worker| worker.slot == *slot);
+                (!left && self.remains_in(*slot).is_none()).then_some(Outcome::Done)
+            }
             Goal::Stopped => self.is_empty().then_some(Outcome::Done),
         }
     }
 
     /// How the start of a slot went; `None` while it is under way.
     fn started(&self, number: SlotNumber, since: u64) -> Option<Result<(), String>> {
+        if self.parked.contains(&number) {
+            return Some(Ok(()));
+        }
         let slot = self.slots.get(&number)?;
         if let Some((step, why)) = &slot.last_failure
             && *step >= since

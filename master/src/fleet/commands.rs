@@ -4,10 +4,13 @@
 //! a stop that hasn't ended, a change of size the one before. Updates wait for each other.
 
 use ostler_bus::{
-    OpId,
-    vocab::control::{
-        Answer, AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, Outcome, RefusalKind,
-        ScaleTo,
+    OpId, Slot as SlotNumber,
+    vocab::{
+        commands::AppRestart,
+        control::{
+            Answer, AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, Outcome,
+            RefusalKind, ScaleTo,
+        },
     },
 };
 
@@ -16,15 +19,15 @@ use super::{
     app::{App, Errand, Fatal, Goal, Wait},
     drain,
     guard::Asker,
-    hooks,
+    hooks, membership,
     mutation::Mutation,
     operations::pay,
-    slot::Slot,
+    selector::{self, Scope},
+    start_stop::{self, Verb},
     take_up,
     turn::Turn,
     update::{self, GivenUp},
 };
-use crate::config::app::AppName;
 
 /// Why a command is refused.
 #[derive(Debug)]
@@ -34,11 +37,29 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn invalid(reason: impl Into<String>) -> Self {
-        Self {
-            kind: RefusalKind::Invalid,
-            reason: reason.into(),
-        }
+    fn new(kind: RefusalKind, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { kind, reason }
+    }
+
+    pub(super) fn invalid(reason: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Invalid, reason)
+    }
+
+    pub(super) fn unknown(reason: impl Into<String>) -> Self {
+        Self::new(RefusalKind::UnknownName, reason)
+    }
+
+    pub(super) fn busy(reason: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Busy, reason)
+    }
+
+    pub(super) fn wrong_state(reason: impl Into<String>) -> Self {
+        Self::new(RefusalKind::WrongState, reason)
+    }
+
+    pub(super) fn into_parts(self) -> (RefusalKind, String) {
+        (self.kind, self.reason)
     }
 }
 
@@ -47,12 +68,19 @@ pub(super) fn obey(fleet: &mut Fleet, request: RequestToken, command: Command, t
     let ending = fleet.ending.is_some();
     let result = match command {
         Command::Kill(MasterKill { force }) => kill(fleet, request, force, turn),
-        _ if ending => Err(Refusal {
-            kind: RefusalKind::Stopping,
-            reason: "the master is stopping".into(),
-        }),
-        Command::Start(AppStart { app }) => start(fleet, request, app.as_deref(), turn),
-        Command::Stop(AppStop { app }) => stop(fleet, request, app.as_deref(), turn),
+        _ if ending => Err(ending_refuses(fleet)),
+        Command::Start(AppStart { app }) => {
+            start_stop::obey(fleet, request, (Verb::Start, app.as_deref()), turn)
+        }
+        Command::Stop(AppStop { app }) => {
+            start_stop::obey(fleet, request, (Verb::Stop, app.as_deref()), turn)
+        }
+        Command::Restart(AppRestart { app }) => {
+            start_stop::obey(fleet, request, (Verb::Restart, app.as_deref()), turn)
+        }
+        Command::Delete(delete) => membership::delete(fleet, request, &delete, turn),
+        Command::Add(apps) => membership::add(fleet, request, apps, turn),
+        Command::Await(wanted) => membership::await_started(fleet, request, &wanted, turn),
         Command::Reload(reload) => self::reload(fleet, request, reload, turn),
         Command::Reset(AppReset { app }) => reset(fleet, request, app.as_deref(), turn),
         Command::Scale(scale) => self::scale(fleet, request, &scale, turn),
@@ -66,6 +94,19 @@ pub(super) fn obey(fleet: &mut Fleet, request: RequestToken, command: Command, t
     }
 }
 
+fn ending_refuses(fleet: &Fleet) -> Refusal {
+    let left = fleet.apps.values().map(|app| app.workers.len()).sum();
+    let who = match left {
+        0 => "all workers have gone".to_owned(),
+        1 => "1 worker still finishes what it has".to_owned(),
+        left => format!("{left} workers still finish what they have"),
+    };
+    Refusal::new(
+        RefusalKind::Stopping,
+        format!("the master is stopping: {who}"),
+    )
+}
+
 /// Accepts a request that so many apps owe an outcome to.
 pub(super) fn accept(request: RequestToken, owed: usize, turn: &mut Turn) -> OpId {
     let op = turn.operations().begin(owed);
@@ -74,112 +115,6 @@ pub(super) fn accept(request: RequestToken, owed: usize, turn: &mut Turn) -> OpI
         answer: Answer::Accepted { op },
     });
     op
-}
-
-/// The apps a command names.
-fn select(fleet: &Fleet, app: Option<&str>) -> Result<Vec<AppName>, Refusal> {
-    let unknown = |reason: String| Refusal {
-        kind: RefusalKind::UnknownName,
-        reason,
-    };
-    let stay = fleet.apps.iter().filter(|(_, app)| !app.going);
-    let names: Vec<AppName> = stay.map(|(name, _)| name.clone()).collect();
-    match app {
-        None if names.is_empty() => Err(unknown("there are no apps".into())),
-        None => Ok(names),
-        Some(name) => match AppName::new(name).ok().filter(|name| names.contains(name)) {
-            Some(name) => Ok(vec![name]),
-            None => {
-                let known: Vec<&str> = names.iter().map(AppName::as_str).collect();
-                Err(unknown(format!(
-                    "there is no app {name:?}; there are: {}",
-                    known.join(", ")
-                )))
-            }
-        },
-    }
-}
-
-/// Those of the selected apps that `fits`, or the refusal if there are none.
-fn select_fitting(
-    fleet: &Fleet,
-    app: Option<&str>,
-    fits: impl Fn(&App) -> bool,
-    otherwise: &str,
-) -> Result<Vec<AppName>, Refusal> {
-    let mut names = select(fleet, app)?;
-    names.retain(|name| fleet.apps.get(name).is_some_and(&fits));
-    if !names.is_empty() {
-        return Ok(names);
-    }
-    Err(Refusal {
-        kind: RefusalKind::WrongState,
-        reason: format!("{} {otherwise}", app.unwrap_or("every app")),
-    })
-}
-
-fn start(
-    fleet: &mut Fleet,
-    request: RequestToken,
-    app: Option<&str>,
-    turn: &mut Turn,
-) -> Result<(), Refusal> {
-    let names = select_fitting(
-        fleet,
-        app,
-        |app| app.size > 0,
-        "has 0 instances; use `scale` to give it some",
-    )?;
-    let op = accept(request, names.len(), turn);
-    for name in names {
-        let Some(app) = fleet.apps.get_mut(&name) else {
-            continue;
-        };
-        app.overtake_waits("start", &[Errand::Stop], turn);
-        // Where nobody is left, nobody is served by what was there before.
-        let deserted = app.workers.is_empty() && app.update.is_none();
-        if !std::mem::replace(&mut app.wanted, true) {
-            app.begin_anew(turn);
-        } else if deserted {
-            app.renew();
-        }
-        app.called_for = "start".into();
-        for slot in app.slots.values_mut() {
-            slot.try_again();
-        }
-        let goal = Goal::Started {
-            slots: 0..app.size,
-            since: turn.number(),
-        };
-        app.waits.push(Wait {
-            op,
-            errand: Errand::Start,
-            goal,
-        });
-    }
-    Ok(())
-}
-
-fn stop(
-    fleet: &mut Fleet,
-    request: RequestToken,
-    app: Option<&str>,
-    turn: &mut Turn,
-) -> Result<(), Refusal> {
-    let names = select(fleet, app)?;
-    let op = accept(request, names.len(), turn);
-    for name in names {
-        let Some(app) = fleet.apps.get_mut(&name) else {
-            continue;
-        };
-        want_nothing(app, "stop", turn);
-        app.waits.push(Wait {
-            op,
-            errand: Errand::Stop,
-            goal: Goal::Stopped,
-        });
-    }
-    Ok(())
 }
 
 /// A worker has found that its app can't boot: a master in the foreground ends as that worker did.
@@ -192,11 +127,11 @@ pub(super) fn end_if_fatal(fleet: &mut Fleet, turn: &mut Turn) {
         return;
     }
     fleet.ending = Some(Ending {
-        fatal: u8::try_from(code).ok(),
+        code: u8::try_from(code).ok(),
         ..Ending::default()
     });
     for app in fleet.apps.values_mut() {
-        want_nothing(app, &format!("the end of the master: {epitaph}"), turn);
+        start_stop::want_nothing(app, &format!("the end of the master: {epitaph}"), turn);
     }
 }
 
@@ -207,25 +142,20 @@ fn reset(
     app: Option<&str>,
     turn: &mut Turn,
 ) -> Result<(), Refusal> {
-    let names = select(fleet, app)?;
+    let chosen = selector::choose(fleet, app)?;
     let op = accept(request, 1, turn);
-    for app in fleet
-        .apps
-        .values_mut()
-        .filter(|app| names.contains(&app.name))
-    {
-        app.slots.values_mut().for_each(Slot::reset);
+    for (name, scope) in chosen {
+        let slots = fleet.apps.get_mut(&name).into_iter();
+        let slots = slots.flat_map(|app| app.slots.iter_mut());
+        let meant = |number: &SlotNumber| match &scope {
+            Scope::Whole => true,
+            Scope::Slots(slots) => slots.contains(number),
+        };
+        let slots = slots.filter(|(number, _)| meant(number));
+        slots.for_each(|(_, slot)| slot.reset());
     }
     pay(op, Outcome::Done, turn);
     Ok(())
-}
-
-/// From now on the app should not run.
-pub(super) fn want_nothing(app: &mut App, by: &str, turn: &mut Turn) {
-    app.wanted = false;
-    app.overtake_waits(by, &[Errand::Start, Errand::Scale], turn);
-    update::give_up(app, GivenUp::Overtaken(by), turn);
-    update::drop_pending(app, by, turn);
 }
 
 fn reload(
@@ -235,12 +165,17 @@ fn reload(
     turn: &mut Turn,
 ) -> Result<(), Refusal> {
     let running = |app: &App| app.wanted && app.size > 0 && !app.definition.life.oneshot;
-    let names = select_fitting(
-        fleet,
-        reload.app.as_deref(),
-        running,
-        "is stopped, or ends by itself (oneshot); use `start`",
-    )?;
+    let whole =
+        "workers are replaced with all of their app: `restart` stops and starts a single one";
+    let selector = reload.app.as_deref();
+    let mut names = selector::choose_apps(fleet, selector, whole)?;
+    names.retain(|name| fleet.apps.get(name).is_some_and(running));
+    if names.is_empty() {
+        return Err(Refusal::wrong_state(format!(
+            "{} is stopped, or ends by itself (oneshot); use `start`",
+            selector.unwrap_or("every app")
+        )));
+    }
     let reason = reload.reason.as_deref().unwrap_or("reload");
     let joins = names
         .iter()
@@ -268,31 +203,35 @@ fn scale(
     scale: &AppScale,
     turn: &mut Turn,
 ) -> Result<(), Refusal> {
-    let name = select(fleet, Some(&scale.app))?.remove(0);
-    let Some(app) = fleet.apps.get_mut(&name) else {
-        return Ok(());
-    };
-    let from = app.size;
-    let to = match scale.to {
+    let whole = "an app is scaled as a whole: a single worker is stopped and started with `stop` and `start`";
+    let names = selector::choose_apps(fleet, Some(&scale.app), whole)?;
+    let size = |from: u32| match scale.to {
         ScaleTo::Exactly(to) => to,
         ScaleTo::More(more) => from.saturating_add(more),
         ScaleTo::Fewer(fewer) => from.saturating_sub(fewer),
     };
-    if to > MAX_INSTANCES {
+    let sizes = names.iter().filter_map(|name| fleet.apps.get(name));
+    let most = sizes.map(|app| size(app.size)).max().unwrap_or(0);
+    if most > MAX_INSTANCES {
         return Err(Refusal::invalid(format!(
-            "{to} instances are too many; the most is {MAX_INSTANCES}"
+            "{most} instances are too many; the most is {MAX_INSTANCES}"
         )));
     }
-    let op = accept(request, 1, turn);
-    if to == from {
-        // A script that says how many it wants is right to say it twice.
-        pay(op, Outcome::Done, turn);
-        return Ok(());
+    let op = accept(request, names.len(), turn);
+    for name in names {
+        if let Some(app) = fleet.apps.get_mut(&name) {
+            resize(app, size(app.size), op, turn);
+        }
     }
+    Ok(())
+}
+
+fn resize(app: &mut App, to: u32, op: OpId, turn: &mut Turn) {
+    let from = app.size;
+    // A script that says how many it wants is right to say it twice.
     app.resize(to, turn);
-    if !app.wanted {
-        pay(op, Outcome::Done, turn);
-        return Ok(());
+    if to == from || !app.wanted {
+        return pay(op, Outcome::Done, turn);
     }
     let goal = if to > from {
         Goal::Started {
@@ -307,7 +246,6 @@ fn scale(
         errand: Errand::Scale,
         goal,
     });
-    Ok(())
 }
 
 fn kill(
@@ -334,7 +272,7 @@ fn kill(
             }
             hooks::force(app, turn);
         }
-        want_nothing(app, "kill", turn);
+        start_stop::want_nothing(app, "kill", turn);
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ pub(super) fn cause(worker: &Worker, leaving: &Leaving) -> String {
             Cause::Update
             | Cause::UpdateGivenUp
             | Cause::Stop
+            | Cause::Restart
             | Cause::Scale
             | Cause::Kill
             | Cause::Own

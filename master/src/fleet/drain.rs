@@ -49,6 +49,8 @@ pub(super) enum Cause {
     UpdateGivenUp,
     /// Its app is stopped.
     Stop,
+    /// It is to be started anew once it has gone.
+    Restart,
     /// Its slot is no longer wanted.
     Scale,
     /// The master ends.
@@ -72,10 +74,11 @@ impl Cause {
             Self::Update
             | Self::UpdateGivenUp
             | Self::Stop
+            | Self::Restart
             | Self::Scale
             | Self::Kill
-            | Self::Own => true,
-            Self::Recycle => true,
+            | Self::Own
+            | Self::Recycle => true,
             Self::StartTimeout | Self::Hung | Self::Memory => false,
         }
     }
@@ -86,6 +89,7 @@ impl Cause {
             Self::Update
             | Self::UpdateGivenUp
             | Self::Stop
+            | Self::Restart
             | Self::Scale
             | Self::Kill
             | Self::Recycle => true,
@@ -98,6 +102,7 @@ impl Cause {
             Self::Update => "update",
             Self::UpdateGivenUp => "update given up",
             Self::Stop => "stop",
+            Self::Restart => "restart",
             Self::Scale => "scale",
             Self::Kill => "kill",
             Self::Own => "its own wish",
@@ -278,6 +283,7 @@ fn begin(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) -> b
         Cause::Update => worker.outdated.as_ref(),
         Cause::UpdateGivenUp
         | Cause::Stop
+        | Cause::Restart
         | Cause::Scale
         | Cause::Kill
         | Cause::Own

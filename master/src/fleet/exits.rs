@@ -272,6 +272,7 @@ fn without_policy(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
             | Cause::UpdateGivenUp
             | Cause::Recycle
             | Cause::Stop
+            | Cause::Restart
             | Cause::Scale
             | Cause::Kill => Consequence::Vacant,
         },

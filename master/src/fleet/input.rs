@@ -8,6 +8,7 @@ use std::time::Duration;
 use ostler_bus::{
     Generation, WorkerId,
     vocab::{
+        commands::{AppAwait, AppDelete, AppRestart},
         control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill},
         update::WorkerRestartNeeded,
         worker::ExitStatus,
@@ -151,6 +152,14 @@ pub enum Command {
     Start(AppStart),
     /// Stop all workers of an app. Overtakes everything else that goes on with it.
     Stop(AppStop),
+    /// Stop workers, then start them.
+    Restart(AppRestart),
+    /// Take apps out of the fleet.
+    Delete(AppDelete),
+    /// Add these apps, and start them.
+    Add(Vec<AppDefinition>),
+    /// Wait until apps have started.
+    Await(AppAwait),
     /// Replace an app's workers one by one.
     Reload(AppReload),
     /// Change an app's size.

@@ -31,8 +31,10 @@ mod exits;
 mod guard;
 mod hang;
 mod hooks;
+mod idle;
 mod input;
 mod lives;
+mod membership;
 mod moment;
 mod mutation;
 mod operations;
@@ -41,9 +43,11 @@ mod probing;
 mod readiness;
 mod recycle;
 mod rng;
+mod selector;
 mod settle;
 mod slot;
 mod snapshot;
+mod start_stop;
 mod take_up;
 mod trial;
 mod triggers;
@@ -86,6 +90,8 @@ pub struct Fleet {
     ended: bool,
     /// An app that can't boot doesn't end the master.
     carries_on: bool,
+    /// The master ends when nothing is left to run.
+    leaves: bool,
 }
 
 /// The end of the master, on its way.
@@ -93,8 +99,9 @@ pub struct Fleet {
 struct Ending {
     ops: Vec<OpId>,
     forced: bool,
-    /// The exit code of a worker that can't boot, which becomes the master's.
-    fatal: Option<u8>,
+    /// The master's exit code, if it was decided by what became of its apps: that of a worker that can't boot, or whether all
+    /// that is done was done well.
+    code: Option<u8>,
 }
 
 impl Fleet {
@@ -107,6 +114,7 @@ impl Fleet {
             ending: None,
             ended: false,
             carries_on: false,
+            leaves: false,
         }
     }
 
@@ -114,6 +122,13 @@ impl Fleet {
     #[must_use]
     pub fn carrying_on(mut self) -> Self {
         self.carries_on = true;
+        self
+    }
+
+    /// For a master that looks after these apps alone: once nothing is left to run, it ends.
+    #[must_use]
+    pub fn leaving_when_done(mut self) -> Self {
+        self.leaves = true;
         self
     }
 
@@ -128,6 +143,7 @@ impl Fleet {
             self.settle(&mut turn);
         }
         self.forget_gone(&mut turn);
+        idle::end_if_idle(self, &mut turn);
         self.end_if_empty(&mut turn);
         let (supplies, actions) = turn.end();
         self.supplies = supplies;
@@ -227,7 +243,7 @@ impl Fleet {
             operations::pay(op, Outcome::Done, turn);
         }
         turn.act(Action::Done {
-            code: ending.fatal.unwrap_or(u8::from(ending.forced)),
+            code: ending.code.unwrap_or(u8::from(ending.forced)),
         });
     }
 }

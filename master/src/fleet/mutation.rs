@@ -19,6 +19,8 @@ pub(crate) enum Mutation {
     StopBeforeHook,
     /// A slot that backs off is never tried again.
     NeverLeaveBackoff,
+    /// A restart doesn't wait for those that were there.
+    RestartAtOnce,
     /// Begin at once, whoever should come first.
     IgnoreOrder,
 }

@@ -1,6 +1,7 @@
 //! Which app begins when: `depends_on` and `priority`.
 //!
 //! ```text
+//!   restarted ─► emptying ─── the last worker has gone, its turn ───────────────────┐
 //!   defined, started, or given its first instances ─► held ──its turn──► rising ──started, or failed to──► over
 //!                                                      ▲ │
 //!                                                      └─┘ a dependency failed: whoever waits is told, and it stays held
@@ -35,6 +36,11 @@ pub(super) enum Rise {
         /// Since which step.
         since: u64,
     },
+    /// The same, and it begins only when all that were there have gone: it is being restarted.
+    Emptying {
+        /// Since which step.
+        since: u64,
+    },
     /// Its first workers start.
     Rising {
         /// Since which step.
@@ -42,6 +48,16 @@ pub(super) enum Rise {
     },
     /// It has started, or failed to.
     Over,
+}
+
+impl Rise {
+    /// Whether its turn has come.
+    pub(super) fn has_begun(self) -> bool {
+        match self {
+            Self::Held { .. } | Self::Emptying { .. } => false,
+            Self::Rising { .. } | Self::Over => true,
+        }
+    }
 }
 
 type Apps = BTreeMap<AppName, App>;
@@ -60,13 +76,22 @@ pub(super) fn advance(apps: &mut Apps, turn: &mut Turn) -> bool {
             Turned::Failed(why) => changed |= tell_failed(apps, &name, &why, turn),
             Turned::Begins { since } => {
                 if let Some(app) = apps.get_mut(&name) {
-                    app.rise = Rise::Rising { since };
+                    begin(app, since);
                     changed = true;
                 }
             }
         }
     }
     changed
+}
+
+fn begin(app: &mut App, since: u64) {
+    if let Rise::Emptying { .. } = app.rise {
+        for slot in app.slots.values_mut() {
+            slot.try_again();
+        }
+    }
+    app.rise = Rise::Rising { since };
 }
 
 /// Whether an app's turn has come.
@@ -88,7 +113,12 @@ fn look(apps: &Apps, name: &AppName, turn: &Turn) -> Turned {
         return Turned::Begins { since };
     }
     // Nothing could begin yet: whose turn it is is decided when it can.
-    let mut waits = app.slots.values().all(|slot| slot.holder().is_some());
+    let mut waits = match app.rise {
+        Rise::Emptying { .. } => !app.is_empty() && !turn.mutated(Mutation::RestartAtOnce),
+        Rise::Held { .. } | Rise::Rising { .. } | Rise::Over => {
+            app.slots.values().all(|slot| slot.holder().is_some())
+        }
+    };
     for other in holders(apps, app) {
         if let Some(why) = failed(other, since) {
             return Turned::Failed(format!("{name} waits for {}: {why}", other.name));
@@ -104,8 +134,8 @@ fn look(apps: &Apps, name: &AppName, turn: &Turn) -> Turned {
 /// Since when an app that should run is held.
 fn held(app: &App) -> Option<u64> {
     match app.rise {
-        Rise::Held { since } if app.wanted && app.size > 0 => Some(since),
-        Rise::Held { .. } | Rise::Rising { .. } | Rise::Over => None,
+        Rise::Held { since } | Rise::Emptying { since } if app.is_meant_to_run() => Some(since),
+        Rise::Held { .. } | Rise::Emptying { .. } | Rise::Rising { .. } | Rise::Over => None,
     }
 }
 
@@ -120,6 +150,8 @@ fn holders<'a>(apps: &'a Apps, app: &'a App) -> impl Iterator<Item = &'a App> {
 /// Whether there is nothing to wait for any more.
 fn is_ready(app: &App) -> bool {
     let serves = |(number, slot): (&_, &super::slot::Slot)| match slot.state {
+        // Somebody wants it so.
+        _ if app.parked.contains(number) => true,
         SlotState::Held(_) => app
             .holder(*number)
             .is_some_and(super::worker::Worker::is_ready),
@@ -153,7 +185,9 @@ fn waits_for(apps: &Apps, app: &App, name: &AppName) -> bool {
 fn goes_before(apps: &Apps, other: &App, app: &App) -> bool {
     let higher = other.definition.start.priority > app.definition.start.priority;
     let starts = match other.rise {
-        Rise::Held { .. } => held(other).is_some() && holders(apps, other).next().is_none(),
+        Rise::Held { .. } | Rise::Emptying { .. } => {
+            held(other).is_some() && holders(apps, other).next().is_none()
+        }
         Rise::Rising { .. } => other.wanted && other.size > 0,
         Rise::Over => false,
     };
@@ -217,7 +251,7 @@ fn tell_failed(apps: &mut Apps, name: &AppName, why: &str, turn: &mut Turn) -> b
                 pay(wait.op, Outcome::Failed(why.to_owned()), turn);
                 told = true;
             }
-            Goal::Shrunk | Goal::Stopped => app.waits.push(wait),
+            Goal::Shrunk | Goal::Vacated(_) | Goal::Stopped => app.waits.push(wait),
         }
     }
     told

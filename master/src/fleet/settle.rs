@@ -29,7 +29,7 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
     }
     retire(app, turn);
     make_slots(app, turn);
-    if !matches!(app.rise, Rise::Held { .. }) {
+    if app.rise.has_begun() {
         update::advance(app, turn);
         recycle::advance(app, turn);
         retry(app, turn);
@@ -118,12 +118,12 @@ fn retire(app: &mut App, turn: &mut Turn) {
         .copied()
         .filter(|slot| !app.wants(*slot, turn))
         .collect();
-    let cause = if app.wanted {
-        Cause::Scale
-    } else {
-        Cause::Stop
-    };
     for number in unwanted {
+        let cause = match (app.wanted, app.rise) {
+            (true, Rise::Emptying { .. }) => Cause::Restart,
+            (true, _) if number.0 >= app.size => Cause::Scale,
+            (true, _) | (false, _) => Cause::Stop,
+        };
         let Some(slot) = app.slots.get_mut(&number) else {
             continue;
         };
@@ -149,13 +149,16 @@ fn drop_trial(app: &mut App, slot: SlotNumber, cause: Cause, turn: &mut Turn) {
 
 /// Makes the slots that are wanted and aren't there.
 fn make_slots(app: &mut App, turn: &Turn) {
-    let mut number = SlotNumber(0);
-    while app.wants(number, turn) {
-        if !app.slots.contains_key(&number) {
+    for number in (0..=app.size).map(SlotNumber) {
+        let parked = app.is_meant_to_run() && app.parked.contains(&number);
+        if (app.wants(number, turn) || parked) && !app.slots.contains_key(&number) {
             let (generation, definition) = app.filling();
-            app.slots.insert(number, Slot::new(generation, definition));
+            let mut slot = Slot::new(generation, definition);
+            if parked {
+                slot.state = SlotState::Stopped;
+            }
+            app.slots.insert(number, slot);
         }
-        number.0 += 1;
     }
 }
 

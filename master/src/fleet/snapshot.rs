@@ -61,23 +61,26 @@ fn app_status(app: &App) -> AppStatus {
         readiness: app.definition.ready.to_string(),
         sockets: Vec::new(),
         last_update: app.last_update.clone(),
+        namespace: app.definition.namespace.as_ref().map(ToString::to_string),
     }
 }
 
 fn app_state(app: &App) -> &'static str {
     let none_left = app.is_empty();
     let any = |state: fn(&SlotState) -> bool| app.slots.values().any(|slot| state(&slot.state));
-    let all_ended = app
-        .slots
-        .values()
-        .all(|slot| matches!(slot.state, SlotState::Ended { .. }));
+    let all_ended = app.slots.iter().all(|(number, slot)| match slot.state {
+        SlotState::Ended { .. } => true,
+        _ => app.parked.contains(number),
+    });
     let fills = |worker: &Worker| worker.occasion == Occasion::Fill && worker.is_starting();
     let filling = app.workers.values().any(fills);
     if !app.wanted || app.size == 0 {
         return if none_left { "stopped" } else { "stopping" };
     }
-    if matches!(app.rise, Rise::Held { .. }) {
-        return "waiting";
+    match app.rise {
+        Rise::Emptying { .. } if !none_left => return "restarting",
+        Rise::Held { .. } | Rise::Emptying { .. } => return "waiting",
+        Rise::Rising { .. } | Rise::Over => {}
     }
     if app.update.is_some() {
         return "updating";

@@ -6,7 +6,7 @@
 //! | says another size, and nothing else | resizes it |
 //! | says something else | rolls it, by an ordinary update |
 //! | has a new app | starts it, in its turn |
-//! | has an app no more | stops it, and forgets it once its last worker has gone |
+//! | has an app no more | stops it, and forgets it once its last worker has gone, unless it came by command |
 //!
 //! What an app *was* is what its workers are: an update that was given up leaves a difference, and taking the file up again
 //! tries again.
@@ -19,6 +19,7 @@ use super::{
     commands::{self, Refusal},
     guard::Asker,
     operations::pay,
+    start_stop,
     turn::Turn,
     update,
 };
@@ -62,7 +63,7 @@ impl Fleet {
             .collect();
         let stays = |name: &AppName| apps.iter().any(|next| next.name == *name);
         let gone = self.apps.keys().filter(|name| !stays(name));
-        let gone = gone.filter_map(there);
+        let gone = gone.filter_map(there).filter(|app| !app.added);
         changes.extend(gone.map(|app| (app.name.clone(), Change::Removed(app.size))));
         changes.sort_by(|a, b| a.0.cmp(&b.0));
         changes
@@ -122,10 +123,13 @@ pub(super) fn take_up(
         .map(|app| (app.name.clone(), app))
         .collect();
     for (name, change) in changes {
-        if let Some(definition) = next.remove(&name) {
+        let definition = next.remove(&name);
+        let named = definition.is_some();
+        if let Some(definition) = definition {
             fleet.define(definition, turn);
         }
         if let Some(app) = fleet.apps.get_mut(&name) {
+            app.added = app.added && !named;
             carry_out(app, &change, op, turn);
         }
     }
@@ -143,7 +147,7 @@ fn carry_out(app: &mut App, change: &Change, op: OpId, turn: &mut Turn) {
         Change::Same => {}
         Change::Removed(_) => {
             app.going = true;
-            commands::want_nothing(app, "reload --config", turn);
+            start_stop::want_nothing(app, "reload --config", turn);
             app.waits.push(wait(Errand::Stop, Goal::Stopped));
         }
         Change::Added(_) if runs => {

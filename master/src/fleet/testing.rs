@@ -38,6 +38,7 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         env: BTreeMap::new(),
         inherits: Default::default(),
         start: Default::default(),
+        namespace: None,
         instances,
         listen: Vec::new(),
         ready: Readiness::Auto,

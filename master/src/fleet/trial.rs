@@ -163,6 +163,7 @@ fn stage(worker: &Worker, before: Stage, now: Moment) -> Stage {
             Cause::Update
             | Cause::UpdateGivenUp
             | Cause::Stop
+            | Cause::Restart
             | Cause::Scale
             | Cause::Kill
             | Cause::Hung

@@ -281,7 +281,7 @@ fn next_slot(app: &App) -> Option<SlotNumber> {
     old_slots(app).next()
 }
 
-/// The slots that are still of an older generation, in order. Those that ended for good are left in peace.
+/// The slots that are still of an older generation, in order. Those that ended for good, or were stopped, are left in peace.
 fn old_slots(app: &App) -> impl Iterator<Item = SlotNumber> {
     let generation = app
         .update
@@ -292,5 +292,6 @@ fn old_slots(app: &App) -> impl Iterator<Item = SlotNumber> {
         .filter(move |(_, slot)| {
             slot.generation < generation && !matches!(slot.state, SlotState::Ended { .. })
         })
+        .filter(|(number, _)| !app.parked.contains(number))
         .map(|(number, _)| *number)
 }

@@ -73,6 +73,12 @@ impl MasterHome {
         self.dir.join(lock::FILE)
     }
 
+    /// Where a master in the background writes its log: beside its directory, as it outlives it.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.dir.with_file_name(format!("{}.log", self.name))
+    }
+
     /// Where clients connect.
     #[must_use]
     pub fn bus_socket(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <home>/                     0711   $OSTLER_HOME; else /run/ostler (root), $XDG_RUNTIME_DIR/ostler, ~/.ostler
+//!   <master>.log              0600   what a master in the background says
 //!   <master>/                 0700
 //!     lock                    0600   locked for the master's life; holds its pid
 //!     bus.sock                       clients connect here

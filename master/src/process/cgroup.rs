@@ -207,6 +207,11 @@ impl WorkerGroup {
         &self.0
     }
 
+    /// The worker was let go of: its group stays, with all that is in it.
+    pub fn let_go(self) {
+        std::mem::forget(self);
+    }
+
     /// The worker has ended: kills what is left in the group, and removes it.
     pub async fn end(self) {
         self.kill();

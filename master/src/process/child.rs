@@ -14,7 +14,10 @@ use std::{
 };
 
 use ostler_bus::vocab::worker::ExitStatus;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::Notify,
+};
 
 use super::{
     kin::{self, Claim, Kin},
@@ -34,6 +37,9 @@ pub struct Child {
     dumped: AtomicBool,
     /// What is to end with it: known to have left its session, or killed at its end.
     kin: Mutex<Vec<Kin>>,
+    /// It is nobody's to end any more, and nor is its group.
+    let_go: AtomicBool,
+    told: Notify,
     ours: Ours,
 }
 
@@ -47,6 +53,8 @@ impl Child {
             end: Mutex::new(None),
             dumped: AtomicBool::new(false),
             kin: Mutex::default(),
+            let_go: AtomicBool::new(false),
+            told: Notify::new(),
             ours,
         })
     }
@@ -87,6 +95,23 @@ impl Child {
     #[must_use]
     pub fn dumped_core(&self) -> bool {
         self.dumped.load(Ordering::Relaxed)
+    }
+
+    /// Lets go of it: when it ends it is reaped, and what is left of its group lives on.
+    pub fn let_go(&self) {
+        self.let_go.store(true, Ordering::Relaxed);
+        self.told.notify_one();
+    }
+
+    /// Waits until it is let go of. For one that waits.
+    pub async fn when_let_go(&self) {
+        self.told.notified().await;
+    }
+
+    /// Whether it was let go of.
+    #[must_use]
+    pub fn is_let_go(&self) -> bool {
+        self.let_go.load(Ordering::Relaxed)
     }
 
     /// Sends a signal, by number.
@@ -166,12 +191,14 @@ impl Child {
         if end.is_none() {
             let ended = sys::peek(self.pidfd.as_fd()).unwrap_or(Some(Ended::Unknown))?;
             if ended != Ended::Unknown {
-                self.hold(kin::find(Claim::Session(self.pid), |pid| {
-                    self.ours.contains(pid)
-                }));
-                // ESRCH: there are none.
-                let _ = sys::kill_group(self.pid, libc::SIGKILL);
-                self.kin().iter().for_each(Kin::kill);
+                if !self.is_let_go() {
+                    self.hold(kin::find(Claim::Session(self.pid), |pid| {
+                        self.ours.contains(pid)
+                    }));
+                    // ESRCH: there are none.
+                    let _ = sys::kill_group(self.pid, libc::SIGKILL);
+                    self.kin().iter().for_each(Kin::kill);
+                }
                 let _ = sys::reap(self.pidfd.as_fd());
             }
             self.ours.remove(self.pid);

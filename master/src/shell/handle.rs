@@ -11,6 +11,7 @@ use std::{
 use ostler_bus::{
     WorkerId,
     client::Bus,
+    vocab::commands::{AppAdd, AppSignal, SignalAnswer},
     vocab::control::{Answer, AppSend, RefusalKind, SendAnswer},
     vocab::plan::PlanAnswer,
     vocab::update::WorkerRestartNeeded,
@@ -51,6 +52,16 @@ pub(super) enum Message {
     Read(Reading),
     /// It was.
     FileRead(Result<Said, String>),
+    /// Apps are to be added.
+    Add {
+        wanted: AppAdd,
+        answer: oneshot::Sender<Answer>,
+    },
+    /// Workers are to be sent a signal.
+    SignalWorkers {
+        wanted: AppSignal,
+        answer: oneshot::Sender<SignalAnswer>,
+    },
     /// Workers should be replaced.
     RestartNeeded {
         wish: WorkerRestartNeeded,
@@ -132,6 +143,24 @@ impl ShellHandle {
         answered
             .await
             .unwrap_or(PlanAnswer::Refused { kind, reason })
+    }
+
+    /// Has apps added; gives the master's one answer.
+    pub async fn add(&self, wanted: AppAdd) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Add { wanted, answer }).await;
+        let (kind, reason) = stopping();
+        answered.await.unwrap_or(Answer::Refused { kind, reason })
+    }
+
+    /// Has a signal sent to workers.
+    pub async fn signal_workers(&self, wanted: AppSignal) -> SignalAnswer {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::SignalWorkers { wanted, answer }).await;
+        let (kind, reason) = stopping();
+        answered
+            .await
+            .unwrap_or(SignalAnswer::Refused { kind, reason })
     }
 
     /// Puts a line into workers' standard input.

@@ -5,6 +5,7 @@
 //! ([`worker`]) that reports back by message, and events go into the bus client's queue. Signals and child exits come
 //! straight here, so no flood on the bus can delay them.
 
+mod add;
 mod handle;
 mod helper;
 mod hook;
@@ -16,6 +17,7 @@ mod probe;
 mod reread;
 mod rights;
 mod send;
+mod signal_verb;
 mod signals;
 mod worker;
 
@@ -69,6 +71,8 @@ pub struct Shell {
     reread: Option<Reread>,
     /// Who waits for the process file to be read; it is being read for the first.
     readings: VecDeque<Reading>,
+    /// Only signals that end the master are heeded.
+    deaf: bool,
     /// When TERM or INT was first heard.
     asked_to_stop: Option<Instant>,
     /// When it may rest, unless another worker is started before.
@@ -81,6 +85,8 @@ pub struct Shell {
     killed: HashSet<WorkerId>,
     /// Apps that may have fewer slots than before.
     shrunk: HashSet<AppName>,
+    /// Workers that were let go of before they had a process.
+    released: HashSet<WorkerId>,
     waiting: HashMap<RequestToken, Waiting>,
     tokens: u64,
     bus: Bus,
@@ -104,18 +110,25 @@ enum Happened {
 }
 
 impl Shell {
-    /// A shell with an empty fleet. `reread` reads the process file again, if there is one.
+    /// A shell with an empty fleet, of this `kind`. `reread` reads the process file again, if there is one.
     #[must_use]
-    pub fn new(workshop: Workshop, bus: Bus, signals: Signals, reread: Option<Reread>) -> Self {
+    pub fn new(
+        kind: fn(Fleet) -> Fleet,
+        workshop: Workshop,
+        bus: Bus,
+        signals: Signals,
+        reread: Option<Reread>,
+    ) -> Self {
         let (handle, messages) = ShellHandle::new();
         Self {
-            fleet: Fleet::new(seed()),
+            fleet: kind(Fleet::new(seed())),
             epoch: Instant::now(),
             messages,
             handle,
             signals,
             reread,
             readings: VecDeque::new(),
+            deaf: false,
             asked_to_stop: None,
             rest: None,
             workshop,
@@ -123,10 +136,18 @@ impl Shell {
             leashes: HashMap::new(),
             killed: HashSet::new(),
             shrunk: HashSet::new(),
+            released: HashSet::new(),
             waiting: HashMap::new(),
             tokens: 0,
             bus,
         }
+    }
+
+    /// For a master that heeds no signals but those that end it.
+    #[must_use]
+    pub fn deaf(mut self) -> Self {
+        self.deaf = true;
+        self
     }
 
     /// How others speak to it.
@@ -212,7 +233,10 @@ impl Shell {
             Message::Started { id, process } => {
                 let pid = process.pid();
                 self.rest = Some(Instant::now() + REST);
-                self.processes.insert(id, process);
+                match self.released.remove(&id) {
+                    true => process.let_go(),
+                    false => drop(self.processes.insert(id, process)),
+                }
                 vec![Input::Worker {
                     id,
                     news: WorkerNews::Spawned { pid },
@@ -228,9 +252,9 @@ impl Shell {
                             self.shrunk.insert(process.order.app.clone());
                         }
                     }
+                    WorkerNews::SpawnFailed { .. } => drop(self.released.remove(&id)),
                     WorkerNews::Hooked { hook, .. } => self.hook_ended(id, *hook),
                     WorkerNews::Spawned { .. }
-                    | WorkerNews::SpawnFailed { .. }
                     | WorkerNews::BusConnected
                     | WorkerNews::BusClosed
                     | WorkerNews::SdkReady
@@ -258,6 +282,11 @@ impl Shell {
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
+            }
+            Message::Add { wanted, answer } => self.add(&wanted, answer),
+            Message::SignalWorkers { wanted, answer } => {
+                self.signal_workers(&wanted, answer);
+                vec![]
             }
             Message::Line { line, answer } => {
                 // Whoever asked has gone.

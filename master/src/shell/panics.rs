@@ -47,7 +47,9 @@ pub(super) async fn caught(
     let news = match made.0.get() {
         None => WorkerNews::SpawnFailed { error },
         Some(child) => {
-            if let Err(error) = child.signal_group(libc::SIGKILL) {
+            if !child.is_let_go()
+                && let Err(error) = child.signal_group(libc::SIGKILL)
+            {
                 tracing::debug!("worker {id} can't be killed: {error}");
             }
             WorkerNews::Exited(fleet::Exit {

@@ -29,6 +29,7 @@ impl Shell {
             Action::Probe(order) => self.probe(order),
             Action::Hook(order) => self.hook(order),
             Action::EndHook { id } => self.end_hook(id),
+            Action::Release { id } => self.release(id),
             Action::Signal { id, signal, target } => self.signal(id, signal, target),
             Action::StopMessage { id, signal, target } => self.stop_message(id, signal, target),
             Action::Drain {
@@ -79,6 +80,7 @@ impl Shell {
                 publish(&self.bus, &event);
             }
             Action::Warn(text) => tracing::warn!("{}", escape::line(&text)),
+            Action::Say(text) => tracing::info!("{}", escape::line(&text)),
             Action::Done { code } => return Some(code),
         }
         None
@@ -120,6 +122,14 @@ impl Shell {
             Check::Http { .. } | Check::Tcp { .. } => None,
         };
         tokio::spawn(probe::ask(order, helper, self.handle.clone()));
+    }
+
+    /// Lets go of a worker, or of what is about to become one.
+    fn release(&mut self, id: WorkerId) {
+        match self.processes.remove(&id) {
+            Some(process) => process.let_go(),
+            None => drop(self.released.insert(id)),
+        }
     }
 
     fn note_disconnect(&mut self, request: RequestToken) {
@@ -179,6 +189,7 @@ fn publish(bus: &Bus, event: &FleetEvent) {
         FleetEvent::WorkerDisconnected(e) => emit(bus, e),
         FleetEvent::WorkerExited(e) => emit(bus, e),
         FleetEvent::WorkerHook(e) => emit(bus, e),
+        FleetEvent::WorkerReleased(e) => emit(bus, e),
         FleetEvent::UpdateStarted(e) => emit(bus, e),
         FleetEvent::UpdateProgress(e) => emit(bus, e),
         FleetEvent::UpdateFinished(e) => emit(bus, e),
@@ -225,6 +236,12 @@ fn log(event: &FleetEvent) {
             e.worker.app,
             e.worker.slot,
             escape::line(&e.reason),
+            e.worker.id
+        ),
+        FleetEvent::WorkerReleased(e) => tracing::info!(
+            "{}.{} was let go of, and runs on: worker {}",
+            e.worker.app,
+            e.worker.slot,
             e.worker.id
         ),
         FleetEvent::UpdateStarted(e) => tracing::info!(

@@ -59,6 +59,24 @@ impl Workshop {
         self.sockets.bind(app).map_err(|error| of_app(app, &error))
     }
 
+    /// The same for all of these, or for none.
+    pub(super) fn try_prepare_all(&mut self, apps: &[AppDefinition]) -> Result<(), String> {
+        self.check(apps)?;
+        let mut added = Vec::new();
+        for app in apps {
+            match self.try_prepare(app) {
+                Ok(new) => added.push(new),
+                Err(why) => {
+                    for new in added {
+                        self.sockets.take_back(new);
+                    }
+                    return Err(why);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Sees to the rest of what an app needs, which can't fail: it is only said if something doesn't hold.
     pub(super) fn equip(&mut self, app: &AppDefinition, shell: &ShellHandle) {
         if let Some(limits) = &app.process.cgroup {
@@ -75,6 +93,12 @@ impl Workshop {
         self.let_go_of_listeners();
         self.rights.forget(app);
         self.renew_rules();
+        self.added.remove(app);
+        self.auto_reload.send_if_modified(|watched| {
+            let before = watched.apps.len();
+            watched.apps.retain(|known| known.name != *app);
+            watched.apps.len() != before
+        });
         for outlet in &self.all_lines {
             match outlet {
                 Outlet::Book(book) => book.forget(Some(app.as_str())),

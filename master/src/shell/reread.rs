@@ -219,20 +219,8 @@ impl Shell {
         said: Said,
         environment: Option<String>,
     ) -> Result<Vec<AppDefinition>, Refusal> {
-        let refused = |why| (RefusalKind::WrongState, why);
-        self.workshop.check(&said.apps).map_err(refused)?;
-        let mut added = Vec::new();
-        for app in &said.apps {
-            match self.workshop.try_prepare(app) {
-                Ok(new) => added.push(new),
-                Err(why) => {
-                    for new in added {
-                        self.workshop.sockets.take_back(new);
-                    }
-                    return Err(refused(why));
-                }
-            }
-        }
+        let possible = self.workshop.try_prepare_all(&said.apps);
+        possible.map_err(|why| (RefusalKind::WrongState, why))?;
         for app in &said.apps {
             self.workshop.equip(app, &self.handle);
             self.workshop.rights.take(app);
@@ -265,6 +253,7 @@ impl Shell {
             match change {
                 Change::Added(_) => {}
                 Change::Same | Change::Resized { .. } | Change::Changed(_) => rolled.push(name),
+                Change::Removed(_) if self.workshop.added.contains(&name) => rolled.push(name),
                 Change::Removed(_) => {
                     tracing::warn!(
                         "{name} is not in {file} any more, and runs on as it was, its files unwatched; `ostler stop {name}` ends it"

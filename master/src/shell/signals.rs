@@ -44,6 +44,18 @@ impl MasterSignal {
         libc::SIGCHLD,
     ];
 
+    /// Whether a master that heeds no signals heeds this one: else nothing but KILL could end it, and leave its workers behind.
+    fn is_always_heeded(self) -> bool {
+        match self {
+            Self::Stop | Self::Quit | Self::Child => true,
+            Self::Reload
+            | Self::Resize(_)
+            | Self::StopWorkers
+            | Self::ReopenLogs
+            | Self::Upgrade => false,
+        }
+    }
+
     /// What this signal number means.
     #[must_use]
     pub fn from_number(number: i32) -> Option<Self> {
@@ -71,6 +83,11 @@ impl Shell {
         let Some(signal) = MasterSignal::from_number(number) else {
             return vec![];
         };
+        if self.deaf && !signal.is_always_heeded() {
+            let name = crate::sys::signal_name(number);
+            tracing::info!("{name} ignored: the process file says `signals = false`");
+            return vec![];
+        }
         match signal {
             MasterSignal::Reload => self.read_for(Reading {
                 environment: None,

@@ -75,6 +75,8 @@ pub struct Workshop {
     pub tokens: Option<PathBuf>,
     /// The apps whose files are watched.
     pub auto_reload: watch::Sender<Watched>,
+    /// The apps that came by command: what the process file says of files to watch is not about them.
+    pub added: BTreeSet<AppName>,
 }
 
 /// A running worker's process, as the shell holds it.
@@ -110,6 +112,11 @@ impl Process {
         self.child.note_leavers();
     }
 
+    /// Lets go of it: it is nobody's to end.
+    pub(super) fn let_go(&self) {
+        self.child.let_go();
+    }
+
     pub(super) fn signal(&self, signal: i32, target: SignalTarget) -> io::Result<()> {
         match target {
             SignalTarget::Leader if self.by_shell => self.child.signal_group(signal),
@@ -121,15 +128,32 @@ impl Process {
 }
 
 impl Workshop {
+    /// Has the files of these apps watched besides, if they want it.
+    pub(super) fn watch_also(&self, apps: &[AppDefinition]) {
+        let mut all = self.auto_reload.borrow().apps.clone();
+        all.retain(|known| apps.iter().all(|app| app.name != known.name));
+        all.extend(apps.iter().filter(|app| app.auto_reload.is_some()).cloned());
+        self.auto_reload.send_if_modified(|watched| {
+            let changed = watched.apps != all;
+            watched.apps = all;
+            changed
+        });
+    }
+
     /// Has the files of these apps watched that want it, and of no others; where there is no new definition, the old
     /// one holds.
     pub(super) fn watch_files(&self, apps: Vec<(AppName, Option<AppDefinition>)>) {
         let before = self.auto_reload.borrow().apps.clone();
         let old = |name: &AppName| before.iter().find(|app| app.name == *name).cloned();
+        let named: BTreeSet<AppName> = apps.iter().map(|(name, _)| name.clone()).collect();
+        let by_command =
+            |app: &&AppDefinition| self.added.contains(&app.name) && !named.contains(&app.name);
+        let others: Vec<AppDefinition> = before.iter().filter(by_command).cloned().collect();
         let now: Vec<AppDefinition> = apps
             .into_iter()
             .filter_map(|(name, new)| new.or_else(|| old(&name)))
             .filter(|app| app.auto_reload.is_some())
+            .chain(others)
             .collect();
         self.auto_reload.send_if_modified(|watched| {
             let changed = watched.apps != now;
@@ -316,9 +340,21 @@ impl Begun {
         spawner.keep_spare();
         let weighed = order.definition.recycle.max_memory.is_some();
         let listening = listen(id, &self.notify, &child, shell);
-        let status = match weighed {
-            true => weighing(id, child.pid(), shell, listening).await,
-            false => listening.await,
+        let living = async {
+            match weighed {
+                true => weighing(id, child.pid(), shell, listening).await,
+                false => listening.await,
+            }
+        };
+        let status = tokio::select! {
+            status = living => Some(status),
+            () = child.when_let_go() => None,
+        };
+        let Some(status) = status else {
+            withdraw(&hub, id);
+            // Nobody reads what it notifies any more: it is told so, and not kept waiting.
+            drop(self.notify);
+            return let_go(id, &child, self.cgroup, output).await;
         };
         withdraw(&hub, id);
         if let Some(cgroup) = self.cgroup {
@@ -357,6 +393,26 @@ fn left_hint(status: &ExitStatus, left: usize) -> Option<String> {
         };
         format!("{what}: a worker stays in the foreground (turn its daemon mode off)")
     })
+}
+
+/// A worker that runs on: nothing of it is told any more, but what it prints is read, and its end must be seen, as it is our
+/// child.
+async fn let_go(
+    id: WorkerId,
+    child: &Child,
+    cgroup: Option<WorkerGroup>,
+    output: io::Result<process::Output>,
+) {
+    if let Some(cgroup) = cgroup {
+        cgroup.let_go();
+    }
+    if let Ok(output) = output {
+        let [stdout, stderr] = output.hand_over().await;
+        if let Err(error) = process::drain(stdout, stderr) {
+            tracing::warn!("worker {id} can't print any more: {error}");
+        }
+    }
+    child.exited().await;
 }
 
 /// Looks each second how large the worker is, until it ends.

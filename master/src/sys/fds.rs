@@ -56,6 +56,14 @@ pub(crate) fn close_others(first: RawFd, keep: BorrowedFd<'_>) -> io::Result<()>
     close_range(first.max(keep + 1), RawFd::MAX)
 }
 
+/// Closes every descriptor from `first` on. For a process that has just begun, and has opened none itself.
+///
+/// # Errors
+/// If the kernel refuses `close_range`.
+pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
+    close_range(first, RawFd::MAX)
+}
+
 fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     // SAFETY: plain system call; the caller's caller promises that nothing uses the closed numbers.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };

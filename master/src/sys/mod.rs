@@ -20,7 +20,7 @@ pub(crate) use cgroup::own_v2;
 pub use cgroup::{quota_v1, quota_v2};
 pub use cores::{allowed_cores, available_cores};
 pub use fd_table::{FdTable, NameTaken};
-pub(crate) use fds::{close, close_others, move_to, null_stdin, place_at};
+pub(crate) use fds::{close, close_from, close_others, move_to, null_stdin, place_at};
 pub use nofile::{OpenFiles, raise_open_files, set_soft_open_files};
 pub(crate) use passed::take_passed_socket;
 pub use pidfd::{Ended, group_of, kill_group, peek, pidfd_open, reap, send_signal};

@@ -35,6 +35,7 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         env: [("OWN".to_owned(), "app's".to_owned())].into(),
         inherits: Default::default(),
         start: Default::default(),
+        namespace: None,
         instances: 1,
         listen: flags::listen(&listen, dir).expect("fine"),
         ready: Readiness::Auto,

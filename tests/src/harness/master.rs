@@ -22,9 +22,16 @@ pub struct MasterBuilder {
     what: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     cwd: Option<PathBuf>,
+    leaves: bool,
 }
 
 impl MasterBuilder {
+    /// Lets the master end when nothing is left to run, as `run` does; else it stays, so that a test can look at it.
+    pub fn leaving(mut self) -> Self {
+        self.leaves = true;
+        self
+    }
+
     /// Names the app (`-n`).
     pub fn name(self, name: &str) -> Self {
         self.args(["-n", name])
@@ -131,6 +138,7 @@ impl MasterBuilder {
         let mut command = cli
             .args(&words[1..])
             .arg("run")
+            .args((!self.leaves).then_some("--stay"))
             .args(&self.options)
             .args(&self.what)
             .into_command();
@@ -178,6 +186,7 @@ impl Master {
             what: Vec::new(),
             env: Vec::new(),
             cwd: None,
+            leaves: false,
         }
     }
 

@@ -49,13 +49,16 @@ async fn instances(fleet: &Fleet) -> u32 {
 }
 
 /// Every verb that needs a master, with arguments that are right.
-const VERBS: [&[&str]; 14] = [
+const VERBS: [&[&str]; 17] = [
     &["ls"],
     &["status", "--json"],
     &["reload"],
     &["scale", "2"],
     &["stop"],
-    &["start"],
+    &["start", "web"],
+    &["restart"],
+    &["delete", "web"],
+    &["signal", "web", "HUP"],
     &["kill"],
     &["ping"],
     &["emit", "a"],

@@ -16,10 +16,12 @@ use crate::{
 
 mod config;
 mod run;
+mod verbs;
 pub use super::filter::Filter;
 pub use config::{ImportArgs, InitArgs, PlanArgs, ValidateArgs};
 pub(crate) use run::usual;
-pub use run::{LogFormat, RunArgs, RunWhat};
+pub use run::{LogFormat, RunArgs, RunWhat, StartWhat};
+pub use verbs::{AppArgs, DeleteArgs, RunVerbArgs, SignalArgs, StartArgs};
 
 /// Keeps a fleet of worker processes running, and gives them one event bus
 #[derive(Clone, Debug, Parser)]
@@ -54,7 +56,7 @@ impl Cli {
 pub enum Verb {
     /// Run apps in the foreground: those of a process file, or one command
     #[command(after_help = examples::RUN, override_usage = "ostler run [OPTIONS] [FILE]\n       ostler run [OPTIONS] -- COMMAND [ARGS]...")]
-    Run(RunArgs),
+    Run(RunVerbArgs),
     /// Check a process file: every error with its place and its fix
     #[command(after_help = examples::VALIDATE)]
     Validate(ValidateArgs),
@@ -77,14 +79,23 @@ pub enum Verb {
     #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
     /// Change how many workers an app has
-    #[command(after_help = examples::SCALE, override_usage = "ostler scale [OPTIONS] [APP] <N|+N|-N>")]
+    #[command(after_help = examples::SCALE, override_usage = "ostler scale [OPTIONS] [WHICH] <N|+N|-N>")]
     Scale(ScaleArgs),
-    /// Stop an app's workers; the app stays known
+    /// Stop workers; their app stays known
     #[command(after_help = examples::STOP)]
     Stop(AppArgs),
-    /// Start a stopped or failed app
-    #[command(after_help = examples::START)]
-    Start(AppArgs),
+    /// Start what is stopped or has failed; or an app that is new, and a master in the background if none runs
+    #[command(after_help = examples::START, override_usage = "ostler start [OPTIONS] [WHICH]...\n       ostler start [OPTIONS] FILE\n       ostler start [OPTIONS] -- COMMAND [ARGS]...")]
+    Start(StartArgs),
+    /// Stop workers, then start them: nobody serves meanwhile (reload loses no request)
+    #[command(after_help = examples::RESTART)]
+    Restart(AppArgs),
+    /// Take apps out of the fleet
+    #[command(after_help = examples::DELETE)]
+    Delete(DeleteArgs),
+    /// Send a signal to workers
+    #[command(after_help = examples::SIGNAL)]
+    Signal(SignalArgs),
     /// Set an app's counters of restarts and failures to zero
     #[command(after_help = examples::RESET)]
     Reset(AppArgs),
@@ -193,13 +204,13 @@ impl Waiting {
 /// What `reload` was given.
 #[derive(Clone, Debug, Args)]
 pub struct ReloadArgs {
-    /// Which app [default: all]
-    #[arg(value_parser = values::app_name)]
-    pub app: Option<AppName>,
+    /// Which apps: APP, NAMESPACE, a pattern, all [default: all]
+    #[arg(value_name = "WHICH", value_parser = values::selector)]
+    pub which: Vec<String>,
 
     /// Read the process file again and take up what it says: what is new starts, what is gone stops, what is different is
     /// rolled, and all else is left alone
-    #[arg(long, conflicts_with_all = ["app", "now", "reason"])]
+    #[arg(long, conflicts_with_all = ["which", "now", "reason"])]
     pub config: bool,
 
     /// With --config: for this environment from now on
@@ -232,12 +243,12 @@ pub struct ScaleArgs {
 }
 
 impl ScaleArgs {
-    /// Which app (`None`: the only one), and to what size.
+    /// Which apps, as a selector (`None`: the only one), and to what size.
     ///
     /// # Errors
     /// If the size is no size, or the name no name.
-    pub fn what(&self) -> Result<(Option<AppName>, ScaleTo), CliError> {
-        let order = "the order is: ostler scale [APP] N, where N may have a sign";
+    pub fn what(&self) -> Result<(Option<String>, ScaleTo), CliError> {
+        let order = "the order is: ostler scale [WHICH] N, where N may have a sign";
         let (app, size) = match self.words.as_slice() {
             [size] => (None, size),
             [app, size] => (Some(app), size),
@@ -247,23 +258,11 @@ impl ScaleArgs {
             }
         };
         let app = app
-            .map(|name| AppName::new(name))
+            .map(|name| values::selector(name))
             .transpose()
             .map_err(|problem| Wrong::new(problem, order))?;
         Ok((app, values::scale(size)?))
     }
-}
-
-/// What `stop`, `start` and `reset` were given.
-#[derive(Clone, Debug, Args)]
-pub struct AppArgs {
-    /// Which app [default: all]
-    #[arg(value_parser = values::app_name)]
-    pub app: Option<AppName>,
-
-    /// Whether to wait.
-    #[command(flatten)]
-    pub waiting: Waiting,
 }
 
 /// What `kill` was given.

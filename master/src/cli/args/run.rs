@@ -1,6 +1,9 @@
-//! `ostler run`: a process file, or one command with flags.
+//! `ostler run` and `ostler start`: a process file, or one command with flags; or, to be started, what a master knows.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 
@@ -14,7 +17,7 @@ use crate::config::{
     settings::Instances,
 };
 
-/// What `run` was given.
+/// What to run.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// The app's name [default: from the command: `node server.js` is named server]
@@ -76,6 +79,17 @@ pub enum RunWhat {
     Command(AppFlags),
 }
 
+/// What to start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StartWhat {
+    /// Nothing was named: all that is known, or else the usual process file.
+    Anything,
+    /// What a master knows, by a selector.
+    Known(Option<String>),
+    /// What it may not know yet.
+    Run(RunWhat),
+}
+
 /// The process file that is meant if none is named: the first there is of `ostler.toml`, `.yaml`, `.yml` and `.json`.
 pub(crate) fn usual() -> PathBuf {
     let mut names = Format::NAMES.into_iter().map(PathBuf::from);
@@ -120,6 +134,72 @@ impl RunArgs {
         }))
     }
 
+    /// What to start: what is no process file and no command is known to a master.
+    ///
+    /// # Errors
+    /// If it is several of these, or none of them.
+    pub fn start_what(&self) -> Result<StartWhat, CliError> {
+        let Some(first) = self.file.as_deref().filter(|_| self.command.is_empty()) else {
+            let named = !self.command.is_empty() || self.flag().is_some() || self.env.is_some();
+            return match named {
+                true => self.what().map(StartWhat::Run),
+                false => Ok(StartWhat::Anything),
+            };
+        };
+        if Format::of(first).is_some() && self.extra.is_empty() {
+            return self.what().map(StartWhat::Run);
+        }
+        let first = first.to_string_lossy();
+        let words = std::iter::once(&*first).chain(self.extra.iter().map(String::as_str));
+        let flag = self.flag().or(self.env.as_ref().map(|_| "--env"));
+        if let Some(flag) = flag {
+            return Err(Wrong::new(
+                format!("{flag} goes with a process file or a command, and {first:?} is neither"),
+                "a process file ends in .toml, .yaml, .yml or .json, and a command stands after `--`",
+            )
+            .into());
+        }
+        let words: Result<Vec<String>, String> = words.map(values::selector).collect();
+        let fix = "what is to be started for the first time: ostler start FILE, or ostler start -- COMMAND";
+        let words = words.map_err(|problem| Wrong::new(problem, fix))?;
+        Ok(StartWhat::Known(values::joined(&words)))
+    }
+
+    /// The words that say the same to `ostler run`.
+    #[must_use]
+    pub fn words(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = Vec::new();
+        let mut flag = |name: &str, value: Option<String>| {
+            words.extend(value.map(|value| format!("{name}={value}").into()));
+        };
+        flag("--name", self.name.as_ref().map(ToString::to_string));
+        let instances = self.instances.map(|instances| match instances {
+            Instances::Exactly(count) => count.to_string(),
+            Instances::Auto => "auto".to_owned(),
+            Instances::AllBut(left) => format!("-{left}"),
+        });
+        flag("--instances", instances);
+        for socket in &self.listen {
+            flag("--listen", Some(socket.clone()));
+        }
+        flag("--ready", self.ready.as_ref().map(ToString::to_string));
+        flag("--env", self.env.clone());
+        if self.log_format == LogFormat::Json {
+            flag("--log-format", Some("json".to_owned()));
+        }
+        for path in self.auto_reload.iter().flatten() {
+            let mut word = OsString::from("--auto-reload=");
+            word.push(path);
+            words.push(word);
+        }
+        words.extend(self.file.iter().map(Into::into));
+        if !self.command.is_empty() {
+            words.push("--".into());
+            words.extend(self.command.iter().map(Into::into));
+        }
+        words
+    }
+
     /// What was given instead of a process file is most likely a command.
     fn no_process_file(&self, first: &Path) -> Wrong {
         let words = [first.display().to_string()];
@@ -140,16 +220,7 @@ impl RunArgs {
             Some(file) if is_known(file) && self.extra.is_empty() => file.clone(),
             Some(first) => return Err(self.no_process_file(first)),
         };
-        let flag = [
-            ("-n", self.name.is_some()),
-            ("-i", self.instances.is_some()),
-            ("-l", !self.listen.is_empty()),
-            ("--ready", self.ready.is_some()),
-            ("--auto-reload", self.auto_reload.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(flag, given)| given.then_some(flag));
-        match flag {
+        match self.flag() {
             None => Ok(file),
             Some(flag) => Err(Wrong::new(
                 format!("{flag} goes with a command, and none was given"),
@@ -159,5 +230,18 @@ impl RunArgs {
                 ),
             )),
         }
+    }
+
+    /// A flag that goes with a command, if there is one.
+    fn flag(&self) -> Option<&'static str> {
+        [
+            ("-n", self.name.is_some()),
+            ("-i", self.instances.is_some()),
+            ("-l", !self.listen.is_empty()),
+            ("--ready", self.ready.is_some()),
+            ("--auto-reload", self.auto_reload.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
     }
 }

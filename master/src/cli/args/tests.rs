@@ -28,7 +28,7 @@ fn run(line: &str) -> Result<RunWhat, CliError> {
     let Verb::Run(args) = verb(line) else {
         panic!("{line} is no run")
     };
-    args.what()
+    args.what.what()
 }
 
 fn scale(line: &str) -> Result<(Option<String>, ScaleTo), CliError> {
@@ -36,7 +36,6 @@ fn scale(line: &str) -> Result<(Option<String>, ScaleTo), CliError> {
         panic!("{line} is no scale")
     };
     args.what()
-        .map(|(app, to)| (app.map(|app| app.to_string()), to))
 }
 
 #[test]
@@ -156,10 +155,69 @@ fn scale_takes_a_size_with_or_without_an_app() {
 }
 
 #[test]
+fn start_takes_what_is_known_a_file_or_a_command() {
+    let start = |line: &str| {
+        let Verb::Start(args) = verb(line) else {
+            panic!("{line} is no start")
+        };
+        args.what.start_what().map_err(|error| error.message)
+    };
+    let known = |words: &str| Ok(StartWhat::Known(Some(words.to_owned())));
+    assert_eq!(start("start"), Ok(StartWhat::Anything));
+    assert_eq!(start("start web"), known("web"));
+    assert_eq!(start("start web:1 job-* 17"), known("web:1,job-*,17"));
+    let file = RunWhat::File("shop.toml".into());
+    assert_eq!(start("start shop.toml"), Ok(StartWhat::Run(file.clone())));
+    assert_eq!(
+        start("start --env prod shop.toml"),
+        Ok(StartWhat::Run(file))
+    );
+    assert!(matches!(
+        start("start -n api -- node a.js"),
+        Ok(StartWhat::Run(RunWhat::Command(_)))
+    ));
+    for (line, why) in [
+        ("start -i 2 web", "-i goes with a process file or a command"),
+        (
+            "start --env prod web",
+            "--env goes with a process file or a command",
+        ),
+        ("start shop.toml web", "names no app"),
+        ("start ./server", "names no app"),
+    ] {
+        let error = start(line).expect_err(line);
+        assert!(error.contains(why), "{line}: {error}");
+    }
+}
+
+#[test]
+fn what_is_to_be_run_can_be_said_again() {
+    for line in [
+        "run shop.toml",
+        "run --env prod --log-format json shop.yaml",
+        "run -n api -i -1 -l :80 -l a=unix:x --ready delay(1500ms) --auto-reload=src -- node a.js -n 3",
+        "run",
+    ] {
+        let given = |line: Vec<OsString>| {
+            let words = ["ostler".into(), "run".into()].into_iter().chain(line);
+            match Cli::read(words).expect("a run").verb {
+                Verb::Run(args) => args.what,
+                other => panic!("{other:?}"),
+            }
+        };
+        let words = line.split(' ').skip(1).map(OsString::from).collect();
+        let first = given(words);
+        let again = given(first.words());
+        assert_eq!(format!("{first:?}"), format!("{again:?}"), "{line}");
+    }
+}
+
+#[test]
 fn waiting_is_the_default_and_the_last_word_counts() {
     let waits = |line: &str| match verb(line) {
         Verb::Reload(args) => args.waiting.wanted(),
-        Verb::Stop(args) | Verb::Start(args) => args.waiting.wanted(),
+        Verb::Stop(args) => args.waiting.wanted(),
+        Verb::Start(args) => args.waiting.wanted(),
         Verb::Kill(args) => args.waiting.wanted(),
         other => panic!("{other:?} has no waiting"),
     };
@@ -228,11 +286,7 @@ fn what_cannot_be_parsed_says_why() {
             ErrorKind::ValueValidation,
             "is not a master's name",
         ),
-        (
-            "reload a.b",
-            ErrorKind::ValueValidation,
-            "is not an app name",
-        ),
+        ("reload a.b", ErrorKind::ValueValidation, "names no app"),
         (
             "__exec",
             ErrorKind::InvalidSubcommand,

@@ -36,19 +36,6 @@ impl Draft {
     }
 }
 
-/// A text of others as a value of ours: its `${…}` and `$$` are no placeholders.
-pub(super) fn verbatim(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(c) = characters.next() {
-        escaped.push(c);
-        if c == '$' && matches!(characters.peek(), Some('$' | '{')) {
-            escaped.push('$');
-        }
-    }
-    escaped
-}
-
 /// The process file.
 pub(super) fn render(source: &str, drafts: &[Draft]) -> String {
     let mut out = format!(

@@ -2,11 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    draft::{Draft, verbatim},
-    pm2_log,
-};
-use crate::config::{naming, program};
+use super::{draft::Draft, pm2_log};
+use crate::config::{naming, placeholders::verbatim, program};
 
 /// The apps of an ecosystem: a list of them under `apps`, the list alone, or one app.
 pub(super) fn drafts(ecosystem: &Value) -> Result<Vec<Draft>, String> {
@@ -121,6 +118,7 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
                 draft.note("exec_mode \"cluster\": declare the socket (listen = { http = \":8080\" }), and listen on descriptor 3 in the program");
             }
         }
+        "namespace" => draft.set("namespace", verbatim(&text(value))),
         "cwd" => draft.set("cwd", verbatim(&text(value))),
         "env" => draft.env = variables(value),
         "env_file" => draft.set("env_file", verbatim(&text(value))),

@@ -4,10 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{
-    draft::{Draft, verbatim},
-    pm2::text,
-};
+use super::{draft::Draft, pm2::text};
+use crate::config::placeholders::verbatim;
 
 const OUT: [&str; 3] = ["out_file", "output", "out"];
 const ERR: [&str; 3] = ["error_file", "err_file", "error"];

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::draft::{Draft, verbatim};
+use super::draft::Draft;
 use crate::cli::error::{CliError, Exit};
+use crate::config::placeholders::verbatim;
 
 /// The apps of a Procfile.
 pub(super) fn drafts(file: &Path, text: &str) -> Result<Vec<Draft>, CliError> {

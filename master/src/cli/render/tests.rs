@@ -51,6 +51,7 @@ fn app(name: &str, state: &str) -> AppStatus {
             queue: None,
         }],
         last_update: Some("finished in 1.2s".into()),
+        namespace: None,
     }
 }
 

@@ -13,6 +13,7 @@ impl AppDefinition {
             cwd,
             env,
             inherits,
+            namespace,
             instances,
             start,
             listen,
@@ -46,6 +47,7 @@ impl AppDefinition {
                 "env_clear, env_allow or env_deny",
                 *inherits != other.inherits,
             ),
+            ("namespace", *namespace != other.namespace),
             ("instances", *instances != other.instances),
             (
                 "autostart, start_parallel, priority or depends_on",

@@ -212,7 +212,7 @@ command = []
             "1:8: name: \"my shop\" is not a master's name",
             "use 1 to 64 of A-Z a-z 0-9 _ -",
             "2:1: colour: unknown key",
-            "remove it; known here: name, include, defaults, template, app, bus",
+            "remove it; known here: name, include, defaults, template, app, bus, signals",
             "4:6: app.web: the app has no command",
             "add command = [\"node\", \"server.js\"]",
             "5:1: app.web.comand: unknown key",

@@ -168,6 +168,13 @@ const FILE: &[Key] = &[
         "The master's name.",
     ),
     key(
+        "signals",
+        Flag,
+        "true",
+        "false",
+        "Heed signals (HUP, USR1, TTIN, TTOU, WINCH); if not, the master ignores all but those that end it (TERM, INT, QUIT).",
+    ),
+    key(
         "include",
         TEXT_OR_TEXTS,
         "[]",
@@ -266,6 +273,13 @@ const APP: &[Key] = &[
         "\"auto\"",
         "4",
         "How many workers. `auto`: one per core; -1: one fewer, at least one; 0: a parked app.",
+    ),
+    key(
+        "namespace",
+        Text,
+        "(none)",
+        "\"shop\"",
+        "What the app belongs to: commands take this word for all of its apps (`ostler restart shop`).",
     ),
     key(
         "autostart",

@@ -40,9 +40,19 @@ pub(super) struct Checker {
     /// How often which events were told.
     pub(super) seen: BTreeMap<&'static str, u64>,
     last_worker: u64,
+    /// The master ends when nothing is left to run.
+    pub(super) leaves: bool,
 }
 
 impl Checker {
+    /// For a master that ends when nothing is left to run, or one that doesn't.
+    pub(super) fn of(leaves: bool) -> Self {
+        Self {
+            leaves,
+            ..Self::default()
+        }
+    }
+
     /// Checks one step.
     pub(super) fn check(&mut self, now: Moment, input: &Input, actions: &[Action]) -> Checked {
         let exits = self.take_in(now, input, actions);
@@ -150,6 +160,7 @@ impl Checker {
                 self.told(now, *id, 0)
             }
             Action::Probe(order) => self.asked(order),
+            Action::Release { id } => self.released(*id),
             Action::Answer { request, answer } => {
                 promise!(
                     self.unanswered.remove(request),
@@ -182,14 +193,19 @@ impl Checker {
                 Ok(())
             }
             Action::Publish(event) => self.publish(now, event),
-            Action::Warn(_) => Ok(()),
+            Action::Warn(_) | Action::Say(_) => Ok(()),
             Action::Done { code } => {
-                promise!(self.model.ending && !self.done, "the end was not asked for");
+                promise!(!self.done, "it ends twice");
+                self.done = true;
+                if self.leaves && !self.model.ending {
+                    self.model.ending = true;
+                    return self.may_leave();
+                }
+                promise!(self.model.ending, "the end was not asked for");
                 promise!(
                     *code == self.model.fatal.unwrap_or(u8::from(self.model.forced)),
                     "the exit code is {code}"
                 );
-                self.done = true;
                 Ok(())
             }
         }
@@ -228,6 +244,13 @@ impl Checker {
             slot.0 < app.size,
             "slot {slot} is beyond the size {}",
             app.size
+        );
+        promise!(!app.parked.contains(slot), "a stopped slot is started");
+        let restarted = app.restarting;
+        let oldest = self.model.of(name.as_str()).map(|(id, _)| id).min();
+        promise!(
+            oldest.is_none_or(|oldest| restarted.is_none_or(|last| oldest > last)),
+            "a restart starts one before the last has gone"
         );
         let starting = self
             .model
@@ -335,6 +358,41 @@ impl Checker {
         Ok(())
     }
 
+    /// A worker is let go of: only with its app, and none that was told to go.
+    fn released(&mut self, id: WorkerId) -> Checked {
+        let worker = self
+            .model
+            .workers
+            .remove(&id)
+            .ok_or("nobody to let go of")?;
+        promise!(!worker.leaving(), "told to go, and let go of");
+        let removed = self
+            .model
+            .apps
+            .get(&worker.app)
+            .is_some_and(|app| app.removed);
+        promise!(removed, "let go of, and its app stays");
+        *self.seen.entry("released").or_default() += 1;
+        Ok(())
+    }
+
+    /// The master ends by itself: nothing may be left, or be about to be started.
+    fn may_leave(&mut self) -> Checked {
+        *self.seen.entry("left").or_default() += 1;
+        promise!(
+            self.model.workers.is_empty() && self.open.is_empty(),
+            "it ends before all is done"
+        );
+        let runs = |app: &&super::model::AppModel| app.wanted && app.size > 0;
+        for app in self.model.apps.values().filter(runs) {
+            promise!(
+                app.stops_for_good || !app.depends_on.is_empty(),
+                "it ends although an app is to run"
+            );
+        }
+        Ok(())
+    }
+
     /// What must hold after every step.
     fn hold(&self, now: Moment) -> Checked {
         for (id, worker) in &self.model.workers {
@@ -346,6 +404,17 @@ impl Checker {
                 *staying.entry(worker.slot).or_default() += 1;
             }
             let all: usize = staying.values().sum();
+            promise!(
+                !staying.keys().any(|slot| app.parked.contains(slot)),
+                "a worker of a stopped slot was not told to go"
+            );
+            let last = app.restarting;
+            promise!(
+                self.model
+                    .of(name)
+                    .all(|(id, worker)| last.is_none_or(|last| id > last) || worker.leaving()),
+                "a worker of a restarted app was not told to go"
+            );
             promise!(
                 app.wanted || all == 0,
                 "{all} workers of a stopped app were not told to go"

@@ -46,6 +46,7 @@ impl Checker {
                 );
                 Ok(())
             }
+            FleetEvent::WorkerReleased(event) => self.worker(&event.worker).map(drop),
             FleetEvent::WorkerExited(event) => self.exited(event),
             FleetEvent::WorkerHook(event) => self.hook_told(event),
             FleetEvent::UpdateStarted(event) => self.update_started(event),
@@ -275,6 +276,7 @@ fn name(event: &FleetEvent) -> &'static str {
         FleetEvent::WorkerReady(_) => "ready",
         FleetEvent::WorkerDraining(_) => "draining",
         FleetEvent::WorkerDisconnected(_) => "disconnected",
+        FleetEvent::WorkerReleased(_) => "told released",
         FleetEvent::WorkerExited(_) => "exited",
         FleetEvent::WorkerHook(_) => "hook",
         FleetEvent::UpdateStarted(_) => "update started",

@@ -62,7 +62,9 @@ struct Tale {
 
 /// Lives through the history of a seed; the error says what was broken, and when.
 fn live(seed: u64, mutation: Option<Mutation>, tell: bool) -> Result<Tale, String> {
+    let leaves = seed.is_multiple_of(3);
     let mut fleet = Fleet::new(seed);
+    fleet.leaves = leaves;
     if let Some(mutation) = mutation {
         fleet.supplies.mutate(mutation);
     }
@@ -70,7 +72,7 @@ fn live(seed: u64, mutation: Option<Mutation>, tell: bool) -> Result<Tale, Strin
     let mut sim = Sim {
         fleet,
         world: World::new(seed),
-        checker: Checker::default(),
+        checker: Checker::of(leaves),
         now,
         steps,
         eventful: now,
@@ -241,7 +243,7 @@ fn one_history_can_be_told_again() {
 #[test]
 fn histories_are_eventful() {
     let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
-    for tale in (0..300).filter_map(|seed| live(seed, None, false).ok()) {
+    for tale in (0..700).filter_map(|seed| live(seed, None, false).ok()) {
         for (event, times) in tale.seen {
             *seen.entry(event).or_default() += times;
         }
@@ -263,6 +265,8 @@ fn histories_are_eventful() {
         ("after_ready", 100),
         ("before_stop", 50),
         ("after_exit", 100),
+        ("released", 10),
+        ("left", 3),
     ];
     for (event, times) in least {
         let told = seen.get(event).copied().unwrap_or(0);
@@ -319,7 +323,14 @@ fn a_hang_overlooked_is_noticed() {
 
 #[test]
 fn an_app_that_does_not_wait_for_its_turn_is_noticed() {
-    noticed(Mutation::IgnoreOrder, 100, &["begins"]);
+    let how = &["begins", "before the last has gone"];
+    noticed(Mutation::IgnoreOrder, 100, how);
+}
+
+#[test]
+fn a_restart_that_does_not_wait_for_the_last_is_noticed() {
+    let how = &["before the last has gone", "was not told to go"];
+    noticed(Mutation::RestartAtOnce, 100, how);
 }
 
 #[test]

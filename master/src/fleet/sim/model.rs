@@ -1,6 +1,9 @@
 //! What the checker believes the fleet to be, from what it saw go in and come out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ostler_bus::{
     Generation, Slot, WorkerId,
@@ -36,8 +39,12 @@ pub(super) struct AppModel {
     covers: bool,
     /// The last change was tried and found no good.
     pub(super) excused: bool,
-    /// It is in no file any more.
+    /// It is in no file any more, or was deleted.
     pub(super) removed: bool,
+    /// Its slots that were stopped by themselves.
+    pub(super) parked: BTreeSet<Slot>,
+    /// It is being restarted: those up to this one must go before another is started.
+    pub(super) restarting: Option<WorkerId>,
     /// Nothing has happened to it yet but its first start.
     pub(super) pristine: bool,
     /// A worker of it has been started since none was wanted.
@@ -52,6 +59,7 @@ impl AppModel {
         if self.removed {
             (self.removed, self.begun, self.pristine) = (false, false, false);
             (self.wanted, self.size) = (definition.start.autostart, definition.instances);
+            self.parked.clear();
         } else if self.version == 0 {
             (self.wanted, self.pristine) = (definition.start.autostart, true);
             self.size = definition.instances;
@@ -62,6 +70,7 @@ impl AppModel {
             }
         }
         self.begun &= self.size > 0;
+        self.park_none_beyond();
         self.priority = definition.start.priority;
         self.depends_on.clone_from(&definition.start.depends_on);
         self.instances = definition.instances;
@@ -75,6 +84,25 @@ impl AppModel {
         self.recycles |= recycle.max_age.is_some() || recycle.max_memory.is_some();
         self.version = script::version(definition);
         (self.covers, self.excused) = (false, false);
+    }
+
+    fn park_none_beyond(&mut self) {
+        let size = self.size;
+        self.parked.retain(|slot| slot.0 < size);
+    }
+
+    /// What starting it, or one of its slots, means.
+    fn start(&mut self, slot: Option<Slot>) {
+        if !self.wanted {
+            self.excused = false;
+            let others = (0..self.size).map(Slot);
+            self.parked = others.filter(|_| slot.is_some()).collect();
+        }
+        match slot {
+            Some(slot) => drop(self.parked.remove(&slot)),
+            None => self.parked.clear(),
+        }
+        (self.wanted, self.pristine) = (true, false);
     }
 
     pub(super) fn update_started(&mut self, generation: Generation) {
@@ -193,16 +221,37 @@ impl Model {
     pub(super) fn accept(&mut self, command: &Command) {
         match command {
             Command::Start(start) => {
-                for app in self.named(start.app.as_deref()).filter(|app| app.size > 0) {
-                    if !app.wanted {
-                        app.excused = false;
+                let slot = slot_of(start.app.as_deref());
+                let apps = self.named(start.app.as_deref());
+                apps.filter(|app| app.size > 0)
+                    .for_each(|app| app.start(slot));
+            }
+            Command::Stop(stop) => {
+                let slot = slot_of(stop.app.as_deref());
+                for app in self.named(stop.app.as_deref()) {
+                    match slot {
+                        Some(slot) if app.wanted => drop(app.parked.insert(slot)),
+                        Some(_) => {}
+                        None => (app.wanted, app.begun) = (false, false),
                     }
-                    (app.wanted, app.pristine) = (true, false);
                 }
             }
-            Command::Stop(stop) => self
-                .named(stop.app.as_deref())
-                .for_each(|app| (app.wanted, app.begun) = (false, false)),
+            Command::Restart(restart) => {
+                let slot = slot_of(restart.app.as_deref());
+                let last = self.workers.last_key_value().map(|(id, _)| *id);
+                let apps = self.named(restart.app.as_deref());
+                for app in apps.filter(|app| app.size > 0) {
+                    if slot.is_none() {
+                        (app.restarting, app.begun, app.excused) = (last, false, false);
+                    }
+                    app.start(slot);
+                }
+            }
+            Command::Delete(delete) => self
+                .named(Some(&delete.app))
+                .for_each(|app| (app.removed, app.wanted, app.begun) = (true, false, false)),
+            // Not drawn: the tests tell what they do.
+            Command::Add(_) | Command::Await(_) => {}
             Command::Scale(AppScale { app, to }) => {
                 for app in self.named(Some(app)) {
                     if app.size == 0 {
@@ -215,6 +264,7 @@ impl Model {
                         ScaleTo::Fewer(fewer) => app.size.saturating_sub(*fewer),
                     };
                     app.begun &= app.size > 0;
+                    app.park_none_beyond();
                 }
             }
             Command::TakeUp(definitions) => {
@@ -274,6 +324,7 @@ impl Model {
     }
 
     fn named(&mut self, name: Option<&str>) -> impl Iterator<Item = &mut AppModel> {
+        let name = name.map(|name| name.split_once(':').map_or(name, |(app, _)| app));
         let wanted = move |app: &str| name.is_none_or(|name| name == app);
         self.apps
             .iter_mut()
@@ -291,4 +342,10 @@ impl Model {
             .filter(move |(_, worker)| worker.app == app)
             .map(|(id, worker)| (*id, worker))
     }
+}
+
+/// The slot that a selector of the script's names, if it names one.
+fn slot_of(selector: Option<&str>) -> Option<Slot> {
+    let (_, slot) = selector?.split_once(':')?;
+    slot.parse().ok().map(Slot)
 }

@@ -21,7 +21,7 @@ impl Checker {
         for needed in &definition.start.depends_on {
             let app = self.model.apps.get(needed.as_str()).filter(runs);
             if let Some(app) = app.filter(|app| !app.stops_for_good) {
-                let ready = self.ready_slots(needed.as_str(), app.size);
+                let ready = self.ready_slots(needed.as_str(), app.size) + app.parked.len();
                 promise!(
                     ready >= app.size as usize,
                     "{name} begins, but {needed} has {ready} of {} ready",

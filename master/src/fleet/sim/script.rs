@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ostler_bus::vocab::{
+    commands::{AppDelete, AppRestart},
     control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, ScaleTo},
     update::WorkerRestartNeeded,
 };
@@ -211,7 +212,14 @@ fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &
     } else {
         named
     };
-    match dice.below(21) {
+    match dice.below(24) {
+        23 => draw_going(dice, at, name, script),
+        22 => {
+            let app = draw_slot(dice, app);
+            let restart = Command::Restart(AppRestart { app });
+            script.commands.push((at, restart));
+        }
+        21 => draw_slot_verb(dice, at, name, script),
         20 => take_up(dice, at, apps, script),
         0..7 => change(dice, at, &mut apps[one], script),
         7 | 8 => script
@@ -251,6 +259,31 @@ fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &
         }
         _ => script.strikes.push((at, dice.below(u64::MAX))),
     }
+}
+
+/// The same, or one of its first slots.
+fn draw_slot(dice: &mut Dice, app: Option<String>) -> Option<String> {
+    match app {
+        Some(name) if dice.one_in(2) => Some(format!("{name}:{}", dice.below(4))),
+        other => other,
+    }
+}
+
+/// A single worker is stopped, or started again.
+fn draw_slot_verb(dice: &mut Dice, at: Moment, name: String, script: &mut Script) {
+    let app = Some(format!("{name}:{}", dice.below(4)));
+    let command = match dice.below(3) {
+        0 | 1 => Command::Stop(AppStop { app }),
+        _ => Command::Start(AppStart { app }),
+    };
+    script.commands.push((at, command));
+}
+
+/// An app is deleted, with or without its workers.
+fn draw_going(dice: &mut Dice, at: Moment, app: String, script: &mut Script) {
+    let keep_running = dice.one_in(2);
+    let delete = Command::Delete(AppDelete { app, keep_running });
+    script.commands.push((at, delete));
 }
 
 /// A new version: its definition, and word of it in one of several ways.

@@ -75,7 +75,10 @@ impl Checker {
     }
 
     fn has_its_workers(&self, name: &str, app: &AppModel, snapshot: &Snapshot) -> Checked {
-        let size = if app.wanted { app.size as usize } else { 0 };
+        let size = match app.wanted {
+            true => app.size as usize - app.parked.len(),
+            false => 0,
+        };
         let ready = |worker: &WorkerModel| matches!(worker.life, Life::Ready { .. });
         let serving = self
             .model
@@ -87,7 +90,10 @@ impl Checker {
             .iter()
             .filter(|status| status.app == name && status.id.is_none());
         let ended = empty
-            .filter(|status| ["stopped", "failed"].contains(&status.state.as_str()))
+            .filter(|status| {
+                ["stopped", "failed"].contains(&status.state.as_str())
+                    && !app.parked.contains(&status.slot)
+            })
             .count();
         let ended = if app.stops_for_good {
             ended.min(size)

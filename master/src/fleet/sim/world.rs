@@ -174,6 +174,8 @@ impl World {
             Action::Answer { .. }
             | Action::AnswerDisconnect { .. }
             | Action::Forget { .. }
+            | Action::Release { .. }
+            | Action::Say(_)
             | Action::Publish(_)
             | Action::Warn(_)
             | Action::Done { .. } => {}

@@ -14,3 +14,4 @@ mod slow;
 mod starts;
 mod take_up;
 mod updates;
+mod verbs;

@@ -38,8 +38,17 @@ const PIPE_BYTES: usize = 1 << 20;
 /// A worker's output being read, until [`finish`](Self::finish). If it is dropped the worker is still read to its end.
 #[derive(Debug)]
 pub struct Output {
-    exited: oneshot::Sender<Duration>,
+    orders: oneshot::Sender<Order>,
     task: JoinHandle<OutputEnd>,
+}
+
+/// What becomes of the pipes.
+#[derive(Debug)]
+enum Order {
+    /// The process has ended: for so long may others still write.
+    Finish(Duration),
+    /// Somebody else reads them from here on: standard output and error, unless they have ended.
+    HandOver(oneshot::Sender<[Option<OwnedFd>; 2]>),
 }
 
 /// What is left of a worker's output after its end.
@@ -63,15 +72,15 @@ pub fn capture(
 ) -> io::Result<Output> {
     let stdout = pipe::Receiver::from_owned_fd(stdout)?;
     let stderr = pipe::Receiver::from_owned_fd(stderr)?;
-    let (exited, hear_exit) = oneshot::channel();
+    let (orders, hear_order) = oneshot::channel();
     let reader = Reader {
         stdout: Some(Source::new(stdout, Stream::Stdout)),
         stderr: Some(Source::new(stderr, Stream::Stderr)),
         tail: Tail::default(),
         feed: Feed::new((worker, pid), outlets.into()),
     };
-    let task = tokio::spawn(reader.run(hear_exit));
-    Ok(Output { exited, task })
+    let task = tokio::spawn(reader.run(hear_order));
+    Ok(Output { orders, task })
 }
 
 impl Output {
@@ -79,8 +88,16 @@ impl Output {
     /// close the pipes before. Not until their end: a grandchild that lives on may hold them for ever.
     pub async fn finish(self, grace: Duration) -> OutputEnd {
         // A reader that has seen both pipes end doesn't listen any more.
-        let _ = self.exited.send(grace);
+        let _ = self.orders.send(Order::Finish(grace));
         self.task.await.unwrap_or_default()
+    }
+
+    /// Reads no further: the read ends of standard output and error, unless they have ended.
+    pub async fn hand_over(self) -> [Option<OwnedFd>; 2] {
+        let (to, pipes) = oneshot::channel();
+        // As above.
+        let _ = self.orders.send(Order::HandOver(to));
+        pipes.await.unwrap_or_default()
     }
 }
 
@@ -131,13 +148,17 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(mut self, exited: oneshot::Receiver<Duration>) -> OutputEnd {
-        let grace = tokio::select! {
+    async fn run(mut self, order: oneshot::Receiver<Order>) -> OutputEnd {
+        let order = tokio::select! {
             // If nobody will ever ask how it ended, the worker is read to its end all the same.
-            Ok(grace) = exited => Some(grace),
+            Ok(order) = order => Some(order),
             () = self.read_to_end() => None,
         };
-        if let Some(grace) = grace {
+        if let Some(Order::HandOver(to)) = order {
+            let pipes = [self.stdout.take(), self.stderr.take()];
+            // Whoever asked has gone, and the pipes with it.
+            let _gone = to.send(pipes.map(|source| source?.pipe.into_blocking_fd().ok()));
+        } else if let Some(Order::Finish(grace)) = order {
             let until = Instant::now() + grace;
             self.read_what_is_there().await;
             // The grace over is not an error: somebody else holds the pipe. Or this process was not given the time.

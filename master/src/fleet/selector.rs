@@ -1,0 +1,230 @@
+//! Which apps, slots and workers a command means: one way of saying it for all commands.
+//!
+//! | word | what it means |
+//! |---|---|
+//! | `web` | the app of this name |
+//! | `web:2` | its slot 2 |
+//! | `17` | the slot of the worker with this id (an app named `17` goes before it) |
+//! | `shop` | every app of this namespace (an app named `shop` goes before it) |
+//! | `shop/web`, `shop/*` | an app within a namespace |
+//! | `web-*`, `w?b` | every app whose name matches; with a `/`, whose namespace does too |
+//! | `all` | every app |
+//!
+//! Several words stand side by side, parted by commas or blanks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use glob::Pattern;
+use ostler_bus::{Slot as SlotNumber, WorkerId};
+
+use super::{Fleet, app::App, commands::Refusal};
+use crate::config::{app::AppName, suggest};
+
+type Apps = BTreeMap<AppName, App>;
+
+/// How much of an app is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All of it.
+    Whole,
+    /// These slots of its.
+    Slots(BTreeSet<SlotNumber>),
+}
+
+/// What a command is about, by app.
+pub(super) type Chosen = BTreeMap<AppName, Scope>;
+
+/// What one word means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Meant {
+    App(AppName),
+    Slot(AppName, SlotNumber),
+    Worker(AppName, WorkerId),
+}
+
+/// The apps and slots that a selector means; `None` is every app.
+pub(super) fn choose(fleet: &Fleet, selector: Option<&str>) -> Result<Chosen, Refusal> {
+    let mut chosen = Chosen::new();
+    for meant in meant(&fleet.apps, selector)? {
+        let (name, slot) = match meant {
+            Meant::App(name) => (name, None),
+            Meant::Slot(name, slot) => (name, Some(slot)),
+            Meant::Worker(name, id) => {
+                let slot = held_slot(&fleet.apps, &name, id)?;
+                (name, Some(slot))
+            }
+        };
+        let scope = chosen
+            .entry(name)
+            .or_insert_with(|| Scope::Slots(BTreeSet::new()));
+        match (slot, &mut *scope) {
+            (None, _) => *scope = Scope::Whole,
+            (Some(slot), Scope::Slots(slots)) => {
+                slots.insert(slot);
+            }
+            (Some(_), Scope::Whole) => {}
+        }
+    }
+    Ok(chosen)
+}
+
+/// The same for what can only be done to whole apps.
+pub(super) fn choose_apps(
+    fleet: &Fleet,
+    selector: Option<&str>,
+    otherwise: &str,
+) -> Result<Vec<AppName>, Refusal> {
+    let whole = |(name, scope)| match scope {
+        Scope::Whole => Ok(name),
+        Scope::Slots(_) => Err(Refusal::invalid(otherwise)),
+    };
+    choose(fleet, selector)?.into_iter().map(whole).collect()
+}
+
+impl Fleet {
+    /// The workers that a selector means, those on their way out among them; `None` is every one.
+    ///
+    /// # Errors
+    /// What kind of refusal, and why.
+    pub fn workers(
+        &self,
+        selector: Option<&str>,
+    ) -> Result<BTreeSet<WorkerId>, (ostler_bus::vocab::control::RefusalKind, String)> {
+        let mut workers = BTreeSet::new();
+        for meant in meant(&self.apps, selector).map_err(Refusal::into_parts)? {
+            let (name, slot) = match meant {
+                Meant::App(name) => (name, None),
+                Meant::Slot(name, slot) => (name, Some(slot)),
+                Meant::Worker(_, id) => {
+                    workers.insert(id);
+                    continue;
+                }
+            };
+            let all = self.apps.get(&name).into_iter();
+            let all = all.flat_map(|app| app.workers.values());
+            let meant = all.filter(|worker| slot.is_none_or(|slot| worker.slot == slot));
+            workers.extend(meant.map(|worker| worker.id));
+        }
+        Ok(workers)
+    }
+}
+
+fn meant(apps: &Apps, selector: Option<&str>) -> Result<Vec<Meant>, Refusal> {
+    let stay = || apps.iter().filter(|(_, app)| !app.going);
+    let Some(selector) = selector else {
+        let all: Vec<Meant> = stay().map(|(name, _)| Meant::App(name.clone())).collect();
+        return match all.is_empty() {
+            true => Err(Refusal::unknown("there are no apps")),
+            false => Ok(all),
+        };
+    };
+    let words = selector.split([',', ' ']).filter(|word| !word.is_empty());
+    let mut all = Vec::new();
+    for word in words {
+        all.extend(one(apps, word)?);
+    }
+    match all.is_empty() {
+        true => Err(unknown(apps, selector)),
+        false => Ok(all),
+    }
+}
+
+fn one(apps: &Apps, word: &str) -> Result<Vec<Meant>, Refusal> {
+    if word == "all" {
+        return meant(apps, None);
+    }
+    if let Some(app) = named(apps, word)? {
+        return Ok(vec![Meant::App(app)]);
+    }
+    if let Some((app, slot)) = word.split_once(':') {
+        return slot_of(apps, app, slot).map(|slot| vec![slot]);
+    }
+    if let Ok(id) = word.parse().map(WorkerId) {
+        let mut apps_of_it = apps.iter();
+        let holder = apps_of_it.find(|(_, app)| app.workers.contains_key(&id));
+        let (name, _) = holder.ok_or_else(|| unknown(apps, word))?;
+        return Ok(vec![Meant::Worker(name.clone(), id)]);
+    }
+    let pattern = Pattern::new(word).map_err(|_| unknown(apps, word))?;
+    let matches = |(name, app): &(&AppName, &App)| {
+        let namespace = app.definition.namespace.as_ref().map(AppName::as_str);
+        match (namespace, word.contains('/')) {
+            (Some(namespace), true) => pattern.matches(&format!("{namespace}/{name}")),
+            (None, true) => false,
+            (namespace, false) => namespace == Some(word) || pattern.matches(name.as_str()),
+        }
+    };
+    let stay = apps.iter().filter(|(_, app)| !app.going);
+    let found: Vec<Meant> = stay
+        .filter(matches)
+        .map(|(name, _)| Meant::App(name.clone()))
+        .collect();
+    match found.is_empty() {
+        true => Err(unknown(apps, word)),
+        false => Ok(found),
+    }
+}
+
+/// The app of this name. One on its way out is nobody's to command.
+fn named(apps: &Apps, name: &str) -> Result<Option<AppName>, Refusal> {
+    let name = AppName::new(name).ok();
+    match name.and_then(|name| apps.get_key_value(&name)) {
+        Some((name, app)) if app.going => {
+            let left = app.workers.len();
+            Err(Refusal::busy(format!(
+                "{name} is being deleted: {left} of its workers still finish what they have"
+            )))
+        }
+        Some((name, _)) => Ok(Some(name.clone())),
+        None => Ok(None),
+    }
+}
+
+fn slot_of(apps: &Apps, name: &str, slot: &str) -> Result<Meant, Refusal> {
+    let name = named(apps, name)?.ok_or_else(|| unknown(apps, name))?;
+    let size = apps.get(&name).map_or(0, |app| app.size);
+    let known = || match size {
+        0 => format!("{name} has no slots: it has 0 instances"),
+        1 => format!("{name} has slot 0 alone"),
+        _ => format!("{name} has slots 0 to {}", size - 1),
+    };
+    match slot.parse() {
+        Ok(number) if number < size => Ok(Meant::Slot(name, SlotNumber(number))),
+        Ok(_) | Err(_) => Err(Refusal::unknown(format!(
+            "there is no slot {slot:?}: {}",
+            known()
+        ))),
+    }
+}
+
+/// The slot that this worker holds.
+fn held_slot(apps: &Apps, name: &AppName, id: WorkerId) -> Result<SlotNumber, Refusal> {
+    let worker = apps.get(name).and_then(|app| app.workers.get(&id));
+    let slot = worker.map(|worker| worker.slot).unwrap_or(SlotNumber(0));
+    let holder = apps.get(name).and_then(|app| app.holder(slot));
+    match holder {
+        Some(holder) if holder.id == id => Ok(slot),
+        Some(_) | None => Err(Refusal::busy(format!(
+            "worker {id} does not hold its slot: an update goes on, or it is on its way out; the slot is {name}:{slot}"
+        ))),
+    }
+}
+
+fn unknown(apps: &Apps, word: &str) -> Refusal {
+    let stay = || apps.iter().filter(|(_, app)| !app.going);
+    let names = stay().map(|(name, _)| name.as_str());
+    let namespaces = stay().filter_map(|(_, app)| app.definition.namespace.as_ref());
+    let namespaces: BTreeSet<&str> = namespaces.map(AppName::as_str).collect();
+    let known: Vec<&str> = names.chain(namespaces).collect();
+    let what = match word.bytes().all(|b| b.is_ascii_digit()) {
+        true => "no app and no worker",
+        false => "no app",
+    };
+    let near = suggest::closest(word, known.iter().copied().chain(["all"]))
+        .map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+    let known = match known.as_slice() {
+        [] => "there are none".to_owned(),
+        known => format!("there are: {}", known.join(", ")),
+    };
+    Refusal::unknown(format!("there is {what} {word:?}{near}; {known}"))
+}

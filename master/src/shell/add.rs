@@ -1,0 +1,115 @@
+//! Apps that come by command: read, made ready, and handed to the fleet; or nothing of it.
+
+use std::{os::unix::fs::MetadataExt as _, path::Path};
+
+use ostler_bus::vocab::{
+    commands::AppAdd,
+    control::{Answer, RefusalKind},
+};
+use tokio::sync::oneshot;
+
+use super::{Shell, Waiting};
+use crate::{
+    config::{
+        app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, program,
+    },
+    fleet::{Command, Input},
+};
+
+type Refused = (RefusalKind, String);
+
+impl Shell {
+    /// Adds what a file, or a text, says.
+    pub(super) fn add(&mut self, wanted: &AppAdd, answer: oneshot::Sender<Answer>) -> Vec<Input> {
+        let trusted = self.trust(wanted);
+        match trusted
+            .and_then(|()| read(wanted))
+            .and_then(|apps| self.make_ready(apps))
+        {
+            Ok(apps) => {
+                let request = self.token(Waiting::Command(answer));
+                let command = Command::Add(apps);
+                vec![Input::Command { request, command }]
+            }
+            Err((kind, reason)) => {
+                // Whoever asked has gone.
+                let _gone = answer.send(Answer::Refused { kind, reason });
+                vec![]
+            }
+        }
+    }
+
+    /// Whoever may add an app may run any command as the master's user. On this machine operators are that user, or root; over
+    /// a network they are whoever has a token, and that shall not be enough: what is started then is in a file of that user's.
+    fn trust(&self, wanted: &AppAdd) -> Result<(), Refused> {
+        if self.workshop.tokens.is_none() {
+            return Ok(());
+        }
+        let refused = |reason: String| Err((RefusalKind::WrongState, reason));
+        if wanted.text.is_some() {
+            return refused(
+                "this master is open to a network (bus.listen), where a token must not be enough to run any command; write the \
+                 app into a process file, and `ostler start FILE`".to_owned(),
+            );
+        }
+        let own = rustix::process::geteuid().as_raw();
+        match std::fs::metadata(&wanted.file) {
+            Ok(file) if ![0, own].contains(&file.uid()) => refused(format!(
+                "{} is neither root's nor that of the master's user, and the master is open to a network (bus.listen)",
+                wanted.file
+            )),
+            // What can't be read is told with its reason when it is.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn make_ready(&mut self, apps: Vec<AppDefinition>) -> Result<Vec<AppDefinition>, Refused> {
+        if let Some(clash) = self.fleet.clash(&apps) {
+            return Err((RefusalKind::WrongState, clash));
+        }
+        let known = self.fleet.snapshot(self.now()).apps;
+        let is_new = |app: &AppDefinition| known.iter().all(|k| k.name != app.name.as_str());
+        let possible = self.workshop.try_prepare_all(&apps);
+        possible.map_err(|why| (RefusalKind::WrongState, why))?;
+        for app in &apps {
+            self.workshop.equip(app, &self.handle);
+            self.workshop.rights.take(app);
+            if is_new(app) {
+                self.workshop.added.insert(app.name.clone());
+            }
+        }
+        self.workshop.renew_doors();
+        self.workshop.watch_also(&apps);
+        Ok(apps)
+    }
+}
+
+/// The apps that the file or the text defines, each of whose programs can be run.
+fn read(wanted: &AppAdd) -> Result<Vec<AppDefinition>, Refused> {
+    let path = Path::new(&wanted.file);
+    if !path.is_absolute() {
+        let reason = format!("{} is not an absolute path", path.display());
+        return Err((RefusalKind::Invalid, reason));
+    }
+    let circumstances = Circumstances::here(wanted.environment.clone());
+    let read = match &wanted.text {
+        Some(text) => file::parse_in(path, text, &circumstances),
+        None => file::read(path, &circumstances),
+    };
+    let bad = |reason: String| (RefusalKind::BadConfig, reason);
+    let file = read.map_err(|errors| bad(errors.to_string()))?;
+    for app in &file.apps {
+        program::check(app)
+            .map_err(|wrong| bad(format!("{}: {}; {}", app.name, wrong.problem, wrong.fix)))?;
+    }
+    for warning in &file.warnings {
+        tracing::warn!("{warning}");
+    }
+    if file.bus != BusSettings::default() {
+        tracing::warn!(
+            "{}: its [bus] is not taken up: the master has a bus already",
+            path.display()
+        );
+    }
+    Ok(file.apps)
+}

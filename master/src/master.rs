@@ -39,7 +39,7 @@ use crate::{
     log,
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
-    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
+    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop, alarm},
     sockets::Sockets,
     sys::{self, OpenFiles, Signals},
 };
@@ -114,6 +114,7 @@ where
     let wants = |app: &&AppDefinition| app.auto_reload.is_some();
     let watched: Vec<AppDefinition> = options.apps.iter().filter(wants).cloned().collect();
     let (auto_reload, watched) = watch::channel(watched);
+    let (schedules, hours) = watch::channel(alarm::schedules(&options.apps));
     let (log_files, all_lines) = (LogFiles::default(), Lines::default());
     let workshop = Workshop {
         spawner: Spawner::default(),
@@ -130,6 +131,7 @@ where
         rights,
         tokens: options.bus.tcp.as_ref().map(|tcp| tcp.tokens.clone()),
         auto_reload,
+        schedules,
     };
     let voice = feature(&hub, "shell").await?;
     let shell = Shell::new(
@@ -184,6 +186,7 @@ where
         home.path().into(),
     );
     tokio::spawn(watching);
+    tokio::spawn(alarm::run(hours, shell.handle()));
     settled.wait().await;
     // Who came meanwhile waits in the socket's queue.
     hub.listen(listener, Admission::default())

@@ -91,6 +91,8 @@ pub struct AppStatus {
     pub sockets: Vec<SocketStatus>,
     /// How the last update ended, in words.
     pub last_update: Option<String>,
+    /// When `cron` has its workers replaced next: "2026-11-23T04:00:00+02:00".
+    pub next_cron: Option<String>,
 }
 
 /// A declared socket.
@@ -151,4 +153,8 @@ pub struct WorkerStatus {
     pub failures: u32,
     /// Milliseconds of the back-off that the slot is in, or was in last; 0 once a worker has lived long enough.
     pub backoff_ms: u64,
+    /// How many requests it has served, if it says so: only workers of apps with `max_requests` or `idle_timeout` do.
+    pub requests: Option<u64>,
+    /// Why it is to be replaced although it serves, in words, and in how long at the earliest; `None` if it isn't.
+    pub recycle: Option<String>,
 }

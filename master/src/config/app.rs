@@ -15,6 +15,7 @@ pub mod log;
 pub mod probe;
 pub mod process;
 pub mod recycle;
+pub mod schedule;
 
 use self::{
     given::Given, life::Life, log::LogSettings, probe::Probe, process::ProcessAttributes,

@@ -3,7 +3,7 @@
 //! Commands and news only note what is wanted and what is so; [`settle`](super::settle) then does whatever brings the
 //! one to the other. So no command has to know what else is going on.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use ostler_bus::{
     Generation, OpId, Slot as SlotNumber, WorkerId,
@@ -55,6 +55,8 @@ pub(super) struct App {
     pub(super) last_update: Option<String>,
     pub(super) guard: LoopGuard,
     pub(super) waits: Vec<Wait>,
+    /// The last generation of which was told that its workers don't count what they serve.
+    pub(super) told_uncounted: Option<Generation>,
     /// A worker has found, in this step, that the app can't boot.
     pub(super) fatal: Option<Fatal>,
 }
@@ -123,6 +125,7 @@ impl App {
             last_update: None,
             guard: LoopGuard::default(),
             waits: Vec::new(),
+            told_uncounted: None,
             fatal: None,
         }
     }
@@ -252,7 +255,9 @@ impl App {
                 heard_at: None,
                 heard_well_at: None,
                 hung: None,
+                served: None,
                 due: None,
+                respite: Duration::ZERO,
                 luck: turn.rng().unit(),
             },
         );

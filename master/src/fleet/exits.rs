@@ -18,6 +18,7 @@ use super::{
     drain::Cause,
     lives,
     mutation::Mutation,
+    settle,
     slot::SlotState,
     trial,
     turn::Turn,
@@ -252,7 +253,10 @@ fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &m
     slot.last_exit = Some(epitaph.clone());
     match consequence {
         Consequence::Vacant => slot.state = SlotState::Vacant,
-        Consequence::Ended => slot.state = SlotState::Ended { well: true },
+        Consequence::Ended => {
+            slot.state = SlotState::Ended { well: true };
+            settle::drop_trial(app, worker.slot, Cause::UpdateGivenUp, turn);
+        }
         Consequence::Replace => {
             slot.failures.stable();
             slot.restarts += u32::from(!worker.leaving().is_some_and(|l| l.cause.voluntary()));
@@ -270,6 +274,8 @@ fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &m
         Consequence::Fallen => {
             slot.last_failure = Some((turn.number(), epitaph.clone()));
             slot.state = SlotState::Ended { well: false };
+            // Else a successor on trial would bring back what is not to come back.
+            settle::drop_trial(app, worker.slot, Cause::UpdateGivenUp, turn);
             update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
         }
         Consequence::Hopeless => {

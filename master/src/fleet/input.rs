@@ -49,6 +49,8 @@ pub enum Input {
         /// Who asked.
         by: Requester,
     },
+    /// It is the hour (`cron`) of this app.
+    CronDue(AppName),
     /// The master itself stood still for so long, and what is due is due too early for all: workers may have spoken
     /// meanwhile, and nobody listened.
     Paused(Duration),
@@ -91,6 +93,13 @@ pub enum WorkerNews {
     Notified(Notification),
     /// It said on the bus that it lives.
     Heartbeat,
+    /// It said on the bus how much it has served.
+    Served {
+        /// How many requests have begun since its process did.
+        requests: u64,
+        /// How many of them have not ended.
+        under_way: u64,
+    },
     /// Its process was found to have so many bytes of resident memory.
     Memory(u64),
     /// It was asked whether it serves.

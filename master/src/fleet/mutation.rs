@@ -17,6 +17,8 @@ pub(crate) enum Mutation {
     OverlookHang,
     /// A slot that backs off is never tried again.
     NeverLeaveBackoff,
+    /// Whoever is due to be recycled goes at once, and all together.
+    IgnoreBudget,
     /// Begin at once, whoever should come first.
     IgnoreOrder,
 }

@@ -19,8 +19,8 @@ use super::{
 
 /// The state of all apps and workers.
 ///
-/// What only the shell knows is left for it to fill in: [`AppStatus::sockets`] is empty and
-/// [`WorkerStatus::memory`] is `None`.
+/// What only the shell knows is left for it to fill in: [`AppStatus::sockets`] is empty, [`AppStatus::next_cron`] and
+/// [`WorkerStatus::memory`] are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// By name.
@@ -60,6 +60,7 @@ fn app_status(app: &App) -> AppStatus {
         readiness: app.definition.ready.to_string(),
         sockets: Vec::new(),
         last_update: app.last_update.clone(),
+        next_cron: None,
     }
 }
 
@@ -118,6 +119,8 @@ fn worker_status(app: &App, worker: &Worker, now: Moment) -> WorkerStatus {
             .map(|at| millis(now - at)),
         failures: slot.map_or(0, |slot| slot.failures.within(&slot.definition, now)),
         backoff_ms: slot.map_or(0, |slot| millis(slot.failures.delay())),
+        requests: worker.served.map(|served| served.requests),
+        recycle: worker.due.as_ref().map(|due| due.in_words(now)),
     }
 }
 
@@ -161,5 +164,7 @@ fn slot_status(app: &App, number: SlotNumber, slot: &Slot, now: Moment) -> Worke
         check_in_ms: None,
         failures: slot.failures.within(&slot.definition, now),
         backoff_ms: millis(slot.failures.delay()),
+        requests: None,
+        recycle: None,
     }
 }

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use ostler_bus::{Generation, Slot, WorkerId, vocab::worker::WorkerRef};
 
-use super::{Moment, drain::Leaving, probing::Probing, recycle::Due};
+use super::{Moment, drain::Leaving, probing::Probing, recycle::Due, wear::Served};
 use crate::config::app::{AppDefinition, AppName};
 
 /// A worker that has been ordered and has not exited.
@@ -42,8 +42,12 @@ pub(super) struct Worker {
     pub(super) heard_well_at: Option<Moment>,
     /// Why it was taken for hung, or killed for its size.
     pub(super) hung: Option<String>,
+    /// How much it has served, if it counts.
+    pub(super) served: Option<Served>,
     /// It serves, but is to be replaced.
     pub(super) due: Option<Due>,
+    /// It took over from one that was recycled: for so long it is left alone, whatever its size.
+    pub(super) respite: Duration,
     /// From 0 up to 1: spreads out what comes to workers with age.
     pub(super) luck: f64,
 }

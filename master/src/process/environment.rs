@@ -9,6 +9,7 @@
 //! | `OSTLER_BUS` | the path of the bus socket |
 //! | `OSTLER_BUS_FD` | a connected bus socket, on the descriptor after the declared sockets |
 //! | `USER`, `LOGNAME`, `HOME` | those of the app's `user`, if it names one; the app's own value wins |
+//! | `OSTLER_COUNT_REQUESTS` | 1: the master wants to hear how much it has served (`max_requests`, `idle_timeout`) |
 //! | `OSTLER_FD_NAME` | the descriptor of the file NAME of the app's `fds`, in capitals, `-` as `_` |
 //! | `NODE_APP_INSTANCE` | the slot, as PM2 has it; the app's own value wins |
 //! | `PORT` | the port, if exactly one TCP socket is declared; the app's own value wins |
@@ -83,6 +84,11 @@ pub fn spawn_spec(
                 let micros = time.as_micros().to_string();
                 ("WATCHDOG_USEC".into(), micros.into())
             }))
+            .chain(
+                app.recycle
+                    .counts_requests()
+                    .then(|| ("OSTLER_COUNT_REQUESTS".into(), "1".into())),
+            )
             .collect(),
         listen_pid: app.listen_pid && !gifts.sockets.is_empty(),
         watchdog_pid: app.listen_pid && app.life.watchdog.is_some(),

@@ -5,6 +5,7 @@
 //! ([`worker`]) that reports back by message, and events go into the bus client's queue. Signals and child exits come
 //! straight here, so no flood on the bus can delay them.
 
+pub mod alarm;
 mod handle;
 mod helper;
 mod listeners;
@@ -219,6 +220,10 @@ impl Shell {
                 // Whoever asked has gone.
                 let _gone = answer.send(self.plan(environment));
                 vec![]
+            }
+            Message::CronDue(app) => {
+                tracing::info!("{app}: the hour has come (cron)");
+                vec![Input::CronDue(app)]
             }
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());

@@ -7,7 +7,7 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use ostler_bus::{
@@ -18,6 +18,7 @@ use ostler_bus::{
 use tokio::sync::watch;
 
 use super::{
+    alarm::{self, Schedules},
     handle::{Message, ShellHandle},
     panics::{self, Made},
     rights::Rights,
@@ -73,6 +74,8 @@ pub struct Workshop {
     pub tokens: Option<PathBuf>,
     /// The apps whose files are watched, as they are defined now.
     pub auto_reload: watch::Sender<Vec<AppDefinition>>,
+    /// The apps with a schedule, as they are defined now.
+    pub schedules: watch::Sender<Schedules>,
 }
 
 /// A running worker's process, as the shell holds it.
@@ -150,9 +153,15 @@ impl Workshop {
         self.watched.remove(app);
     }
 
-    /// Has the files of these apps watched that want it, and of no others; where there is no new definition, the old
-    /// one holds.
+    /// Has the files of these apps watched that want it, and of no others, and their schedules kept; where there is no new
+    /// definition, the old one holds.
     pub(super) fn watch_files(&self, apps: Vec<(AppName, Option<AppDefinition>)>) {
+        let schedules = alarm::redefined(&self.schedules.borrow(), &apps);
+        self.schedules.send_if_modified(|kept| {
+            let changed = *kept != schedules;
+            *kept = schedules;
+            changed
+        });
         let before = self.auto_reload.borrow().clone();
         let old = |name: &AppName| before.iter().find(|app| app.name == *name).cloned();
         let now: Vec<AppDefinition> = apps
@@ -177,6 +186,9 @@ impl Workshop {
     pub(super) fn fill_in(&self, snapshot: &mut Snapshot) {
         for app in &mut snapshot.apps {
             app.sockets = self.sockets.status(&app.name);
+            let schedules = self.schedules.borrow();
+            let schedule = schedules.iter().find(|(name, _)| name.as_str() == app.name);
+            app.next_cron = schedule.and_then(|(_, it)| it.next_in_words(SystemTime::now()));
         }
     }
 

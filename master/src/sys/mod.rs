@@ -12,6 +12,7 @@ mod scm;
 mod signalfd;
 mod signals;
 mod text;
+mod wall_clock;
 mod watch_fd;
 
 pub(crate) use cgroup::own_v2;
@@ -27,4 +28,5 @@ pub use signalfd::{Arrived, Signals};
 pub(crate) use signals::reset_signals;
 pub use signals::signal_name;
 pub use text::release_text;
+pub use wall_clock::WallClock;
 pub use watch_fd::watch_fd;

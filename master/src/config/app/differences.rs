@@ -67,7 +67,10 @@ impl AppDefinition {
                 "watchdog, health, hang_signal, hang_grace, restart, fatal_exit_codes, retry_failed or oneshot",
                 *life != other.life,
             ),
-            ("max_memory or max_age", *recycle != other.recycle),
+            (
+                "max_memory, max_age, max_requests, idle_timeout or cron",
+                *recycle != other.recycle,
+            ),
             ("bus", *bus != other.bus),
             (
                 "user, group, umask, nice, limits, cpu_affinity or cgroup",

@@ -34,6 +34,7 @@ fn every_key_that_is_read_is_in_the_table_and_no_other() {
         ("ready = { zz = 1 }", "probe"),
         ("health = { zz = 1 }", "health"),
         ("max_memory = { zz = 1 }", "memory"),
+        ("cron = { zz = 1 }", "cron"),
         ("bus = { zz = 1 }", "rights"),
         ("bus = { emit = { zz = 1 } }", "allowance"),
         ("limits = { core = { zz = 1 } }", "limit"),
@@ -96,6 +97,8 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
         "probe" => app(format!("ready = {}", inside(rest_of_probe(key)))),
         "health" => app(format!("health = {}", inside(rest_of_probe(key)))),
         "memory" => app(format!("max_memory = {}", inside(""))),
+        "cron" if key.name == "at" => app(format!("cron = {}", inside(""))),
+        "cron" => app(format!("cron = {}", inside(", at = \"0 4 * * *\""))),
         "backoff" | "auto_reload" | "cgroup" | "log" => {
             app(format!("{} = {}", section.name, inside("")))
         }

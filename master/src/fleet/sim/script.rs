@@ -104,11 +104,11 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
     ][pick(dice, 3)];
     app.max_draining = [None, Some(0), Some(1)][pick(dice, 3)];
     if dice.one_in(8) {
-        app.life.watchdog = Some(dice.millis(1000, 4000));
+        app.life.watchdog = Some(dice.millis(2000, 6000));
     }
     if dice.one_in(8) {
         app.life.health = Some(Health {
-            probe: testing::probe(900, 300),
+            probe: testing::probe(1900, 300),
             failures: 1 + u32::try_from(dice.below(3)).unwrap_or(0),
         });
     }
@@ -126,11 +126,17 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
     if dice.one_in(10) {
         app.recycle.max_age = Some(dice.millis(4_000, 12_000));
     }
-    if dice.one_in(10) {
+    if dice.one_in(7) {
         app.recycle.max_memory = Some(MemoryLimit {
             soft: 100,
             hard: [None, Some(200)][pick(dice, 2)],
         });
+    }
+    if dice.one_in(8) {
+        app.recycle.max_requests = Some(1 + dice.below(12));
+    }
+    if dice.one_in(8) {
+        app.recycle.idle_timeout = Some(dice.millis(1000, 5000));
     }
     app.life.oneshot = dice.one_in(16);
     app.life.hang_grace = dice.millis(100, 600);
@@ -190,7 +196,10 @@ fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &
     } else {
         named
     };
-    match dice.below(21) {
+    match dice.below(23) {
+        21 | 22 => script
+            .told
+            .push((at, vec![Input::CronDue(apps[one].name.clone())])),
         20 => take_up(dice, at, apps, script),
         0..7 => change(dice, at, &mut apps[one], script),
         7 | 8 => script
@@ -304,6 +313,7 @@ fn number_versions(script: &mut Script) {
             Input::Worker { .. }
             | Input::Command { .. }
             | Input::RestartNeeded { .. }
+            | Input::CronDue(_)
             | Input::Paused(_)
             | Input::Tick => &mut [],
         };

@@ -12,3 +12,4 @@ mod slow;
 mod starts;
 mod take_up;
 mod updates;
+mod wear;

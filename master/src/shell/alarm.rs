@@ -120,7 +120,7 @@ async fn until(clock: &mut Option<WallClock>, moment: Option<SystemTime>) {
             Err(error) => tracing::error!("cron is not kept: there is no timer: {error}"),
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Those that are there still keep how far they have come.

@@ -5,7 +5,7 @@
 //! first moment after) and on the day whose clock passes it twice (the first time). One with `*` or a step in the minute or
 //! the hour means the time that goes by: what the clock passes over is left out, and what it passes twice comes twice.
 
-use std::{fmt, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use croner::{
     Cron,
@@ -20,7 +20,7 @@ use crate::config::errors::Wrong;
 pub struct Schedule {
     /// As it was written.
     text: String,
-    cron: Cron,
+    cron: Arc<Cron>,
     /// `None`: the machine's own, whatever that is by then.
     zone: Option<TimeZone>,
 }
@@ -43,7 +43,7 @@ impl Schedule {
         let zone = zone.map(known_zone).transpose()?;
         let schedule = Self {
             text: text.trim().to_owned(),
-            cron,
+            cron: Arc::new(cron),
             zone,
         };
         if schedule.next_after(SystemTime::now()).is_none() {

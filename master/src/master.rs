@@ -40,7 +40,7 @@ use crate::{
     log,
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
-    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Watches, Workshop},
+    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Watches, Workshop, alarm},
     sockets::{Sockets, StarterSockets},
     sys::{self, OpenFiles, Signals},
 };
@@ -139,6 +139,7 @@ where
         apps: options.apps.iter().filter(wants).cloned().collect(),
         ..Watched::default()
     });
+    let (schedules, hours) = watch::channel(alarm::schedules(&options.apps));
     let (log_files, all_lines) = (LogFiles::default(), Lines::default());
     let workshop = Workshop {
         spawner: Spawner::default(),
@@ -156,6 +157,7 @@ where
         tokens: options.bus.tcp.as_ref().map(|tcp| tcp.tokens.clone()),
         auto_reload,
         added: Default::default(),
+        schedules,
     };
     let voice = feature(&hub, "shell").await?;
     let kind: fn(Fleet) -> Fleet = match options.stay {
@@ -222,6 +224,7 @@ where
         home.path().into(),
     );
     tokio::spawn(watching);
+    tokio::spawn(alarm::run(hours, shell.handle()));
     settled.wait().await;
     // Who came meanwhile waits in the socket's queue.
     hub.listen(listener, Admission::default())

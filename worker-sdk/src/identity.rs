@@ -28,6 +28,8 @@ pub(crate) struct Inheritance {
     pub(crate) sockets: Vec<String>,
     /// The master must hear of this process so often.
     pub(crate) watchdog: Option<Duration>,
+    /// The master wants to hear how much this process serves.
+    pub(crate) counts_requests: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +51,13 @@ impl Inheritance {
     fn read(var: impl Fn(&str) -> Option<String>, pid: u32) -> Result<Self, StartError> {
         let sockets = sockets(&var, pid)?;
         let watchdog = watchdog(&var, pid)?;
+        let counts_requests = var("OSTLER_COUNT_REQUESTS").is_some_and(|value| value == "1");
         let Some(bus_fd) = number::<RawFd>(&var, "OSTLER_BUS_FD")? else {
             return Ok(Self {
                 managed: None,
                 sockets,
                 watchdog,
+                counts_requests,
             });
         };
         let needed = |name: &'static str| {
@@ -80,6 +84,7 @@ impl Inheritance {
             }),
             sockets,
             watchdog,
+            counts_requests,
         })
     }
 }
@@ -189,6 +194,7 @@ mod tests {
                 managed: None,
                 sockets: vec!["http".into(), "unknown".into()],
                 watchdog: None,
+                counts_requests: false,
             }
         );
     }

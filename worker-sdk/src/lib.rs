@@ -37,6 +37,7 @@
 //! TERM or by INT; a second signal cuts what is left. A worker whose master is gone serves on, and looks for it where the bus was.
 
 mod alone;
+mod count;
 mod direct;
 mod drain;
 mod error;
@@ -49,6 +50,7 @@ mod listener;
 mod sys;
 mod worker;
 
+pub use count::{RequestCounter, RequestUnderWay};
 pub use direct::{DirectCalls, DirectEvents};
 pub use drain::{DrainSignal, Draining};
 pub use error::StartError;

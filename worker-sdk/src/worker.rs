@@ -16,8 +16,8 @@ use ostler_bus::{
 use tokio::net::UdpSocket;
 
 use crate::{
-    DirectCalls, DirectEvents, DrainSignal, Identity, Listener, StartError, alone, drain, hear,
-    heartbeat, http,
+    DirectCalls, DirectEvents, DrainSignal, Identity, Listener, RequestCounter, StartError, alone,
+    count, drain, hear, heartbeat, http,
     identity::Inheritance,
     inherited::{self, Sockets},
     listener,
@@ -33,6 +33,7 @@ pub struct Worker {
     identity: Identity,
     sockets: Mutex<Sockets>,
     draining: DrainSignal,
+    requests: RequestCounter,
     /// The hub of a worker that was started by itself; `None` under Ostler.
     alone: Option<Hub>,
 }
@@ -49,7 +50,7 @@ impl Worker {
         let signals = hear::Signals::catch()?;
         let inheritance = Inheritance::from_env()?;
         let sockets = Mutex::new(inherited::sockets(inheritance.sockets)?);
-        let watchdog = inheritance.watchdog;
+        let (watchdog, counted) = (inheritance.watchdog, inheritance.counts_requests);
         let (bus, identity, alone) = match inheritance.managed {
             Some(managed) => (inherited::bus(&managed).await?, managed.identity, None),
             None => {
@@ -67,11 +68,17 @@ impl Worker {
         if let (Some(limit), None) = (watchdog, &alone) {
             tokio::spawn(heartbeat::beat(bus.clone(), limit));
         }
+        let requests = RequestCounter::default();
+        if counted && alone.is_none() {
+            count::say_hello(&bus, &requests).await;
+            tokio::spawn(count::tell(bus.clone(), requests.clone()));
+        }
         Ok(Self {
             bus,
             identity,
             sockets,
             draining,
+            requests,
             alone,
         })
     }
@@ -199,12 +206,20 @@ impl Worker {
         self.draining.clone()
     }
 
-    /// Serves HTTP/1.1 until this worker is to drain and everything begun has been answered. See [`http`].
+    /// Counts what is served otherwise than by [`serve`](Self::serve), for a master that recycles workers by it
+    /// (`max_requests`, `idle_timeout`). Under any other it counts all the same, and nobody is told.
+    #[must_use]
+    pub fn requests(&self) -> RequestCounter {
+        self.requests.clone()
+    }
+
+    /// Serves HTTP/1.1 until this worker is to drain and everything begun has been answered, and counts the requests. See
+    /// [`http`].
     ///
     /// # Errors
     /// If the listener fails.
     pub async fn serve(&self, listener: Listener, router: Router) -> std::io::Result<()> {
-        http::serve(listener, router, self.draining.clone()).await
+        http::serve_counted(listener, router, self.draining.clone(), self.requests()).await
     }
 
     /// Leaves the bus in good order: returns when everything emitted so far is at the hub, or after 2 s. A program that

@@ -94,6 +94,8 @@ pub struct AppStatus {
     pub last_update: Option<String>,
     /// Its namespace, if it has one.
     pub namespace: Option<String>,
+    /// When `cron` has its workers replaced next: "2026-11-23T04:00:00+02:00".
+    pub next_cron: Option<String>,
 }
 
 /// A declared socket.
@@ -172,4 +174,8 @@ pub struct WorkerStatus {
     pub failures: u32,
     /// Milliseconds of the back-off that the slot is in, or was in last; 0 once a worker has lived long enough.
     pub backoff_ms: u64,
+    /// How many requests it has served, if it says so: only workers of apps with `max_requests` or `idle_timeout` do.
+    pub requests: Option<u64>,
+    /// Why it is to be replaced although it serves, in words, and in how long at the earliest; `None` if it isn't.
+    pub recycle: Option<String>,
 }

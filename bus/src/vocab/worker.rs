@@ -165,6 +165,17 @@ pub struct Ready {}
 #[request(topic = "_sys.worker.heartbeat", reply = ())]
 pub struct Heartbeat {}
 
+/// Worker → master: so much have I served. Said by the SDK where `OSTLER_COUNT_REQUESTS` asks for it: once at its start,
+/// then when it changes, at most once a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Request)]
+#[request(topic = "_sys.worker.served", reply = ())]
+pub struct Served {
+    /// How many requests have begun since its process did.
+    pub requests: u64,
+    /// How many of them have not ended.
+    pub under_way: u64,
+}
+
 /// Worker → master: I am going of my own accord; the answer comes when the master has noted it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "_sys.worker.disconnect", reply = ())]

@@ -188,6 +188,9 @@ fn spawn(what: &RunArgs, name: &MasterName, log: &Log) -> Result<Child, CliError
     };
     let (out, err) = (log.file.try_clone(), log.file.try_clone());
     Command::new("/proc/self/exe")
+        // Of a worker that starts it: the new master isn't to end with that.
+        .env_remove("OSTLER_MASTER_PID")
+        .env_remove("OSTLER_WORKER_ID")
         .arg0("ostler")
         .args(["-M", name.as_str(), "run", "--detached"])
         .arg(&log.path)

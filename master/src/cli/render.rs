@@ -106,6 +106,11 @@ fn app_line(app: &AppStatus, style: Style) -> String {
             escape::line(&socket.mode)
         ));
     }
+    if let Some(next) = &app.next_cron {
+        let line = format!("  next cron: {}", escape::line(next));
+        out.push('\n');
+        out.push_str(&style.dim(&table::truncate(&line, style.width)));
+    }
     if let Some(update) = &app.last_update {
         let line = format!("  last update: {}", escape::line(update));
         out.push('\n');
@@ -130,19 +135,14 @@ const COLUMNS: [(&str, Align); 9] = [
 fn workers(workers: &[WorkerStatus], style: Style) -> String {
     let mut rows = Vec::with_capacity(workers.len());
     for worker in workers {
-        let trial = !worker.current
-            && workers.iter().any(|other| {
-                other.current
-                    && (&other.app, other.slot) == (&worker.app, worker.slot)
-                    && other.generation < worker.generation
-            });
+        let trial = !worker.current && !worker.closing;
         rows.push(Row::Cells(cells(worker, trial)));
         rows.extend(notes(worker).into_iter().map(Row::Note));
     }
     table::render(COLUMNS, &rows, style)
 }
 
-/// `trial`: an update has brought it up beside the one that holds its slot.
+/// `trial`: it was brought up beside the one that holds its slot.
 fn cells(worker: &WorkerStatus, trial: bool) -> [Cell; 9] {
     let dash = |value: Option<String>| value.map_or_else(|| Cell::new("-", Tone::Dim), Cell::plain);
     let restarts = match worker.restarts {
@@ -184,9 +184,23 @@ fn state(worker: &WorkerStatus, trial: bool) -> Cell {
 }
 
 fn notes(worker: &WorkerStatus) -> Vec<String> {
-    let retry = worker
-        .retry_in_ms
-        .map(|ms| format!("tried again in {}", rough(Duration::from_millis(ms))));
+    let figures = format!(
+        "failures {}, back-off {}",
+        worker.failures,
+        rough(Duration::from_millis(worker.backoff_ms))
+    );
+    let retry = match (worker.retry_in_ms, worker.state.as_str()) {
+        (Some(ms), _) => {
+            let wait = rough(Duration::from_millis(ms));
+            Some(format!("tried again in {wait} ({figures})"))
+        }
+        (None, "failed") => Some(format!("tried again by `ostler start` ({figures})")),
+        (None, _) => None,
+    };
+    let recycle = worker
+        .recycle
+        .as_ref()
+        .map(|why| format!("to be replaced: {}", escape::line(why)));
     let exit = worker
         .last_exit
         .as_ref()
@@ -201,7 +215,10 @@ fn notes(worker: &WorkerStatus) -> Vec<String> {
         .as_ref()
         .filter(|_| worker.age_ms >= SLOW_MS)
         .map(|what| format!("waits for {}", escape::line(what)));
-    [said, waits, exit, retry].into_iter().flatten().collect()
+    [said, waits, recycle, exit, retry]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[cfg(test)]

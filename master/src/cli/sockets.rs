@@ -129,6 +129,7 @@ mod tests {
         let app = |name: &str, sockets: Vec<SocketStatus>| AppStatus {
             name: name.into(),
             namespace: None,
+            next_cron: None,
             state: "running".into(),
             instances: 1,
             ready: 1,

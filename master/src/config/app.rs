@@ -16,6 +16,7 @@ pub mod log;
 pub mod probe;
 pub mod process;
 pub mod recycle;
+pub mod schedule;
 pub mod socket;
 pub mod stop;
 

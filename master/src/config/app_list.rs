@@ -16,7 +16,7 @@ use super::{
     app_table,
     errors::Wrong,
     gather::Part,
-    given_table, naming,
+    given_table, naming, recycle_table,
     settings::Settings,
     start_order, stop_table, suggest,
     walk::Walker,
@@ -88,6 +88,7 @@ fn define(
     if let Err(wrong) = probe::check(&app) {
         walker.misfit(entry.span.clone(), &entry.path, wrong);
     }
+    walker.warnings.extend(recycle_table::warning(&app));
     Some(app)
 }
 

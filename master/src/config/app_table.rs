@@ -19,7 +19,7 @@ use super::{
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 57] = [
+pub(super) const KEYS: [&str; 60] = [
     "command",
     "cwd",
     "env",
@@ -60,6 +60,9 @@ pub(super) const KEYS: [&str; 57] = [
     "oneshot",
     "max_memory",
     "max_age",
+    "max_requests",
+    "idle_timeout",
+    "cron",
     "stop_signal",
     "stop_message",
     "kill_group",
@@ -139,6 +142,19 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
     ("restart", &["autorestart", "respawn", "restart_policy"]),
     ("max_memory", &["max_memory_restart"]),
     ("max_age", &["max_lifetime", "worker_max_lifetime"]),
+    (
+        "max_requests",
+        &[
+            "requests_limit",
+            "max_requests_jitter",
+            "limit_max_requests",
+        ],
+    ),
+    ("idle_timeout", &["idle", "process_idle_timeout"]),
+    (
+        "cron",
+        &["cron_restart", "cron_timezone", "timezone", "schedule"],
+    ),
     ("user", &["uid", "run_as"]),
     ("group", &["gid"]),
     ("limits", &["rlimits", "ulimits"]),

@@ -11,7 +11,7 @@ use ostler_bus::{
         commands::{AppAdd, AppAwait, AppDelete, AppRestart, AppSignal},
         control::{Answer, AppReload, AppReset, AppScale, AppSend, AppStart, AppStop, MasterKill},
         plan::{MasterPlan, MasterReload},
-        worker::{Disconnect, Heartbeat, Ready},
+        worker::{Disconnect, Heartbeat, Ready, Served},
     },
 };
 
@@ -31,7 +31,7 @@ pub async fn run(
     settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
-    let loops: [Loop; 17] = [
+    let loops: [Loop; 18] = [
         Box::pin(commands::<AppReload>(
             bus.clone(),
             shell.clone(),
@@ -93,6 +93,7 @@ pub async fn run(
         Box::pin(plan(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(ready(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(heartbeat(bus.clone(), shell.clone(), settling.clone())),
+        Box::pin(served(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(disconnect(bus, shell, settling)),
     ];
     try_join_all(loops).await.map(drop)
@@ -222,6 +223,33 @@ async fn heartbeat(
         match worker(call.origin()) {
             Ok(id) => {
                 shell.news(id, WorkerNews::Heartbeat).await;
+                let _gone = call.reply(&()).await;
+            }
+            Err(reason) => call.decline(reason),
+        }
+    }
+    Ok(())
+}
+
+async fn served(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<Served>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        let Served {
+            requests,
+            under_way,
+        } = *call.request();
+        match worker(call.origin()) {
+            Ok(id) => {
+                let news = WorkerNews::Served {
+                    requests,
+                    under_way,
+                };
+                shell.news(id, news).await;
                 let _gone = call.reply(&()).await;
             }
             Err(reason) => call.decline(reason),

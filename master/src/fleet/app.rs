@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::Arc,
+    time::Duration,
 };
 
 use ostler_bus::{
@@ -68,6 +69,8 @@ pub(super) struct App {
     pub(super) last_update: Option<String>,
     pub(super) guard: LoopGuard,
     pub(super) waits: Vec<Wait>,
+    /// The last generation of which was told that its workers don't count what they serve.
+    pub(super) told_uncounted: Option<Generation>,
     /// A worker has found, in this step, that the app can't boot.
     pub(super) fatal: Option<Fatal>,
 }
@@ -142,6 +145,7 @@ impl App {
             last_update: None,
             guard: LoopGuard::default(),
             waits: Vec::new(),
+            told_uncounted: None,
             fatal: None,
         }
     }
@@ -281,10 +285,12 @@ impl App {
             heard_at: None,
             heard_well_at: None,
             hung: None,
+            served: None,
             due: None,
             outdated: None,
             hook: None,
             greeted: false,
+            respite: Duration::ZERO,
             luck: turn.rng().unit(),
         };
         if !hooks::begin(&mut worker, &self.name, HookKind::BeforeStart, turn) {

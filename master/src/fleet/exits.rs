@@ -19,6 +19,7 @@ use super::{
     drain::Cause,
     hooks, lives,
     mutation::Mutation,
+    settle,
     slot::SlotState,
     trial::{self, Aim},
     turn::Turn,
@@ -317,6 +318,7 @@ fn vacate(
         }
         Consequence::Ended => {
             slot.state = SlotState::Ended { well: true };
+            settle::drop_trial(app, worker.slot, Cause::UpdateGivenUp, turn);
             Decision::new(Next::Ended { well: true }, for_good(worker, exit))
         }
         Consequence::Replace => {
@@ -350,6 +352,8 @@ fn vacate(
         Consequence::Fallen => {
             slot.last_failure = Some((turn.number(), epitaph.clone()));
             slot.state = SlotState::Ended { well: false };
+            // Else a successor on trial would bring back what is not to come back.
+            settle::drop_trial(app, worker.slot, Cause::UpdateGivenUp, turn);
             update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
             Decision::new(Next::Ended { well: false }, for_good(worker, exit))
         }

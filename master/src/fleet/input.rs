@@ -50,6 +50,8 @@ pub enum Input {
         /// Who asked.
         by: Requester,
     },
+    /// It is the hour (`cron`) of this app.
+    CronDue(AppName),
     /// The master itself stood still for so long, and what is due is due too early for all: workers may have spoken
     /// meanwhile, and nobody listened.
     Paused(Duration),
@@ -93,6 +95,13 @@ pub enum WorkerNews {
     Notified(Notification),
     /// It said on the bus that it lives.
     Heartbeat,
+    /// It said on the bus how much it has served.
+    Served {
+        /// How many requests have begun since its process did.
+        requests: u64,
+        /// How many of them have not ended.
+        under_way: u64,
+    },
     /// Its process was found to have so many bytes of resident memory.
     Memory(u64),
     /// A command beside it has ended.

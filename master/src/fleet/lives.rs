@@ -13,8 +13,8 @@ use super::{
     drain::{self, MAX_EXTENSION},
     exits, hang, hooks, probing,
     readiness::{self, Word},
-    recycle,
     turn::Turn,
+    wear,
     worker::{Bus, Phase, Worker, millis},
 };
 use crate::config::app::{AppName, Readiness, hooks::HookKind};
@@ -61,7 +61,14 @@ pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Tur
             takes_part(worker, &app.name, turn);
             worker.heard_at = Some(turn.now);
         }
-        WorkerNews::Memory(bytes) => recycle::weigh(worker, &app.name, bytes, turn),
+        WorkerNews::Served {
+            requests,
+            under_way,
+        } => {
+            takes_part(worker, &app.name, turn);
+            wear::served(worker, requests, under_way, turn);
+        }
+        WorkerNews::Memory(bytes) => wear::weigh(worker, &app.name, bytes, turn),
         WorkerNews::Probed { ask, answer } => probed(worker, &app.name, ask, answer, turn),
         WorkerNews::Notified(notification) => notified(worker, &app.name, notification, turn),
     }

@@ -25,6 +25,7 @@ mod action;
 mod app;
 mod backoff;
 mod commands;
+mod cron;
 mod decision;
 mod drain;
 mod exits;
@@ -53,6 +54,7 @@ mod trial;
 mod triggers;
 mod turn;
 mod update;
+mod wear;
 mod worker;
 
 #[cfg(test)]
@@ -186,6 +188,11 @@ impl Fleet {
             Input::Worker { id, news } => self.hear(id, news, turn),
             Input::Command { request, command } => commands::obey(self, request, command, turn),
             Input::RestartNeeded { wish, by } => triggers::restart_needed(self, wish, &by, turn),
+            Input::CronDue(app) => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    cron::due(app, turn);
+                }
+            }
             Input::Paused(time) => {
                 for app in self.apps.values_mut() {
                     for worker in app.workers.values_mut() {

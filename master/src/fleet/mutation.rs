@@ -21,6 +21,8 @@ pub(crate) enum Mutation {
     NeverLeaveBackoff,
     /// A restart doesn't wait for those that were there.
     RestartAtOnce,
+    /// Whoever is due to be recycled goes at once, and all together.
+    IgnoreBudget,
     /// Begin at once, whoever should come first.
     IgnoreOrder,
 }

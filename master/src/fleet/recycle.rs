@@ -1,110 +1,66 @@
-//! Replacing workers that serve, but have grown too large or too old: gently, one at a time, as in an update.
+//! Replacing workers that serve, but are worn or whose hour has come: gently, one at a time, as in an update.
 //!
 //! ```text
-//!  ready ──too large, too old──► due ──no update, no other trial──► trial of a successor of the same generation
-//!     ▲                           ▲                                    │ takes over: the predecessor drains
-//!     │                           └── put off by the back-off ◄────────┘ fails
+//!  ready ──worn (`wear`), or its hour (`cron`)──► due ──no update, no other trial──► trial of a successor of its generation
+//!     ▲                                            ▲                                    │ takes over: the predecessor drains
+//!     │                                            └── put off by the back-off ◄────────┘ fails
 //!     └── above the hard limit: killed
 //! ```
 //! An app has one trial at a time, whatever for: that is the budget which updates and recycling share. An update
 //! replaces everybody anyway, so it goes before, and ends a recycling under way.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Moment,
     app::App,
     drain::{self, Cause},
+    mutation::Mutation,
     slot::SlotState,
     trial::{self, Aim},
     turn::Turn,
-    worker::{Occasion, Phase, Worker},
+    wear::{self, Reason},
+    worker::{Occasion, Worker},
 };
-use crate::config::{
-    app::AppName,
-    units::{bytes, exact},
-};
-
-/// How much of `max_age` is added at random, at most.
-const JITTER: f64 = 0.2;
+use crate::config::units::rough;
 
 /// A worker that is to be replaced.
 #[derive(Debug)]
 pub(super) struct Due {
+    /// What for.
+    pub(super) reason: Reason,
     /// Why, in words.
     pub(super) why: String,
-    /// Not before then: its last successor was no good.
-    not_before: Moment,
+    /// Not before then: it is too fresh for it, or its last successor was no good.
+    pub(super) not_before: Moment,
+    /// It is due again, so soon after its predecessor was.
+    pub(super) again: bool,
 }
 
-/// When a ready worker will be too old.
-fn old_at(worker: &Worker) -> Option<Moment> {
-    let age = worker.definition.recycle.max_age?;
-    let spread = age.mul_f64(JITTER * worker.luck);
-    worker.spawned_at.map(|spawned| spawned + age + spread)
-}
-
-/// When a ready worker has something coming.
-pub(super) fn deadline(worker: &Worker) -> Option<Moment> {
-    match &worker.due {
-        Some(_) => None,
-        None => old_at(worker),
-    }
-}
-
-/// Whether a ready worker has become too old.
-pub(super) fn pass_time(worker: &mut Worker, turn: &Turn) {
-    if deadline(worker).is_none_or(|at| at > turn.now) {
-        return;
-    }
-    let limit = worker.definition.recycle.max_age.unwrap_or_default();
-    want(
-        worker,
-        format!("older than {} (max_age)", exact(limit)),
-        turn,
-    );
-}
-
-/// A worker was found to have so much memory.
-pub(super) fn weigh(worker: &mut Worker, app: &AppName, memory: u64, turn: &mut Turn) {
-    let Some(limit) = worker.definition.recycle.max_memory else {
-        return;
-    };
-    let over = |limit: u64| {
-        format!(
-            "{} of memory are more than {} (max_memory)",
-            bytes(memory),
-            bytes(limit)
-        )
-    };
-    match (limit.hard, &worker.phase) {
-        (_, Phase::Leaving(_)) => {}
-        (Some(hard), _) if memory > hard => {
-            worker.hung = Some(over(hard));
-            drain::end(worker, app, Cause::Memory, turn);
+impl Due {
+    /// "older than 1d (max_age)", and in how long at the earliest.
+    pub(super) fn in_words(&self, now: Moment) -> String {
+        match self.not_before - now {
+            Duration::ZERO => self.why.clone(),
+            wait => format!("{}, in {} at the earliest", self.why, rough(wait)),
         }
-        (_, Phase::Ready { .. }) if memory > limit.soft => want(worker, over(limit.soft), turn),
-        (_, Phase::Starting { .. } | Phase::Ready { .. }) => {}
     }
-}
-
-fn want(worker: &mut Worker, why: String, turn: &Turn) {
-    worker.due.get_or_insert(Due {
-        why,
-        not_before: turn.now,
-    });
 }
 
 /// When a worker that waits for its successor can be tried again.
 pub(super) fn retry_at(app: &App) -> Option<Moment> {
-    if app.update.is_some() || app.trial.is_some() || is_busy(app) {
-        return None;
-    }
-    candidates(app).map(|(at, _)| at).min()
+    let first = candidates(app).map(|(at, _)| at).min()?;
+    let waits = app.update.is_some() || app.trial.is_some() || is_busy(app);
+    (!waits).then_some(first)
 }
 
 /// Does whatever can be done about recycling now.
 pub(super) fn advance(app: &mut App, turn: &mut Turn) {
+    if turn.mutated(Mutation::IgnoreBudget) {
+        for worker in app.workers.values_mut().filter(|w| w.due.is_some()) {
+            drain::send_away(worker, &app.name, Cause::Recycle, turn);
+        }
+    }
     if app.update.is_some() {
         return;
     }
@@ -113,18 +69,20 @@ pub(super) fn advance(app: &mut App, turn: &mut Turn) {
             return;
         }
     }
-    if is_busy(app) {
-        return;
-    }
     let due = candidates(app).filter(|(at, _)| *at <= turn.now).min();
-    let Some((_, number)) = due else {
+    let Some((_, number)) = due.filter(|_| !is_busy(app)) else {
         return;
     };
     let Some(slot) = app.slots.get(&number) else {
         return;
     };
     let generation = (slot.generation, Arc::clone(&slot.definition));
+    let respite = app.holder(number).map(wear::respite_after);
     trial::begin(app, number, generation, Aim::Recycle, turn);
+    let successor = app.trial.as_ref().map(|trial| trial.successor);
+    if let Some(worker) = successor.and_then(|id| app.workers.get_mut(&id)) {
+        worker.respite = respite.unwrap_or_default();
+    }
 }
 
 /// What is missing comes first, one by one; and not too many drain at once.

@@ -17,7 +17,7 @@ use super::{
     slot::{Slot, SlotState},
     trial,
     turn::Turn,
-    update,
+    update, wear,
     worker::{Occasion, Phase, Worker},
 };
 use crate::config::units::exact;
@@ -27,6 +27,7 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
     for worker in app.workers.values_mut() {
         pass_time(worker, &app.name, turn);
     }
+    wear::warn_if_uncounted(app, turn);
     retire(app, turn);
     make_slots(app, turn);
     if app.rise.has_begun() {
@@ -48,6 +49,7 @@ pub(super) fn deadline(app: &App) -> Option<Moment> {
         .chain(slots)
         .chain(trial::deadline(app))
         .chain(recycle::retry_at(app))
+        .chain(wear::uncounted_at(app))
         .min()
 }
 
@@ -62,7 +64,7 @@ fn worker_deadline(worker: &Worker) -> Option<Moment> {
             .min(),
         Phase::Ready { .. } => hang::deadline(worker)
             .into_iter()
-            .chain(recycle::deadline(worker))
+            .chain(wear::deadline(worker))
             .min(),
         Phase::Leaving(leaving) => leaving.deadline(),
     }
@@ -87,7 +89,7 @@ fn pass_time(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut 
             }
         }
         Phase::Ready { .. } => {
-            recycle::pass_time(worker, turn);
+            wear::pass_time(worker, app, turn);
             hang::pass_time(worker, app, turn);
         }
         Phase::Leaving(_) => drain::climb_if_due(worker, turn),
@@ -139,7 +141,7 @@ fn retire(app: &mut App, turn: &mut Turn) {
 }
 
 /// A successor for a slot that is no longer wanted isn't either.
-fn drop_trial(app: &mut App, slot: SlotNumber, cause: Cause, turn: &mut Turn) {
+pub(super) fn drop_trial(app: &mut App, slot: SlotNumber, cause: Cause, turn: &mut Turn) {
     if let Some(trial) = app.trial.take_if(|trial| trial.slot == slot)
         && let Some(worker) = app.workers.get_mut(&trial.successor)
     {

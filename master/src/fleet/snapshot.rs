@@ -20,8 +20,8 @@ use super::{
 
 /// The state of all apps and workers.
 ///
-/// What only the shell knows is left for it to fill in: [`AppStatus::sockets`] is empty and
-/// [`WorkerStatus::memory`] is `None`.
+/// What only the shell knows is left for it to fill in: [`AppStatus::sockets`] is empty, [`AppStatus::next_cron`] and
+/// [`WorkerStatus::memory`] are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// By name.
@@ -62,6 +62,7 @@ fn app_status(app: &App) -> AppStatus {
         sockets: Vec::new(),
         last_update: app.last_update.clone(),
         namespace: app.definition.namespace.as_ref().map(ToString::to_string),
+        next_cron: None,
     }
 }
 
@@ -123,6 +124,8 @@ fn worker_status(app: &App, worker: &Worker, now: Moment) -> WorkerStatus {
             .map(|at| millis(now - at)),
         failures: slot.map_or(0, |slot| slot.failures.within(&slot.definition, now)),
         backoff_ms: slot.map_or(0, |slot| millis(slot.failures.delay())),
+        requests: worker.served.map(|served| served.requests),
+        recycle: worker.due.as_ref().map(|due| due.in_words(now)),
     }
 }
 
@@ -166,5 +169,7 @@ fn slot_status(app: &App, number: SlotNumber, slot: &Slot, now: Moment) -> Worke
         check_in_ms: None,
         failures: slot.failures.within(&slot.definition, now),
         backoff_ms: millis(slot.failures.delay()),
+        requests: None,
+        recycle: None,
     }
 }

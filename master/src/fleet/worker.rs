@@ -13,7 +13,10 @@ use std::{sync::Arc, time::Duration};
 
 use ostler_bus::{Generation, Slot, WorkerId, vocab::worker::WorkerRef};
 
-use super::{Moment, SpawnOrder, drain::Leaving, hooks::Running, probing::Probing, recycle::Due};
+use super::{
+    Moment, SpawnOrder, drain::Leaving, hooks::Running, probing::Probing, recycle::Due,
+    wear::Served,
+};
 use crate::config::app::{AppDefinition, AppName};
 
 /// A worker that has been ordered and has not exited.
@@ -44,6 +47,8 @@ pub(super) struct Worker {
     pub(super) heard_well_at: Option<Moment>,
     /// Why it was taken for hung, or killed for its size.
     pub(super) hung: Option<String>,
+    /// How much it has served, if it counts.
+    pub(super) served: Option<Served>,
     /// It serves, but is to be replaced.
     pub(super) due: Option<Due>,
     /// Why the update came that has replaced it, in words.
@@ -52,6 +57,8 @@ pub(super) struct Worker {
     pub(super) hook: Option<Running>,
     /// It has been ready, and `after_ready` was begun, if there is one.
     pub(super) greeted: bool,
+    /// It took over from one that was recycled: for so long it is left alone, whatever its size.
+    pub(super) respite: Duration,
     /// From 0 up to 1: spreads out what comes to workers with age.
     pub(super) luck: f64,
 }

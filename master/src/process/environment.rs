@@ -10,6 +10,7 @@
 //! | `OSTLER_BUS` | the path of the bus socket |
 //! | `OSTLER_BUS_FD` | a connected bus socket, on the descriptor after the declared sockets |
 //! | `USER`, `LOGNAME`, `HOME` | those of the app's `user`, if it names one; the app's own value wins |
+//! | `OSTLER_COUNT_REQUESTS` | 1: the master wants to hear how much it has served (`max_requests`, `idle_timeout`) |
 //! | `OSTLER_FD_NAME` | the descriptor of the file NAME of the app's `fds`, in capitals, `-` as `_` |
 //! | `EINHORN_FD_COUNT`, `EINHORN_FD_0` …, `EINHORN_FDS` | the same sockets, as Einhorn hands them over |
 //! | `NODE_APP_INSTANCE` | the slot, as PM2 has it; the app's own value wins |
@@ -89,6 +90,11 @@ pub fn spawn_spec(
                 let micros = time.as_micros().to_string();
                 ("WATCHDOG_USEC".into(), micros.into())
             }))
+            .chain(
+                app.recycle
+                    .counts_requests()
+                    .then(|| ("OSTLER_COUNT_REQUESTS".into(), "1".into())),
+            )
             .collect(),
         listen_pid: app.listen_pid && !gifts.sockets.is_empty(),
         watchdog_pid: app.listen_pid && app.life.watchdog.is_some(),

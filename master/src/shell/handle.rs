@@ -23,7 +23,7 @@ use super::{
     worker::Process,
 };
 use crate::{
-    config::app::AppDefinition,
+    config::app::{AppDefinition, AppName},
     fleet::{Command, Requester, Snapshot, WorkerNews},
     sockets::SocketId,
 };
@@ -67,6 +67,8 @@ pub(super) enum Message {
         wish: WorkerRestartNeeded,
         by: Requester,
     },
+    /// It is the hour of this app.
+    CronDue(AppName),
     /// A line for workers' standard input.
     Line {
         line: AppSend,
@@ -176,6 +178,11 @@ impl ShellHandle {
     /// Says that workers should be replaced.
     pub async fn restart_needed(&self, wish: WorkerRestartNeeded, by: Requester) {
         self.send(Message::RestartNeeded { wish, by }).await;
+    }
+
+    /// Tells that it is the hour of an app (`cron`).
+    pub async fn cron_due(&self, app: AppName) {
+        self.send(Message::CronDue(app)).await;
     }
 
     /// Tells what was learnt of a worker.

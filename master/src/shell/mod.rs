@@ -6,6 +6,7 @@
 //! straight here, so no flood on the bus can delay them.
 
 mod add;
+pub mod alarm;
 mod handle;
 mod helper;
 mod hook;
@@ -262,6 +263,7 @@ impl Shell {
                     | WorkerNews::Notified(_)
                     | WorkerNews::Heartbeat
                     | WorkerNews::Memory(_)
+                    | WorkerNews::Served { .. }
                     | WorkerNews::Probed { .. } => {}
                 }
                 vec![Input::Worker { id, news }]
@@ -279,6 +281,10 @@ impl Shell {
             }
             Message::Read(reading) => self.read_for(reading),
             Message::FileRead(said) => self.file_read(said),
+            Message::CronDue(app) => {
+                tracing::info!("{app}: the hour has come (cron)");
+                vec![Input::CronDue(app)]
+            }
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]

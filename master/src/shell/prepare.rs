@@ -94,6 +94,8 @@ impl Workshop {
         self.rights.forget(app);
         self.renew_rules();
         self.added.remove(app);
+        self.schedules
+            .send_if_modified(|kept| kept.remove(app).is_some());
         self.auto_reload.send_if_modified(|watched| {
             let before = watched.apps.len();
             watched.apps.retain(|known| known.name != *app);

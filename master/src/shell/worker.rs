@@ -7,7 +7,7 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use ostler_bus::{
@@ -18,6 +18,7 @@ use ostler_bus::{
 use tokio::sync::watch;
 
 use super::{
+    alarm::{self, Schedules},
     handle::{Message, ShellHandle},
     listeners::Watches,
     panics::{self, Made},
@@ -77,6 +78,8 @@ pub struct Workshop {
     pub auto_reload: watch::Sender<Watched>,
     /// The apps that came by command: what the process file says of files to watch is not about them.
     pub added: BTreeSet<AppName>,
+    /// The apps with a schedule, as they are defined now.
+    pub schedules: watch::Sender<Schedules>,
 }
 
 /// A running worker's process, as the shell holds it.
@@ -128,8 +131,14 @@ impl Process {
 }
 
 impl Workshop {
-    /// Has the files of these apps watched besides, if they want it.
+    /// Has the files of these apps watched besides, if they want it, and their schedules kept.
     pub(super) fn watch_also(&self, apps: &[AppDefinition]) {
+        self.schedules.send_if_modified(|kept| {
+            let before = kept.clone();
+            kept.retain(|name, _| apps.iter().all(|app| app.name != *name));
+            kept.extend(alarm::schedules(apps));
+            *kept != before
+        });
         let mut all = self.auto_reload.borrow().apps.clone();
         all.retain(|known| apps.iter().all(|app| app.name != known.name));
         all.extend(apps.iter().filter(|app| app.auto_reload.is_some()).cloned());
@@ -140,12 +149,21 @@ impl Workshop {
         });
     }
 
-    /// Has the files of these apps watched that want it, and of no others; where there is no new definition, the old
-    /// one holds.
+    /// Has the files of these apps watched that want it, and of no others, and their schedules kept; where there is no new
+    /// definition, the old one holds.
     pub(super) fn watch_files(&self, apps: Vec<(AppName, Option<AppDefinition>)>) {
+        let named: BTreeSet<AppName> = apps.iter().map(|(name, _)| name.clone()).collect();
+        self.schedules.send_if_modified(|kept| {
+            let mut schedules = alarm::redefined(kept, &apps);
+            let by_command = |name: &AppName| self.added.contains(name) && !named.contains(name);
+            let others = kept.iter().filter(|(name, _)| by_command(name));
+            schedules.extend(others.map(|(name, it)| (name.clone(), it.clone())));
+            let changed = *kept != schedules;
+            *kept = schedules;
+            changed
+        });
         let before = self.auto_reload.borrow().apps.clone();
         let old = |name: &AppName| before.iter().find(|app| app.name == *name).cloned();
-        let named: BTreeSet<AppName> = apps.iter().map(|(name, _)| name.clone()).collect();
         let by_command =
             |app: &&AppDefinition| self.added.contains(&app.name) && !named.contains(&app.name);
         let others: Vec<AppDefinition> = before.iter().filter(by_command).cloned().collect();
@@ -183,6 +201,9 @@ impl Workshop {
     pub(super) fn fill_in(&self, snapshot: &mut Snapshot) {
         for app in &mut snapshot.apps {
             app.sockets = self.sockets.status(&app.name);
+            let schedules = self.schedules.borrow();
+            let schedule = schedules.iter().find(|(name, _)| name.as_str() == app.name);
+            app.next_cron = schedule.and_then(|(_, it)| it.next_in_words(SystemTime::now()));
         }
     }
 

@@ -14,6 +14,7 @@ mod signalfd;
 mod signals;
 mod sockopt;
 mod text;
+mod wall_clock;
 mod watch_fd;
 
 pub(crate) use cgroup::own_v2;
@@ -31,4 +32,5 @@ pub(crate) use signals::reset_signals;
 pub use signals::signal_name;
 pub(crate) use sockopt::{option, set_option};
 pub use text::release_text;
+pub use wall_clock::WallClock;
 pub use watch_fd::watch_fd;

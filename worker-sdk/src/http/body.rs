@@ -10,17 +10,24 @@ use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::{sync::watch, time::Instant};
 
 use super::connection::Talk;
+use crate::RequestUnderWay;
 
 /// A body; when it is dropped (sent whole, or given up) the connection is idle.
 #[derive(Debug)]
 pub(super) struct Watched {
     body: Body,
     talk: watch::Sender<Talk>,
+    /// Ends with it.
+    _under_way: RequestUnderWay,
 }
 
 impl Watched {
-    pub(super) fn new(body: Body, talk: watch::Sender<Talk>) -> Self {
-        Self { body, talk }
+    pub(super) fn new(body: Body, talk: watch::Sender<Talk>, under_way: RequestUnderWay) -> Self {
+        Self {
+            body,
+            talk,
+            _under_way: under_way,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{FRESH, LAME_DUCK, body::Watched};
-use crate::DrainSignal;
+use crate::{DrainSignal, RequestCounter};
 
 /// How long a client may take for a request's head, the pause before it included. A little more than reverse proxies keep
 /// unused connections (60 s), so that they close first and never ask a connection that is being closed.
@@ -47,18 +47,20 @@ pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     drain: DrainSignal,
+    counter: RequestCounter,
 ) {
     let (talk, follow) = watch::channel(Talk::Fresh(Instant::now()));
     let signal = drain.clone();
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         talk.send_replace(Talk::Answering);
+        let under_way = counter.begin();
         let (router, signal, talk) = (router.clone(), signal.clone(), talk.clone());
         async move {
             let mut response = router.oneshot(request.map(Body::new)).await?;
             if signal.has_begun() {
                 say_close(&mut response);
             }
-            Ok::<_, Infallible>(response.map(|body| Watched::new(body, talk)))
+            Ok::<_, Infallible>(response.map(|body| Watched::new(body, talk, under_way)))
         }
     });
     let mut http = http1::Builder::new();

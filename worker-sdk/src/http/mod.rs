@@ -22,7 +22,7 @@ use axum::Router;
 use tokio::task::JoinSet;
 
 use self::{accept::Acceptor, connection::Stream};
-use crate::{DrainSignal, Listener};
+use crate::{DrainSignal, Listener, RequestCounter};
 
 /// How long requests on connections that are already open are answered after a drain began. A client that uses its
 /// connection at least once a second is told to close it and loses nothing.
@@ -36,7 +36,20 @@ pub const FRESH: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// If the listener itself fails; a failing connection ends by itself.
-pub async fn serve(listener: Listener, router: Router, mut drain: DrainSignal) -> io::Result<()> {
+pub async fn serve(listener: Listener, router: Router, drain: DrainSignal) -> io::Result<()> {
+    serve_counted(listener, router, drain, RequestCounter::default()).await
+}
+
+/// The same, and counts the requests: each from when its head was read until its answer was sent whole, or given up.
+///
+/// # Errors
+/// As with [`serve`].
+pub async fn serve_counted(
+    listener: Listener,
+    router: Router,
+    mut drain: DrainSignal,
+    counter: RequestCounter,
+) -> io::Result<()> {
     let mut connections = JoinSet::new();
     let mut acceptor = Acceptor::new(listener)?;
     let signal = drain.clone();
@@ -45,8 +58,8 @@ pub async fn serve(listener: Listener, router: Router, mut drain: DrainSignal) -
             biased;
             _ = drain.begun() => break,
             accepted = acceptor.next() => match accepted? {
-                Stream::Tcp(stream) => connections.spawn(connection::serve(stream, router.clone(), signal.clone())),
-                Stream::Unix(stream) => connections.spawn(connection::serve(stream, router.clone(), signal.clone())),
+                Stream::Tcp(stream) => connections.spawn(connection::serve(stream, router.clone(), signal.clone(), counter.clone())),
+                Stream::Unix(stream) => connections.spawn(connection::serve(stream, router.clone(), signal.clone(), counter.clone())),
             },
             // A handler that panicked has ended its own connection, and nothing else.
             Some(_) = connections.join_next() => continue,

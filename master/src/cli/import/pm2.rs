@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{draft::Draft, pm2_log};
-use crate::config::{naming, placeholders::verbatim, program};
+use crate::config::{app::schedule::Schedule, naming, placeholders::verbatim, program};
 
 /// The apps of an ecosystem: a list of them under `apps`, the list alone, or one app.
 pub(super) fn drafts(ecosystem: &Value) -> Result<Vec<Draft>, String> {
@@ -173,6 +173,7 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
             Some(size) => draft.set("max_memory", size),
             None => draft.note(format!("max_memory_restart = {value}: not a size")),
         },
+        "cron_restart" => cron(draft, &text(value)),
         "autorestart" => {
             if value == &Value::Bool(false) {
                 draft.set("restart", "never");
@@ -217,6 +218,15 @@ fn size(value: &Value) -> Option<toml::Value> {
         "M" | "MB" => Some(format!("{number}MiB").into()),
         "G" | "GB" => Some(format!("{number}GiB").into()),
         _ => None,
+    }
+}
+
+/// An expression of five fields, or none: 0. Seconds, in a sixth, have no equivalent.
+fn cron(draft: &mut Draft, text: &str) {
+    match Schedule::new(text, None) {
+        _ if matches!(text, "" | "0") => {}
+        Ok(_) => draft.set("cron", text),
+        Err(wrong) => draft.note(format!("cron_restart: {}", wrong.problem)),
     }
 }
 

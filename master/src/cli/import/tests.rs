@@ -121,7 +121,6 @@ fn a_pm2_ecosystem_becomes_a_process_file() {
         "# named \"my api\" there",
         "# exec_mode \"cluster\": declare the socket",
         "# wait_ready: ",
-        "# no equivalent: cron_restart = \"0 0 * * *\"",
     ] {
         assert!(text.contains(note), "{note} is missing in\n{text}");
     }
@@ -250,6 +249,11 @@ fn what_pm2_says_of_processes_and_their_size_is_kept() {
             r#""max_memory_restart": 1000000"#,
             "max_memory = 1000000",
         ),
+        (
+            "cron",
+            r#""cron_restart": "0 4 * * *""#,
+            r#"cron = "0 4 * * *""#,
+        ),
     ] {
         assert_eq!(
             line_of(key, options).as_deref(),
@@ -258,6 +262,13 @@ fn what_pm2_says_of_processes_and_their_size_is_kept() {
         );
     }
     assert_eq!(line_of("restart", r#""autorestart": true"#), None);
+    assert_eq!(line_of("cron", r#""cron_restart": 0"#), None);
+    let (text, _) = imported(
+        "ecosystem.json",
+        r#"{ "script": "a.js", "cron_restart": "*/2 * * * * *" }"#,
+        None,
+    );
+    assert!(text.contains("# cron_restart: \"*/2 * * * * *\" is no cron expression"));
     let (text, _) = imported(
         "ecosystem.json",
         r#"{ "script": "a.js", "max_memory_restart": "much" }"#,

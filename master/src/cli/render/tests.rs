@@ -31,6 +31,8 @@ fn worker(app: &str, slot: u32, id: Option<u64>, state: &str) -> WorkerStatus {
         check_in_ms: None,
         failures: 0,
         backoff_ms: 0,
+        requests: None,
+        recycle: None,
     }
 }
 
@@ -52,12 +54,14 @@ fn app(name: &str, state: &str) -> AppStatus {
         }],
         last_update: Some("finished in 1.2s".into()),
         namespace: None,
+        next_cron: None,
     }
 }
 
 fn report() -> StatusReport {
     let old = WorkerStatus {
         current: false,
+        closing: true,
         generation: Generation(1),
         ..worker("web", 0, Some(3), "draining")
     };
@@ -69,6 +73,8 @@ fn report() -> StatusReport {
         restarts: 12,
         last_exit: Some(format!("code 1: \x1b[2Jpanicked\nat {}", "x".repeat(80))),
         retry_in_ms: Some(2_300),
+        failures: 4,
+        backoff_ms: 3_400,
         ..worker("web", 1, None, "backoff")
     };
     let says = WorkerStatus {
@@ -118,7 +124,7 @@ web     0   3  4000003    1  draining (old)          0  2h 5m  41.2 MB
 web     0  11  4000011    2  ready (assumed)         0  2h 5m  41.2 MB
 web     1   -        -    2  backoff                12      -        -
   last exit: code 1: \\x1b[2Jpanicked\\nat xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
-  tried again in 2.3s
+  tried again in 2.3s (failures 4, back-off 3.4s)
 web     2  12  4000012    2  ready                   0  2h 5m  41.2 MB
   says: 42 \\u{202e}open
 ";
@@ -165,6 +171,7 @@ fn an_idle_master_has_no_table() {
     report.apps = vec![AppStatus {
         sockets: Vec::new(),
         last_update: None,
+        next_cron: None,
         ..app("jobs", "stopped")
     }];
     let shown = status(&report, Style::plain());

@@ -74,7 +74,10 @@ impl AppDefinition {
                 "watchdog, health, hang_signal, hang_grace, restart, fatal_exit_codes, retry_failed or oneshot",
                 *life != other.life,
             ),
-            ("max_memory or max_age", *recycle != other.recycle),
+            (
+                "max_memory, max_age, max_requests, idle_timeout or cron",
+                *recycle != other.recycle,
+            ),
             ("stop_message or kill_group", *stop != other.stop),
             (
                 "before_start, after_ready, before_stop or after_exit",

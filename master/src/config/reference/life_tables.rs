@@ -125,3 +125,20 @@ pub(super) const MEMORY: &[Key] = &[
         "Above it a worker is killed.",
     ),
 ];
+
+pub(super) const CRON: &[Key] = &[
+    key(
+        "at",
+        Text,
+        "",
+        "\"0 4 * * *\"",
+        "When: minute, hour, day of the month, month, day of the week.",
+    ),
+    key(
+        "timezone",
+        Text,
+        "(the machine's)",
+        "\"UTC\"",
+        "Whose clock: a name of the IANA database.",
+    ),
+];

@@ -98,6 +98,12 @@ pub const SECTIONS: &[Section] = &[
         keys: life_tables::MEMORY,
     },
     Section {
+        name: "cron",
+        header: "[app.NAME.cron]",
+        doc: "A cron expression in a time zone of its own.",
+        keys: life_tables::CRON,
+    },
+    Section {
         name: "hook",
         header: "[app.NAME.before_start]",
         doc: "A command beside a worker, and its time. So are `after_ready`, `before_stop` and `after_exit` written.",
@@ -476,6 +482,27 @@ const APP: &[Key] = &[
         "(any age)",
         "\"1d\"",
         "A worker that is older is replaced like in an update; up to a fifth is added at random. 0: any age.",
+    ),
+    key(
+        "max_requests",
+        Whole(0, i64::MAX),
+        "(any number)",
+        "10000",
+        "A worker that has served more is replaced like in an update; up to a fifth is added at random. It counts them itself, with the SDK: other programs can't. 0: any number.",
+    ),
+    key(
+        "idle_timeout",
+        Duration,
+        "(for ever)",
+        "\"10m\"",
+        "A worker that has served something, but nothing for so long, is replaced like in an update. It counts itself, as for `max_requests`. 0: for ever.",
+    ),
+    key(
+        "cron",
+        Either(&[Flag, Text, Of("cron")]),
+        "false",
+        "\"0 4 * * *\"",
+        "When all its workers are replaced like in an update, one after the other; when a `oneshot` app begins again. By the machine's clock; false: never.",
     ),
     key(
         "stop_signal",

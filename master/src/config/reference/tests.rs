@@ -35,6 +35,7 @@ fn every_key_that_is_read_is_in_the_table_and_no_other() {
         ("health = { zz = 1 }", "health"),
         ("max_memory = { zz = 1 }", "memory"),
         ("after_exit = { zz = 1 }", "hook"),
+        ("cron = { zz = 1 }", "cron"),
         ("bus = { zz = 1 }", "rights"),
         ("bus = { emit = { zz = 1 } }", "allowance"),
         ("limits = { core = { zz = 1 } }", "limit"),
@@ -104,6 +105,8 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
         "memory" => app(format!("max_memory = {}", inside(""))),
         "hook" if key.name == "command" => app(format!("after_exit = {}", inside(""))),
         "hook" => app(format!("after_exit = {}", inside(", command = \"x\""))),
+        "cron" if key.name == "at" => app(format!("cron = {}", inside(""))),
+        "cron" => app(format!("cron = {}", inside(", at = \"0 4 * * *\""))),
         "backoff" | "auto_reload" | "cgroup" | "log" => {
             app(format!("{} = {}", section.name, inside("")))
         }

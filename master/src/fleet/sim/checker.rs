@@ -75,7 +75,12 @@ impl Checker {
             self.unanswered.is_empty(),
             "a request was not answered: {input:?}"
         );
-        self.hold(now)
+        self.nobody_hangs(now)?;
+        // Who is there, and who should be, changes by what is done or asked for, and not by what is only heard.
+        if actions.is_empty() && matches!(input, Input::Worker { .. } | Input::Tick) {
+            return Ok(());
+        }
+        self.hold()
             .map_err(|broken| format!("{broken}\n  after {input:?}"))
     }
 
@@ -128,6 +133,19 @@ impl Checker {
                     worker.memory = worker.memory.max(*bytes);
                 }
             }
+            Input::Worker {
+                id,
+                news:
+                    WorkerNews::Served {
+                        requests,
+                        under_way,
+                    },
+            } => {
+                if let Some(worker) = self.model.workers.get_mut(id) {
+                    worker.serves(*requests, *under_way, now);
+                }
+            }
+            Input::CronDue(app) => self.model.hour_of(app.as_str()),
             Input::Command { request, command } => {
                 self.unanswered.insert(*request);
                 let accepted = |action: &Action| matches!(action, Action::Answer { request: r, answer: Answer::Accepted { .. } } if r == request);
@@ -282,6 +300,9 @@ impl Checker {
             answered: false,
             born: Moment::default(),
             memory: 0,
+            served: None,
+            worn: false,
+            relieves: false,
             bad: 0,
             beat: Moment::default(),
             told: Vec::new(),
@@ -393,11 +414,15 @@ impl Checker {
         Ok(())
     }
 
-    /// What must hold after every step.
-    fn hold(&self, now: Moment) -> Checked {
+    fn nobody_hangs(&self, now: Moment) -> Checked {
         for (id, worker) in &self.model.workers {
             promise!(!worker.is_hung(now), "worker {id} has hung, and may stay");
         }
+        Ok(())
+    }
+
+    /// What must hold after every step.
+    fn hold(&self) -> Checked {
         for (name, app) in &self.model.apps {
             let mut staying: BTreeMap<_, usize> = BTreeMap::new();
             for (_, worker) in self.model.of(name).filter(|(_, worker)| !worker.leaving()) {

@@ -21,6 +21,9 @@ use crate::{
     fleet::{FleetEvent, Moment},
 };
 
+/// A worker that relieved another is not too large again, nor has it served enough, for so long.
+const RESPITE: Duration = Duration::from_secs(60);
+
 impl Checker {
     /// Checks an event against what is known, and learns from it.
     pub(super) fn publish(&mut self, now: Moment, event: &FleetEvent) -> Checked {
@@ -210,6 +213,9 @@ impl Checker {
         );
         let ready = matches!(worker.life, Life::Ready { .. });
         worker.was_ready = ready;
+        let too_soon = worker.relieves
+            && ["served enough", "grown"].contains(&kind(reason))
+            && now - worker.born < RESPITE;
         worker.life = Life::Leaving {
             since: now,
             reason: reason.to_owned(),
@@ -219,11 +225,12 @@ impl Checker {
         }
         let recycled = reason.starts_with("recycle: ");
         if recycled {
+            promise!(may_be_recycled, "recycled for no reason: {reason}");
             promise!(
-                may_be_recycled,
-                "a worker was recycled that was neither too old nor too large"
+                !too_soon,
+                "recycled again as soon as it was ready: {reason}"
             );
-            *self.seen.entry("recycled").or_default() += 1;
+            *self.seen.entry(kind(reason)).or_default() += 1;
         }
         if reason == "too much memory" {
             *self.seen.entry("too large").or_default() += 1;
@@ -248,6 +255,13 @@ impl Checker {
             !ready || succeeded,
             "a ready worker was sent away without a ready successor"
         );
+        if recycled {
+            let workers = self.model.workers.values_mut();
+            for worker in workers.filter(|worker| worker.app == reference.app && takes_over(worker))
+            {
+                worker.relieves = true;
+            }
+        }
         let by_update = |w: &WorkerModel| matches!(&w.life, Life::Leaving { reason, .. } if is_update(reason) || reason.starts_with("recycle: "));
         let draining = self
             .model
@@ -267,6 +281,19 @@ impl Checker {
 /// Whether this is why a worker goes that an update has replaced.
 fn is_update(reason: &str) -> bool {
     reason.starts_with("update: ")
+}
+
+/// Why a worker was recycled.
+fn kind(reason: &str) -> &'static str {
+    let kinds = [
+        ("(max_memory)", "grown"),
+        ("(max_requests)", "served enough"),
+        ("(max_age)", "old"),
+        ("(idle_timeout)", "idle"),
+        ("(cron", "its hour"),
+    ];
+    let kind = kinds.iter().find(|(mark, _)| reason.contains(mark));
+    kind.map_or("recycled", |(_, kind)| kind)
 }
 
 fn name(event: &FleetEvent) -> &'static str {

@@ -6,7 +6,7 @@
 //! what is promised.
 //!
 //! A failure prints its seed. `OSTLER_SIM_SEED=<seed> cargo test -p ostler one_history -- --nocapture` tells that
-//! history step by step; `OSTLER_SIM_SEEDS=<n>` runs another number of histories.
+//! history step by step; `OSTLER_SIM_SEEDS=<n>` runs another number of histories, `OSTLER_SIM_FIRST=<seed>` from another seed on.
 
 mod checker;
 mod dice;
@@ -47,6 +47,8 @@ struct Sim {
     checker: Checker,
     now: Moment,
     steps: u64,
+    /// When the fleet wants to be woken.
+    deadline: Option<Moment>,
     /// When anything was last done but asking workers whether they are well.
     eventful: Moment,
     tell: bool,
@@ -75,6 +77,7 @@ fn live(seed: u64, mutation: Option<Mutation>, tell: bool) -> Result<Tale, Strin
         checker: Checker::of(leaves),
         now,
         steps,
+        deadline: None,
         eventful: now,
         tell,
     };
@@ -109,12 +112,7 @@ impl Sim {
     /// Lets time pass until then; if everything must have come to rest by then, it has.
     fn until(&mut self, then: Moment, rest: bool) -> Result<(), String> {
         loop {
-            let next = self
-                .world
-                .next()
-                .into_iter()
-                .chain(self.fleet.next_deadline())
-                .min();
+            let next = self.world.next().into_iter().chain(self.deadline).min();
             let Some(next) = next.filter(|next| *next <= then) else {
                 if rest && let Some(next) = next {
                     return Err(format!(
@@ -163,13 +161,14 @@ impl Sim {
             self.tell_step(&input, &actions);
         }
         self.checker.check(self.now, &input, &actions)?;
-        match self.fleet.next_deadline() {
+        self.deadline = self.fleet.next_deadline();
+        match self.deadline {
             Some(at) if at <= self.now => {
                 return Err(format!("wants to be woken at {at:?}, which is past"));
             }
             Some(_) | None => {}
         }
-        if self.steps.is_multiple_of(8) {
+        if self.steps.is_multiple_of(16) {
             self.checker.compare(&self.fleet.snapshot(self.now))?;
         }
         for action in actions {
@@ -197,40 +196,41 @@ fn live_all(seeds: std::ops::Range<u64>) {
     assert!(broken.is_empty(), "{}\n{again}", broken.join("\n"));
 }
 
-/// How many histories each of the four tests lives through: 10,000 in all.
-fn share() -> u64 {
-    std::env::var("OSTLER_SIM_SEEDS")
-        .ok()
-        .and_then(|all| all.parse::<u64>().ok())
-        .unwrap_or(10_000)
-        .div_ceil(4)
+/// A number from the environment.
+fn said(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// One of four equal parts of all histories, 20,000 if nothing else is said.
+fn quarter(number: u64) -> std::ops::Range<u64> {
+    let all = said("OSTLER_SIM_SEEDS").unwrap_or(20_000);
+    let (share, first) = (all.div_ceil(4), said("OSTLER_SIM_FIRST").unwrap_or(0));
+    first + number * share..first + (number + 1) * share
 }
 
 #[test]
 fn histories_hold_their_invariants_first_quarter() {
-    live_all(0..share());
+    live_all(quarter(0));
 }
 
 #[test]
 fn histories_hold_their_invariants_second_quarter() {
-    live_all(share()..2 * share());
+    live_all(quarter(1));
 }
 
 #[test]
 fn histories_hold_their_invariants_third_quarter() {
-    live_all(2 * share()..3 * share());
+    live_all(quarter(2));
 }
 
 #[test]
 fn histories_hold_their_invariants_last_quarter() {
-    live_all(3 * share()..4 * share());
+    live_all(quarter(3));
 }
 
 #[test]
 fn one_history_can_be_told_again() {
-    let seed = std::env::var("OSTLER_SIM_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
+    let seed = said("OSTLER_SIM_SEED");
     let again =
         |tell| live(seed.unwrap_or(1), None, tell).unwrap_or_else(|broken| panic!("{broken}"));
     assert_eq!(
@@ -258,7 +258,11 @@ fn histories_are_eventful() {
         ("failed", 30),
         ("operation finished", 500),
         ("hung", 40),
-        ("recycled", 10),
+        ("grown", 10),
+        ("old", 10),
+        ("served enough", 10),
+        ("idle", 10),
+        ("its hour", 30),
         ("too large", 5),
         ("forgotten", 15),
         ("before_start", 100),
@@ -308,7 +312,7 @@ fn a_stale_exit_taken_for_the_holders_is_noticed() {
     noticed(
         Mutation::TrustStaleExit,
         200,
-        &["two current workers", "instances"],
+        &["two current workers", "instances", "have not ended"],
     );
 }
 
@@ -339,6 +343,15 @@ fn a_stop_that_does_not_wait_for_its_command_is_noticed() {
         Mutation::StopBeforeHook,
         100,
         &["before its before_stop has ended"],
+    );
+}
+
+#[test]
+fn a_budget_ignored_is_noticed() {
+    noticed(
+        Mutation::IgnoreBudget,
+        100,
+        &["without a ready successor", "drain at once"],
     );
 }
 

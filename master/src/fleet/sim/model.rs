@@ -81,7 +81,8 @@ impl AppModel {
             || !life.fatal_exit_codes.is_empty()
             || life.oneshot;
         let recycle = &definition.recycle;
-        self.recycles |= recycle.max_age.is_some() || recycle.max_memory.is_some();
+        self.recycles |=
+            recycle.max_age.is_some() || recycle.max_memory.is_some() || recycle.counts_requests();
         self.version = script::version(definition);
         (self.covers, self.excused) = (false, false);
     }
@@ -147,6 +148,12 @@ pub(super) struct WorkerModel {
     pub(super) born: Moment,
     /// The most memory it was found to have.
     pub(super) memory: u64,
+    /// How many requests it has served, how many of them have not ended, and when that last changed.
+    pub(super) served: Option<(u64, u64, Moment)>,
+    /// It had been idle for too long once, or its hour has come.
+    pub(super) worn: bool,
+    /// It took over from one that was recycled.
+    pub(super) relieves: bool,
     /// Signals it got, and 0 for a drain message.
     pub(super) told: Vec<i32>,
 }
@@ -178,10 +185,29 @@ impl WorkerModel {
                 .is_some_and(|health| self.bad >= health.failures)
     }
 
-    /// Whether it is too old, or was too large.
+    pub(super) fn serves(&mut self, requests: u64, under_way: u64, now: Moment) {
+        if self
+            .served
+            .is_none_or(|(r, u, _)| (r, u) != (requests, under_way))
+        {
+            self.worn |= self.is_idle(now);
+            self.served = Some((requests, under_way, now));
+        }
+    }
+
+    fn is_idle(&self, now: Moment) -> bool {
+        let idle = |time| matches!(self.served, Some((1.., 0, at)) if now - at >= time);
+        self.definition.recycle.idle_timeout.is_some_and(idle)
+    }
+
+    /// Whether it is too old, was too large, has served enough, is or was idle, or its hour has come.
     pub(super) fn may_be_recycled(&self, now: Moment) -> bool {
         let recycle = &self.definition.recycle;
-        recycle.max_age.is_some_and(|age| now - self.born >= age)
+        let requests = self.served.map_or(0, |(requests, ..)| requests);
+        self.worn
+            || self.is_idle(now)
+            || recycle.max_requests.is_some_and(|most| requests >= most)
+            || recycle.max_age.is_some_and(|age| now - self.born >= age)
             || recycle
                 .max_memory
                 .is_some_and(|limit| self.memory > limit.soft)
@@ -320,6 +346,17 @@ impl Model {
         let app = self.apps.get_mut(definition.name.as_str());
         if let Some((app, tried)) = app.zip(tried) {
             (app.covers, app.excused) = tried;
+        }
+    }
+
+    /// Whoever serves now may be replaced.
+    pub(super) fn hour_of(&mut self, name: &str) {
+        if let Some(app) = self.apps.get_mut(name) {
+            app.recycles = true;
+        }
+        let workers = self.workers.values_mut();
+        for worker in workers.filter(|worker| worker.app == name) {
+            worker.worn |= matches!(worker.life, Life::Ready { .. });
         }
     }
 

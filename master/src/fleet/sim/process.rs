@@ -52,6 +52,9 @@ impl World {
         let spoilt = !good && script::is_spoilt(order.app.as_str(), version);
         self.give_a_life(at, id, &order.definition, good, spoilt);
         self.give_a_pulse(at, id, &order.definition.life, good);
+        if order.definition.recycle.counts_requests() && !good {
+            self.give_work(at, id);
+        }
     }
 
     /// Draws how a process shows that it lives, and whether it hangs one day.
@@ -74,6 +77,21 @@ impl World {
         if !good && self.rng.one_in(4) {
             let at = born + self.rng.millis(0, 10_000);
             self.plan(at, Event::Does(id, Deed::Hangs));
+        }
+    }
+
+    /// Draws what a process has served, and when it says so.
+    fn give_work(&mut self, born: Moment, id: WorkerId) {
+        let (mut at, mut requests) = (born, 0);
+        for _ in 0..1 + self.rng.below(4) {
+            at = at + self.rng.millis(0, 3_000);
+            requests += self.rng.below(6);
+            let under_way = self.rng.below(3).min(requests) / 2;
+            let news = WorkerNews::Served {
+                requests,
+                under_way,
+            };
+            self.plan(at, Event::Does(id, Deed::Tells(news)));
         }
     }
 

@@ -106,11 +106,11 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
     ][pick(dice, 3)];
     app.max_draining = [None, Some(0), Some(1)][pick(dice, 3)];
     if dice.one_in(8) {
-        app.life.watchdog = Some(dice.millis(1000, 4000));
+        app.life.watchdog = Some(dice.millis(2000, 6000));
     }
     if dice.one_in(8) {
         app.life.health = Some(Health {
-            probe: testing::probe(900, 300),
+            probe: testing::probe(1900, 300),
             failures: 1 + u32::try_from(dice.below(3)).unwrap_or(0),
         });
     }
@@ -128,7 +128,7 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
     if dice.one_in(10) {
         app.recycle.max_age = Some(dice.millis(4_000, 12_000));
     }
-    if dice.one_in(10) {
+    if dice.one_in(7) {
         app.recycle.max_memory = Some(MemoryLimit {
             soft: 100,
             hard: [None, Some(200)][pick(dice, 2)],
@@ -139,6 +139,12 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
     }
     app.stop.kill_group = dice.one_in(4);
     app.stop.message = dice.one_in(6).then(|| "go".to_owned());
+    if dice.one_in(8) {
+        app.recycle.max_requests = Some(1 + dice.below(12));
+    }
+    if dice.one_in(8) {
+        app.recycle.idle_timeout = Some(dice.millis(1000, 5000));
+    }
     app.life.oneshot = dice.one_in(16);
     app.life.hang_grace = dice.millis(100, 600);
     app.max_restarts = [0, 3, 16][pick(dice, 3)];
@@ -212,7 +218,7 @@ fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &
     } else {
         named
     };
-    match dice.below(24) {
+    match dice.below(26) {
         23 => draw_going(dice, at, name, script),
         22 => {
             let app = draw_slot(dice, app);
@@ -220,6 +226,9 @@ fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &
             script.commands.push((at, restart));
         }
         21 => draw_slot_verb(dice, at, name, script),
+        24 | 25 => script
+            .told
+            .push((at, vec![Input::CronDue(apps[one].name.clone())])),
         20 => take_up(dice, at, apps, script),
         0..7 => change(dice, at, &mut apps[one], script),
         7 | 8 => script
@@ -358,6 +367,7 @@ fn number_versions(script: &mut Script) {
             Input::Worker { .. }
             | Input::Command { .. }
             | Input::RestartNeeded { .. }
+            | Input::CronDue(_)
             | Input::Paused(_)
             | Input::Tick => &mut [],
         };

@@ -51,8 +51,11 @@ impl Checker {
 
     /// When nothing is going to happen any more, all must be as it was asked for.
     pub(super) fn at_rest(&self, snapshot: &Snapshot) -> Checked {
+        // Whoever wants an app that waits for a failed one waits with it.
+        let mut apps = self.model.apps.values();
+        let stuck = apps.any(|app| app.wanted && self.waits_for_a_failed_one(app, snapshot));
         promise!(
-            self.open.is_empty(),
+            self.open.is_empty() || stuck,
             "at rest, but these have not ended: {:?}",
             self.open
         );

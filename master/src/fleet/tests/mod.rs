@@ -15,3 +15,4 @@ mod starts;
 mod take_up;
 mod updates;
 mod verbs;
+mod wear;

@@ -124,9 +124,52 @@ fn what_makes_no_sense_is_told_with_a_fix() {
         ),
         ("max_memory = {}", "there is no limit in it"),
         ("max_age = 5", "has no unit"),
+        ("max_requests = -1", "out of range"),
+        ("idle_timeout = 5", "has no unit"),
+        ("cron = \"0 25 * * *\"", "is no cron expression"),
+        ("cron = \"0 0 31 4 *\"", "never comes"),
+        ("cron = true", "true can't stand here"),
+        ("cron = { timezone = \"UTC\" }", "it doesn't say when"),
+        (
+            "cron = { at = \"0 4 * * *\", timezone = \"Mars/Utopia\" }",
+            "knows no time zone \"Mars/Utopia\"",
+        ),
+        ("cron_restart = \"0 4 * * *\"", "did you mean `cron`?"),
         ("max_memroy = 5", "did you mean `max_memory`?"),
     ] {
         let faults = fault(keys);
         assert!(faults.contains(told), "{keys}: {faults}");
     }
+}
+
+#[test]
+fn workers_are_recycled_by_what_they_count_and_by_the_hour() {
+    let text = "[defaults]\nmax_requests = 1000\nidle_timeout = \"10m\"\n\
+         cron = { at = \"0 4 * * MON\", timezone = \"Europe/Helsinki\" }\n\
+         [app.a]\ncommand = \"a\"\n\
+         [app.b]\ncommand = \"b\"\nmax_requests = 0\nidle_timeout = \"0\"\ncron = false\n";
+    let file = good(text);
+    let (a, b) = (&file.apps[0].recycle, &file.apps[1].recycle);
+    assert_eq!(a.max_requests, Some(1000));
+    assert_eq!(a.idle_timeout, Some(Duration::from_secs(600)));
+    let cron = a.cron.as_ref().map(ToString::to_string);
+    assert_eq!(cron.as_deref(), Some("0 4 * * MON Europe/Helsinki"));
+    assert_eq!(*b, Default::default());
+    assert!(file.warnings.is_empty(), "{:?}", file.warnings);
+}
+
+#[test]
+fn a_program_that_shows_no_sdk_is_warned_of_when_it_should_count() {
+    let warnings = |keys: &str| good(&format!("[app.a]\ncommand = \"a\"\n{keys}\n")).warnings;
+    let told = warnings("max_requests = 5\nready = \"notify\"");
+    assert!(
+        told[0].starts_with("app.a.max_requests: requests are counted by workers themselves"),
+        "{told:?}"
+    );
+    assert_eq!(
+        warnings("idle_timeout = \"5s\"\nready = \"delay(2s)\"").len(),
+        1
+    );
+    assert!(warnings("max_requests = 5").is_empty());
+    assert!(warnings("ready = \"notify\"\nmax_age = \"1h\"").is_empty());
 }

@@ -24,7 +24,7 @@ use crate::{
     },
     control, escape,
     features::{
-        Settling, bus_lagged, bus_stats,
+        Settling, bus_lagged, bus_stats, errors,
         keep::{attach, keep},
         log_tap,
         logs::{self, Lines, Listeners},
@@ -38,7 +38,7 @@ use crate::{
     lock::MasterLock,
     log,
     network::NetworkDoor,
-    process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
+    process::{Cgroups, LineQueue, LogFiles, LogWriter, Releases, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
     sockets::Sockets,
     sys::{self, OpenFiles, Signals},
@@ -125,6 +125,7 @@ where
         log: lines.clone(),
         log_files: log_files.clone(),
         all_lines: all_lines.outlets(),
+        releases: Releases::default(),
         environment,
         open_files: open_files.and_then(|files| files.before),
         rights,
@@ -304,6 +305,11 @@ async fn start_features(
     let bus = feature(hub, "bus-stats").await?;
     keep(hub.clone(), "bus.stats", bus, move |bus| {
         bus_stats::run(asked.clone(), bus, first.take())
+    });
+    let (told, mut first) = (shell.clone(), Some(settling.clone()));
+    let bus = feature(hub, "errors").await?;
+    keep(hub.clone(), "workers' errors", bus, move |bus| {
+        errors::run(bus, told.clone(), first.take())
     });
     let mut first = Some(settling.clone());
     let bus = feature(hub, "roll").await?;

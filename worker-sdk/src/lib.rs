@@ -42,6 +42,7 @@ mod drain;
 mod error;
 mod hear;
 mod heartbeat;
+mod holding;
 pub mod http;
 mod identity;
 mod inherited;

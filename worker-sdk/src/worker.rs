@@ -13,9 +13,11 @@ use ostler_bus::{
     vocab::worker::{Disconnect, Drain, Ready},
 };
 
+use tokio::sync::watch;
+
 use crate::{
     DirectCalls, DirectEvents, DrainSignal, Identity, Listener, StartError, alone, drain, hear,
-    heartbeat, http,
+    heartbeat, holding, http,
     identity::Inheritance,
     inherited::{self, Sockets},
 };
@@ -176,12 +178,17 @@ impl Worker {
         self.draining.clone()
     }
 
-    /// Serves HTTP/1.1 until this worker is to drain and everything begun has been answered. See [`http`].
+    /// Serves HTTP/1.1 until this worker is to drain and everything begun has been answered. While it drains the master
+    /// hears how many connections are still open, and shows it to whoever waits for the update. See [`http`].
     ///
     /// # Errors
     /// If the listener fails.
     pub async fn serve(&self, listener: Listener, router: Router) -> std::io::Result<()> {
-        http::serve(listener, router, self.draining.clone()).await
+        let (open, holding) = watch::channel(0);
+        if self.is_managed() {
+            tokio::spawn(holding::tell(self.bus.clone(), holding));
+        }
+        http::serve_counting(listener, router, self.draining.clone(), &open).await
     }
 
     /// Leaves the bus in good order: returns when everything emitted so far is at the hub, or after 2 s. A program that

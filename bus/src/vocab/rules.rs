@@ -11,11 +11,11 @@ use super::{
     status::{MasterStatus, StatusReport},
     update::{
         AppFailed, AppResized, ConfigChanged, SystemRestartNeeded, UpdateAborted, UpdateFinished,
-        UpdateProgress, UpdateStarted, UpdateSuspended, WorkerRestartNeeded,
+        UpdateProgress, UpdateRolledBack, UpdateStarted, UpdateSuspended, WorkerRestartNeeded,
     },
     worker::{
-        Disconnect, Ready, WorkerDisconnected, WorkerDraining, WorkerExited, WorkerOnline,
-        WorkerReady, WorkerSpawned,
+        AppErrors, Disconnect, Holding, Ready, WorkerDisconnected, WorkerDraining, WorkerExited,
+        WorkerOnline, WorkerReady, WorkerSpawned,
     },
 };
 use crate::{
@@ -66,7 +66,7 @@ pub fn fleet_rules_with(apps: &[AppRights]) -> Rules {
     }
 }
 
-/// The fleet's histories: 64 events of each of the sixteen topics on which the master tells what happens, some thousand in
+/// The fleet's histories: 64 events of each of the eighteen topics on which the master tells what happens, some thousand in
 /// all, so that whoever looks after a crash, or comes back after a lost connection, sees what led there.
 #[must_use]
 pub fn fleet_history() -> Vec<HistoryRule> {
@@ -224,6 +224,13 @@ fn defaults() -> Vec<Rule> {
             patterns(&["to.worker.*.drain", "to.worker.drain"]),
         ),
         rule(
+            "a worker tells how its requests went",
+            Allow,
+            &[Worker],
+            &[Emit],
+            patterns(&[AppErrors::TOPIC]),
+        ),
+        rule(
             "only the master publishes its own events",
             Deny,
             &OTHERS,
@@ -357,9 +364,11 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<UpdateProgress>(),
         event::<UpdateFinished>(),
         event::<UpdateAborted>(),
+        event::<UpdateRolledBack>(),
         event::<UpdateSuspended>(),
         event::<AppResized>(),
         event::<AppFailed>(),
+        event::<AppErrors>(),
         event::<ConfigChanged>(),
         event::<OperationFinished>(),
         event::<BusLagged>(),
@@ -375,6 +384,7 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         request::<MasterPlan>(),
         request::<BusStats>(),
         request::<Ready>(),
+        request::<Holding>(),
         request::<Disconnect>(),
     ]
 }

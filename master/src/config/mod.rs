@@ -43,4 +43,5 @@ mod start_order;
 mod suggest;
 mod syntax;
 pub mod units;
+mod update_table;
 mod walk;

@@ -10,8 +10,8 @@ use glob::Pattern;
 use super::{
     app::{
         AppDefinition, AppName, Backoff, Inheritance, Readiness, Rung, SocketDeclaration,
-        StartOrder, Watch, given::Given, life::LifeSettings, log::LogSettings,
-        process::ProcessAttributes, recycle::RecycleSettings,
+        StartOrder, Watch, given::Given, life::LifeSettings, log::LogSettings, overlay::Overlay,
+        process::ProcessAttributes, recycle::RecycleSettings, update::UpdateSettings,
     },
     bus_rights::BusRights,
     errors::Wrong,
@@ -110,6 +110,7 @@ pub struct Settings {
     pub auto_reload: Option<Reload>,
     pub life: LifeSettings,
     pub recycle: RecycleSettings,
+    pub update: UpdateSettings,
     pub bus: BusRights,
     pub process: ProcessAttributes,
     pub given: Given,
@@ -166,6 +167,7 @@ impl Settings {
             auto_reload: self.auto_reload.or(base.auto_reload),
             life: self.life.or(base.life),
             recycle: self.recycle.or(base.recycle),
+            update: self.update.or(base.update),
             bus: over(self.bus, base.bus),
             process: self.process.or(base.process),
             given: self.given.or(base.given),
@@ -221,10 +223,12 @@ impl Settings {
             },
             life: self.life.define(),
             recycle: self.recycle.define(),
+            update: self.update.define(),
             bus: self.bus,
             process: self.process,
             given: self.given,
             log: self.log,
+            overlay: Overlay::default(),
         }
     }
 }

@@ -7,8 +7,8 @@ use ostler_bus::{
     vocab::{
         control::{Answer, OperationFinished},
         update::{
-            AppFailed, AppResized, UpdateAborted, UpdateFinished, UpdateProgress, UpdateStarted,
-            UpdateSuspended,
+            AppFailed, AppResized, UpdateAborted, UpdateFinished, UpdateProgress, UpdateRolledBack,
+            UpdateStarted, UpdateSuspended,
         },
         worker::{
             WorkerDisconnected, WorkerDraining, WorkerExited, WorkerOnline, WorkerReady,
@@ -132,6 +132,7 @@ pub enum FleetEvent {
     UpdateProgress(UpdateProgress),
     UpdateFinished(UpdateFinished),
     UpdateAborted(UpdateAborted),
+    UpdateRolledBack(UpdateRolledBack),
     UpdateSuspended(UpdateSuspended),
     AppResized(AppResized),
     AppFailed(AppFailed),

@@ -16,14 +16,21 @@ use super::{
     mutation::Mutation,
     operations::pay,
     order::Rise,
+    pending::{self, Pending},
     probing::Probing,
     slot::{Slot, SlotState},
     trial::Trial,
     turn::Turn,
-    update::{self, GivenUp, Pending, Update},
+    update::{self, GivenUp, Update},
     worker::{Bus, Occasion, Phase, Worker},
 };
-use crate::config::app::{AppDefinition, AppName};
+use crate::config::app::{
+    AppDefinition, AppName,
+    overlay::{Overlay, Variables},
+};
+
+/// What a worker is made from: a generation and its definition. One `Arc` per generation.
+pub(super) type Made = (Generation, Arc<AppDefinition>);
 
 /// An app.
 #[derive(Debug)]
@@ -34,7 +41,9 @@ pub(super) struct App {
     /// The newest generation there has been.
     pub(super) newest: Generation,
     /// The generation vacant slots are filled with, unless an update under way has proved a newer one.
-    pub(super) serving: (Generation, Arc<AppDefinition>),
+    pub(super) serving: Made,
+    /// What its workers inherit instead of the master's own environment.
+    pub(super) inherited: Option<Arc<Variables>>,
     /// Whether it should run at all.
     pub(super) wanted: bool,
     /// It is to be forgotten once its last worker has gone.
@@ -48,8 +57,8 @@ pub(super) struct App {
     /// All that have not exited: holders of slots, the successor of an update, and those that drain.
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) update: Option<Update>,
-    /// The one successor that is on trial, for the update or for a worker to be recycled.
-    pub(super) trial: Option<Trial>,
+    /// The slots whose workers are being replaced, by the update or because they are to be recycled.
+    pub(super) trials: Vec<Trial>,
     /// The one update that begins when the running one has ended.
     pub(super) pending: Option<Pending>,
     pub(super) last_update: Option<String>,
@@ -108,6 +117,7 @@ impl App {
             name: definition.name.clone(),
             newest: Generation(1),
             serving: (Generation(1), Arc::clone(&definition)),
+            inherited: None,
             wanted: definition.start.autostart,
             going: false,
             rise: Rise::Held {
@@ -118,7 +128,7 @@ impl App {
             slots: BTreeMap::new(),
             workers: BTreeMap::new(),
             update: None,
-            trial: None,
+            trials: Vec::new(),
             pending: None,
             last_update: None,
             guard: LoopGuard::default(),
@@ -159,7 +169,7 @@ impl App {
         }
         if to == 0 {
             update::give_up(self, GivenUp::Overtaken("scale"), turn);
-            update::drop_pending(self, "scale", turn);
+            pending::drop_it(self, "scale", turn);
         }
         turn.publish(FleetEvent::AppResized(AppResized {
             app: self.name.to_string(),
@@ -186,30 +196,38 @@ impl App {
     }
 
     /// The generation that vacant slots are filled with.
-    pub(super) fn filling(&self) -> (Generation, Arc<AppDefinition>) {
-        match &self.update {
-            Some(update) if update.done > 0 => (update.generation, Arc::clone(&update.definition)),
-            Some(_) | None => (self.serving.0, Arc::clone(&self.serving.1)),
-        }
+    pub(super) fn filling(&self) -> Made {
+        let proved = self.update.as_ref().filter(|update| update.done > 0);
+        proved
+            .and_then(Update::brings)
+            .unwrap_or_else(|| self.serving.clone())
     }
 
-    /// A generation of its own for the definition as it is now.
-    pub(super) fn next_generation(&mut self) -> (Generation, Arc<AppDefinition>) {
+    /// A generation of its own for the definition as it is now, with these variables besides.
+    pub(super) fn next_generation(&mut self, extra: Variables) -> Made {
         self.newest = Generation(self.newest.0 + 1);
-        (self.newest, Arc::clone(&self.definition))
+        let overlay = Overlay {
+            inherited: self.inherited.clone(),
+            extra,
+        };
+        let definition = AppDefinition {
+            overlay,
+            ..AppDefinition::clone(&self.definition)
+        };
+        (self.newest, Arc::new(definition))
     }
 
     /// Starts from nothing: whatever slots there are are tried with the definition as it is now.
     pub(super) fn begin_anew(&mut self, turn: &Turn) {
-        self.renew();
+        self.renew(Variables::new());
         self.rise = Rise::Held {
             since: turn.number(),
         };
     }
 
     /// A generation of the definition as it is now, for whatever slots there are.
-    pub(super) fn renew(&mut self) {
-        self.serving = self.next_generation();
+    pub(super) fn renew(&mut self, extra: Variables) {
+        self.serving = self.next_generation(extra);
         for slot in self.slots.values_mut() {
             slot.adopt(self.serving.0, &self.serving.1);
         }
@@ -219,7 +237,7 @@ impl App {
     pub(super) fn spawn(
         &mut self,
         slot: SlotNumber,
-        (generation, definition): (Generation, Arc<AppDefinition>),
+        (generation, definition): Made,
         occasion: Occasion,
         turn: &mut Turn,
     ) -> WorkerId {
@@ -253,6 +271,7 @@ impl App {
                 heard_well_at: None,
                 hung: None,
                 due: None,
+                held: None,
                 luck: turn.rng().unit(),
             },
         );

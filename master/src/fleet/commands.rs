@@ -3,6 +3,8 @@
 //! A stop overtakes whatever else is going on with an app, and ending the master overtakes everything. A start overtakes
 //! a stop that hasn't ended, a change of size the one before. Updates wait for each other.
 
+use std::sync::Arc;
+
 use ostler_bus::{
     OpId,
     vocab::control::{
@@ -18,12 +20,13 @@ use super::{
     guard::Asker,
     mutation::Mutation,
     operations::pay,
+    pending,
     slot::Slot,
     take_up,
     turn::Turn,
     update::{self, GivenUp},
 };
-use crate::config::app::AppName;
+use crate::config::app::{AppName, overlay::Variables};
 
 /// Why a command is refused.
 #[derive(Debug)]
@@ -140,7 +143,7 @@ fn start(
         if !std::mem::replace(&mut app.wanted, true) {
             app.begin_anew(turn);
         } else if deserted {
-            app.renew();
+            app.renew(Variables::new());
         }
         for slot in app.slots.values_mut() {
             slot.try_again();
@@ -223,7 +226,7 @@ pub(super) fn want_nothing(app: &mut App, by: &str, turn: &mut Turn) {
     app.wanted = false;
     app.overtake_waits(by, &[Errand::Start, Errand::Scale], turn);
     update::give_up(app, GivenUp::Overtaken(by), turn);
-    update::drop_pending(app, by, turn);
+    pending::drop_it(app, by, turn);
 }
 
 fn reload(
@@ -239,6 +242,11 @@ fn reload(
         running,
         "is stopped, or ends by itself (oneshot); use `start`",
     )?;
+    for variables in [&reload.env, &reload.inherit].into_iter().flatten() {
+        check(variables)?;
+    }
+    let extra = reload.env.unwrap_or_default();
+    let inherit = reload.inherit.map(Arc::new);
     let reason = reload.reason.as_deref().unwrap_or("reload");
     let joins = names
         .iter()
@@ -255,7 +263,26 @@ fn reload(
         if reload.now {
             update::give_up(app, GivenUp::Overtaken("reload --now"), turn);
         }
-        update::ask(app, Some(op), reason, Asker::Outside, turn);
+        if let Some(inherit) = &inherit {
+            app.inherited = Some(Arc::clone(inherit));
+        }
+        pending::ask(app, Some(op), reason, Asker::Outside, turn);
+        pending::give(app, &extra);
+    }
+    Ok(())
+}
+
+/// What can't be in an environment is refused before anything is done.
+fn check(variables: &Variables) -> Result<(), Refusal> {
+    for (name, value) in variables {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let reason = format!("{name:?} is no name of a variable: it is empty, or has = or NUL");
+            return Err(Refusal::invalid(reason));
+        }
+        if value.contains('\0') {
+            let reason = format!("the value of {name} has a NUL byte");
+            return Err(Refusal::invalid(reason));
+        }
     }
     Ok(())
 }

@@ -42,6 +42,8 @@ pub(super) enum Cause {
     Update,
     /// The update it was brought up for was given up.
     UpdateGivenUp,
+    /// What was there before the update that brought it has taken over again.
+    Rollback,
     /// Its app is stopped.
     Stop,
     /// Its slot is no longer wanted.
@@ -66,6 +68,7 @@ impl Cause {
         match self {
             Self::Update
             | Self::UpdateGivenUp
+            | Self::Rollback
             | Self::Stop
             | Self::Scale
             | Self::Kill
@@ -79,6 +82,7 @@ impl Cause {
         match self {
             Self::Update => "update",
             Self::UpdateGivenUp => "update given up",
+            Self::Rollback => "rollback",
             Self::Stop => "stop",
             Self::Scale => "scale",
             Self::Kill => "kill",
@@ -278,4 +282,24 @@ fn rung(ladder: &[Rung], step: usize) -> Option<Rung> {
         .last()
         .is_none_or(|last| last.wait.is_some() && last.signal != SIGKILL);
     (open && step == ladder.len()).then_some(KILL)
+}
+
+/// How long a worker on its way out has until it is killed; `None` if never, or if it is not on its way.
+pub(super) fn left(worker: &Worker, now: Moment) -> Option<Duration> {
+    let leaving = worker.leaving()?;
+    let Next::Rung(next) = leaving.next else {
+        return Some(Duration::ZERO);
+    };
+    let mut left = leaving.at.map_or(Duration::ZERO, |at| at - now);
+    for step in next.. {
+        let rung = match leaving.cause == Cause::Hung {
+            true => hung_rung(&worker.definition.life, step),
+            false => rung(&worker.definition.kill_ladder, step),
+        };
+        match rung?.wait {
+            Some(wait) => left += wait,
+            None => break,
+        }
+    }
+    Some(left)
 }

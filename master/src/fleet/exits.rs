@@ -56,8 +56,8 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
             epitaph: epitaph.clone(),
         });
     }
-    if trial::is_successor(app, id) {
-        trial::failed(app, &with_last_words(&epitaph, &exit), turn);
+    if let Some(trial) = trial::of_successor(app, id) {
+        trial::failed(app, trial.slot, &with_last_words(&epitaph, &exit), turn);
         return;
     }
     let holds = app
@@ -226,6 +226,7 @@ fn without_policy(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
             Cause::StartTimeout | Cause::Hung | Cause::Memory => Consequence::Failure,
             Cause::Update
             | Cause::UpdateGivenUp
+            | Cause::Rollback
             | Cause::Recycle
             | Cause::Stop
             | Cause::Scale

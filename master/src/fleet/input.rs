@@ -10,7 +10,7 @@ use ostler_bus::{
     vocab::{
         control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill},
         update::WorkerRestartNeeded,
-        worker::ExitStatus,
+        worker::{AppErrors, ExitStatus},
     },
 };
 
@@ -91,6 +91,10 @@ pub enum WorkerNews {
     Notified(Notification),
     /// It said on the bus that it lives.
     Heartbeat,
+    /// It said on the bus how much it still has to finish.
+    Holds(u64),
+    /// It said on the bus how its requests went so far.
+    Errors(AppErrors),
     /// Its process was found to have so many bytes of resident memory.
     Memory(u64),
     /// It was asked whether it serves.

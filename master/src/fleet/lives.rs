@@ -10,8 +10,9 @@ use ostler_bus::{
 use super::{
     Action, Exit, FleetEvent, Notification, WorkerNews,
     app::App,
+    canary,
     drain::{self, MAX_EXTENSION},
-    exits, hang, probing,
+    exits, hang, probing, progress,
     readiness::{self, Word},
     recycle,
     turn::Turn,
@@ -52,6 +53,8 @@ pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Tur
             takes_part(worker, &app.name, turn);
             worker.heard_at = Some(turn.now);
         }
+        WorkerNews::Holds(held) => progress::holds(app, id, held, turn),
+        WorkerNews::Errors(numbers) => canary::told(app, id, numbers, turn),
         WorkerNews::Memory(bytes) => recycle::weigh(worker, &app.name, bytes, turn),
         WorkerNews::Probed { ask, answer } => probed(worker, &app.name, ask, answer, turn),
         WorkerNews::Notified(notification) => notified(worker, &app.name, notification, turn),

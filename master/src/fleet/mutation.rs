@@ -17,6 +17,12 @@ pub(crate) enum Mutation {
     OverlookHang,
     /// A slot that backs off is never tried again.
     NeverLeaveBackoff,
+    /// An update that fails leaves what it has replaced as it is, whatever was said.
+    NeverGoBack,
+    /// Successors are started while somebody is in their way.
+    CrowdSlots,
+    /// Workers may be missing without limit.
+    SpendTooMuch,
     /// Begin at once, whoever should come first.
     IgnoreOrder,
 }

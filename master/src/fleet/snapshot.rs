@@ -78,8 +78,12 @@ fn app_state(app: &App) -> &'static str {
     if matches!(app.rise, Rise::Held { .. }) {
         return "waiting";
     }
-    if app.update.is_some() {
-        return "updating";
+    if let Some(update) = &app.update {
+        return if update.goes_back() {
+            "rolling back"
+        } else {
+            "updating"
+        };
     }
     match app.ready() {
         0 if all_ended && none_left && !app.slots.is_empty() => "stopped",

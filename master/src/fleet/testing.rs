@@ -22,9 +22,11 @@ use crate::config::app::{
     given::Given,
     life::Life,
     log::LogSettings,
+    overlay::Overlay,
     probe::{Check, Probe, Target},
     process::ProcessAttributes,
     recycle::Recycle,
+    update::UpdateRules,
 };
 
 /// An app with every default, whose workers say on the bus when they are ready.
@@ -70,6 +72,8 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         process: ProcessAttributes::default(),
         given: Given::default(),
         log: LogSettings::default(),
+        update: UpdateRules::default(),
+        overlay: Overlay::default(),
     }
 }
 
@@ -286,6 +290,8 @@ pub(crate) fn reload(now: bool) -> Command {
         app: None,
         reason: None,
         now,
+        env: None,
+        inherit: None,
     })
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Worker {
     pub(super) hung: Option<String>,
     /// It serves, but is to be replaced.
     pub(super) due: Option<Due>,
+    /// How much it still has to finish, as it told.
+    pub(super) held: Option<u64>,
     /// From 0 up to 1: spreads out what comes to workers with age.
     pub(super) luck: f64,
 }

@@ -31,7 +31,7 @@ use crate::{
     home::{MasterHome, Reach},
     process::{
         self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
-        Outlet, Outlets, Spawned, Spawner, StdinLines, WorkerGroup,
+        Outlet, Outlets, Releases, Spawned, Spawner, StdinLines, WorkerGroup,
     },
     sockets::Sockets,
 };
@@ -63,6 +63,8 @@ pub struct Workshop {
     pub log_files: LogFiles,
     /// Where all of them go besides.
     pub all_lines: Vec<Outlet>,
+    /// What each generation runs.
+    pub releases: Releases,
     /// The master's own environment at its start.
     pub environment: Vec<(OsString, OsString)>,
     /// The soft limit on open files that the master was started with.
@@ -187,7 +189,10 @@ impl Workshop {
     }
 
     /// Starts a worker; what becomes of it is reported to `shell`.
-    pub(super) fn start(&self, order: SpawnOrder, shell: ShellHandle) {
+    pub(super) fn start(&mut self, mut order: SpawnOrder, shell: ShellHandle) {
+        order.definition = self
+            .releases
+            .of(&order.app, order.generation, &order.definition);
         let begun = self.begin(&order);
         let (spawner, hub) = (self.spawner.clone(), self.hub.clone());
         tokio::spawn(async move {
@@ -202,6 +207,20 @@ impl Workshop {
                 withdraw(&hub, id);
             }
         });
+    }
+
+    /// What an app's workers may inherit: the master's own environment, or what a reload brought instead.
+    fn inherited(&self, app: &AppDefinition) -> Vec<(OsString, OsString)> {
+        let brought = app.overlay.inherited.as_ref();
+        brought.map_or_else(
+            || self.environment.clone(),
+            |variables| {
+                let pairs = variables.iter();
+                pairs
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .collect()
+            },
+        )
     }
 
     fn begin(&self, order: &SpawnOrder) -> Result<Begun, String> {
@@ -231,13 +250,7 @@ impl Workshop {
             bus_fd: true,
             cgroup: cgroup.as_ref().map(WorkerGroup::dir),
         };
-        let spec = process::spawn_spec(
-            self.environment.iter().cloned(),
-            app,
-            &who,
-            gifts,
-            self.open_files,
-        );
+        let spec = process::spawn_spec(self.inherited(app), app, &who, gifts, self.open_files);
         let mut fds = self
             .sockets
             .descriptors(&order.app)

@@ -19,7 +19,7 @@ mod connection;
 use std::{io, time::Duration};
 
 use axum::Router;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 use self::{accept::Acceptor, connection::Stream};
 use crate::{DrainSignal, Listener};
@@ -36,7 +36,18 @@ pub const FRESH: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// If the listener itself fails; a failing connection ends by itself.
-pub async fn serve(listener: Listener, router: Router, mut drain: DrainSignal) -> io::Result<()> {
+pub async fn serve(listener: Listener, router: Router, drain: DrainSignal) -> io::Result<()> {
+    let (open, _) = watch::channel(0);
+    serve_counting(listener, router, drain, &open).await
+}
+
+/// The same; while it drains, `open` says how many connections there are.
+pub(crate) async fn serve_counting(
+    listener: Listener,
+    router: Router,
+    mut drain: DrainSignal,
+    open: &watch::Sender<u64>,
+) -> io::Result<()> {
     let mut connections = JoinSet::new();
     let mut acceptor = Acceptor::new(listener)?;
     let signal = drain.clone();
@@ -53,7 +64,15 @@ pub async fn serve(listener: Listener, router: Router, mut drain: DrainSignal) -
         };
     }
     drop(acceptor);
-    let all = async { while connections.join_next().await.is_some() {} };
+    let tell = |connections: &JoinSet<()>| {
+        open.send_replace(u64::try_from(connections.len()).unwrap_or(u64::MAX));
+    };
+    let all = async {
+        tell(&connections);
+        while connections.join_next().await.is_some() {
+            tell(&connections);
+        }
+    };
     tokio::select! {
         () = all => return Ok(()),
         () = drain.over() => {}

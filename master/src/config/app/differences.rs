@@ -31,10 +31,13 @@ impl AppDefinition {
             auto_reload,
             life,
             recycle,
+            update,
             bus,
             process,
             given,
             log,
+            // No file says it, so no file says it differently.
+            overlay: _,
         } = self;
         let keys = [
             ("command", *command != other.command),
@@ -68,6 +71,10 @@ impl AppDefinition {
                 *life != other.life,
             ),
             ("max_memory or max_age", *recycle != other.recycle),
+            (
+                "strategy, max_surge, max_unavailable, canary or on_failure",
+                *update != other.update,
+            ),
             ("bus", *bus != other.bus),
             (
                 "user, group, umask, nice, limits, cpu_affinity or cgroup",

@@ -34,6 +34,7 @@ fn every_key_that_is_read_is_in_the_table_and_no_other() {
         ("ready = { zz = 1 }", "probe"),
         ("health = { zz = 1 }", "health"),
         ("max_memory = { zz = 1 }", "memory"),
+        ("canary = { zz = 1 }", "canary"),
         ("bus = { zz = 1 }", "rights"),
         ("bus = { emit = { zz = 1 } }", "allowance"),
         ("limits = { core = { zz = 1 } }", "limit"),
@@ -96,7 +97,7 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
         "probe" => app(format!("ready = {}", inside(rest_of_probe(key)))),
         "health" => app(format!("health = {}", inside(rest_of_probe(key)))),
         "memory" => app(format!("max_memory = {}", inside(""))),
-        "backoff" | "auto_reload" | "cgroup" | "log" => {
+        "backoff" | "auto_reload" | "cgroup" | "log" | "canary" => {
             app(format!("{} = {}", section.name, inside("")))
         }
         "bus" => {

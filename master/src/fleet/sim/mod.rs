@@ -14,6 +14,7 @@ mod events;
 mod model;
 mod order;
 mod process;
+mod replacing;
 mod script;
 mod verdict;
 mod world;
@@ -258,6 +259,10 @@ fn histories_are_eventful() {
         ("recycled", 10),
         ("too large", 5),
         ("forgotten", 15),
+        ("rolled back", 10),
+        ("rollback failed", 5),
+        ("stopped first", 50),
+        ("too many errors", 5),
     ];
     for (event, times) in least {
         let told = seen.get(event).copied().unwrap_or(0);
@@ -310,6 +315,21 @@ fn a_hang_overlooked_is_noticed() {
         200,
         &["has hung", "wants to be woken"],
     );
+}
+
+#[test]
+fn a_rollback_that_is_left_out_is_noticed() {
+    noticed(Mutation::NeverGoBack, 200, &["rolling back", "out of turn"]);
+}
+
+#[test]
+fn workers_that_are_there_together_and_must_not_be_are_noticed() {
+    noticed(Mutation::CrowdSlots, 200, &["still"]);
+}
+
+#[test]
+fn too_many_missing_are_noticed() {
+    noticed(Mutation::SpendTooMuch, 200, &["may be", "drain at once"]);
 }
 
 #[test]

@@ -10,5 +10,6 @@ mod probes;
 mod recycling;
 mod slow;
 mod starts;
+mod strategies;
 mod take_up;
 mod updates;

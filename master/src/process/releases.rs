@@ -11,7 +11,8 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, mpsc},
+    time::Duration,
 };
 
 use ostler_bus::Generation;
@@ -22,6 +23,9 @@ use crate::config::app::{AppDefinition, AppName};
 const SYSTEM: [&str; 8] = [
     "/bin", "/sbin", "/lib", "/lib64", "/usr", "/proc", "/dev", "/sys",
 ];
+
+/// How long the master waits for a disk: other apps' workers wait with it. The worker itself will find out.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the generations of all apps run.
 #[derive(Debug, Default)]
@@ -47,10 +51,26 @@ impl Releases {
         let release = self.0.entry((app.clone(), generation));
         let release = release.or_insert_with(|| Release {
             definition: Arc::downgrade(definition),
-            resolved: Arc::new(resolve(definition)),
+            resolved: resolve_in_time(definition),
         });
         Arc::clone(&release.resolved)
     }
+}
+
+/// The same definition, as it stands if the disk doesn't answer in time.
+fn resolve_in_time(definition: &Arc<AppDefinition>) -> Arc<AppDefinition> {
+    let (done, resolved) = mpsc::sync_channel(1);
+    let app = Arc::clone(definition);
+    let look = move || {
+        let resolved = Arc::new(resolve(&app));
+        drop(app);
+        // Nobody waits for it any more.
+        let _late = done.send(resolved);
+    };
+    // A thread that can't be started drops the sender, and that is the end of the wait.
+    let _begun = std::thread::Builder::new().name("paths".into()).spawn(look);
+    let resolved = resolved.recv_timeout(PATIENCE);
+    resolved.unwrap_or_else(|_| Arc::clone(definition))
 }
 
 /// A definition whose paths go through no link.

@@ -81,9 +81,10 @@ async fn what_was_replaced_goes_back_when_the_update_fails() {
     let app = web(0).set("on_failure", "rollback");
     let master = master(app.set("min_healthy", "100ms"), GOOD).start().await;
     let mut tail = master.tail().await;
+    // Which makes it generation 2.
     master.ostler(["scale", "3"]).success().await;
     let load = master.load("web").await;
-    let bad = format!("[ $OSTLER_GENERATION$OSTLER_SLOT = 22 ] && exit 7; {GOOD}");
+    let bad = format!("[ $OSTLER_GENERATION$OSTLER_SLOT = 32 ] && exit 7; {GOOD}");
     master.dir().write("worker.sh", &bad);
     let reload = master.ostler(["reload"]).fails_with(1).await;
     for told in ["code 7", "2 workers going back", "rolled back"] {
@@ -92,9 +93,9 @@ async fn what_was_replaced_goes_back_when_the_update_fails() {
     let back = tail.next("update.rolled_back").await;
     assert_eq!(
         (&back["generation"], &back["slots"], &back["failed"]),
-        (&json!(2), &json!(2), &Value::Null)
+        (&json!(3), &json!(2), &Value::Null)
     );
-    assert_eq!(generations(&master).await, [1, 1, 1]);
+    assert_eq!(generations(&master).await, [2, 2, 2]);
     tail.settle(&master).await;
     let (_, fewest) = most_and_fewest(&tail, 3);
     assert_eq!(fewest, 3);
@@ -102,7 +103,7 @@ async fn what_was_replaced_goes_back_when_the_update_fails() {
     assert_eq!(tally.lost(), 0, "{tally}");
     master.dir().write("worker.sh", GOOD);
     master.ostler(["reload"]).success().await;
-    assert_eq!(generations(&master).await, [3, 3, 3]);
+    assert_eq!(generations(&master).await, [4, 4, 4]);
 }
 
 #[tokio::test]

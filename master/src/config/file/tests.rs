@@ -6,6 +6,7 @@ mod formats;
 mod include;
 mod life;
 mod process;
+mod update;
 
 use std::{path::Path, time::Duration};
 

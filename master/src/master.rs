@@ -26,6 +26,7 @@ use crate::{
     features::{
         Settling, bus_lagged, bus_stats,
         chronicle::{self, Pen},
+        errors,
         keep::{attach, keep},
         log_tap,
         logs::{self, Lines, Listeners},
@@ -39,7 +40,7 @@ use crate::{
     lock::MasterLock,
     log,
     network::NetworkDoor,
-    process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
+    process::{Cgroups, LineQueue, LogFiles, LogWriter, Releases, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Watches, Workshop, alarm},
     sockets::{Sockets, StarterSockets},
     sys::{self, OpenFiles, Signals},
@@ -151,6 +152,7 @@ where
         log: lines.clone(),
         log_files: log_files.clone(),
         all_lines: all_lines.outlets(),
+        releases: Releases::default(),
         environment,
         open_files: open_files.and_then(|files| files.before),
         rights,
@@ -352,6 +354,11 @@ async fn start_features(
     let bus = feature(hub, "bus-stats").await?;
     keep(hub.clone(), "bus.stats", bus, move |bus| {
         bus_stats::run(asked.clone(), bus, first.take())
+    });
+    let (told, mut first) = (shell.clone(), Some(settling.clone()));
+    let bus = feature(hub, "errors").await?;
+    keep(hub.clone(), "workers' errors", bus, move |bus| {
+        errors::run(bus, told.clone(), first.take())
     });
     let mut first = Some(settling.clone());
     let bus = feature(hub, "roll").await?;

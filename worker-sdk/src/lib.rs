@@ -43,6 +43,7 @@ mod drain;
 mod error;
 mod hear;
 mod heartbeat;
+mod holding;
 pub mod http;
 mod identity;
 mod inherited;

@@ -15,9 +15,11 @@ use ostler_bus::{
 };
 use tokio::net::UdpSocket;
 
+use tokio::sync::watch;
+
 use crate::{
     DirectCalls, DirectEvents, DrainSignal, Identity, Listener, RequestCounter, StartError, alone,
-    count, drain, hear, heartbeat, http,
+    count, drain, hear, heartbeat, holding, http,
     identity::Inheritance,
     inherited::{self, Sockets},
     listener,
@@ -213,13 +215,18 @@ impl Worker {
         self.requests.clone()
     }
 
-    /// Serves HTTP/1.1 until this worker is to drain and everything begun has been answered, and counts the requests. See
-    /// [`http`].
+    /// Serves HTTP/1.1 until this worker is to drain and everything begun has been answered, and counts the requests. While it drains the
+    /// master hears how many connections are still open, and shows it to whoever waits for the update. See [`http`].
     ///
     /// # Errors
     /// If the listener fails.
     pub async fn serve(&self, listener: Listener, router: Router) -> std::io::Result<()> {
-        http::serve_counted(listener, router, self.draining.clone(), self.requests()).await
+        let (open, holding) = watch::channel(0);
+        if self.is_managed() {
+            tokio::spawn(holding::tell(self.bus.clone(), holding));
+        }
+        let (drain, counter) = (self.draining.clone(), self.requests());
+        http::serve_telling(listener, router, drain, counter, &open).await
     }
 
     /// Leaves the bus in good order: returns when everything emitted so far is at the hub, or after 2 s. A program that

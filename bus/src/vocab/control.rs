@@ -1,6 +1,8 @@
 //! The control plane: requests that operators send to the master. One reply each; then progress events and one
 //! [`OperationFinished`]. All that name apps take a selector, as said in [`commands`](super::commands).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Event, OpId, Request, Schema};
@@ -49,6 +51,11 @@ pub struct AppReload {
     pub reason: Option<String>,
     /// Give up a running update and begin this one at once.
     pub now: bool,
+    /// More variables for the workers of this generation, crash respawns included; they win over the app's own. The next
+    /// generation is without them.
+    pub env: Option<BTreeMap<String, String>>,
+    /// What workers inherit from now on instead of the master's own environment; `None` changes nothing.
+    pub inherit: Option<BTreeMap<String, String>>,
 }
 
 /// How many workers an app should have.

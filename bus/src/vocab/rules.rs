@@ -12,11 +12,11 @@ use super::{
     status::{MasterStatus, StatusReport},
     update::{
         AppFailed, AppResized, ConfigChanged, SystemRestartNeeded, UpdateAborted, UpdateFinished,
-        UpdateProgress, UpdateStarted, UpdateSuspended, WorkerRestartNeeded,
+        UpdateProgress, UpdateRolledBack, UpdateStarted, UpdateSuspended, WorkerRestartNeeded,
     },
     worker::{
-        Disconnect, Ready, WorkerDisconnected, WorkerDraining, WorkerExited, WorkerHook,
-        WorkerOnline, WorkerReady, WorkerSpawned,
+        AppErrors, Disconnect, Holding, Ready, WorkerDisconnected, WorkerDraining, WorkerExited,
+        WorkerHook, WorkerOnline, WorkerReady, WorkerSpawned,
     },
 };
 use crate::{
@@ -225,6 +225,13 @@ fn defaults() -> Vec<Rule> {
             patterns(&["to.worker.*.drain", "to.worker.drain"]),
         ),
         rule(
+            "a worker tells how its requests went",
+            Allow,
+            &[Worker],
+            &[Emit],
+            patterns(&[AppErrors::TOPIC]),
+        ),
+        rule(
             "only the master publishes its own events",
             Deny,
             &OTHERS,
@@ -360,9 +367,11 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<UpdateProgress>(),
         event::<UpdateFinished>(),
         event::<UpdateAborted>(),
+        event::<UpdateRolledBack>(),
         event::<UpdateSuspended>(),
         event::<AppResized>(),
         event::<AppFailed>(),
+        event::<AppErrors>(),
         event::<ConfigChanged>(),
         event::<OperationFinished>(),
         event::<BusLagged>(),
@@ -383,6 +392,7 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         request::<MasterPlan>(),
         request::<BusStats>(),
         request::<Ready>(),
+        request::<Holding>(),
         request::<Disconnect>(),
     ]
 }

@@ -43,17 +43,34 @@ pub struct UpdateStarted {
 /// What just happened in an update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
 pub enum UpdateStep {
+    /// This slot's worker was told to go before its successor starts (`max_unavailable`, `strategy = "replace"`).
+    Stopping,
     /// The successor of this slot's worker was started.
     Starting,
     /// The successor is ready and is being watched for `min_healthy` (the first one: `canary_healthy`).
     Watching,
     /// The successor has taken over; its predecessor drains.
     Replaced,
+    /// A predecessor that drains has told what it still holds.
+    Draining,
     /// The predecessor is gone.
     Drained,
 }
 
-/// A step of a rolling update.
+/// A worker on its way out because of an update.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct Drainer {
+    /// Its slot.
+    pub slot: Slot,
+    /// The worker.
+    pub worker: WorkerId,
+    /// How many requests or connections it still has, if it told ([`Holding`](super::worker::Holding)).
+    pub held: Option<u64>,
+    /// Milliseconds until it is killed if it has not gone by then; `None`: it has all the time it wants.
+    pub left_ms: Option<u64>,
+}
+
+/// A step of a rolling update, or of going back after one that failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
 #[event(topic = "update.progress")]
 pub struct UpdateProgress {
@@ -71,6 +88,10 @@ pub struct UpdateProgress {
     pub done: u32,
     /// Slots to replace.
     pub total: u32,
+    /// The update has failed, and what it had replaced goes back to what it was.
+    pub rollback: bool,
+    /// Who drains because of it, by slot.
+    pub draining: Vec<Drainer>,
 }
 
 /// Every worker of the app is of this generation, and the old ones are gone.
@@ -85,7 +106,8 @@ pub struct UpdateFinished {
     pub took_ms: u64,
 }
 
-/// The update was given up; workers not yet replaced serve on.
+/// The update was given up; workers not yet replaced serve on. With `on_failure = "rollback"` the others go back to what
+/// they were, and [`UpdateRolledBack`] tells how that ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
 #[event(topic = "update.aborted")]
 pub struct UpdateAborted {
@@ -99,6 +121,24 @@ pub struct UpdateAborted {
     pub overtaken: bool,
     /// Slots already replaced when it was given up.
     pub replaced: u32,
+    /// How many of them now go back to what they were; 0 if they stay.
+    pub rolling_back: u32,
+}
+
+/// What an update that failed had replaced has gone back to what it was, or not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "update.rolled_back")]
+pub struct UpdateRolledBack {
+    /// The app.
+    pub app: String,
+    /// The generation that was taken back.
+    pub generation: Generation,
+    /// Slots that went back.
+    pub slots: u32,
+    /// Milliseconds it took.
+    pub took_ms: u64,
+    /// Why slots are left as they are, if any are: in words.
+    pub failed: Option<String>,
 }
 
 /// Further updates that workers of this app ask for are ignored for a while: each new generation asked for the next.

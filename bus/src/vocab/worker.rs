@@ -176,6 +176,26 @@ pub struct Served {
     pub under_way: u64,
 }
 
+/// Worker → master: what I still have to finish. Sent by the SDK while it drains; shown while an update waits for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "_sys.worker.holding", reply = ())]
+pub struct Holding {
+    /// How many requests or connections.
+    pub held: u64,
+}
+
+/// Worker → all: how the requests went that this worker has answered since it began. While an update runs the master holds
+/// a new worker to `canary.max_errors` by it; everyone else may listen. Workers alone may tell it, as often as they like:
+/// numbers only grow, so the last one says it all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Event)]
+#[event(topic = "app.errors")]
+pub struct AppErrors {
+    /// Requests answered.
+    pub requests: u64,
+    /// Those of them that failed by the app's own fault.
+    pub errors: u64,
+}
+
 /// Worker → master: I am going of my own accord; the answer comes when the master has noted it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "_sys.worker.disconnect", reply = ())]

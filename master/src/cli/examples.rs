@@ -68,6 +68,7 @@ Examples:
   ostler reload                      every app
   ostler reload web --reason 'v2.1'
   ostler reload web --now            give up a running update and begin anew
+  ostler reload web --env DEBUG=1    with a variable for the new workers
   ostler reload --config             take up a changed process file
 
 Each new worker must be ready and stay up for a while before an old one goes. If the new ones fail, \

@@ -1,6 +1,6 @@
 //! `reload`, `scale`, `stop`, `start`, `restart`, `delete`, `signal`, `kill`: one request each; then, unless told otherwise, waiting for its end.
 
-use std::{os::fd::OwnedFd, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, os::fd::OwnedFd, process::ExitCode, time::Duration};
 
 use ostler_bus::{
     OpId, Request,
@@ -47,7 +47,7 @@ const LAST_STEP: Duration = Duration::from_secs(2);
 pub(super) fn reload(args: &ReloadArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     if args.config {
         let request = MasterReload {
-            environment: args.env.clone(),
+            environment: args.environment()?,
         };
         return connect::talk(wanted, async |session| {
             carry_out(&session, Doing::Reload, None, &request, args.waiting).await
@@ -58,6 +58,8 @@ pub(super) fn reload(args: &ReloadArgs, wanted: Wanted<'_>) -> Result<ExitCode, 
         app: app.clone(),
         reason: args.reason.clone(),
         now: args.now,
+        env: args.variables()?,
+        inherit: args.update_env.then(own_environment),
     };
     connect::talk(wanted, async |session| {
         carry_out(&session, Doing::Reload, app, &request, args.waiting).await
@@ -175,6 +177,14 @@ pub(super) fn kill(args: KillArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliEr
         let ended = tokio::time::timeout(patience, ending).await;
         ended.unwrap_or_else(|_| Err(still_there(&session, args.force, patience)))
     })
+}
+
+/// What of this process's environment is text; nothing else can be told.
+fn own_environment() -> BTreeMap<String, String> {
+    let pairs = std::env::vars_os();
+    pairs
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// The app that needs no name.

@@ -78,6 +78,7 @@ impl Watch {
             listen(bus, News::Progress).await?,
             listen(bus, News::Finished).await?,
             listen(bus, News::Aborted).await?,
+            listen(bus, News::RolledBack).await?,
             listen(bus, News::Failed).await?,
             listen(bus, News::Ended).await?,
         ];
@@ -97,13 +98,18 @@ impl Watch {
         let mut interrupted = pin!(interrupted);
         let mut tick = tokio::time::interval(TICK);
         let mut silent_since = tokio::time::Instant::now();
+        // When the last step of an update was told.
+        let mut stepped = silent_since;
         loop {
             let heard = tokio::select! {
                 biased;
                 () = &mut interrupted => return Err(Waited::Interrupted),
                 heard = self.heard.next() => heard,
                 _ = tick.tick() => {
-                    live.redraw();
+                    match progress.again(stepped.elapsed()).filter(|_| live.moves()) {
+                        Some(line) => live.show(&line),
+                        None => live.redraw(),
+                    }
                     if silent_since.elapsed() > SILENCE {
                         state_verbs::ask(bus).await.map_err(Waited::Silent)?;
                         silent_since = tokio::time::Instant::now();
@@ -113,6 +119,9 @@ impl Watch {
             };
             silent_since = tokio::time::Instant::now();
             let mut heard = heard.unwrap_or_else(|| vec![Heard::Gone(Disconnected::HungUp)]);
+            if heard.iter().any(is_step) {
+                stepped = silent_since;
+            }
             if heard.iter().any(|heard| ends(heard, op)) {
                 heard.extend(self.stragglers(bus).await);
             }
@@ -146,6 +155,10 @@ pub(super) enum Waited {
     Silent(CliError),
     /// The master's events are of other types than this program's.
     Misfit(String),
+}
+
+fn is_step(heard: &Heard) -> bool {
+    matches!(heard, Heard::News(_, News::Progress(_)))
 }
 
 fn ends(heard: &Heard, op: OpId) -> bool {

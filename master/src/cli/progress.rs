@@ -10,7 +10,8 @@ use ostler_bus::{
     vocab::{
         control::OperationFinished,
         update::{
-            AppFailed, UpdateAborted, UpdateFinished, UpdateProgress, UpdateStarted, UpdateStep,
+            AppFailed, Drainer, UpdateAborted, UpdateFinished, UpdateProgress, UpdateRolledBack,
+            UpdateStarted, UpdateStep,
         },
         worker::{ExitStatus, WorkerDraining, WorkerExited, WorkerReady, WorkerRef, WorkerSpawned},
     },
@@ -58,6 +59,7 @@ pub(crate) enum News {
     Progress(UpdateProgress),
     Finished(UpdateFinished),
     Aborted(UpdateAborted),
+    RolledBack(UpdateRolledBack),
     Failed(AppFailed),
     /// The end of an operation, perhaps of this one.
     Ended(OperationFinished),
@@ -83,6 +85,8 @@ pub(crate) struct Progress {
     ours: BTreeMap<String, Generation>,
     /// The updates that go before ours, by app, once told.
     before: BTreeMap<String, Generation>,
+    /// The last step of ours, while anyone drains because of it.
+    last: Option<UpdateProgress>,
 }
 
 impl Progress {
@@ -94,7 +98,14 @@ impl Progress {
             app: app.filter(|app| !app.contains([',', ':', '*', '?', '[', '/'])),
             ours: BTreeMap::new(),
             before: BTreeMap::new(),
+            last: None,
         }
+    }
+
+    /// The last step as it reads after so long, if that has changed: there is less time left for those that drain.
+    pub(crate) fn again(&self, after: Duration) -> Option<Line> {
+        let last = self.last.as_ref()?;
+        Some(step(last, after))
     }
 
     /// What to show for an event; nothing if it concerns others.
@@ -128,6 +139,9 @@ impl Progress {
             News::Exited(e) => self.crash(e),
             News::Failed(e) => self.gave_up(e),
             News::Aborted(e) => self.concerns(&e.app).then(|| Line::Milestone(aborted(e))),
+            News::RolledBack(e) => self
+                .concerns(&e.app)
+                .then(|| Line::Milestone(rolled_back(e))),
             News::Started(_) | News::Progress(_) | News::Finished(_) | News::Ended(_) => None,
         }
     }
@@ -135,7 +149,10 @@ impl Progress {
     fn see_update(&mut self, news: &News) -> Option<Line> {
         match news {
             News::Started(e) => self.started(e),
-            News::Progress(e) if self.is_ours(&e.app, e.generation) => Some(step(e)),
+            News::Progress(e) if self.is_ours(&e.app, e.generation) => {
+                self.last = (!e.draining.is_empty()).then(|| e.clone());
+                Some(step(e, Duration::ZERO))
+            }
             News::Progress(e) => self.goes_before(&e.app, e.generation),
             News::Finished(e) => self.is_ours(&e.app, e.generation).then(|| {
                 Line::Milestone(format!(
@@ -148,6 +165,9 @@ impl Progress {
             News::Aborted(e) => self
                 .is_ours(&e.app, e.generation)
                 .then(|| Line::Milestone(aborted(e))),
+            News::RolledBack(e) => self
+                .is_ours(&e.app, e.generation)
+                .then(|| Line::Milestone(rolled_back(e))),
             News::Exited(e) if !e.voluntary => self.crash(e),
             News::Failed(e) => self.gave_up(e),
             News::Spawned(_)
@@ -246,15 +266,24 @@ fn readily(ready: &WorkerReady) -> String {
     }
 }
 
-fn step(progress: &UpdateProgress) -> Line {
+/// A step, so long after it was told.
+fn step(progress: &UpdateProgress, after: Duration) -> Line {
     let what = match progress.step {
+        UpdateStep::Stopping => "goes first",
+        UpdateStep::Draining => "finishes what it has",
         UpdateStep::Starting => "starts",
         UpdateStep::Watching => "is ready, and watched for a while",
         UpdateStep::Replaced => "has taken over",
         UpdateStep::Drained => "has gone",
     };
+    let done = match progress.rollback {
+        true => "rolled back",
+        false => "replaced",
+    };
+    let drainers = progress.draining.iter().map(|one| drainer(one, after));
+    let drainers: String = drainers.map(|text| format!("; {text}")).collect();
     Line::Step(format!(
-        "{}.{}: worker {} {what} ({} of {} replaced)",
+        "{}.{}: worker {} {what} ({} of {} {done}){drainers}",
         escape::line(&progress.app),
         progress.slot,
         progress.worker,
@@ -263,13 +292,46 @@ fn step(progress: &UpdateProgress) -> Line {
     ))
 }
 
+/// "worker 3 drains, 2 held, 28s left".
+fn drainer(drainer: &Drainer, after: Duration) -> String {
+    let mut text = format!("worker {} drains", drainer.worker);
+    if let Some(held) = drainer.held {
+        text.push_str(&format!(", {held} held"));
+    }
+    if let Some(left) = drainer.left_ms {
+        let left = Duration::from_millis(left).saturating_sub(after);
+        text.push_str(&format!(", {} s left", left.as_secs()));
+    }
+    text
+}
+
 fn aborted(update: &UpdateAborted) -> String {
+    let then = match update.rolling_back {
+        0 => String::new(),
+        slots => format!(", {} going back", workers(slots)),
+    };
     format!(
-        "{}: the update to generation {} was given up; {} replaced",
+        "{}: the update to generation {} was given up; {} replaced{then}",
         escape::line(&update.app),
         update.generation,
         workers(update.replaced)
     )
+}
+
+fn rolled_back(update: &UpdateRolledBack) -> String {
+    let (app, slots) = (escape::line(&update.app), workers(update.slots));
+    let after = rough(Duration::from_millis(update.took_ms));
+    match &update.failed {
+        None => format!(
+            "{app}: {slots} back from generation {} after {after}",
+            update.generation
+        ),
+        Some(why) => format!(
+            "{app}: the rollback from generation {} failed, {slots} back: {}",
+            update.generation,
+            escape::line(why)
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -13,23 +13,27 @@ pub mod given;
 pub mod hooks;
 pub mod life;
 pub mod log;
+pub mod overlay;
 pub mod probe;
 pub mod process;
 pub mod recycle;
 pub mod schedule;
 pub mod socket;
 pub mod stop;
+pub mod update;
 
 use self::{
     given::Given,
     hooks::Hooks,
     life::Life,
     log::LogSettings,
+    overlay::Overlay,
     probe::Probe,
     process::ProcessAttributes,
     recycle::Recycle,
     socket::{SocketOptions, StarterSocket},
     stop::Stop,
+    update::UpdateRules,
 };
 use super::bus_rights::BusRights;
 
@@ -88,6 +92,8 @@ pub struct AppDefinition {
     pub stop: Stop,
     /// What is run beside them.
     pub hooks: Hooks,
+    /// How they are replaced.
+    pub update: UpdateRules,
     /// What its workers may do on the bus, beyond what the fleet's own rules say. Default: nothing is said.
     pub bus: BusRights,
     /// As whom its workers run, and how much of the machine they may use. Default: as the master does.
@@ -96,15 +102,22 @@ pub struct AppDefinition {
     pub given: Given,
     /// Where its workers' lines go.
     pub log: LogSettings,
+    /// What the reload that made this generation brought. No process file says it.
+    pub overlay: Overlay,
 }
 
 impl AppDefinition {
-    /// Where its program is looked up: its own `PATH`, or what it inherits of the master's.
+    /// Where its program is looked up: its own `PATH`, or the one that it inherits.
     #[must_use]
     pub fn search_path(&self) -> Option<OsString> {
-        let own = self.env.get("PATH").map(Into::into);
+        let own = self.overlay.extra.get("PATH").or(self.env.get("PATH"));
         let inherits = self.inherits.passes("PATH".as_ref());
-        own.or_else(|| std::env::var_os("PATH").filter(|_| inherits))
+        let inherited = || match &self.overlay.inherited {
+            Some(variables) => variables.get("PATH").map(Into::into),
+            None => std::env::var_os("PATH"),
+        };
+        own.map(Into::into)
+            .or_else(|| inherited().filter(|_| inherits))
     }
 }
 

@@ -85,6 +85,9 @@ fn define(
     };
     let command = settings.command.take()?;
     let app = settings.define(name, command, walker.circumstances.cores);
+    if let Some((problem, fix)) = app.update.contradiction() {
+        walker.misfit(entry.span.clone(), &entry.path, Wrong::new(problem, fix));
+    }
     if let Err(wrong) = probe::check(&app) {
         walker.misfit(entry.span.clone(), &entry.path, wrong);
     }

@@ -14,12 +14,12 @@ use super::{
     given_table, life_table, listen_table, log_table, policy_values, probe_table, process_table,
     program, recycle_table, reload_table,
     settings::{Instances, MOST_INSTANCES, Settings},
-    start_order, stop_table,
+    start_order, stop_table, update_table,
     walk::{Node, Walker},
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 60] = [
+pub(super) const KEYS: [&str; 65] = [
     "command",
     "cwd",
     "env",
@@ -42,6 +42,11 @@ pub(super) const KEYS: [&str; 60] = [
     "canary_healthy",
     "min_uptime",
     "max_draining",
+    "strategy",
+    "max_surge",
+    "max_unavailable",
+    "canary",
+    "on_failure",
     "kill_ladder",
     "backoff",
     "max_restarts",
@@ -137,6 +142,13 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
     ("before_stop", &["exec_stop", "pre_stop"]),
     ("after_exit", &["exec_stop_post", "post_stop", "after_stop"]),
     ("backoff", &["restart_delay", "exp_backoff_restart_delay"]),
+    (
+        "strategy",
+        &["deploy_strategy", "update_strategy", "rollout"],
+    ),
+    ("max_surge", &["maxSurge", "surge"]),
+    ("max_unavailable", &["maxUnavailable", "batch_size"]),
+    ("on_failure", &["failure_action", "rollback"]),
     ("health", &["healthcheck", "health_check", "liveness"]),
     ("watchdog", &["watchdog_sec", "worker_check_interval"]),
     ("restart", &["autorestart", "respawn", "restart_policy"]),
@@ -238,6 +250,7 @@ pub(super) fn read(
                 given_table::read(w, &path, name, node, base, &mut settings.given);
             }
             _ if life_table::take(w, name, &path, node, base, &mut settings.life) => {}
+            _ if update_table::take(w, name, &path, node, &mut settings.update) => {}
             _ if recycle_table::take(w, name, &path, node, &mut settings.recycle) => {}
             _ if stop_table::take(w, name, &path, node, &mut settings) => {}
             _ => w.unknown_key(key.span(), &path, name, &KEYS, meant(name)),

@@ -46,4 +46,5 @@ mod stop_table;
 pub(crate) mod suggest;
 mod syntax;
 pub mod units;
+mod update_table;
 mod walk;

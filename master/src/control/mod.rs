@@ -11,7 +11,7 @@ use ostler_bus::{
         commands::{AppAdd, AppAwait, AppDelete, AppRestart, AppSignal},
         control::{Answer, AppReload, AppReset, AppScale, AppSend, AppStart, AppStop, MasterKill},
         plan::{MasterPlan, MasterReload},
-        worker::{Disconnect, Heartbeat, Ready, Served},
+        worker::{Disconnect, Heartbeat, Holding, Ready, Served},
     },
 };
 
@@ -31,7 +31,7 @@ pub async fn run(
     settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
-    let loops: [Loop; 18] = [
+    let loops: [Loop; 19] = [
         Box::pin(commands::<AppReload>(
             bus.clone(),
             shell.clone(),
@@ -92,6 +92,7 @@ pub async fn run(
         Box::pin(take_up(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(plan(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(ready(bus.clone(), shell.clone(), settling.clone())),
+        Box::pin(holding(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(heartbeat(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(served(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(disconnect(bus, shell, settling)),
@@ -223,6 +224,26 @@ async fn heartbeat(
         match worker(call.origin()) {
             Ok(id) => {
                 shell.news(id, WorkerNews::Heartbeat).await;
+                let _gone = call.reply(&()).await;
+            }
+            Err(reason) => call.decline(reason),
+        }
+    }
+    Ok(())
+}
+
+async fn holding(
+    bus: Bus,
+    shell: ShellHandle,
+    settling: Option<Settling>,
+) -> Result<(), SubscribeError> {
+    let mut calls = bus.serve::<Holding>().await?;
+    drop(settling);
+    while let Some(call) = calls.next().await {
+        match worker(call.origin()) {
+            Ok(id) => {
+                let news = WorkerNews::Holds(call.request().held);
+                shell.news(id, news).await;
                 let _gone = call.reply(&()).await;
             }
             Err(reason) => call.decline(reason),

@@ -167,6 +167,8 @@ async fn update(stage: &Stage) -> Result<(), Trouble> {
         app: Some(NAME.into()),
         reason: Some("the demo shows it".into()),
         now: false,
+        env: None,
+        inherit: None,
     };
     let accepted = match stage.bus.request(&reload).await {
         Ok(Answer::Accepted { .. }) => Ok(()),
@@ -234,7 +236,11 @@ async fn tell(stage: &Stage, step: &UpdateProgress) {
             );
             stage.screen.say(line).await;
         }
-        UpdateStep::Starting | UpdateStep::Watching | UpdateStep::Drained => {}
+        UpdateStep::Stopping
+        | UpdateStep::Starting
+        | UpdateStep::Watching
+        | UpdateStep::Draining
+        | UpdateStep::Drained => {}
     }
 }
 

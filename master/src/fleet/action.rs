@@ -8,8 +8,8 @@ use ostler_bus::{
         commands::WorkerReleased,
         control::{Answer, OperationFinished},
         update::{
-            AppFailed, AppResized, UpdateAborted, UpdateFinished, UpdateProgress, UpdateStarted,
-            UpdateSuspended,
+            AppFailed, AppResized, UpdateAborted, UpdateFinished, UpdateProgress, UpdateRolledBack,
+            UpdateStarted, UpdateSuspended,
         },
         worker::{
             ExitStatus, WorkerDisconnected, WorkerDraining, WorkerExited, WorkerHook, WorkerOnline,
@@ -171,6 +171,7 @@ pub enum FleetEvent {
     UpdateProgress(UpdateProgress),
     UpdateFinished(UpdateFinished),
     UpdateAborted(UpdateAborted),
+    UpdateRolledBack(UpdateRolledBack),
     UpdateSuspended(UpdateSuspended),
     AppResized(AppResized),
     AppFailed(AppFailed),

@@ -22,14 +22,22 @@ use super::{
     mutation::Mutation,
     operations::pay,
     order::Rise,
+    pending::{self, Pending},
     probing::Probing,
     slot::{Slot, SlotState},
     trial::Trial,
     turn::Turn,
-    update::{self, GivenUp, Pending, Update},
+    update::{self, GivenUp, Update},
     worker::{Bus, Occasion, Phase, Worker},
 };
-use crate::config::app::{AppDefinition, AppName, hooks::HookKind};
+use crate::config::app::{
+    AppDefinition, AppName,
+    hooks::HookKind,
+    overlay::{Overlay, Variables},
+};
+
+/// What a worker is made from: a generation and its definition. One `Arc` per generation.
+pub(super) type Made = (Generation, Arc<AppDefinition>);
 
 /// An app.
 #[derive(Debug)]
@@ -42,7 +50,9 @@ pub(super) struct App {
     /// The newest generation there has been.
     pub(super) newest: Generation,
     /// The generation vacant slots are filled with, unless an update under way has proved a newer one.
-    pub(super) serving: (Generation, Arc<AppDefinition>),
+    pub(super) serving: Made,
+    /// What its workers inherit instead of the master's own environment.
+    pub(super) inherited: Option<Arc<Variables>>,
     /// Whether it should run at all.
     pub(super) wanted: bool,
     /// It is to be forgotten once its last worker has gone.
@@ -62,8 +72,8 @@ pub(super) struct App {
     /// Workers that have exited, but for a command beside them.
     pub(super) remains: BTreeMap<WorkerId, Remains>,
     pub(super) update: Option<Update>,
-    /// The one successor that is on trial, for the update or for a worker to be recycled.
-    pub(super) trial: Option<Trial>,
+    /// The slots whose workers are being replaced, by the update or because they are to be recycled.
+    pub(super) trials: Vec<Trial>,
     /// The one update that begins when the running one has ended.
     pub(super) pending: Option<Pending>,
     pub(super) last_update: Option<String>,
@@ -127,6 +137,7 @@ impl App {
             called_for: "first start".into(),
             newest: Generation(1),
             serving: (Generation(1), Arc::clone(&definition)),
+            inherited: None,
             wanted: definition.start.autostart,
             going: false,
             added: false,
@@ -140,7 +151,7 @@ impl App {
             workers: BTreeMap::new(),
             remains: BTreeMap::new(),
             update: None,
-            trial: None,
+            trials: Vec::new(),
             pending: None,
             last_update: None,
             guard: LoopGuard::default(),
@@ -186,7 +197,7 @@ impl App {
         }
         if to == 0 {
             update::give_up(self, GivenUp::Overtaken("scale"), turn);
-            update::drop_pending(self, "scale", turn);
+            pending::drop_it(self, "scale", turn);
         }
         turn.publish(FleetEvent::AppResized(AppResized {
             app: self.name.to_string(),
@@ -224,22 +235,30 @@ impl App {
     }
 
     /// The generation that vacant slots are filled with.
-    pub(super) fn filling(&self) -> (Generation, Arc<AppDefinition>) {
-        match &self.update {
-            Some(update) if update.done > 0 => (update.generation, Arc::clone(&update.definition)),
-            Some(_) | None => (self.serving.0, Arc::clone(&self.serving.1)),
-        }
+    pub(super) fn filling(&self) -> Made {
+        let proved = self.update.as_ref().filter(|update| update.done > 0);
+        proved
+            .and_then(Update::brings)
+            .unwrap_or_else(|| self.serving.clone())
     }
 
-    /// A generation of its own for the definition as it is now.
-    pub(super) fn next_generation(&mut self) -> (Generation, Arc<AppDefinition>) {
+    /// A generation of its own for the definition as it is now, with these variables besides.
+    pub(super) fn next_generation(&mut self, extra: Variables) -> Made {
         self.newest = Generation(self.newest.0 + 1);
-        (self.newest, Arc::clone(&self.definition))
+        let overlay = Overlay {
+            inherited: self.inherited.clone(),
+            extra,
+        };
+        let definition = AppDefinition {
+            overlay,
+            ..AppDefinition::clone(&self.definition)
+        };
+        (self.newest, Arc::new(definition))
     }
 
     /// Starts from nothing: whatever slots there are are tried with the definition as it is now.
     pub(super) fn begin_anew(&mut self, turn: &Turn) {
-        self.renew();
+        self.renew(Variables::new());
         let since = turn.number();
         self.rise = match self.rise {
             Rise::Emptying { .. } => Rise::Emptying { since },
@@ -248,8 +267,8 @@ impl App {
     }
 
     /// A generation of the definition as it is now, for whatever slots there are.
-    pub(super) fn renew(&mut self) {
-        self.serving = self.next_generation();
+    pub(super) fn renew(&mut self, extra: Variables) {
+        self.serving = self.next_generation(extra);
         for slot in self.slots.values_mut() {
             slot.adopt(self.serving.0, &self.serving.1);
         }
@@ -259,7 +278,7 @@ impl App {
     pub(super) fn spawn(
         &mut self,
         slot: SlotNumber,
-        (generation, definition): (Generation, Arc<AppDefinition>),
+        (generation, definition): Made,
         occasion: Occasion,
         turn: &mut Turn,
     ) -> WorkerId {
@@ -291,6 +310,7 @@ impl App {
             hook: None,
             greeted: false,
             respite: Duration::ZERO,
+            held: None,
             luck: turn.rng().unit(),
         };
         if !hooks::begin(&mut worker, &self.name, HookKind::BeforeStart, turn) {

@@ -3,6 +3,8 @@
 //! A stop overtakes whatever else is going on with an app, and ending the master overtakes everything. A start overtakes
 //! a stop that hasn't ended, a change of size the one before. Updates wait for each other.
 
+use std::sync::Arc;
+
 use ostler_bus::{
     OpId, Slot as SlotNumber,
     vocab::{
@@ -22,12 +24,14 @@ use super::{
     hooks, membership,
     mutation::Mutation,
     operations::pay,
+    pending,
     selector::{self, Scope},
     start_stop::{self, Verb},
     take_up,
     turn::Turn,
     update::{self, GivenUp},
 };
+use crate::config::app::overlay::Variables;
 
 /// Why a command is refused.
 #[derive(Debug)]
@@ -176,6 +180,11 @@ fn reload(
             selector.unwrap_or("every app")
         )));
     }
+    for variables in [&reload.env, &reload.inherit].into_iter().flatten() {
+        check(variables)?;
+    }
+    let extra = reload.env.unwrap_or_default();
+    let inherit = reload.inherit.map(Arc::new);
     let reason = reload.reason.as_deref().unwrap_or("reload");
     let joins = names
         .iter()
@@ -192,7 +201,26 @@ fn reload(
         if reload.now {
             update::give_up(app, GivenUp::Overtaken("reload --now"), turn);
         }
-        update::ask(app, Some(op), reason, Asker::Outside, turn);
+        if let Some(inherit) = &inherit {
+            app.inherited = Some(Arc::clone(inherit));
+        }
+        pending::ask(app, Some(op), reason, Asker::Outside, turn);
+        pending::give(app, &extra);
+    }
+    Ok(())
+}
+
+/// What can't be in an environment is refused before anything is done.
+fn check(variables: &Variables) -> Result<(), Refusal> {
+    for (name, value) in variables {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let reason = format!("{name:?} is no name of a variable: it is empty, or has = or NUL");
+            return Err(Refusal::invalid(reason));
+        }
+        if value.contains('\0') {
+            let reason = format!("the value of {name} has a NUL byte");
+            return Err(Refusal::invalid(reason));
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use super::{
     wear::{self, Reason},
     worker::Worker,
 };
+use crate::config::app::overlay::Variables;
 
 /// It is the hour of this app.
 pub(super) fn due(app: &mut App, turn: &mut Turn) {
@@ -48,7 +49,7 @@ fn begin_again(app: &mut App, turn: &mut Turn) {
         );
         turn.act(Action::Warn(text));
     } else if app.update.is_none() && !Arc::ptr_eq(&app.serving.1, &app.definition) {
-        app.renew();
+        app.renew(Variables::new());
     }
     for slot in app.slots.values_mut() {
         match slot.state {

@@ -34,6 +34,7 @@ pub(super) fn cause(worker: &Worker, leaving: &Leaving) -> String {
         (
             Cause::Update
             | Cause::UpdateGivenUp
+            | Cause::Rollback
             | Cause::Stop
             | Cause::Restart
             | Cause::Scale

@@ -47,6 +47,8 @@ pub(super) enum Cause {
     Update,
     /// The update it was brought up for was given up.
     UpdateGivenUp,
+    /// What was there before the update that brought it has taken over again.
+    Rollback,
     /// Its app is stopped.
     Stop,
     /// It is to be started anew once it has gone.
@@ -73,6 +75,7 @@ impl Cause {
         match self {
             Self::Update
             | Self::UpdateGivenUp
+            | Self::Rollback
             | Self::Stop
             | Self::Restart
             | Self::Scale
@@ -88,6 +91,7 @@ impl Cause {
         match self {
             Self::Update
             | Self::UpdateGivenUp
+            | Self::Rollback
             | Self::Stop
             | Self::Restart
             | Self::Scale
@@ -101,6 +105,7 @@ impl Cause {
         match self {
             Self::Update => "update",
             Self::UpdateGivenUp => "update given up",
+            Self::Rollback => "rollback",
             Self::Stop => "stop",
             Self::Restart => "restart",
             Self::Scale => "scale",
@@ -280,7 +285,7 @@ fn begin(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) -> b
     let was_ready = worker.is_ready();
     let why = match cause {
         Cause::Recycle => worker.due.as_ref().map(|due| &due.why),
-        Cause::Update => worker.outdated.as_ref(),
+        Cause::Update | Cause::Rollback => worker.outdated.as_ref(),
         Cause::UpdateGivenUp
         | Cause::Stop
         | Cause::Restart
@@ -381,4 +386,24 @@ fn rung(ladder: &[Rung], step: usize) -> Option<Rung> {
         .last()
         .is_none_or(|last| last.wait.is_some() && last.signal != SIGKILL);
     (open && step == ladder.len()).then_some(KILL)
+}
+
+/// How long a worker on its way out has until it is killed; `None` if never, or if it is not on its way.
+pub(super) fn left(worker: &Worker, now: Moment) -> Option<Duration> {
+    let leaving = worker.leaving()?;
+    let Next::Rung(next) = leaving.next else {
+        return Some(Duration::ZERO);
+    };
+    let mut left = leaving.at.map_or(Duration::ZERO, |at| at - now);
+    for step in next.. {
+        let rung = match leaving.cause == Cause::Hung {
+            true => hung_rung(&worker.definition.life, step),
+            false => rung(&worker.definition.kill_ladder, step),
+        };
+        match rung?.wait {
+            Some(wait) => left += wait,
+            None => break,
+        }
+    }
+    Some(left)
 }

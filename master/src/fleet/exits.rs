@@ -79,8 +79,9 @@ fn decide(
             epitaph: epitaph.clone(),
         });
     }
-    if let Some(aim) = trial::aim_of(app, id) {
-        trial::failed(app, &with_last_words(&epitaph, exit), turn);
+    if let Some(trial) = trial::of_successor(app, id) {
+        let (slot, aim) = (trial.slot, trial.aim);
+        trial::failed(app, slot, &with_last_words(&epitaph, exit), turn);
         let because = match aim {
             Aim::Update => "it was to prove itself: the update is given up",
             Aim::Recycle => "it was to prove itself: another is tried later",
@@ -271,6 +272,7 @@ fn without_policy(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
             Cause::StartTimeout | Cause::Hung | Cause::Memory => Consequence::Failure,
             Cause::Update
             | Cause::UpdateGivenUp
+            | Cause::Rollback
             | Cause::Recycle
             | Cause::Stop
             | Cause::Restart

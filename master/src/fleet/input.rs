@@ -11,7 +11,7 @@ use ostler_bus::{
         commands::{AppAwait, AppDelete, AppRestart},
         control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill},
         update::WorkerRestartNeeded,
-        worker::ExitStatus,
+        worker::{AppErrors, ExitStatus},
     },
 };
 
@@ -102,6 +102,10 @@ pub enum WorkerNews {
         /// How many of them have not ended.
         under_way: u64,
     },
+    /// It said on the bus how much it still has to finish.
+    Holds(u64),
+    /// It said on the bus how its requests went so far.
+    Errors(AppErrors),
     /// Its process was found to have so many bytes of resident memory.
     Memory(u64),
     /// A command beside it has ended.

@@ -10,8 +10,9 @@ use ostler_bus::{
 use super::{
     Action, Exit, FleetEvent, Notification, WorkerNews,
     app::App,
+    canary,
     drain::{self, MAX_EXTENSION},
-    exits, hang, hooks, probing,
+    exits, hang, hooks, probing, progress,
     readiness::{self, Word},
     turn::Turn,
     wear,
@@ -61,6 +62,8 @@ pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Tur
             takes_part(worker, &app.name, turn);
             worker.heard_at = Some(turn.now);
         }
+        WorkerNews::Holds(held) => progress::holds(app, id, held, turn),
+        WorkerNews::Errors(numbers) => canary::told(app, id, numbers, turn),
         WorkerNews::Served {
             requests,
             under_way,

@@ -63,7 +63,7 @@ fn release(app: &mut App, turn: &mut Turn) {
         {
             slot.state = SlotState::Stopped;
         }
-        app.trial.take_if(|trial| trial.successor == id);
+        app.trials.retain(|trial| trial.successor() != Some(id));
         turn.publish(FleetEvent::WorkerReleased(WorkerReleased {
             worker: worker.reference(&app.name),
         }));

@@ -14,8 +14,10 @@
 //! `drain` (the kill ladder).
 //!
 //! What is guaranteed, and checked by the simulation in `sim`:
-//! * An app never has more than its instances and one successor, those on their way out aside.
-//! * An update sends no ready worker away before its successor is ready and has proved itself.
+//! * An app never has more than its instances and `max_surge` successors, those on their way out aside.
+//! * An update sends no ready worker away before its successor is ready and has proved itself, unless no more than
+//!   `max_unavailable` instances are missing then.
+//! * What is never to run together never does: workers of a slot (`replace`), or of two generations (`all_at_once`).
 //! * A slot has at most one current worker.
 //! * After a stop nothing is started until something asks for it.
 //! * Every request is answered once, and every accepted operation ends once.
@@ -24,6 +26,9 @@
 mod action;
 mod app;
 mod backoff;
+mod budget;
+mod canary;
+mod clearing;
 mod commands;
 mod cron;
 mod decision;
@@ -40,10 +45,13 @@ mod moment;
 mod mutation;
 mod operations;
 mod order;
+mod pending;
 mod probing;
+mod progress;
 mod readiness;
 mod recycle;
 mod rng;
+mod rollback;
 mod selector;
 mod settle;
 mod slot;

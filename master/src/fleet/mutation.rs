@@ -23,6 +23,12 @@ pub(crate) enum Mutation {
     RestartAtOnce,
     /// Whoever is due to be recycled goes at once, and all together.
     IgnoreBudget,
+    /// An update that fails leaves what it has replaced as it is, whatever was said.
+    NeverGoBack,
+    /// Successors are started while somebody is in their way.
+    CrowdSlots,
+    /// Workers may be missing without limit.
+    SpendTooMuch,
     /// Begin at once, whoever should come first.
     IgnoreOrder,
 }

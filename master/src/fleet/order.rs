@@ -22,9 +22,9 @@ use super::{
     app::{App, Errand, Goal, Wait},
     mutation::Mutation,
     operations::pay,
+    pending,
     slot::SlotState,
     turn::Turn,
-    update,
 };
 use crate::config::app::AppName;
 
@@ -224,11 +224,11 @@ fn join_start(app: &mut App, turn: &mut Turn) -> bool {
     if held(app).is_none() {
         return false;
     }
-    let Some(ops) = update::take_pending(app) else {
+    let Some(pending) = pending::take(app) else {
         return false;
     };
-    app.renew();
-    for op in ops {
+    app.renew(pending.extra);
+    for op in pending.ops {
         let goal = Goal::Started {
             slots: 0..app.size,
             since: turn.number(),

@@ -7,17 +7,19 @@
 //!     └── above the hard limit: killed
 //! ```
 //! An app has one trial at a time, whatever for: that is the budget which updates and recycling share. An update
-//! replaces everybody anyway, so it goes before, and ends a recycling under way.
+//! replaces everybody anyway, so it goes before, and ends a recycling under way. Whether the successor comes beside the old
+//! one, or in its place, is said by the app's `strategy`.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
     Moment,
     app::App,
+    budget,
     drain::{self, Cause},
     mutation::Mutation,
     slot::SlotState,
-    trial::{self, Aim},
+    trial::{self, Aim, Trial, Way},
     turn::Turn,
     wear::{self, Reason},
     worker::{Occasion, Worker},
@@ -49,9 +51,10 @@ impl Due {
 
 /// When a worker that waits for its successor can be tried again.
 pub(super) fn retry_at(app: &App) -> Option<Moment> {
-    let first = candidates(app).map(|(at, _)| at).min()?;
-    let waits = app.update.is_some() || app.trial.is_some() || is_busy(app);
-    (!waits).then_some(first)
+    if app.update.is_some() || !app.trials.is_empty() || is_busy(app) {
+        return None;
+    }
+    candidates(app).map(|(at, ..)| at).min()
 }
 
 /// Does whatever can be done about recycling now.
@@ -64,25 +67,29 @@ pub(super) fn advance(app: &mut App, turn: &mut Turn) {
     if app.update.is_some() {
         return;
     }
-    while app.trial.is_some() {
-        if !trial::judge(app, turn) {
-            return;
-        }
+    while trial::judge(app, turn) || begin(app, turn) {}
+}
+
+/// Begins to replace the worker that is due first; false if that can't be now.
+fn begin(app: &mut App, turn: &mut Turn) -> bool {
+    if !app.trials.is_empty() || is_busy(app) {
+        return false;
     }
-    let due = candidates(app).filter(|(at, _)| *at <= turn.now).min();
-    let Some((_, number)) = due.filter(|_| !is_busy(app)) else {
-        return;
+    let due = candidates(app).filter(|(at, ..)| *at <= turn.now);
+    let first = due.min_by_key(|(at, number, _)| (*at, *number));
+    let Some((number, way, slot)) =
+        first.and_then(|(_, number, way)| Some((number, way, app.slots.get(&number)?)))
+    else {
+        return false;
     };
-    let Some(slot) = app.slots.get(&number) else {
-        return;
-    };
-    let generation = (slot.generation, Arc::clone(&slot.definition));
+    let made = (slot.generation, Arc::clone(&slot.definition));
     let respite = app.holder(number).map(wear::respite_after);
-    trial::begin(app, number, generation, Aim::Recycle, turn);
-    let successor = app.trial.as_ref().map(|trial| trial.successor);
-    if let Some(worker) = successor.and_then(|id| app.workers.get_mut(&id)) {
-        worker.respite = respite.unwrap_or_default();
+    let strategy = slot.definition.update.strategy;
+    trial::begin(app, number, (made, strategy), (Aim::Recycle, way), turn);
+    if let Some(trial) = app.trials.last_mut() {
+        trial.respite = respite.unwrap_or_default();
     }
+    true
 }
 
 /// What is missing comes first, one by one; and not too many drain at once.
@@ -92,11 +99,11 @@ fn is_busy(app: &App) -> bool {
         .values()
         .any(|slot| slot.state == SlotState::Vacant);
     let fills = |worker: &Worker| worker.occasion == Occasion::Fill && worker.is_starting();
-    vacant || app.workers.values().any(fills) || trial::drains_full(app)
+    vacant || app.workers.values().any(fills) || budget::drains_full(app)
 }
 
-/// The slots whose workers are to be replaced, and from when on.
-fn candidates(app: &App) -> impl Iterator<Item = (Moment, ostler_bus::Slot)> {
+/// The slots whose workers are to be replaced, from when on, and in which way: as an update would.
+fn candidates(app: &App) -> impl Iterator<Item = (Moment, ostler_bus::Slot, Way)> {
     app.slots.iter().filter_map(|(number, slot)| {
         let SlotState::Held(id) = slot.state else {
             return None;
@@ -105,22 +112,26 @@ fn candidates(app: &App) -> impl Iterator<Item = (Moment, ostler_bus::Slot)> {
         if worker.definition.life.oneshot {
             return None;
         }
-        worker.due.as_ref().map(|due| (due.not_before, *number))
+        let due = worker.due.as_ref()?;
+        let way = budget::way(app, *number, &slot.definition.update)?;
+        Some((due.not_before, *number, way))
     })
 }
 
-/// The successor is no good: the old one serves on, and another is tried later.
+/// The successor is no good: the old one, if it is there, serves on, and another is tried later.
 pub(super) fn give_up(app: &mut App, turn: &mut Turn) {
-    let Some(trial) = app.trial.take() else {
+    let ours = |trial: &Trial| trial.aim == Aim::Recycle;
+    let Some(number) = app.trials.iter().find(|t| ours(t)).map(|t| t.slot) else {
         return;
     };
-    if let Some(worker) = app.workers.get_mut(&trial.successor) {
-        drain::send_away(worker, &app.name, Cause::UpdateGivenUp, turn);
-    }
-    let Some(slot) = app.slots.get_mut(&trial.slot) else {
+    trial::drop_all(app, ours, Cause::UpdateGivenUp, turn);
+    let Some(slot) = app.slots.get_mut(&number) else {
         return;
     };
     let delay = slot.failures.next_delay(&slot.definition, turn.rng());
+    if let SlotState::Backoff { until } = &mut slot.state {
+        *until = (*until).max(turn.now + delay);
+    }
     let due = slot
         .holder()
         .and_then(|id| app.workers.get_mut(&id))

@@ -8,6 +8,7 @@ use ostler_bus::{Slot as SlotNumber, WorkerId};
 use super::{
     Action, Moment,
     app::App,
+    clearing,
     drain::{self, Cause},
     hang, lives,
     mutation::Mutation,
@@ -42,8 +43,11 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
 /// When something will be due by itself.
 pub(super) fn deadline(app: &App) -> Option<Moment> {
     let workers = app.workers.values().filter_map(worker_deadline);
-    let free = |(number, _): &(&SlotNumber, &Slot)| app.remains_in(**number).is_none();
-    let slots = app.slots.iter().filter(free);
+    // Whoever is in the way of the others will be heard of.
+    let clear = |(number, _): &(&SlotNumber, &Slot)| {
+        clearing::is_clear(app, **number) && app.remains_in(**number).is_none()
+    };
+    let slots = app.slots.iter().filter(clear);
     let slots = slots.filter_map(|(_, slot)| slot.retry_at());
     workers
         .chain(slots)
@@ -142,11 +146,7 @@ fn retire(app: &mut App, turn: &mut Turn) {
 
 /// A successor for a slot that is no longer wanted isn't either.
 pub(super) fn drop_trial(app: &mut App, slot: SlotNumber, cause: Cause, turn: &mut Turn) {
-    if let Some(trial) = app.trial.take_if(|trial| trial.slot == slot)
-        && let Some(worker) = app.workers.get_mut(&trial.successor)
-    {
-        drain::send_away(worker, &app.name, cause, turn);
-    }
+    trial::drop_all(app, |trial| trial.slot == slot, cause, turn);
 }
 
 /// Makes the slots that are wanted and aren't there.
@@ -173,7 +173,9 @@ fn retry(app: &mut App, turn: &mut Turn) {
     let due: Vec<SlotNumber> = app
         .slots
         .iter()
-        .filter(|(number, slot)| due(slot) && app.remains_in(**number).is_none())
+        .filter(|(number, slot)| {
+            due(slot) && clearing::is_clear(app, **number) && app.remains_in(**number).is_none()
+        })
         .map(|(number, _)| *number)
         .collect();
     for number in due {
@@ -192,10 +194,12 @@ fn fill(app: &mut App, turn: &mut Turn) {
     let fills = |worker: &&Worker| worker.occasion == Occasion::Fill && worker.is_starting();
     let starting = app.workers.values().filter(fills).count();
     let room = (app.definition.start.parallel.max(1) as usize).saturating_sub(starting);
-    let on_trial = trial::slot_on_trial(app);
+    let generation = app.filling();
+    let strategy = generation.1.update.strategy;
     let vacant = |(number, slot): &(&SlotNumber, &Slot)| {
         slot.state == SlotState::Vacant
-            && Some(**number) != on_trial
+            && !trial::on_trial(app, **number)
+            && clearing::clear(app, **number, generation.0, strategy)
             && app.remains_in(**number).is_none()
     };
     let vacant = app.slots.iter().filter(vacant).take(room);

@@ -83,8 +83,12 @@ fn app_state(app: &App) -> &'static str {
         Rise::Held { .. } | Rise::Emptying { .. } => return "waiting",
         Rise::Rising { .. } | Rise::Over => {}
     }
-    if app.update.is_some() {
-        return "updating";
+    if let Some(update) = &app.update {
+        return if update.goes_back() {
+            "rolling back"
+        } else {
+            "updating"
+        };
     }
     match app.ready() {
         0 if all_ended && none_left && !app.slots.is_empty() => "stopped",

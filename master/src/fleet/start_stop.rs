@@ -11,10 +11,12 @@ use super::{
     commands::{Refusal, accept},
     drain::{self, Cause},
     order::Rise,
+    pending,
     selector::{self, Chosen, Scope},
     turn::Turn,
     update::{self, GivenUp},
 };
+use crate::config::app::overlay::Variables;
 
 /// Which of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +109,7 @@ pub(super) fn start(app: &mut App, op: OpId, turn: &mut Turn) {
     if !std::mem::replace(&mut app.wanted, true) {
         app.begin_anew(turn);
     } else if deserted {
-        app.renew();
+        app.renew(Variables::new());
     }
     app.called_for = "start".into();
     for slot in app.slots.values_mut() {
@@ -164,7 +166,7 @@ fn restart(app: &mut App, op: OpId, turn: &mut Turn) {
     app.parked.clear();
     app.wanted = true;
     app.called_for = "restart".into();
-    app.renew();
+    app.renew(Variables::new());
     app.rise = Rise::Emptying {
         since: turn.number(),
     };
@@ -199,5 +201,5 @@ pub(super) fn want_nothing(app: &mut App, by: &str, turn: &mut Turn) {
     app.wanted = false;
     app.overtake_waits(by, &[Errand::Start, Errand::Scale], turn);
     update::give_up(app, GivenUp::Overtaken(by), turn);
-    update::drop_pending(app, by, turn);
+    pending::drop_it(app, by, turn);
 }

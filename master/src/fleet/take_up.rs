@@ -19,9 +19,8 @@ use super::{
     commands::{self, Refusal},
     guard::Asker,
     operations::pay,
-    start_stop,
+    pending, start_stop,
     turn::Turn,
-    update,
 };
 use crate::config::app::{AppDefinition, AppName};
 
@@ -99,8 +98,8 @@ fn change(app: &App, next: &AppDefinition) -> Change {
 fn current(app: &App) -> &AppDefinition {
     match &app.update {
         _ if !app.wanted || app.size == 0 => &app.definition,
-        Some(update) => &update.definition,
-        None => &app.serving.1,
+        Some(update) if !update.goes_back() => &update.definition,
+        Some(_) | None => &app.serving.1,
     }
 }
 
@@ -163,7 +162,7 @@ fn carry_out(app: &mut App, change: &Change, op: OpId, turn: &mut Turn) {
         }
         // One that is at work ends with what it began with; its next start is by the new definition.
         Change::Changed(_) if runs && !app.definition.life.oneshot => {
-            update::ask(app, Some(op), WHY, Asker::Outside, turn);
+            pending::ask(app, Some(op), WHY, Asker::Outside, turn);
         }
         Change::Added(_) | Change::Resized { .. } | Change::Changed(_) => {
             pay(op, Outcome::Done, turn);

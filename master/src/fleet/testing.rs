@@ -23,10 +23,12 @@ use crate::config::app::{
     hooks::Hooks,
     life::Life,
     log::LogSettings,
+    overlay::Overlay,
     probe::{Check, Probe, Target},
     process::ProcessAttributes,
     recycle::Recycle,
     stop::Stop,
+    update::UpdateRules,
 };
 
 /// An app with every default, whose workers say on the bus when they are ready.
@@ -75,6 +77,8 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         process: ProcessAttributes::default(),
         given: Given::default(),
         log: LogSettings::default(),
+        update: UpdateRules::default(),
+        overlay: Overlay::default(),
     }
 }
 
@@ -292,6 +296,8 @@ pub(crate) fn reload(now: bool) -> Command {
         app: None,
         reason: None,
         now,
+        env: None,
+        inherit: None,
     })
 }
 

@@ -8,8 +8,8 @@ use super::{
     Fleet, FleetEvent, Requester,
     app::App,
     guard::{self, Asker, Changed, Ruling},
+    pending,
     turn::Turn,
-    update,
 };
 use crate::config::app::AppName;
 
@@ -62,7 +62,7 @@ fn ask_unless_suspended(app: &mut App, by: &Requester, reason: &str, turn: &mut 
         Asker::Outside => Ruling::Admit,
     };
     match ruling {
-        Ruling::Admit => update::ask(app, None, reason, asker, turn),
+        Ruling::Admit => pending::ask(app, None, reason, asker, turn),
         Ruling::Suspend => {
             let reason = match by {
                 Requester::File(file) => files_suspended(app, file),

@@ -1,43 +1,52 @@
-//! Rolling updates: one new worker first, and no old one goes before its successor has proved itself.
+//! Rolling updates: a few new workers first, and no old one goes before its successor has proved itself, or its app says
+//! that so many may be missing.
 //!
 //! ```text
-//!  asked ─► pending ─► begin ─► trial of the next slot ◄───────────────────────────┐
+//!  asked ─► pending ─► begin ─► trials of the next slots ◄─────────────────────────┐
 //!             ▲                   │ successor starting ─► ready, watched ─► takes over: predecessor drains
 //!   asked during an update        │                                                │ no slot left
-//!   joins the one pending         └─ successor fails ─► aborted, old kept          ▼
-//!   update                                                            wait for the drained ─► finished
+//!   joins the one pending         └─ successor fails ─► aborted: old kept,         ▼
+//!   update                           or rolled back                  wait for the drained ─► finished
 //! ```
-//! * The first successor is the canary and is watched for `canary_healthy`, the others for `min_healthy`.
-//! * Steps don't wait for drains, but never are there more than `max_draining` of them.
+//! * The first successors are the canaries and are watched for `canary_healthy`, the others for `min_healthy`; nobody else
+//!   is replaced before the canaries have proved themselves.
+//! * Steps don't wait for drains; how many go on at once is decided in `budget`.
 //! * An update's definition is fixed when it begins; whatever is asked for later begins afterwards. Requests are joined
 //!   with the *pending* update only: joined with the running one, a deploy would be lost.
-//! * A new worker that fails a start or crashes early gives the update up, whether it has taken over yet or not, as long
-//!   as there are old ones left to keep.
+//! * A new worker that fails a start, crashes early or fails too many requests gives the update up, whether it has taken
+//!   over yet or not, as long as there are old ones left to keep; going back is told in `rollback`.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ostler_bus::{
-    Generation, OpId, Slot as SlotNumber, WorkerId,
+    Generation, OpId, Slot as SlotNumber,
     vocab::{
         control::Outcome,
-        update::{UpdateAborted, UpdateFinished, UpdateProgress, UpdateStarted, UpdateStep},
+        update::{UpdateAborted, UpdateFinished, UpdateStarted, UpdateStep},
     },
 };
 
 use super::{
     FleetEvent, Moment,
-    app::App,
-    drain::{self, Cause},
-    guard::Asker,
+    app::{App, Made},
+    budget,
+    drain::Cause,
     mutation::Mutation,
     operations::pay,
-    recycle,
-    slot::SlotState,
-    trial::{self, Aim},
+    progress::{self, progress},
+    recycle, rollback,
+    slot::{Slot, SlotState},
+    trial::{self, Aim, Way},
     turn::Turn,
     worker::{Worker, millis},
 };
-use crate::config::{app::AppDefinition, units::rough};
+use crate::config::{
+    app::{
+        AppDefinition,
+        update::{OnFailure, Strategy},
+    },
+    units::rough,
+};
 
 /// An update under way.
 #[derive(Debug)]
@@ -46,18 +55,58 @@ pub(super) struct Update {
     pub(super) definition: Arc<AppDefinition>,
     /// What asked for it, in words.
     pub(super) reason: String,
-    /// How many slots have been taken over.
+    pub(super) course: Course,
+    /// How many slots have been taken over: by the new generation or, on the way back, from it.
     pub(super) done: u32,
-    ops: Vec<OpId>,
-    began: Moment,
+    /// What the slots were that the new generation has taken over.
+    before: BTreeMap<SlotNumber, Made>,
+    pub(super) ops: Vec<OpId>,
+    pub(super) began: Moment,
 }
 
-/// The update that comes next.
+/// Where an update is going.
 #[derive(Debug)]
-pub(super) struct Pending {
-    ops: Vec<OpId>,
-    reason: String,
-    asker: Asker,
+pub(super) enum Course {
+    /// The new generation is brought up.
+    Forward,
+    /// It was no good, and what it has taken over goes back.
+    Back {
+        /// Why it was no good.
+        why: String,
+    },
+}
+
+impl Update {
+    pub(super) fn goes_back(&self) -> bool {
+        matches!(self.course, Course::Back { .. })
+    }
+
+    /// What its new workers are made from; none if it goes back.
+    pub(super) fn brings(&self) -> Option<Made> {
+        let made = || (self.generation, Arc::clone(&self.definition));
+        (!self.goes_back()).then(made)
+    }
+
+    /// A slot was taken over that was this before.
+    pub(super) fn replaced(&mut self, slot: SlotNumber, before: Made) {
+        self.done += 1;
+        match self.course {
+            Course::Forward => drop(self.before.insert(slot, before)),
+            Course::Back { .. } => {}
+        }
+    }
+
+    /// Whether this slot is still to be replaced. Those that ended for good, or were stopped, are left in peace.
+    fn is_to_do(&self, slot: &Slot) -> bool {
+        let new = slot.generation == self.generation;
+        new == self.goes_back() && !matches!(slot.state, SlotState::Ended { .. })
+    }
+
+    /// What the successor in a slot is made from.
+    fn successor(&self, slot: SlotNumber, serving: &Made) -> Made {
+        let back = || self.before.get(&slot).unwrap_or(serving).clone();
+        self.brings().unwrap_or_else(back)
+    }
 }
 
 /// How an update ends that doesn't finish.
@@ -67,29 +116,6 @@ pub(super) enum GivenUp<'a> {
     Failed(&'a str),
     /// A command came in between.
     Overtaken(&'a str),
-}
-
-/// Asks for an update; it begins when none is running.
-pub(super) fn ask(app: &mut App, op: Option<OpId>, reason: &str, asker: Asker, turn: &Turn) {
-    if turn.mutated(Mutation::MergeIntoRunning)
-        && let Some(update) = &mut app.update
-    {
-        update.ops.extend(op);
-        return;
-    }
-    match &mut app.pending {
-        Some(pending) => {
-            pending.ops.extend(op);
-            pending.asker = pending.asker.max(asker);
-        }
-        None => {
-            app.pending = Some(Pending {
-                ops: op.into_iter().collect(),
-                reason: reason.to_owned(),
-                asker,
-            });
-        }
-    }
 }
 
 /// Does whatever can be done about updates now.
@@ -110,10 +136,15 @@ pub(super) fn give_up(app: &mut App, why: GivenUp<'_>, turn: &mut Turn) {
     let Some(update) = app.update.take() else {
         return;
     };
-    let trial = app.trial.take_if(|trial| trial.aim == Aim::Update);
-    if let Some(worker) = trial.and_then(|trial| app.workers.get_mut(&trial.successor)) {
-        drain::send_away(worker, &app.name, Cause::UpdateGivenUp, turn);
+    let ours = |trial: &trial::Trial| trial.aim == Aim::Update;
+    trial::drop_all(app, ours, Cause::UpdateGivenUp, turn);
+    match &update.course {
+        Course::Forward => abort(app, update, why, turn),
+        Course::Back { .. } => rollback::give_up(app, update, why, turn),
     }
+}
+
+fn abort(app: &mut App, update: Update, why: GivenUp<'_>, turn: &mut Turn) {
     let (outcome, reason, overtaken) = match why {
         GivenUp::Failed(why) => (Outcome::Failed(why.to_owned()), why.to_owned(), false),
         GivenUp::Overtaken(by) => (
@@ -126,52 +157,57 @@ pub(super) fn give_up(app: &mut App, why: GivenUp<'_>, turn: &mut Turn) {
         "generation {} given up: {reason}",
         update.generation
     ));
+    let back = match update.definition.update.on_failure {
+        OnFailure::Rollback if !overtaken => rollback::slots(app, &update),
+        OnFailure::Rollback | OnFailure::KeepOld => 0,
+    };
     turn.publish(FleetEvent::UpdateAborted(UpdateAborted {
         app: app.name.to_string(),
         generation: update.generation,
-        reason,
+        reason: reason.clone(),
         overtaken,
         replaced: update.done,
+        rolling_back: back,
     }));
+    if back > 0 && !turn.mutated(Mutation::NeverGoBack) {
+        rollback::begin(app, update, reason, turn);
+        return;
+    }
     for op in update.ops {
         pay(op, outcome.clone(), turn);
     }
 }
 
-/// Forgets the pending update.
-pub(super) fn drop_pending(app: &mut App, by: &str, turn: &mut Turn) {
-    for op in app
-        .pending
-        .take()
-        .map(|pending| pending.ops)
-        .unwrap_or_default()
-    {
-        pay(op, Outcome::Superseded(by.to_owned()), turn);
-    }
-}
-
-/// Takes the pending update out, if there is one; whoever waits for it.
-pub(super) fn take_pending(app: &mut App) -> Option<Vec<OpId>> {
-    app.pending.take().map(|pending| pending.ops)
-}
-
 /// A worker that holds its slot has failed; if it is of the generation being brought up, that is no good.
 pub(super) fn newcomer_failed(app: &mut App, worker: &Worker, why: &str, turn: &mut Turn) {
-    let concerns = app
-        .update
-        .as_ref()
-        .is_some_and(|update| update.generation == worker.generation);
-    if concerns && next_slot(app).is_some() {
+    if holds_to_account(app, worker.generation) {
         give_up(app, GivenUp::Failed(why), turn);
     }
 }
 
-/// A worker other than the successor is gone; perhaps it was one that had been replaced.
+/// Whether a worker of this generation that does badly is the end of the running update: there is something left to keep,
+/// or to go back to.
+pub(super) fn holds_to_account(app: &App, generation: Generation) -> bool {
+    app.update.as_ref().is_some_and(|update| {
+        let back = update.definition.update.on_failure == OnFailure::Rollback;
+        update.generation == generation
+            && !update.goes_back()
+            && (back || to_do(app, update).next().is_some())
+    })
+}
+
+/// Whether the successors now on trial are canaries.
+pub(super) fn watches_canaries(app: &App) -> bool {
+    app.update.as_ref().is_some_and(|update| {
+        let rules = &update.definition.update;
+        let all = rules.strategy == Strategy::AllAtOnce;
+        !update.goes_back() && (all || update.done < rules.canaries(app.size))
+    })
+}
+
+/// A worker that holds no slot is gone; perhaps it was one that had been replaced.
 pub(super) fn predecessor_exited(app: &App, worker: &Worker, turn: &mut Turn) {
-    if worker
-        .leaving()
-        .is_some_and(|leaving| leaving.cause == Cause::Update)
-    {
+    if progress::by_update(worker) {
         progress(app, worker.slot, worker.id, UpdateStep::Drained, turn);
     }
 }
@@ -183,20 +219,22 @@ fn begin(app: &mut App, turn: &mut Turn) -> bool {
     };
     // It would replace a worker that the update replaces anyway.
     recycle::give_up(app, turn);
-    let (generation, definition) = app.next_generation();
+    let (generation, definition) = app.next_generation(pending.extra);
     app.guard.note(turn.now, pending.asker, generation);
     app.update = Some(Update {
         generation,
         definition,
         reason: pending.reason.clone(),
+        course: Course::Forward,
         done: 0,
+        before: BTreeMap::new(),
         ops: pending.ops.clone(),
         began: turn.now,
     });
     turn.publish(FleetEvent::UpdateStarted(UpdateStarted {
         app: app.name.to_string(),
         generation,
-        total: total(app),
+        total: progress::total(app),
         reason: pending.reason,
         ops: pending.ops,
     }));
@@ -205,44 +243,63 @@ fn begin(app: &mut App, turn: &mut Turn) -> bool {
 
 /// One step; false if there is nothing to do now.
 fn step(app: &mut App, turn: &mut Turn) -> bool {
+    if app.update.is_some() && trial::judge(app, turn) {
+        return true;
+    }
     let Some(update) = &app.update else {
         return false;
     };
-    if app.trial.is_some() {
-        return trial::judge(app, turn);
+    let crowd = || {
+        let first = to_do(app, update).find(|slot| !trial::on_trial(app, *slot))?;
+        turn.mutated(Mutation::SpendTooMuch)
+            .then_some((first, Way::Instead))
+    };
+    if let Some((slot, way)) = next(app, update).or_else(crowd) {
+        let made = update.successor(slot, &app.serving);
+        let strategy = update.definition.update.strategy;
+        trial::begin(app, slot, (made, strategy), (Aim::Update, way), turn);
+        return true;
     }
-    let generation = (update.generation, Arc::clone(&update.definition));
-    match next_slot(app) {
-        Some(_) if trial::drains_full(app) => false,
-        Some(slot) => {
-            trial::begin(app, slot, generation, Aim::Update, turn);
-            true
-        }
-        None => finish(app, turn),
-    }
+    let is_over = app.trials.is_empty() && to_do(app, update).next().is_none();
+    is_over && finish(app, turn)
 }
 
-/// Nothing is left to replace: the update has finished when the old ones are gone.
-fn finish(app: &mut App, turn: &mut Turn) -> bool {
-    let Some(generation) = app.update.as_ref().map(|update| update.generation) else {
-        return false;
-    };
-    if app
-        .workers
-        .values()
-        .any(|worker| worker.generation < generation)
-    {
-        return false;
+/// The slot that can be replaced now, and in which way. The canaries come first, and alone.
+fn next(app: &App, update: &Update) -> Option<(SlotNumber, Way)> {
+    let rules = &update.definition.update;
+    let canaries = rules.canaries(app.size) as usize;
+    let begun = update.done as usize + app.trials.len();
+    if watches_canaries(app) && begun >= canaries && rules.strategy != Strategy::AllAtOnce {
+        return None;
     }
-    let Some(update) = app.update.take() else {
+    to_do(app, update)
+        .filter(|slot| !trial::on_trial(app, *slot))
+        .find_map(|slot| Some((slot, budget::way(app, slot, rules)?)))
+}
+
+/// Nothing is left to replace: the update has finished when those that were replaced are gone.
+fn finish(app: &mut App, turn: &mut Turn) -> bool {
+    let Some(update) = app.update.take_if(|update| {
+        let back = update.goes_back();
+        let mut workers = app.workers.values();
+        !workers.any(|worker| (worker.generation == update.generation) == back)
+    }) else {
         return false;
     };
+    if update.goes_back() {
+        rollback::finish(app, update, turn);
+        return true;
+    }
     let took = turn.now - update.began;
     app.serving = (update.generation, update.definition);
-    app.last_update = Some(format!("generation {generation} in {}", rough(took)));
+    app.last_update = Some(format!(
+        "generation {} in {}",
+        update.generation,
+        rough(took)
+    ));
     turn.publish(FleetEvent::UpdateFinished(UpdateFinished {
         app: app.name.to_string(),
-        generation,
+        generation: update.generation,
         took_ms: millis(took),
     }));
     for op in update.ops {
@@ -251,47 +308,10 @@ fn finish(app: &mut App, turn: &mut Turn) -> bool {
     true
 }
 
-/// Tells everyone about a step of the running update.
-pub(super) fn progress(
-    app: &App,
-    slot: SlotNumber,
-    worker: WorkerId,
-    step: UpdateStep,
-    turn: &mut Turn,
-) {
-    let Some(update) = &app.update else { return };
-    turn.publish(FleetEvent::UpdateProgress(UpdateProgress {
-        app: app.name.to_string(),
-        generation: update.generation,
-        slot,
-        worker,
-        step,
-        done: update.done,
-        total: total(app),
-    }));
-}
-
-/// How many slots this update replaces, as far as can be said now.
-fn total(app: &App) -> u32 {
-    let done = app.update.as_ref().map_or(0, |update| update.done);
-    done + u32::try_from(old_slots(app).count()).unwrap_or(u32::MAX)
-}
-
-fn next_slot(app: &App) -> Option<SlotNumber> {
-    old_slots(app).next()
-}
-
-/// The slots that are still of an older generation, in order. Those that ended for good, or were stopped, are left in peace.
-fn old_slots(app: &App) -> impl Iterator<Item = SlotNumber> {
-    let generation = app
-        .update
-        .as_ref()
-        .map_or(Generation(0), |update| update.generation);
+/// The slots that are still to be replaced, in order.
+pub(super) fn to_do<'a>(app: &'a App, update: &'a Update) -> impl Iterator<Item = SlotNumber> + 'a {
     let wanted = app.slots.range(..SlotNumber(app.size));
     wanted
-        .filter(move |(_, slot)| {
-            slot.generation < generation && !matches!(slot.state, SlotState::Ended { .. })
-        })
-        .filter(|(number, _)| !app.parked.contains(number))
+        .filter(|(number, slot)| update.is_to_do(slot) && !app.parked.contains(number))
         .map(|(number, _)| *number)
 }

@@ -59,6 +59,8 @@ pub(super) struct Worker {
     pub(super) greeted: bool,
     /// It took over from one that was recycled: for so long it is left alone, whatever its size.
     pub(super) respite: Duration,
+    /// How much it still has to finish, as it told.
+    pub(super) held: Option<u64>,
     /// From 0 up to 1: spreads out what comes to workers with age.
     pub(super) luck: f64,
 }

@@ -147,7 +147,7 @@ fn core_of(slot: Slot, allowed: &[u32]) -> Vec<u32> {
 }
 
 /// A worker's environment, `LISTEN_PID` aside: what of `base` the app inherits, without what was meant for the master; the app's own variables,
-/// then ours. Sorted by name.
+/// what a reload brought besides, then ours. Sorted by name.
 #[must_use]
 pub fn environment(
     base: impl IntoIterator<Item = (OsString, OsString)>,
@@ -175,6 +175,8 @@ pub fn environment(
             .iter()
             .map(|(name, value)| (name.into(), value.into())),
     );
+    let extra = app.overlay.extra.iter();
+    env.extend(extra.map(|(name, value)| (name.into(), value.into())));
     env.extend(promised(who, gifts));
     for index in 0..gifts.sockets.len() {
         let number = fd_number(index).to_string();

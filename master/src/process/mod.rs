@@ -27,6 +27,7 @@ mod kin;
 mod memory;
 mod notify;
 mod output;
+mod releases;
 mod shim;
 mod spawner;
 mod spec;
@@ -47,6 +48,7 @@ pub use output::{
     Outlets, Output, OutputEnd, OutputLine, SLOT_BYTES, Stream, Streams, TAIL_LINES, WantedLines,
     capture, line_queue, render_human, render_json, write_log,
 };
+pub use releases::Releases;
 pub use shim::{SHIM_COMMAND, exec_shim_main};
 pub use spawner::{HANDSHAKE_TIMEOUT, SpawnError, Spawned, Spawner};
 pub use spec::{Failure, SpawnSpec, StdinFrom};

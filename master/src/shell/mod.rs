@@ -264,6 +264,8 @@ impl Shell {
                     | WorkerNews::Heartbeat
                     | WorkerNews::Memory(_)
                     | WorkerNews::Served { .. }
+                    | WorkerNews::Holds(_)
+                    | WorkerNews::Errors(_)
                     | WorkerNews::Probed { .. } => {}
                 }
                 vec![Input::Worker { id, news }]

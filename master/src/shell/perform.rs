@@ -194,6 +194,7 @@ fn publish(bus: &Bus, event: &FleetEvent) {
         FleetEvent::UpdateProgress(e) => emit(bus, e),
         FleetEvent::UpdateFinished(e) => emit(bus, e),
         FleetEvent::UpdateAborted(e) => emit(bus, e),
+        FleetEvent::UpdateRolledBack(e) => emit(bus, e),
         FleetEvent::UpdateSuspended(e) => emit(bus, e),
         FleetEvent::AppResized(e) => emit(bus, e),
         FleetEvent::AppFailed(e) => emit(bus, e),
@@ -271,6 +272,22 @@ fn log(event: &FleetEvent) {
             e.replaced,
             escape::line(&e.reason)
         ),
+        FleetEvent::UpdateRolledBack(e) => match &e.failed {
+            None => tracing::warn!(
+                "{}: {} slots went back from generation {} after {}",
+                e.app,
+                e.slots,
+                e.generation,
+                units::rough(Duration::from_millis(e.took_ms))
+            ),
+            Some(why) => tracing::error!(
+                "{}: the rollback from generation {} failed, {} slots went back: {}",
+                e.app,
+                e.generation,
+                e.slots,
+                escape::line(why)
+            ),
+        },
         FleetEvent::UpdateSuspended(e) => tracing::warn!("{}: {}", e.app, escape::line(&e.reason)),
         FleetEvent::WorkerHook(e) => hooked(e),
         FleetEvent::AppResized(e) => {

@@ -34,7 +34,7 @@ use crate::{
     home::MasterHome,
     process::{
         self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
-        Outlet, Outlets, Spawned, Spawner, StdinLines, WorkerGroup,
+        Outlet, Outlets, Releases, Spawned, Spawner, StdinLines, WorkerGroup,
     },
     sockets::Sockets,
 };
@@ -66,6 +66,8 @@ pub struct Workshop {
     pub log_files: LogFiles,
     /// Where all of them go besides.
     pub all_lines: Vec<Outlet>,
+    /// What each generation runs.
+    pub releases: Releases,
     /// The master's own environment at its start.
     pub environment: Vec<(OsString, OsString)>,
     /// The soft limit on open files that the master was started with.
@@ -214,7 +216,10 @@ impl Workshop {
     }
 
     /// Starts a worker; what becomes of it is reported to `shell`.
-    pub(super) fn start(&mut self, order: SpawnOrder, shell: ShellHandle) {
+    pub(super) fn start(&mut self, mut order: SpawnOrder, shell: ShellHandle) {
+        order.definition = self
+            .releases
+            .of(&order.app, order.generation, &order.definition);
         let bound = self.bind_slot(&order, &shell);
         let begun = bound.and_then(|()| self.begin(&order));
         let (spawner, hub) = (self.spawner.clone(), self.hub.clone());
@@ -230,6 +235,20 @@ impl Workshop {
                 withdraw(&hub, id);
             }
         });
+    }
+
+    /// What an app's workers may inherit: the master's own environment, or what a reload brought instead.
+    fn inherited(&self, app: &AppDefinition) -> Vec<(OsString, OsString)> {
+        let brought = app.overlay.inherited.as_ref();
+        brought.map_or_else(
+            || self.environment.clone(),
+            |variables| {
+                let pairs = variables.iter();
+                pairs
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .collect()
+            },
+        )
     }
 
     fn begin(&self, order: &SpawnOrder) -> Result<Begun, String> {
@@ -259,13 +278,7 @@ impl Workshop {
             bus_fd: true,
             cgroup: cgroup.as_ref().map(WorkerGroup::dir),
         };
-        let spec = process::spawn_spec(
-            self.environment.iter().cloned(),
-            app,
-            &who,
-            gifts,
-            self.open_files,
-        );
+        let spec = process::spawn_spec(self.inherited(app), app, &who, gifts, self.open_files);
         let mut fds = self
             .sockets
             .descriptors(&order.app, order.slot)

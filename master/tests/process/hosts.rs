@@ -66,6 +66,8 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         process: ProcessAttributes::default(),
         given: Given::default(),
         log: LogSettings::default(),
+        update: Default::default(),
+        overlay: Default::default(),
     }
 }
 

@@ -234,6 +234,8 @@ async fn commands_from_a_program_are_those_of_the_command_line() {
         app: Some("nobody".into()),
         reason: None,
         now: false,
+        env: None,
+        inherit: None,
     };
     let answer = fleet.bus.request(&ask).await.unwrap();
     let reply = fleet.ostler([

@@ -4,6 +4,7 @@ mod asking;
 mod badly;
 mod load;
 mod many;
+mod strategies;
 mod well;
 
 use std::{collections::BTreeMap, future::Future};

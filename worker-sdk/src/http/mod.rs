@@ -19,7 +19,7 @@ mod connection;
 use std::{io, time::Duration};
 
 use axum::Router;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 use self::{accept::Acceptor, connection::Stream};
 use crate::{DrainSignal, Listener, RequestCounter};
@@ -47,8 +47,20 @@ pub async fn serve(listener: Listener, router: Router, drain: DrainSignal) -> io
 pub async fn serve_counted(
     listener: Listener,
     router: Router,
+    drain: DrainSignal,
+    counter: RequestCounter,
+) -> io::Result<()> {
+    let (open, _) = watch::channel(0);
+    serve_telling(listener, router, drain, counter, &open).await
+}
+
+/// The same; while it drains, `open` says how many connections there are.
+pub(crate) async fn serve_telling(
+    listener: Listener,
+    router: Router,
     mut drain: DrainSignal,
     counter: RequestCounter,
+    open: &watch::Sender<u64>,
 ) -> io::Result<()> {
     let mut connections = JoinSet::new();
     let mut acceptor = Acceptor::new(listener)?;
@@ -66,7 +78,15 @@ pub async fn serve_counted(
         };
     }
     drop(acceptor);
-    let all = async { while connections.join_next().await.is_some() {} };
+    let tell = |connections: &JoinSet<()>| {
+        open.send_replace(u64::try_from(connections.len()).unwrap_or(u64::MAX));
+    };
+    let all = async {
+        tell(&connections);
+        while connections.join_next().await.is_some() {
+            tell(&connections);
+        }
+    };
     tokio::select! {
         () = all => return Ok(()),
         () = drain.over() => {}

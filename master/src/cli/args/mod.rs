@@ -15,10 +15,12 @@ use crate::{
 };
 
 mod config;
+mod reload;
 mod run;
 mod verbs;
 pub use super::filter::Filter;
 pub use config::{ImportArgs, InitArgs, PlanArgs, ValidateArgs};
+pub use reload::ReloadArgs;
 pub(crate) use run::usual;
 pub use run::{LogFormat, RunArgs, RunWhat, StartWhat};
 pub use verbs::{AppArgs, DeleteArgs, RunVerbArgs, SignalArgs, StartArgs};
@@ -199,35 +201,6 @@ impl Waiting {
     pub fn wanted(self) -> bool {
         self.wait || !self.no_wait
     }
-}
-
-/// What `reload` was given.
-#[derive(Clone, Debug, Args)]
-pub struct ReloadArgs {
-    /// Which apps: APP, NAMESPACE, a pattern, all [default: all]
-    #[arg(value_name = "WHICH", value_parser = values::selector)]
-    pub which: Vec<String>,
-
-    /// Read the process file again and take up what it says: what is new starts, what is gone stops, what is different is
-    /// rolled, and all else is left alone
-    #[arg(long, conflicts_with_all = ["which", "now", "reason"])]
-    pub config: bool,
-
-    /// With --config: for this environment from now on
-    #[arg(long, value_name = "NAME", requires = "config")]
-    pub env: Option<String>,
-
-    /// Give up a running update and begin this one at once
-    #[arg(long)]
-    pub now: bool,
-
-    /// Why, for the log and other listeners
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-
-    /// Whether to wait.
-    #[command(flatten)]
-    pub waiting: Waiting,
 }
 
 /// What `scale` was given.

@@ -97,6 +97,8 @@ async fn steps_of_different_types_are_told_in_order_and_none_after_the_end() {
             step: UpdateStep::Replaced,
             done,
             total: 100,
+            rollback: false,
+            draining: Vec::new(),
         };
         world.master.emit(&progress).await.unwrap();
     }

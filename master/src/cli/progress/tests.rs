@@ -36,6 +36,8 @@ fn progress(app: &str, generation: u64, step: UpdateStep, done: u32) -> News {
         step,
         done,
         total: 2,
+        rollback: false,
+        draining: Vec::new(),
     })
 }
 
@@ -154,6 +156,7 @@ fn an_aborted_reload_shows_the_crash_and_the_end() {
             reason: "told by the operation's end".into(),
             overtaken: false,
             replaced: 1,
+            rolling_back: 0,
         }),
     ];
     assert_eq!(
@@ -194,6 +197,77 @@ fn workers_coming_and_going_are_told() {
             "web.1: worker 6 lives, and is taken to be ready after 1.0s",
             "web.1: worker 6 finishes what it has",
             "web.1: worker 6 has gone",
+        ]
+    );
+}
+
+#[test]
+fn who_drains_is_told_with_what_is_held_and_how_long_is_left() {
+    let drainer = |slot, worker, held, left_ms| Drainer {
+        slot: Slot(slot),
+        worker: WorkerId(worker),
+        held,
+        left_ms,
+    };
+    let News::Progress(mut event) = progress("web", 2, UpdateStep::Draining, 1) else {
+        panic!("progress");
+    };
+    event.draining = vec![
+        drainer(0, 1, Some(3), Some(28_400)),
+        drainer(1, 2, None, None),
+    ];
+    let mut shown = Progress::new(Doing::Reload, OpId(9), None);
+    shown.see(&started("web", 2, &[9]));
+    assert_eq!(shown.again(Duration::ZERO), None, "nobody drains yet");
+    let line = |rest: &str| {
+        let text = format!("web.0: worker 5 finishes what it has (1 of 2 {rest}; worker 2 drains");
+        Some(Line::Step(text))
+    };
+    let told = shown.see(&News::Progress(event.clone()));
+    assert_eq!(told, line("replaced); worker 1 drains, 3 held, 28 s left"));
+    let later = shown.again(Duration::from_secs(9));
+    assert_eq!(later, line("replaced); worker 1 drains, 3 held, 19 s left"));
+    event.rollback = true;
+    let back = shown.see(&News::Progress(event));
+    assert_eq!(
+        back,
+        line("rolled back); worker 1 drains, 3 held, 28 s left")
+    );
+    shown.see(&progress("web", 2, UpdateStep::Drained, 2));
+    assert_eq!(shown.again(Duration::ZERO), None, "nobody drains any more");
+}
+
+#[test]
+fn a_rollback_is_told_with_its_end() {
+    let aborted = News::Aborted(UpdateAborted {
+        app: "web".into(),
+        generation: Generation(2),
+        reason: "bad".into(),
+        overtaken: false,
+        replaced: 2,
+        rolling_back: 2,
+    });
+    let back = |failed: Option<&str>| {
+        News::RolledBack(UpdateRolledBack {
+            app: "web".into(),
+            generation: Generation(2),
+            slots: 1,
+            took_ms: 1_240,
+            failed: failed.map(Into::into),
+        })
+    };
+    let history = [
+        started("web", 2, &[9]),
+        aborted,
+        back(None),
+        back(Some("bo\x1bom")),
+    ];
+    assert_eq!(
+        shown(Doing::Reload, None, &history)[1..],
+        [
+            "! web: the update to generation 2 was given up; 2 workers replaced, 2 workers going back",
+            "! web: 1 worker back from generation 2 after 1.2s",
+            r"! web: the rollback from generation 2 failed, 1 worker back: bo\x1bom",
         ]
     );
 }

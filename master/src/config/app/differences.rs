@@ -34,10 +34,13 @@ impl AppDefinition {
             recycle,
             stop,
             hooks,
+            update,
             bus,
             process,
             given,
             log,
+            // No file says it, so no file says it differently.
+            overlay: _,
         } = self;
         let keys = [
             ("command", *command != other.command),
@@ -82,6 +85,10 @@ impl AppDefinition {
             (
                 "before_start, after_ready, before_stop or after_exit",
                 *hooks != other.hooks,
+            ),
+            (
+                "strategy, max_surge, max_unavailable, canary or on_failure",
+                *update != other.update,
             ),
             ("bus", *bus != other.bus),
             (

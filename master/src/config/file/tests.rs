@@ -8,6 +8,7 @@ mod life;
 mod process;
 mod sockets;
 mod stop;
+mod update;
 
 use std::{path::Path, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The tables of how workers are looked after: probes, and the bounds beyond which one is replaced.
+//! The tables of how workers are looked after: probes, the bounds beyond which one is replaced, and what a canary proves.
 
 use super::{
     Key,
@@ -140,5 +140,29 @@ pub(super) const CRON: &[Key] = &[
         "(the machine's)",
         "\"UTC\"",
         "Whose clock: a name of the IANA database.",
+    ),
+];
+
+pub(super) const CANARY: &[Key] = &[
+    key(
+        "instances",
+        Either(&[FROM_ONE, Text]),
+        "1",
+        "\"10%\"",
+        "How many they are, at least one. A percentage is rounded up.",
+    ),
+    key(
+        "max_errors",
+        Text,
+        "(any)",
+        "\"5%\"",
+        "The most of its requests that a new worker may fail while the update runs, by what it tells in `app.errors`.",
+    ),
+    key(
+        "min_requests",
+        FROM_ONE,
+        "20",
+        "100",
+        "That counts from so many requests on.",
     ),
 ];

@@ -13,6 +13,7 @@ use crate::config::settings::MOST_INSTANCES;
 const TEXTS: Shape = List(&Text);
 pub(super) const TEXT_OR_TEXTS: Shape = Either(&[Text, TEXTS]);
 const COUNT: Shape = Whole(0, u32::MAX as i64);
+const SHARE: Shape = Either(&[COUNT, Text]);
 const NAME_OR_ID: Shape = Either(&[Text, Whole(0, u32::MAX as i64 - 1)]);
 const LIMIT_VALUE: Shape = Either(&[Size, Words(&["unlimited", "infinity"])]);
 const HOOK: Shape = Either(&[Flag, Text, TEXTS, Of("hook")]);
@@ -96,6 +97,12 @@ pub const SECTIONS: &[Section] = &[
         header: "[app.NAME.max_memory]",
         doc: "How much memory a worker's own process may have. It is looked at each second.",
         keys: life_tables::MEMORY,
+    },
+    Section {
+        name: "canary",
+        header: "[app.NAME.canary]",
+        doc: "The first new workers of an update.",
+        keys: life_tables::CANARY,
     },
     Section {
         name: "cron",
@@ -363,6 +370,42 @@ const APP: &[Key] = &[
         "(2, or a quarter)",
         "1",
         "How many replaced workers may drain at once.",
+    ),
+    key(
+        "strategy",
+        Words(&["surge", "replace", "all_at_once"]),
+        "\"surge\"",
+        "\"replace\"",
+        "How an update replaces workers. `surge`: the new one comes beside the old one. `replace`: a slot's old one is gone before its new one starts. \
+         `all_at_once`: all old ones are gone before the first new one starts.",
+    ),
+    key(
+        "max_surge",
+        SHARE,
+        "1",
+        "\"25%\"",
+        "With `surge`: how many workers there may be beyond `instances`, those that drain aside. A percentage is rounded up.",
+    ),
+    key(
+        "max_unavailable",
+        SHARE,
+        "(0, or 1 with `replace`)",
+        "\"25%\"",
+        "How many instances may be missing during an update. A percentage is rounded down.",
+    ),
+    key(
+        "canary",
+        Either(&[COUNT, Text, Of("canary")]),
+        "1",
+        "\"10%\"",
+        "How many new workers an update watches for `canary_healthy` before it goes on to the others; a table says what they must prove.",
+    ),
+    key(
+        "on_failure",
+        Words(&["keep_old", "rollback"]),
+        "\"keep_old\"",
+        "\"rollback\"",
+        "What becomes of slots that were replaced before an update failed: they stay new, or go back to what they were.",
     ),
     key(
         "kill_ladder",

@@ -36,6 +36,7 @@ fn every_key_that_is_read_is_in_the_table_and_no_other() {
         ("max_memory = { zz = 1 }", "memory"),
         ("after_exit = { zz = 1 }", "hook"),
         ("cron = { zz = 1 }", "cron"),
+        ("canary = { zz = 1 }", "canary"),
         ("bus = { zz = 1 }", "rights"),
         ("bus = { emit = { zz = 1 } }", "allowance"),
         ("limits = { core = { zz = 1 } }", "limit"),
@@ -107,7 +108,7 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
         "hook" => app(format!("after_exit = {}", inside(", command = \"x\""))),
         "cron" if key.name == "at" => app(format!("cron = {}", inside(""))),
         "cron" => app(format!("cron = {}", inside(", at = \"0 4 * * *\""))),
-        "backoff" | "auto_reload" | "cgroup" | "log" => {
+        "backoff" | "auto_reload" | "cgroup" | "log" | "canary" => {
             app(format!("{} = {}", section.name, inside("")))
         }
         "bus" => {

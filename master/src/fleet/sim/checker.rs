@@ -7,12 +7,18 @@ use std::{
     time::Duration,
 };
 
-use ostler_bus::{OpId, WorkerId, vocab::control::Answer};
+use ostler_bus::{
+    Generation, OpId, WorkerId,
+    vocab::{control::Answer, worker::AppErrors},
+};
 
 use super::model::{Life, Model, WorkerModel};
-use crate::fleet::{
-    Action, FleetEvent, Input, Moment, Notification, ProbeOrder, RequestToken, SignalTarget,
-    SpawnOrder, WorkerNews,
+use crate::{
+    config::app::{AppDefinition, update::Canary},
+    fleet::{
+        Action, FleetEvent, Input, Moment, Notification, ProbeOrder, RequestToken, SignalTarget,
+        SpawnOrder, WorkerNews,
+    },
 };
 
 /// The error says what was promised and is not so.
@@ -42,6 +48,8 @@ pub(super) struct Checker {
     last_worker: u64,
     /// The master ends when nothing is left to run.
     pub(super) leaves: bool,
+    /// What each generation of each app was made from.
+    made: BTreeMap<(String, Generation), Arc<AppDefinition>>,
 }
 
 impl Checker {
@@ -145,6 +153,14 @@ impl Checker {
                     worker.serves(*requests, *under_way, now);
                 }
             }
+            Input::Worker {
+                id,
+                news: WorkerNews::Errors(numbers),
+            } => {
+                if let Some(worker) = self.model.workers.get_mut(id) {
+                    worker.fails |= fails(&worker.definition.update.canary, *numbers);
+                }
+            }
             Input::CronDue(app) => self.model.hour_of(app.as_str()),
             Input::Command { request, command } => {
                 self.unanswered.insert(*request);
@@ -207,6 +223,8 @@ impl Checker {
                     removed && left == 0,
                     "{app} is forgotten with {left} workers"
                 );
+                // One that comes again begins at the first.
+                self.made.retain(|(name, _), _| name != app.as_str());
                 *self.seen.entry("forgotten").or_default() += 1;
                 Ok(())
             }
@@ -280,11 +298,21 @@ impl Checker {
             !app.pristine || starting < parallel,
             "more than {parallel} start at once"
         );
-        let succeeds = app.updating.is_some() || app.recycles;
+        let succeeds = app.updating.is_some() || app.going_back.is_some() || app.recycles;
         self.in_order(name.as_str(), definition)?;
         promise!(
             succeeds || self.cleaned(name.as_str(), *slot),
             "a worker in a slot whose last one's after_exit runs"
+        );
+        self.in_nobodys_way(order)?;
+        let key = (name.to_string(), *generation);
+        let known = self
+            .made
+            .entry(key)
+            .or_insert_with(|| Arc::clone(definition));
+        promise!(
+            known == definition,
+            "generation {generation} is not what it was"
         );
         let worker = WorkerModel {
             app: name.to_string(),
@@ -303,6 +331,7 @@ impl Checker {
             served: None,
             worn: false,
             relieves: false,
+            fails: false,
             bad: 0,
             beat: Moment::default(),
             told: Vec::new(),
@@ -422,10 +451,12 @@ impl Checker {
     }
 
     /// What must hold after every step.
-    fn hold(&self) -> Checked {
-        for (name, app) in &self.model.apps {
+    fn hold(&mut self) -> Checked {
+        let workers = &self.model.workers;
+        for (name, app) in &mut self.model.apps {
             let mut staying: BTreeMap<_, usize> = BTreeMap::new();
-            for (_, worker) in self.model.of(name).filter(|(_, worker)| !worker.leaving()) {
+            let of = |worker: &&WorkerModel| worker.app == *name && !worker.leaving();
+            for worker in workers.values().filter(of) {
                 *staying.entry(worker.slot).or_default() += 1;
             }
             let all: usize = staying.values().sum();
@@ -435,22 +466,31 @@ impl Checker {
             );
             let last = app.restarting;
             promise!(
-                self.model
-                    .of(name)
-                    .all(|(id, worker)| last.is_none_or(|last| id > last) || worker.leaving()),
+                workers
+                    .iter()
+                    .filter(|(_, worker)| worker.app == *name)
+                    .all(|(id, worker)| last.is_none_or(|last| *id > last) || worker.leaving()),
                 "a worker of a restarted app was not told to go"
             );
             promise!(
                 app.wanted || all == 0,
                 "{all} workers of a stopped app were not told to go"
             );
+            let double = staying.values().filter(|workers| **workers > 1).count();
+            let narrow = double == 0;
+            app.widest = if narrow {
+                app.size
+            } else {
+                app.widest.max(app.size)
+            };
+            let surge = app.rules.budget(app.widest).surge as usize;
             promise!(
-                all <= app.size as usize + 1,
+                all <= app.size as usize + surge,
                 "{all} workers for {} instances",
                 app.size
             );
-            let double = staying.values().filter(|workers| **workers > 1).count();
-            let most = usize::from(app.updating.is_some() || app.recycles);
+            let replaces = app.updating.is_some() || app.going_back.is_some() || app.recycles;
+            let most = if replaces { surge } else { 0 };
             promise!(
                 double <= most && staying.values().all(|n| *n <= 2),
                 "two current workers in a slot"
@@ -458,6 +498,15 @@ impl Checker {
         }
         Ok(())
     }
+}
+
+/// Whether these numbers are too bad.
+fn fails(canary: &Canary, numbers: AppErrors) -> bool {
+    let most = canary.max_errors.unwrap_or(100.0);
+    let requests = u32::try_from(numbers.requests).unwrap_or(u32::MAX);
+    let errors = u32::try_from(numbers.errors).unwrap_or(u32::MAX);
+    numbers.requests >= canary.min_requests
+        && f64::from(errors) > f64::from(requests) * most / 100.0
 }
 
 fn is_answer(action: &Action) -> bool {

@@ -17,7 +17,10 @@ use super::{
     model::{AppModel, Life, WorkerModel},
 };
 use crate::{
-    config::app::Readiness,
+    config::app::{
+        Readiness,
+        update::{OnFailure, Strategy},
+    },
     fleet::{FleetEvent, Moment},
 };
 
@@ -56,8 +59,13 @@ impl Checker {
             FleetEvent::UpdateProgress(event) => self.update_progress(now, event),
             FleetEvent::UpdateFinished(event) => self.update_finished(event),
             FleetEvent::UpdateAborted(event) => self.update_aborted(event),
+            FleetEvent::UpdateRolledBack(event) => self.rolled_back(event),
             FleetEvent::AppResized(event) => self.resized(event),
-            FleetEvent::UpdateSuspended(_) | FleetEvent::AppFailed(_) => Ok(()),
+            FleetEvent::UpdateSuspended(_) => Ok(()),
+            FleetEvent::AppFailed(event) => {
+                self.app(&event.app)?.failed.insert(event.slot);
+                Ok(())
+            }
             FleetEvent::OperationFinished(event) => {
                 promise!(
                     self.open.remove(&event.op),
@@ -94,6 +102,11 @@ impl Checker {
             since: now,
             assumed: event.assumed,
         };
+        // During an update it may be a successor that comes to nothing.
+        let app = self.app(&event.worker.app)?;
+        if app.updating.is_none() && app.going_back.is_none() {
+            app.failed.remove(&event.worker.slot);
+        }
         Ok(())
     }
 
@@ -114,7 +127,7 @@ impl Checker {
     fn update_started(&mut self, event: &UpdateStarted) -> Checked {
         let app = self.app(&event.app)?;
         promise!(
-            app.updating.is_none() && app.wanted,
+            app.updating.is_none() && app.going_back.is_none() && app.wanted,
             "an update begins out of turn"
         );
         app.update_started(event.generation);
@@ -122,9 +135,34 @@ impl Checker {
     }
 
     fn update_progress(&mut self, now: Moment, event: &UpdateProgress) -> Checked {
+        let app = self.app(&event.app)?;
+        let under_way = if event.rollback {
+            app.going_back
+        } else {
+            app.updating
+        };
+        promise!(
+            under_way == Some(event.generation),
+            "a step of nothing that is under way"
+        );
+        promise!(
+            event.done <= event.total,
+            "more is done than there is to do"
+        );
+        self.drainers(event)?;
         match event.step {
-            UpdateStep::Replaced => self.replaced(now, &event.app, event.worker),
-            UpdateStep::Starting | UpdateStep::Watching | UpdateStep::Drained => Ok(()),
+            UpdateStep::Replaced => {
+                self.app(&event.app)?.failed.remove(&event.slot);
+                self.replaced(now, &event.app, event.worker)
+            }
+            UpdateStep::Stopping => {
+                *self.seen.entry("stopped first").or_default() += 1;
+                Ok(())
+            }
+            UpdateStep::Starting
+            | UpdateStep::Watching
+            | UpdateStep::Draining
+            | UpdateStep::Drained => Ok(()),
         }
     }
 
@@ -151,6 +189,19 @@ impl Checker {
         );
         promise!(!event.reason.is_empty(), "no reason given");
         app.update_aborted();
+        let rollback = app.rules.on_failure == OnFailure::Rollback;
+        promise!(
+            event.rolling_back == 0 || rollback && !event.overtaken,
+            "goes back unasked"
+        );
+        app.going_back = (event.rolling_back > 0).then_some(event.generation);
+        app.replaced = 0;
+        if event.reason.contains("canary.max_errors") {
+            *self.seen.entry("too many errors").or_default() += 1;
+            let mut workers = self.model.workers.values();
+            let told = workers.any(|worker| worker.generation == event.generation && worker.fails);
+            promise!(told, "nobody told of so many errors");
+        }
         Ok(())
     }
 
@@ -193,7 +244,12 @@ impl Checker {
             .min_healthy
             .unwrap_or(Duration::from_secs(if assumed { 5 } else { 1 }));
         let canary = worker.definition.canary_healthy.unwrap_or(2 * least);
-        let least = if app.replaced == 0 { canary } else { least };
+        let all = app.rules.strategy == Strategy::AllAtOnce;
+        let first = all || app.replaced < app.rules.canaries(app.size);
+        let least = match app.going_back {
+            None if first => canary,
+            None | Some(_) => least,
+        };
         promise!(
             now - since >= least,
             "replaced after {:?} of {least:?}",
@@ -240,7 +296,7 @@ impl Checker {
         }
         let newer = |worker: &WorkerModel| match recycled {
             true => worker.generation == reference.generation,
-            false => worker.generation > reference.generation,
+            false => worker.generation != reference.generation,
         };
         let takes_over = |worker: &WorkerModel| {
             worker.slot == reference.slot
@@ -251,10 +307,9 @@ impl Checker {
             .model
             .of(&reference.app)
             .any(|(_, worker)| takes_over(worker));
-        promise!(
-            !ready || succeeded,
-            "a ready worker was sent away without a ready successor"
-        );
+        if ready && !succeeded {
+            self.may_be_missing(&reference.app)?;
+        }
         if recycled {
             let workers = self.model.workers.values_mut();
             for worker in workers.filter(|worker| worker.app == reference.app && takes_over(worker))
@@ -273,14 +328,15 @@ impl Checker {
             .apps
             .get(&reference.app)
             .map_or(0, |app| app.size.div_ceil(4).max(2));
-        promise!(draining <= most as usize, "{draining} drain at once");
+        let all = self.strategy(&reference.app) == Strategy::AllAtOnce;
+        promise!(all || draining <= most as usize, "{draining} drain at once");
         Ok(())
     }
 }
 
-/// Whether this is why a worker goes that an update has replaced.
+/// Whether this is why a worker goes that an update, or its rollback, has replaced.
 fn is_update(reason: &str) -> bool {
-    reason.starts_with("update: ")
+    reason.starts_with("update: ") || reason.starts_with("rollback: ")
 }
 
 /// Why a worker was recycled.
@@ -310,6 +366,8 @@ fn name(event: &FleetEvent) -> &'static str {
         FleetEvent::UpdateProgress(_) => "update progress",
         FleetEvent::UpdateFinished(_) => "update finished",
         FleetEvent::UpdateAborted(_) => "update aborted",
+        FleetEvent::UpdateRolledBack(event) if event.failed.is_some() => "rollback failed",
+        FleetEvent::UpdateRolledBack(_) => "rolled back",
         FleetEvent::UpdateSuspended(_) => "update suspended",
         FleetEvent::AppResized(_) => "resized",
         FleetEvent::AppFailed(_) => "failed",

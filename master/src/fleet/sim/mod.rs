@@ -15,6 +15,7 @@ mod hooks;
 mod model;
 mod order;
 mod process;
+mod replacing;
 mod script;
 mod verdict;
 mod world;
@@ -271,6 +272,10 @@ fn histories_are_eventful() {
         ("after_exit", 100),
         ("released", 10),
         ("left", 3),
+        ("rolled back", 10),
+        ("rollback failed", 5),
+        ("stopped first", 50),
+        ("too many errors", 5),
     ];
     for (event, times) in least {
         let told = seen.get(event).copied().unwrap_or(0);
@@ -326,6 +331,21 @@ fn a_hang_overlooked_is_noticed() {
 }
 
 #[test]
+fn a_rollback_that_is_left_out_is_noticed() {
+    noticed(Mutation::NeverGoBack, 200, &["rolling back", "out of turn"]);
+}
+
+#[test]
+fn workers_that_are_there_together_and_must_not_be_are_noticed() {
+    noticed(Mutation::CrowdSlots, 200, &["still"]);
+}
+
+#[test]
+fn too_many_missing_are_noticed() {
+    noticed(Mutation::SpendTooMuch, 200, &["may be", "drain at once"]);
+}
+
+#[test]
 fn an_app_that_does_not_wait_for_its_turn_is_noticed() {
     let how = &["begins", "before the last has gone"];
     noticed(Mutation::IgnoreOrder, 100, how);
@@ -351,7 +371,7 @@ fn a_budget_ignored_is_noticed() {
     noticed(
         Mutation::IgnoreBudget,
         100,
-        &["without a ready successor", "drain at once"],
+        &["are missing", "drain at once"],
     );
 }
 

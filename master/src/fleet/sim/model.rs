@@ -15,7 +15,7 @@ use ostler_bus::{
 
 use super::{hooks::HookModel, script};
 use crate::{
-    config::app::{AppDefinition, AppName, life::Restart},
+    config::app::{AppDefinition, AppName, life::Restart, update::UpdateRules},
     fleet::{Command, Input, Moment, WorkerNews},
 };
 
@@ -33,6 +33,14 @@ pub(super) struct AppModel {
     pub(super) version: u64,
     /// The update under way.
     pub(super) updating: Option<Generation>,
+    /// The generation that is being taken back.
+    pub(super) going_back: Option<Generation>,
+    /// How its workers are replaced.
+    pub(super) rules: UpdateRules,
+    /// Its largest size since none of its slots had two workers.
+    pub(super) widest: u32,
+    /// The slots that failed too often, and got no other worker since.
+    pub(super) failed: BTreeSet<Slot>,
     /// How many slots it has replaced.
     pub(super) replaced: u32,
     /// The last update began after the last change.
@@ -80,6 +88,7 @@ impl AppModel {
             || life.retry_failed.is_none()
             || !life.fatal_exit_codes.is_empty()
             || life.oneshot;
+        self.rules = definition.update.clone();
         let recycle = &definition.recycle;
         self.recycles |=
             recycle.max_age.is_some() || recycle.max_memory.is_some() || recycle.counts_requests();
@@ -154,6 +163,8 @@ pub(super) struct WorkerModel {
     pub(super) worn: bool,
     /// It took over from one that was recycled.
     pub(super) relieves: bool,
+    /// It told that more of its requests failed than may.
+    pub(super) fails: bool,
     /// Signals it got, and 0 for a drain message.
     pub(super) told: Vec<i32>,
 }
@@ -329,7 +340,7 @@ impl Model {
         let updating = self
             .apps
             .get(&worker.app)
-            .is_some_and(|app| app.updating.is_some());
+            .is_some_and(|app| app.updating.is_some() || app.going_back.is_some());
         if fatal && worker.life == Life::Starting && !updating && !self.ending {
             self.fatal = u8::try_from(*code).ok();
             self.ending = true;

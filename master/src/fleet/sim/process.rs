@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use ostler_bus::{WorkerId, vocab::worker::ExitStatus};
+use ostler_bus::{
+    WorkerId,
+    vocab::worker::{AppErrors, ExitStatus},
+};
 
 use super::{
     script,
@@ -73,6 +76,18 @@ impl World {
             let at = born + self.rng.millis(0, 6_000);
             let bytes = 90 + self.rng.below(130);
             self.plan(at, Event::Does(id, Deed::Tells(WorkerNews::Memory(bytes))));
+        }
+        if !good && self.rng.one_in(3) {
+            let at = born + self.rng.millis(0, 6_000);
+            let (requests, errors) = (self.rng.below(40), self.rng.below(8));
+            let news = WorkerNews::Errors(AppErrors {
+                requests,
+                errors: errors.min(requests),
+            });
+            self.plan(at, Event::Does(id, Deed::Tells(news)));
+            let held = WorkerNews::Holds(self.rng.below(3));
+            let later = at + self.rng.millis(0, 3_000);
+            self.plan(later, Event::Does(id, Deed::Tells(held)));
         }
         if !good && self.rng.one_in(4) {
             let at = born + self.rng.millis(0, 10_000);

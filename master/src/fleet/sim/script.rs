@@ -15,6 +15,7 @@ use crate::{
         hooks::{Hook, Hooks},
         life::{Health, Restart},
         recycle::MemoryLimit,
+        update::{Canary, OnFailure, Share, Strategy, UpdateRules},
     },
     fleet::{Command, Input, Moment, RequestToken, Requester, testing},
 };
@@ -105,6 +106,7 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
         Duration::from_secs(5),
     ][pick(dice, 3)];
     app.max_draining = [None, Some(0), Some(1)][pick(dice, 3)];
+    app.update = draw_rules(dice);
     if dice.one_in(8) {
         app.life.watchdog = Some(dice.millis(2000, 6000));
     }
@@ -242,6 +244,8 @@ fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &
                     app,
                     reason: None,
                     now,
+                    env: variables(dice, "EXTRA"),
+                    inherit: variables(dice, "HOME"),
                 }),
             ));
         }
@@ -293,6 +297,41 @@ fn draw_going(dice: &mut Dice, at: Moment, app: String, script: &mut Script) {
     let keep_running = dice.one_in(2);
     let delete = Command::Delete(AppDelete { app, keep_running });
     script.commands.push((at, delete));
+}
+
+fn variables(dice: &mut Dice, name: &str) -> Option<BTreeMap<String, String>> {
+    let value = dice.below(100).to_string();
+    dice.one_in(3)
+        .then(|| BTreeMap::from([(name.to_owned(), value)]))
+}
+
+/// How an app's workers are replaced. It stays so for the whole history.
+fn draw_rules(dice: &mut Dice) -> UpdateRules {
+    let share = |dice: &mut Dice| match dice.below(3) {
+        0 => Share::Percent(u32::try_from(25 * dice.below(5)).unwrap_or(0)),
+        _ => Share::Count(u32::try_from(dice.below(4)).unwrap_or(0)),
+    };
+    let strategy = match dice.below(6) {
+        0 => Strategy::Replace,
+        1 => Strategy::AllAtOnce,
+        _ => Strategy::Surge,
+    };
+    let usual = dice.one_in(3);
+    UpdateRules {
+        strategy,
+        max_surge: if usual { Share::Count(1) } else { share(dice) },
+        max_unavailable: (!usual).then(|| share(dice)),
+        canary: Canary {
+            instances: if dice.one_in(2) {
+                Share::Count(1)
+            } else {
+                share(dice)
+            },
+            max_errors: dice.one_in(3).then_some(10.0),
+            min_requests: 10,
+        },
+        on_failure: [OnFailure::KeepOld, OnFailure::Rollback][pick(dice, 2)],
+    }
 }
 
 /// A new version: its definition, and word of it in one of several ways.

@@ -61,6 +61,10 @@ impl Checker {
         );
         for (name, app) in &self.model.apps {
             promise!(app.updating.is_none(), "at rest, but {name} is updating");
+            promise!(
+                app.going_back.is_none(),
+                "at rest, but {name} is rolling back"
+            );
             self.has_its_workers(name, app, snapshot)?;
             let stale = self
                 .model

@@ -12,6 +12,7 @@ mod probes;
 mod recycling;
 mod slow;
 mod starts;
+mod strategies;
 mod take_up;
 mod updates;
 mod verbs;

@@ -126,6 +126,8 @@ fn a_dependency_that_fails_is_told_to_whoever_waits_and_can_still_come_right() {
         app: Some("web".into()),
         reason: None,
         now: false,
+        env: None,
+        inherit: None,
     });
     let reloaded = stage.op(reload);
     assert_eq!(stage.outcome(op), None);
@@ -189,6 +191,8 @@ fn a_reload_of_an_app_that_waits_gives_it_the_newest_definition() {
         app: Some("web".into()),
         reason: None,
         now: false,
+        env: None,
+        inherit: None,
     });
     let op = stage.op(reload);
     stage.says_ready(db[0].1.id);

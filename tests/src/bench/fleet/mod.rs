@@ -108,6 +108,8 @@ impl Fleet {
             app,
             reason: None,
             now,
+            env: None,
+            inherit: None,
         };
         let op = self.ask(&reload).await?;
         loop {

@@ -5,7 +5,10 @@ mod hears;
 use std::{process::ExitCode, time::Duration};
 
 use axum::{Json, Router, routing::get};
-use ostler_worker_sdk::{Worker, bus::vocab::update::WorkerRestartNeeded};
+use ostler_worker_sdk::{
+    Worker,
+    bus::vocab::{update::WorkerRestartNeeded, worker::AppErrors},
+};
 
 const HELP: &str = "\
 usage: talker HABIT
@@ -14,6 +17,7 @@ usage: talker HABIT
   mute                       connect, say nothing
   ask-once [APP]             say ready; unless there is a file `asked`, make it and say that workers (of APP) need a restart
   ask-always                 say ready, and that workers need a restart
+  fails REQUESTS ERRORS      say ready; from the second generation on, that so many requests have failed
   lose-bus WHEN              cut the inherited bus socket, before saying ready (early) or after (late); print what comes
   group MS                   say ready, take events `tests.note` as one of a group, each for MS milliseconds; print them
   slow MS                    the same alone, holding publishers back while more than a few wait
@@ -48,6 +52,15 @@ async fn habit(args: &[&str]) -> Result<u8, Failure> {
         ["ask-always"] => {
             let worker = ready().await?;
             ask(&worker, None).await?;
+            until_drained(worker).await
+        }
+        ["fails", requests, errors] => {
+            let worker = ready().await?;
+            let (requests, errors) = (requests.parse()?, errors.parse()?);
+            if worker.identity().generation.0 > 1 {
+                let numbers = AppErrors { requests, errors };
+                worker.bus().emit(&numbers).await?;
+            }
             until_drained(worker).await
         }
         ["lose-bus", when] => hears::lose_bus(when).await,

@@ -1,0 +1,38 @@
+//! Who must be gone before a slot gets a worker: nobody, unless its app says that some can't be there together.
+
+use ostler_bus::{Generation, Slot as SlotNumber};
+
+use super::{app::App, worker::Worker};
+use crate::config::app::update::Strategy;
+
+/// Whether nobody is in the way of a worker of this generation in this slot.
+pub(super) fn clear(
+    app: &App,
+    slot: SlotNumber,
+    generation: Generation,
+    strategy: Strategy,
+) -> bool {
+    let mut workers = app.workers.values();
+    // A command may still clean up after who was there.
+    let cleaned = app.remains_in(slot).is_none();
+    match strategy {
+        Strategy::Surge => true,
+        Strategy::Replace => workers.all(|worker| worker.slot != slot) && cleaned,
+        Strategy::AllAtOnce => {
+            let ours = |worker: &Worker| worker.slot != slot && worker.generation == generation;
+            workers.all(ours) && cleaned
+        }
+    }
+}
+
+/// The same, for the next worker of the generation that the slot itself is of.
+pub(super) fn is_clear(app: &App, number: SlotNumber) -> bool {
+    app.slots.get(&number).is_none_or(|slot| {
+        clear(
+            app,
+            number,
+            slot.generation,
+            slot.definition.update.strategy,
+        )
+    })
+}

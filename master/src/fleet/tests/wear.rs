@@ -216,7 +216,7 @@ fn the_hour_during_an_update_is_the_updates() {
     let id = stage.spawned();
     stage.says_ready(id);
     stage.wait(2000);
-    assert_eq!(reasons(&stage), ["update"]);
+    assert_eq!(reasons(&stage), ["update: reload"]);
     stage.exits(FIRST, 0);
     stage.wait(60_000);
     assert!(stage.orders().is_empty(), "{id} is newer than the hour");

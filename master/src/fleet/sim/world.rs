@@ -171,10 +171,15 @@ impl World {
                 }
             }
             Action::Probe(order) => self.probe(now, &order),
+            // Nobody hears it any more, but for what is on its way.
+            Action::Release { id } => {
+                if let Some(process) = self.processes.get_mut(&id) {
+                    process.beats = None;
+                }
+            }
             Action::Answer { .. }
             | Action::AnswerDisconnect { .. }
             | Action::Forget { .. }
-            | Action::Release { .. }
             | Action::Say(_)
             | Action::Publish(_)
             | Action::Warn(_)

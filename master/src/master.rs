@@ -40,7 +40,7 @@ use crate::{
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
-    sockets::Sockets,
+    sockets::{Sockets, balance::Balancer},
     sys::{self, OpenFiles, Signals},
 };
 
@@ -120,6 +120,7 @@ where
         hub: hub.clone(),
         home: lock.home().clone(),
         sockets,
+        balancer: Balancer::default(),
         watched: HashMap::new(),
         cgroups: Cgroups::default(),
         log: lines.clone(),

@@ -45,7 +45,10 @@ impl Worker {
         // First: a signal that comes while this goes on waits to be heard.
         let signals = hear::Signals::catch()?;
         let inheritance = Inheritance::from_env()?;
-        let sockets = Mutex::new(inherited::sockets(inheritance.sockets)?);
+        let sockets = Mutex::new(inherited::sockets(
+            inheritance.sockets,
+            inheritance.channels,
+        )?);
         let watchdog = inheritance.watchdog;
         let (bus, identity, alone) = match inheritance.managed {
             Some(managed) => (inherited::bus(&managed).await?, managed.identity, None),
@@ -100,7 +103,7 @@ impl Worker {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         match sockets.get_mut(name) {
             Some(socket) => match socket.take() {
-                Some(socket) => Listener::inherited(name, socket),
+                Some(it) => Listener::inherited(name, it.socket, it.channel),
                 None => Err(StartError::Taken(name.into())),
             },
             None if self.is_managed() => Err(StartError::Undeclared {

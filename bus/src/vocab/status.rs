@@ -100,8 +100,40 @@ pub struct SocketStatus {
     pub name: String,
     /// Its address as bound.
     pub address: String,
-    /// "shared".
+    /// How its workers share it: "shared" or "balanced".
     pub mode: String,
+    /// Why, where that was not said for certain.
+    pub why: Option<String>,
+    /// How the master hands its connections over, while it does.
+    pub balance: Option<BalanceStatus>,
+}
+
+/// A socket whose connections the master accepts and hands to workers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct BalanceStatus {
+    /// Connections accepted so far.
+    pub accepted: u64,
+    /// Connections handed over once more: the first worker died, drained or refused before it took them.
+    pub given_again: u64,
+    /// Accepted connections that no worker has room for: only after workers went.
+    pub waiting: u64,
+    /// The workers that take connections.
+    pub workers: Vec<BalancedWorker>,
+}
+
+/// A worker that takes connections from the master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct BalancedWorker {
+    /// Which worker.
+    pub id: WorkerId,
+    /// Connections that it has open.
+    pub open: u32,
+    /// Connections handed to it that it has not taken yet.
+    pub handed: u32,
+    /// Connections that it has taken so far.
+    pub taken: u64,
+    /// The most that it may have open; `None`: any number.
+    pub max_connections: Option<u32>,
 }
 
 /// The state of a worker, or of a slot that has none just now.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    app::{SocketAddress, SocketDeclaration},
+    app::{SocketAddress, SocketDeclaration, SocketMode},
     errors::Wrong,
 };
 
@@ -134,6 +134,7 @@ pub fn declaration(name: String, address: SocketAddress) -> SocketDeclaration {
         address,
         backlog: DEFAULT_BACKLOG,
         nonblocking: false,
+        mode: SocketMode::default(),
     }
 }
 

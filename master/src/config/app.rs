@@ -2,9 +2,11 @@
 
 mod differences;
 mod inheritance;
+mod socket_mode;
 mod start_order;
 
 pub use inheritance::Inheritance;
+pub use socket_mode::SocketMode;
 pub use start_order::StartOrder;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
@@ -134,6 +136,8 @@ pub struct SocketDeclaration {
     pub backlog: u32,
     /// O_NONBLOCK on the shared description. Default false.
     pub nonblocking: bool,
+    /// How workers share it.
+    pub mode: SocketMode,
 }
 
 /// Where a socket listens.

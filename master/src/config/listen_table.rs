@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     address::{self, DEFAULT_BACKLOG},
-    app::{SocketAddress, SocketDeclaration},
+    app::{SocketAddress, SocketDeclaration, SocketMode},
     errors::Wrong,
     walk::{Node, Walker},
 };
@@ -14,7 +14,13 @@ use super::{
 const FIX: &str = "write an address (\"127.0.0.1:8080\"), an array of them, or a table of names: { web = \":8080\" }";
 
 /// What a table for one socket may hold.
-const KEYS: [&str; 3] = ["address", "backlog", "nonblocking"];
+const KEYS: [&str; 5] = [
+    "address",
+    "backlog",
+    "nonblocking",
+    "mode",
+    "max_connections",
+];
 
 /// Reads `listen`. `base` is where relative socket paths start.
 pub(super) fn read(
@@ -104,6 +110,7 @@ fn one_table(
     base: &Path,
 ) -> Option<SocketDeclaration> {
     let (mut address, mut backlog, mut nonblocking) = (None, Some(DEFAULT_BACKLOG), Some(false));
+    let (mut mode, mut most) = (Some(SocketMode::Auto), Some(None));
     for (key, value) in table {
         let name = key.get_ref().as_ref();
         let path = format!("{path}.{name}");
@@ -111,6 +118,12 @@ fn one_table(
             "address" => address = Some(one_address(walker, &path, value, base)),
             "backlog" => backlog = walker.count(&path, value, 1),
             "nonblocking" => nonblocking = walker.boolean(&path, value),
+            "mode" => mode = mode_of(walker, &path, value),
+            "max_connections" => {
+                most = walker
+                    .count(&path, value, 1)
+                    .map(|most| Some((most, value)));
+            }
             _ => walker.unknown_key(key.span(), &path, name, &KEYS, None),
         }
     }
@@ -126,5 +139,46 @@ fn one_table(
         address: address.flatten()?,
         backlog: backlog?,
         nonblocking: nonblocking?,
+        mode: limited(walker, path, mode?, most?)?,
     })
+}
+
+fn mode_of(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<SocketMode> {
+    let fix = "use \"balanced\", \"shared\" or \"auto\"";
+    let text = walker.string(path, node, fix)?;
+    let mode = match text {
+        "auto" => Ok(SocketMode::Auto),
+        "shared" => Ok(SocketMode::Shared),
+        "balanced" => Ok(SocketMode::Balanced {
+            max_connections: None,
+        }),
+        _ => {
+            let what = format!("{text:?} is no way to share a socket");
+            Err(Wrong::new(what, fix))
+        }
+    };
+    walker.take(path, node, mode)
+}
+
+/// Only where the master hands connections over can it hold some back.
+fn limited(
+    walker: &mut Walker<'_>,
+    path: &str,
+    mode: SocketMode,
+    most: Option<(u32, &Node<'_>)>,
+) -> Option<SocketMode> {
+    match (mode, most) {
+        (mode, None) => Some(mode),
+        (SocketMode::Balanced { .. }, Some((most, _))) => Some(SocketMode::Balanced {
+            max_connections: Some(most),
+        }),
+        (SocketMode::Auto | SocketMode::Shared, Some((_, node))) => {
+            let wrong = Wrong::new(
+                "workers that accept by themselves can't be limited",
+                "add mode = \"balanced\", or leave max_connections out",
+            );
+            walker.fault(node.span(), &format!("{path}.max_connections"), wrong);
+            None
+        }
+    }
 }

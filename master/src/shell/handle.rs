@@ -21,6 +21,7 @@ use super::worker::Process;
 use crate::{
     config::app::{AppDefinition, AppName},
     fleet::{Command, Requester, Snapshot, WorkerNews},
+    sockets::balance::Channel,
 };
 
 /// Messages that may wait for the shell; senders wait for room. The shell never waits for any of them.
@@ -71,6 +72,14 @@ pub(super) enum Message {
         socket: String,
         failures: u32,
     },
+    /// A worker takes connections of a socket from the master.
+    Takes {
+        id: WorkerId,
+        socket: String,
+        channel: Channel,
+    },
+    /// A worker has been ready for so long that it should have.
+    Overdue { id: WorkerId },
     /// The bus to publish on from here on.
     Voice(Bus),
     /// The hub began anew: every connection to it has ended.

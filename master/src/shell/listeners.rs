@@ -57,6 +57,7 @@ impl Workshop {
         match self.sockets.listen_again(app, socket) {
             Some(Ok(mended)) => {
                 tell_mended(app, socket, mended, failures);
+                self.tell_balancer(app, socket);
                 let bound = self.sockets.of(app).iter();
                 for bound in bound.filter(|bound| bound.name() == socket) {
                     self.watch_one(app, bound, shell);

@@ -5,6 +5,7 @@
 //! ([`worker`]) that reports back by message, and events go into the bus client's queue. Signals and child exits come
 //! straight here, so no flood on the bus can delay them.
 
+mod balance;
 mod handle;
 mod helper;
 mod listeners;
@@ -193,6 +194,7 @@ impl Shell {
                 if let WorkerNews::Exited(exit) = &mut news
                     && let Some(process) = self.processes.remove(&id)
                 {
+                    self.workshop.balancer.gone(id);
                     exit.hint = self.workshop.hint(&process.order.app, exit);
                 }
                 vec![Input::Worker { id, news }]
@@ -249,15 +251,25 @@ impl Shell {
                 self.workshop.mend(&app, &socket, failures, &self.handle);
                 vec![]
             }
+            Message::Takes {
+                id,
+                socket,
+                channel,
+            } => {
+                self.takes(id, socket, channel);
+                vec![]
+            }
+            Message::Overdue { id } => {
+                self.overdue(id);
+                vec![]
+            }
             Message::Voice(bus) => {
                 self.bus = bus;
                 vec![]
             }
             Message::Snapshot(sender) => {
-                let mut snapshot = self.fleet.snapshot(self.now());
-                self.workshop.fill_in(&mut snapshot);
-                // Whoever asked has gone.
-                let _gone = sender.send(snapshot);
+                let snapshot = self.fleet.snapshot(self.now());
+                self.workshop.fill_in(snapshot, sender);
                 vec![]
             }
         }

@@ -63,6 +63,7 @@ impl Shell {
                     }
                     other => log(other),
                 }
+                self.stand(&event);
                 publish(&self.bus, &event);
             }
             Action::Warn(text) => tracing::warn!("{}", escape::line(&text)),

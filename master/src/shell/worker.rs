@@ -1,7 +1,7 @@
 //! One worker's process from start to end, as a task that only reports; and what it takes to start one.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     ffi::OsString,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
@@ -18,22 +18,26 @@ use ostler_bus::{
 use tokio::sync::watch;
 
 use super::{
+    balance::{Standing, taking},
     handle::{Message, ShellHandle},
     panics::{self, Made},
     rights::Rights,
 };
 use crate::{
     config::{
-        app::{AppDefinition, AppName, given::Stdin},
+        app::{AppDefinition, AppName, SocketMode, given::Stdin},
         shell_line,
     },
-    fleet::{self, SignalTarget, Snapshot, SpawnOrder, WorkerNews},
+    fleet::{self, SignalTarget, SpawnOrder, WorkerNews},
     home::{MasterHome, Reach},
     process::{
         self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
         Outlet, Outlets, Spawned, Spawner, StdinLines, WorkerGroup,
     },
-    sockets::Sockets,
+    sockets::{
+        Sockets,
+        balance::{Balancer, Channel, channel_pair},
+    },
 };
 
 /// How long a dead worker's pipes are still read, if others hold them open.
@@ -53,6 +57,8 @@ pub struct Workshop {
     pub home: MasterHome,
     /// All declared sockets, bound.
     pub sockets: Sockets,
+    /// Hands connections to workers.
+    pub balancer: Balancer,
     /// How many of an app's sockets, the first ones, are watched: none at first, also of those that are bound.
     pub watched: HashMap<AppName, usize>,
     /// Where workers' control groups are.
@@ -87,11 +93,22 @@ pub(super) struct Process {
     pub(super) by_shell: bool,
     /// Where lines for its standard input go, if they go anywhere.
     pub(super) stdin: Option<StdinLines>,
+    /// Whether it may be handed connections.
+    pub(super) standing: Standing,
+    /// Sockets whose connections it could be handed, and has not asked for.
+    pub(super) untaken: BTreeSet<String>,
 }
 
 impl Process {
     pub(super) fn pid(&self) -> u32 {
         self.child.pid()
+    }
+
+    /// Whether a socket of this name was declared `balanced`.
+    pub(super) fn wants_balance(&self, socket: &str) -> bool {
+        let mut sockets = self.order.definition.listen.iter();
+        let balanced = |mode| matches!(mode, SocketMode::Balanced { .. });
+        sockets.any(|s| s.name == socket && balanced(s.mode))
     }
 
     pub(super) fn signal(&self, signal: i32, target: SignalTarget) -> io::Result<()> {
@@ -147,6 +164,7 @@ impl Workshop {
     /// Gives back what the workers of an app needed.
     pub(super) fn forget(&mut self, app: &AppName) {
         self.sockets.forget(app);
+        self.balancer.forget(app);
         self.watched.remove(app);
     }
 
@@ -171,13 +189,6 @@ impl Workshop {
     pub(super) fn hint(&self, app: &AppName, exit: &fleet::Exit) -> Option<String> {
         let asked = exit.status == ExitStatus::Code(0);
         (!asked).then(|| process::exit_hint(&exit.stderr_tail, self.sockets.of(app)))?
-    }
-
-    /// Adds to a snapshot what only the shell knows.
-    pub(super) fn fill_in(&self, snapshot: &mut Snapshot) {
-        for app in &mut snapshot.apps {
-            app.sockets = self.sockets.status(&app.name);
-        }
     }
 
     pub(super) fn reap_orphans(&self) {
@@ -229,6 +240,7 @@ impl Workshop {
             notify: Some(notify.path()),
             bus: Some(&self.home.bus_socket()),
             bus_fd: true,
+            channels: true,
             cgroup: cgroup.as_ref().map(WorkerGroup::dir),
         };
         let spec = process::spawn_spec(
@@ -243,6 +255,9 @@ impl Workshop {
             .descriptors(&order.app)
             .map_err(|error| format!("hand over its sockets: {error}"))?;
         fds.push(OwnedFd::from(theirs));
+        let channels = self
+            .channels(&order.app, &mut fds)
+            .map_err(|error| format!("make a channel for connections: {error}"))?;
         let mut stdin = None;
         if app.given.stdin == Some(Stdin::Lines) {
             let (lines, end) =
@@ -261,8 +276,28 @@ impl Workshop {
             bus: ours,
             cgroup,
             stdin,
+            channels,
             spawned,
         })
+    }
+}
+
+impl Workshop {
+    /// One channel for each socket whose connections may be handed over; the workers' ends are added to `fds`.
+    fn channels(
+        &self,
+        app: &AppName,
+        fds: &mut Vec<OwnedFd>,
+    ) -> io::Result<Vec<(String, Channel)>> {
+        let sockets = self.sockets.of(app).iter();
+        let handing = sockets.filter(|socket| socket.declaration().mode.hands_over());
+        handing
+            .map(|socket| {
+                let (ours, theirs) = channel_pair()?;
+                fds.push(theirs);
+                Ok((socket.name().to_owned(), ours))
+            })
+            .collect()
     }
 }
 
@@ -277,6 +312,7 @@ struct Begun {
     bus: UnixStream,
     cgroup: Option<WorkerGroup>,
     stdin: Option<StdinLines>,
+    channels: Vec<(String, Channel)>,
     spawned: Spawning,
 }
 
@@ -331,9 +367,13 @@ impl Begun {
                         .kill_ladder
                         .first()
                         .map_or(libc::SIGTERM, |rung| rung.signal),
+                    standing: Standing::Starting,
+                    untaken: self.channels.iter().map(|(name, _)| name.clone()).collect(),
                 },
             })
             .await;
+        // Ended with the worker.
+        let _taking = taking(id, self.channels, shell);
         // While the worker gets ready: the next one, or this one's successor, need not wait for its shim.
         spawner.keep_spare();
         let weighed = order.definition.recycle.max_memory.is_some();

@@ -6,7 +6,7 @@ use ostler_bus::vocab::status::SocketStatus;
 
 use super::{BindError, BoundSocket, ListenerWatch, Mended, Problem, bind_all};
 use crate::{
-    config::app::{AppDefinition, AppName},
+    config::app::{AppDefinition, AppName, SocketMode},
     sys::FdTable,
 };
 
@@ -63,6 +63,16 @@ impl Sockets {
             .collect()
     }
 
+    /// A duplicate of a listener.
+    ///
+    /// # Errors
+    /// If no descriptor is left, or there is no such socket.
+    pub fn listener(&self, app: &AppName, name: &str) -> io::Result<OwnedFd> {
+        let socket = self.of(app).iter().find(|socket| socket.name() == name);
+        let socket = socket.ok_or(io::ErrorKind::NotFound)?;
+        socket.duplicate(&self.table)
+    }
+
     /// Tells when a worker shuts this listener down.
     ///
     /// # Errors
@@ -112,7 +122,18 @@ impl Sockets {
         let status = |socket: &BoundSocket| SocketStatus {
             name: socket.name().into(),
             address: socket.address().to_string(),
+            // Until a worker takes connections from the master.
             mode: "shared".into(),
+            why: match socket.declaration().mode {
+                SocketMode::Shared => None,
+                SocketMode::Auto => {
+                    Some("auto: no worker takes connections from the master".into())
+                }
+                SocketMode::Balanced { .. } => {
+                    Some("balanced, but no worker takes connections from the master".into())
+                }
+            },
+            balance: None,
         };
         sockets.into_iter().flatten().map(status).collect()
     }

@@ -12,7 +12,6 @@
 //! An answer whose head was sent before the drain could not say `close`: its connection gets another [`LAME_DUCK`] when
 //! it is complete. [`serve`] returns as soon as no connection is open, or when the time to drain is over.
 
-mod accept;
 mod body;
 mod connection;
 
@@ -21,7 +20,6 @@ use std::{io, time::Duration};
 use axum::Router;
 use tokio::task::JoinSet;
 
-use self::{accept::Acceptor, connection::Stream};
 use crate::{DrainSignal, Listener};
 
 /// How long requests on connections that are already open are answered after a drain began. A client that uses its
@@ -36,23 +34,25 @@ pub const FRESH: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// If the listener itself fails; a failing connection ends by itself.
-pub async fn serve(listener: Listener, router: Router, mut drain: DrainSignal) -> io::Result<()> {
+pub async fn serve(
+    mut listener: Listener,
+    router: Router,
+    mut drain: DrainSignal,
+) -> io::Result<()> {
     let mut connections = JoinSet::new();
-    let mut acceptor = Acceptor::new(listener)?;
     let signal = drain.clone();
     loop {
         tokio::select! {
             biased;
             _ = drain.begun() => break,
-            accepted = acceptor.next() => match accepted? {
-                Stream::Tcp(stream) => connections.spawn(connection::serve(stream, router.clone(), signal.clone())),
-                Stream::Unix(stream) => connections.spawn(connection::serve(stream, router.clone(), signal.clone())),
-            },
+            accepted = listener.accept() => {
+                connections.spawn(connection::serve(accepted?, router.clone(), signal.clone()))
+            }
             // A handler that panicked has ended its own connection, and nothing else.
             Some(_) = connections.join_next() => continue,
         };
     }
-    drop(acceptor);
+    drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
     tokio::select! {
         () = all => return Ok(()),

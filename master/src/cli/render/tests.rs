@@ -46,6 +46,8 @@ fn app(name: &str, state: &str) -> AppStatus {
             name: "http".into(),
             address: "127.0.0.1:8080".into(),
             mode: "shared".into(),
+            why: None,
+            balance: None,
         }],
         last_update: Some("finished in 1.2s".into()),
     }

@@ -82,6 +82,10 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
         "file" => format!("{} = {value}\n{}", key.name, app(String::new())),
         "app" => app(format!("{} = {value}", key.name)),
         "listen" if key.name == "address" => app(format!("listen = {{ x = {} }}", inside(""))),
+        "listen" if key.name == "max_connections" => app(format!(
+            "listen = {{ x = {} }}",
+            inside(", mode = \"balanced\", address = \":1\"")
+        )),
         "listen" => app(format!(
             "listen = {{ x = {} }}",
             inside(", address = \":1\"")

@@ -205,3 +205,6 @@ impl axum::serve::Listener for Listener {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

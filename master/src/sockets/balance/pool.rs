@@ -1,10 +1,10 @@
 //! Who gets which connection of one socket: all decisions, and nothing else.
 //!
 //! ```text
-//!  accepted ──► waiting ── deal: the ready member with the fewest open, the longest unserved of those ──► handed
-//!                  ▲                                                                                       │
-//!                  └── refused, or its member left (died, drains) ◄────────────────────────────────────────┤
-//!                                                                                                taken ──► open ──► closed
+//!  accepted ──► waiting ── deal: the ready member with the fewest open, of those the one whose turn it is ──► handed
+//!                  ▲                                                                                           │
+//!                  └── refused, or its member left (died, drains) ◄────────────────────────────────────────────┤
+//!                                                                                                    taken ──► open ──► closed
 //! ```
 //! No I/O and no clock. A connection is this pool's from [`Pool::accepted`] until a member says that it has taken it;
 //! whatever happens to members meanwhile, it comes to one of them. As many are accepted as members have room for, so
@@ -15,6 +15,9 @@ use std::collections::VecDeque;
 use ostler_bus::WorkerId;
 use ostler_worker_sdk::handover::{Account, UNLIMITED, WINDOW};
 
+/// So many turns that a member missed, because it was busy, it may have later, while it is idle.
+const CATCH_UP: u64 = 64;
+
 /// The members that share a socket's connections, and the connections that none of them has taken yet.
 #[derive(Debug)]
 pub(super) struct Pool<C> {
@@ -23,6 +26,7 @@ pub(super) struct Pool<C> {
     waiting: VecDeque<C>,
     /// The most that any member may have open.
     limit: u32,
+    /// The most turns that any member has had.
     turns: u64,
     /// Connections accepted so far.
     pub(super) accepted: u64,
@@ -47,8 +51,8 @@ pub(super) struct Member<C> {
     pub(super) open: u32,
     /// Taken so far.
     pub(super) taken: u64,
-    /// When it was last dealt one.
-    turn: u64,
+    /// How many turns it has had, those that it has missed for good among them.
+    turns: u64,
 }
 
 /// A worker gave account of connections that it doesn't have.
@@ -79,7 +83,7 @@ impl<C> Pool<C> {
             unsent: 0,
             open: 0,
             taken: 0,
-            turn: self.turns,
+            turns: self.turns,
         });
     }
 
@@ -160,15 +164,16 @@ impl<C> Pool<C> {
     }
 
     /// Deals what waits, as far as members have room: each to the one with the fewest open, and of several to the one
-    /// whose last turn is longest ago.
+    /// that has had the fewest turns.
     pub(super) fn deal(&mut self) {
         while !self.waiting.is_empty() {
             let open = self.members.iter_mut().filter(|m| m.room(self.limit) > 0);
-            let Some(next) = open.min_by_key(|m| (m.load(), m.turn)) else {
+            let missed = self.turns.saturating_sub(CATCH_UP);
+            let Some(next) = open.min_by_key(|m| (m.load(), m.turns.max(missed))) else {
                 return;
             };
-            self.turns += 1;
-            next.turn = self.turns;
+            next.turns = next.turns.max(missed) + 1;
+            self.turns = self.turns.max(next.turns);
             next.unsent += 1;
             next.handed.extend(self.waiting.pop_front());
         }

@@ -64,6 +64,30 @@ fn the_one_with_the_fewest_open_is_next_whoever_s_turn_it_is() {
 }
 
 #[test]
+fn one_that_was_busy_has_some_of_its_turns_later_and_one_that_comes_has_none() {
+    let mut pool = pool(&[A, B]);
+    assert_eq!(deal(&mut pool, [0]), [(A, vec![0])]);
+    pool.account(A, account(1, 0, 0)).unwrap();
+    let served = |pool: &mut Pool<u32>, count: usize| {
+        let mut to = Vec::new();
+        for _ in 0..count {
+            let (id, _) = deal(pool, [1])[0];
+            pool.account(id, account(1, 0, 1)).unwrap();
+            to.push(id);
+        }
+        to
+    };
+    assert_eq!(served(&mut pool, 1_000), [B; 1_000]);
+    pool.account(A, account(0, 0, 1)).unwrap();
+    pool.join(C, true);
+    pool.takes(C, UNLIMITED);
+    let next = served(&mut pool, 304);
+    let count = |id| next.iter().filter(|to| **to == id).count() as u64;
+    assert_eq!((count(B), count(C)), (80, 80));
+    assert_eq!(count(A), count(B) + CATCH_UP);
+}
+
+#[test]
 fn nobody_is_handed_more_than_a_window_and_as_much_is_accepted_as_there_is_room() {
     let mut pool = pool(&[A, B]);
     assert_eq!(pool.room(), 2 * WINDOW);

@@ -66,8 +66,7 @@ fn main() -> ExitCode {
 }
 
 fn measure() -> Result<(), String> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
+    let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;

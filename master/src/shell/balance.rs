@@ -55,7 +55,9 @@ pub(super) fn taking(
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!("worker {id} can't be handed connections of {socket:?}: {error}")
+                    tracing::warn!(
+                        "worker {id} can't be handed connections of {socket:?}: {error}"
+                    );
                 }
             }
         });

@@ -28,7 +28,9 @@ const SHUT: Duration = Duration::from_secs(2);
 /// Takes connections.
 #[derive(Debug)]
 pub(super) struct Direct {
-    /// `None` only while it is registered anew.
+    /// Not watched yet: every connection would wake this process, though others accept it.
+    unwatched: Option<OwnedFd>,
+    /// `None` until it is watched, and while it is registered anew.
     socket: Option<AsyncFd<OwnedFd>>,
     is_unix: bool,
     shut_since: Option<Instant>,
@@ -36,12 +38,13 @@ pub(super) struct Direct {
 
 impl Direct {
     /// Over a listening socket that doesn't block.
-    pub(super) fn new(listener: OwnedFd, is_unix: bool) -> io::Result<Self> {
-        Ok(Self {
-            socket: Some(sys::watch(listener, Interest::READABLE)?),
+    pub(super) fn new(listener: OwnedFd, is_unix: bool) -> Self {
+        Self {
+            unwatched: Some(listener),
+            socket: None,
             is_unix,
             shut_since: None,
-        })
+        }
     }
 
     /// The next connection. May be dropped while it waits.
@@ -49,6 +52,9 @@ impl Direct {
     /// # Errors
     /// If the listener can't be used any more.
     pub(super) async fn next(&mut self) -> io::Result<Stream> {
+        if let Some(listener) = self.unwatched.take() {
+            self.socket = Some(sys::watch(listener, Interest::READABLE)?);
+        }
         loop {
             // So that a flood of connections lets those that are open go on.
             coop::consume_budget().await;

@@ -95,7 +95,7 @@ impl Listener {
             .map(|channel| Handed::new(channel, is_unix, Arc::clone(&tally)))
             .transpose()?;
         Ok(Self {
-            direct: Direct::new(socket, is_unix)?,
+            direct: Direct::new(socket, is_unix),
             handed,
             tally,
             local,

@@ -162,6 +162,11 @@ impl Desk {
         self.pause.is_none() && self.readable && self.pool.room() > 0
     }
 
+    /// Whether no worker has room.
+    pub(super) fn is_full(&self) -> bool {
+        self.pool.room() == 0
+    }
+
     /// When to try again what could not be done.
     pub(super) fn pause(&self) -> Option<Instant> {
         self.pause

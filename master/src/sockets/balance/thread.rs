@@ -2,6 +2,10 @@
 //!
 //! A listener tells of a connection once (edge-triggered): while no worker has room, whatever comes wakes nobody twice,
 //! and waits in the kernel. A channel tells as long as there is something to read.
+//!
+//! Whatever is decided is decided on all that was said by then. After a connection the thread sleeps for a
+//! moment without listening to workers, unless one of them must make room: where connections come quickly, what is
+//! said of one is heard when the next one comes, which halves how often the thread wakes.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,8 +19,9 @@ use ostler_bus::WorkerId;
 use rustix::{
     buffer::spare_capacity,
     event::{
-        Timespec,
+        PollFd, PollFlags, Timespec,
         epoll::{self, CreateFlags, EventData, EventFlags},
+        poll,
     },
     io::Errno,
 };
@@ -30,6 +35,13 @@ use super::{
 
 /// Events taken in at once.
 const EVENTS: usize = 128;
+
+/// How long words may wait to be heard together. The master's copy of a taken connection lives as long, which is nothing
+/// to a client that waits for its end.
+const TOGETHER: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 250_000,
+};
 
 /// What it needs is small.
 const STACK: usize = 256 << 10;
@@ -58,7 +70,12 @@ enum Source {
 }
 
 struct Thread {
+    /// The bell and the listeners.
     epoll: OwnedFd,
+    /// The channels.
+    channels: OwnedFd,
+    /// A connection has just come: what is said of it comes soon.
+    expects_words: bool,
     inbox: Arc<Inbox>,
     desks: BTreeMap<DeskNumber, Desk>,
     sources: HashMap<u64, Source>,
@@ -87,6 +104,8 @@ impl Thread {
         epoll::add(&epoll, &inbox.bell, data, EventFlags::IN)?;
         Ok(Self {
             epoll,
+            channels: epoll::create(CreateFlags::CLOEXEC)?,
+            expects_words: false,
             inbox,
             desks: BTreeMap::new(),
             sources: HashMap::new(),
@@ -98,27 +117,63 @@ impl Thread {
     fn run(mut self) {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
-            let timeout = self.timeout(Instant::now());
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => {
-                    tracing::error!("handing over connections ends: {error}");
-                    return;
-                }
+            if let Err(error) = self.wait(&mut events) {
+                tracing::error!("handing over connections ends: {error}");
+                return;
             }
             let mut rung = false;
+            self.expects_words = !events.is_empty();
             for event in events.drain(..) {
                 match event.data.u64() {
                     BELL => rung = true,
                     token => self.happened(token),
                 }
             }
-            // Last: what was said before a worker went is heard before that.
+            // Before anything is decided, and before what was said by a worker that is told to be gone.
+            if let Err(error) = self.hear(&mut events) {
+                tracing::error!("handing over connections ends: {error}");
+                return;
+            }
             if rung && !self.obey() {
                 return;
             }
             self.serve();
         }
+    }
+
+    /// Waits for commands and connections; and for words, unless some are about to come: those are heard together.
+    fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+        let timeout = self.timeout(Instant::now());
+        let timeout = match self.expects_words {
+            true => timeout.min(Some(TOGETHER)).or(Some(TOGETHER)),
+            false => {
+                let mut fds = [
+                    PollFd::new(&self.epoll, PollFlags::IN),
+                    PollFd::new(&self.channels, PollFlags::IN),
+                ];
+                passing(poll(&mut fds, timeout.as_ref()))?;
+                Some(Timespec::default())
+            }
+        };
+        passing(epoll::wait(
+            &self.epoll,
+            spare_capacity(events),
+            timeout.as_ref(),
+        ))
+    }
+
+    /// Hears what workers have said by now.
+    fn hear(&mut self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+        let now = Timespec::default();
+        passing(epoll::wait(
+            &self.channels,
+            spare_capacity(events),
+            Some(&now),
+        ))?;
+        for event in events.drain(..) {
+            self.happened(event.data.u64());
+        }
+        Ok(())
     }
 
     /// How long to wait for something to happen; `None` for as long as it takes.
@@ -199,7 +254,7 @@ impl Thread {
         };
         let token = self.source(Source::Channel(number, id));
         let data = EventData::new_u64(token);
-        if let Err(error) = epoll::add(&self.epoll, &channel, data, EventFlags::IN) {
+        if let Err(error) = epoll::add(&self.channels, &channel, data, EventFlags::IN) {
             tracing::error!("worker {id} can't be handed connections: {error}");
             self.sources.remove(&token);
             return;
@@ -255,7 +310,7 @@ impl Thread {
             return;
         };
         let (number, old) = (*number, std::mem::replace(&mut desk.listener, listener));
-        self.unwatch(&old);
+        unwatch(&self.epoll, &old);
         self.sources
             .retain(|_, source| *source != Source::Listener(number));
         if let Err(error) = self.watch_listener(number) {
@@ -269,7 +324,7 @@ impl Thread {
         let gone: Vec<Desk> = gone.map(|(_, desk)| desk).collect();
         for desk in &gone {
             // The description is others' too: closing ours would not end the watch.
-            self.unwatch(&desk.listener);
+            unwatch(&self.epoll, &desk.listener);
         }
         let desks = &self.desks;
         self.sources.retain(|_, source| match source {
@@ -285,6 +340,8 @@ impl Thread {
                 return false;
             };
             let broken = desk.serve(now);
+            // A worker must make room before anything goes on.
+            self.expects_words &= !desk.is_full();
             let goes_on = desk.has_more() || desk.pause().is_some();
             self.let_go(broken);
             goes_on
@@ -302,7 +359,7 @@ impl Thread {
     fn let_go(&mut self, channels: impl IntoIterator<Item = Channel>) {
         let mut any = false;
         for channel in channels {
-            self.unwatch(&channel);
+            unwatch(&self.channels, &channel);
             any = true;
         }
         if any {
@@ -316,15 +373,23 @@ impl Thread {
         }
     }
 
-    fn unwatch(&self, what: impl AsFd) {
-        if let Err(error) = epoll::delete(&self.epoll, what) {
-            tracing::debug!("it was not watched: {error}");
-        }
-    }
-
     fn source(&mut self, source: Source) -> u64 {
         self.numbers += 1;
         self.sources.insert(self.numbers, source);
         self.numbers
+    }
+}
+
+fn unwatch(epoll: &OwnedFd, what: impl AsFd) {
+    if let Err(error) = epoll::delete(epoll, what) {
+        tracing::debug!("it was not watched: {error}");
+    }
+}
+
+/// An interrupted wait is a short one.
+fn passing(waited: Result<usize, Errno>) -> io::Result<()> {
+    match waited {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

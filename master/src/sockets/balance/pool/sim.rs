@@ -143,8 +143,10 @@ impl World {
         let id = WorkerId(self.next);
         self.next += 1;
         self.pool.join(id, false);
-        let mut worker = Worker::default();
-        worker.limit = UNLIMITED;
+        let mut worker = Worker {
+            limit: UNLIMITED,
+            ..Worker::default()
+        };
         worker.words.push_back(Said::Takes(UNLIMITED));
         self.workers.insert(id, worker);
     }

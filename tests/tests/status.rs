@@ -411,7 +411,7 @@ async fn sockets_are_shown_with_their_bound_address() {
     let socket = &ls(&fleet).await["apps"][0]["sockets"][0];
     assert_eq!(
         (&socket["name"], &socket["mode"]),
-        (&json!("http"), &json!("shared"))
+        (&json!("http"), &json!("balanced"))
     );
     let address: std::net::SocketAddr = socket["address"].as_str().unwrap().parse().unwrap();
     assert_ne!(address.port(), 0);

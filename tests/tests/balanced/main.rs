@@ -105,6 +105,7 @@ async fn idle_workers_get_equally_many() {
     let fleet = ready(&web(8), 8).await;
     let plan = to(fleet.address().await, "/")
         .by_field("slot")
+        .connections(1)
         .requests(1_600);
     // All take part before it is counted.
     fleet

@@ -122,11 +122,14 @@ impl Thread {
                 return;
             }
             let mut rung = false;
-            self.expects_words = !events.is_empty();
+            self.expects_words = false;
             for event in events.drain(..) {
                 match event.data.u64() {
                     BELL => rung = true,
-                    token => self.happened(token),
+                    token => {
+                        self.expects_words = true;
+                        self.happened(token);
+                    }
                 }
             }
             // Before anything is decided, and before what was said by a worker that is told to be gone.

@@ -113,7 +113,8 @@ impl Listener {
                 Next::Connection(connection) => return Ok(connection),
                 Next::Drained => return std::future::pending().await,
                 Next::Lost => {
-                    tracing::warn!(
+                    // No louder: with the master the reader of this process's output has gone, and a line may be its end.
+                    tracing::debug!(
                         "the master hands over no more connections: taking them from the socket itself"
                     );
                     self.handed = None;

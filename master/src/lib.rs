@@ -11,6 +11,7 @@
 //!   measured.
 
 mod bench;
+pub mod chronicle;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -23,6 +24,7 @@ pub mod lock;
 pub mod log;
 pub mod master;
 mod network;
+mod plain_file;
 pub mod process;
 pub mod shell;
 pub mod sockets;

@@ -1,12 +1,12 @@
 //! A whole master from start to end: home and lock, sockets, hub, features, shell; and back in the opposite order.
 
 use std::{
-    collections::HashMap,
     ffi::OsString,
     future::Future,
     io,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,13 +25,14 @@ use crate::{
     control, escape,
     features::{
         Settling, bus_lagged, bus_stats,
+        chronicle::{self, Pen},
         keep::{attach, keep},
         log_tap,
         logs::{self, Lines, Listeners},
         roll,
         status::Keeper,
         system_restart,
-        watch::run as watcher,
+        watch::run::{self as watcher, Watched},
     },
     fleet::WorkerNews,
     home::{Home, MasterName, Reach},
@@ -39,8 +40,8 @@ use crate::{
     log,
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Spawner},
-    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Workshop},
-    sockets::{Sockets, balance::Balancer},
+    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Watches, Workshop},
+    sockets::{Sockets, StarterSockets, balance::Balancer},
     sys::{self, OpenFiles, Signals},
 };
 
@@ -76,17 +77,23 @@ pub fn run<F>(options: MasterOptions, beside: impl FnOnce(Bus) -> F) -> Result<u
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    // First, while nothing else is open.
+    let starter = StarterSockets::take();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| system("start the runtime", &e))?;
-    let code = runtime.block_on(start(options, beside));
+    let code = runtime.block_on(start(options, starter, beside));
     // Whatever is still under way belongs to a master that is no more.
     runtime.shutdown_background();
     code
 }
 
-async fn start<F>(options: MasterOptions, beside: impl FnOnce(Bus) -> F) -> Result<u8, CliError>
+async fn start<F>(
+    options: MasterOptions,
+    starter: StarterSockets,
+    beside: impl FnOnce(Bus) -> F,
+) -> Result<u8, CliError>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -98,12 +105,11 @@ where
     let lock = MasterLock::acquire(&home, &options.name)?;
     lock.home()
         .check_lengths(options.apps.iter().map(|app| &app.name))?;
-    let sockets = prepare(&lock, &options.apps)?;
+    let sockets = prepare(&lock, &options.apps, starter)?;
     let network = options.bus.tcp.as_ref().map(NetworkDoor::prepare);
     let network = network.transpose()?;
-    if std::process::id() == 1 {
-        sys::adopt_orphans().map_err(|e| system("adopt orphans", &e))?;
-    }
+    // What workers leave behind is to be found below this process.
+    sys::adopt_orphans().map_err(|e| system("adopt orphans", &e))?;
     let (lines, writer) =
         log::start(options.log, options.log_default).map_err(|e| system("start the log", &e))?;
     let rights = Rights::of(&options.apps, options.file.as_deref());
@@ -112,8 +118,10 @@ where
     let listener = bind_bus(&lock.home().bus_socket())?;
     greet(&options, &lock, &sockets);
     let wants = |app: &&AppDefinition| app.auto_reload.is_some();
-    let watched: Vec<AppDefinition> = options.apps.iter().filter(wants).cloned().collect();
-    let (auto_reload, watched) = watch::channel(watched);
+    let (auto_reload, watched) = watch::channel(Watched {
+        apps: options.apps.iter().filter(wants).cloned().collect(),
+        ..Watched::default()
+    });
     let (log_files, all_lines) = (LogFiles::default(), Lines::default());
     let workshop = Workshop {
         spawner: Spawner::default(),
@@ -121,7 +129,7 @@ where
         home: lock.home().clone(),
         sockets,
         balancer: Balancer::default(),
-        watched: HashMap::new(),
+        watches: Watches::default(),
         cgroups: Cgroups::default(),
         log: lines.clone(),
         log_files: log_files.clone(),
@@ -177,6 +185,11 @@ where
         voice.clone(),
         all_lines.clone(),
     ));
+    let pen = Pen::take_up(&options.name);
+    let chronicler = match &pen {
+        Some(pen) => Some(start_chronicle(&hub, pen.clone(), settling.clone()).await?),
+        None => None,
+    };
     start_features(&hub, shell.handle(), &options, settling).await?;
     let watching = watch_files(
         hub.clone(),
@@ -197,6 +210,9 @@ where
     let code = shell.run().await;
     last_words([voice, control]).await;
     hub.shutdown().await;
+    if let (Some(pen), Some(chronicler)) = (pen, chronicler) {
+        pen.put_down(code, chronicler, LAST_LINES).await;
+    }
     if !log_files.finish(LAST_LINES).await {
         tracing::warn!("the last lines of log files were not written: the disk doesn't answer");
     }
@@ -217,11 +233,15 @@ async fn last_words(voices: [watch::Receiver<Bus>; 2]) {
 }
 
 /// Directories and sockets of all apps, before the first worker.
-fn prepare(lock: &MasterLock, apps: &[AppDefinition]) -> Result<Sockets, CliError> {
-    let mut sockets = Sockets::default();
+fn prepare(
+    lock: &MasterLock,
+    apps: &[AppDefinition],
+    starter: StarterSockets,
+) -> Result<Sockets, CliError> {
+    let mut sockets = Sockets::new(starter);
     for app in apps {
         lock.home().create_app_dir(&app.name, Reach::of(app))?;
-        sockets.bind(app)?;
+        let _kept = sockets.bind(app)?;
     }
     Ok(sockets)
 }
@@ -324,14 +344,31 @@ async fn start_features(
     Ok(())
 }
 
+/// Writes down what the fleet tells, from its first word on.
+async fn start_chronicle(
+    hub: &Hub,
+    pen: Pen,
+    settling: Settling,
+) -> Result<watch::Receiver<Bus>, CliError> {
+    let mut first = Some(settling);
+    let bus = feature(hub, "chronicle").await?;
+    Ok(keep(hub.clone(), "the chronicle", bus, move |bus| {
+        chronicle::run(bus, pen.clone(), first.take())
+    }))
+}
+
 /// Watches files once there is an app that wants it: until then nothing is paid for it.
 async fn watch_files(
     hub: Hub,
-    mut apps: watch::Receiver<Vec<AppDefinition>>,
+    mut apps: watch::Receiver<Watched>,
     file: Option<PathBuf>,
     home: PathBuf,
 ) {
-    if apps.wait_for(|apps| !apps.is_empty()).await.is_err() {
+    if apps
+        .wait_for(|watched| !watched.apps.is_empty())
+        .await
+        .is_err()
+    {
         return;
     }
     match attach(&hub, "watch").await {
@@ -421,7 +458,7 @@ async fn pass_on(
 
 fn reread(file: PathBuf, environment: Option<String>, bus: BusSettings) -> Reread {
     let path = file.clone();
-    let read = Box::new(move |environment| {
+    let read = Arc::new(move |environment| {
         file::read(&path, &Circumstances::here(environment))
             .map(|file| Said {
                 held_back: bus.held_back(&file.bus),
@@ -447,11 +484,17 @@ fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
     for warning in &options.warnings {
         tracing::warn!("{}", escape::line(warning));
     }
+    for warning in sockets.starters_doubts() {
+        tracing::warn!("{}", escape::line(&warning));
+    }
     for app in &options.apps {
         let listening: Vec<String> = sockets
-            .status(app.name.as_str())
+            .of(&app.name)
             .into_iter()
-            .map(|socket| format!("{}={}", socket.name, socket.address))
+            .map(|socket| match socket.slot() {
+                Some(slot) => format!("{}.{slot}={}", socket.name(), socket.address()),
+                None => format!("{}={}", socket.name(), socket.address()),
+            })
             .collect();
         let listening = if listening.is_empty() {
             String::new()

@@ -51,6 +51,7 @@ fn connect(socket: &BoundSocket) -> std::io::Result<()> {
     match socket.address() {
         SocketAddress::Tcp(address) => TcpStream::connect(address).map(drop),
         SocketAddress::Unix(path) => UnixStream::connect(path).map(drop),
+        other @ (SocketAddress::Udp(_) | SocketAddress::Starter(_)) => panic!("{other}"),
     }
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the brokers that `cargo bench -p ostler-tests --bench bus` compares with: what Debian has of them. None is
-# enabled or started as a service; the benchmark starts its own, on loopback or a Unix socket, and ends them. What is there already is left alone.
+# Installs what `cargo bench -p ostler-tests --bench bus` (brokers) and `--bench supervisors` compare with: what Debian has of
+# them, and PM2 by npm. None is enabled or started as a service; the benchmark starts its own, on loopback or a Unix socket, and ends them. What is there already is left alone.
 set -euo pipefail
 
 missing=()
@@ -15,6 +15,10 @@ need mosquitto mosquitto
 need dbus-daemon dbus
 need node nodejs
 need python3 python3
+need npm npm
+need nginx nginx-light
+need gunicorn gunicorn
+need supervisord supervisor
 if ! PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -q 'libzmq\.so\.5'; then missing+=(libzmq5); fi
 
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -32,6 +36,12 @@ if [ "${#missing[@]}" -gt 0 ]; then
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >&2
 fi
 
+if ! command -v pm2-runtime >/dev/null; then
+    sudo=
+    if [ "$(id -u)" -ne 0 ]; then sudo=sudo; fi
+    $sudo npm install --global --silent --no-audit --no-fund pm2 >&2
+fi
+
 PATH=$PATH:/usr/sbin
 nats-server --version
 redis-server --version
@@ -39,3 +49,7 @@ mosquitto -h | head -n 1
 dbus-daemon --version | head -n 1
 echo "node $(node --version)"
 ldconfig -p | grep -m 1 'libzmq\.so\.5'
+nginx -v 2>&1
+gunicorn --version
+echo "supervisord $(supervisord --version)"
+echo "PM2 $(pm2 --version | tail -n 1)"

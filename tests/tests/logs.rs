@@ -1,6 +1,6 @@
 //! Where workers' words go, and how they are asked for.
 
-use std::path::Path;
+use std::{os::unix::net::UnixDatagram, path::Path};
 
 use ostler_tests::{
     harness::{App, PATIENCE, eventually},
@@ -158,6 +158,125 @@ async fn a_disk_that_is_full_is_said_once_and_the_workers_go_on() {
     );
     let status = master.ostler(["ls", "--json"]).success().await.json();
     assert_eq!(status["workers"][0]["restarts"], 0);
+}
+
+// ---- elsewhere
+
+#[tokio::test]
+async fn the_journal_gets_every_line_to_the_last() {
+    let builder = ostler!();
+    let place = builder.dir().at("journal");
+    let journal = UnixDatagram::bind(&place).expect("bound");
+    journal.set_read_timeout(Some(PATIENCE)).expect("set");
+    let lines = "seq -f 'out %g' 300; echo '<4>mind' >&2; echo broken >&2; exec sleep 600";
+    let apps = [
+        script("web", lines).set("log", "journal"),
+        script(
+            "half",
+            "echo to the log; echo to the journal >&2; exec sleep 600",
+        )
+        .set("log", json!({"err": "journal"})),
+    ];
+    let heard = std::thread::spawn(move || {
+        let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
+        while heard.len() < 303 {
+            let length = journal.recv(&mut buffer).expect("a line");
+            heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        heard
+    });
+    let mut master = builder
+        .apps(&apps)
+        .env("OSTLER_JOURNAL_SOCKET", &place)
+        .start()
+        .await;
+    for _ in 0..2 {
+        master.wait_for_log("taken to be ready").await;
+    }
+    let told = master
+        .ostler(["logs", "web", "--err"])
+        .success()
+        .await
+        .stdout;
+    assert_eq!(told, "web.0 ! <4>mind\nweb.0 ! broken\n");
+    master.end(Signal::TERM).await;
+    let heard = heard.join().expect("all lines");
+    let of = |app: &str, stream: &str| -> Vec<&str> {
+        let fields = [
+            format!("\nSYSLOG_IDENTIFIER={app}\n"),
+            format!("\nOSTLER_STREAM={stream}\n"),
+        ];
+        let of = |line: &&String| fields.iter().all(|field| line.contains(field));
+        let first = |line: &'_ String| line.split("SYSLOG_PID").next().map(str::len);
+        heard
+            .iter()
+            .filter(of)
+            .map(|line| &line[..first(line).expect("a part")])
+            .collect()
+    };
+    let out: Vec<String> = (1..=300)
+        .map(|n| format!("MESSAGE=out {n}\nPRIORITY=6\n"))
+        .collect();
+    assert_eq!(of("web", "stdout"), out);
+    let err = ["MESSAGE=mind\nPRIORITY=4\n", "MESSAGE=broken\nPRIORITY=3\n"];
+    assert_eq!(of("web", "stderr"), err);
+    assert_eq!(
+        of("half", "stderr"),
+        ["MESSAGE=to the journal\nPRIORITY=3\n"]
+    );
+    assert!(heard.iter().all(|line| line.contains("\nOSTLER_SLOT=0\n")));
+    let said = master.process.output();
+    assert!(
+        said.contains("half.0 | to the log") && !said.contains("| out 1"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn without_a_journal_lines_stay_on_the_bus_as_they_do_where_that_was_asked_for() {
+    let builder = ostler!();
+    let nowhere = builder.dir().at("nowhere");
+    let apps = [
+        script("web", "echo heard; exec sleep 600").set("log", "journal"),
+        script("bus", "echo asked; exec sleep 600").set("log", "bus"),
+    ];
+    let mut master = builder
+        .apps(&apps)
+        .env("OSTLER_JOURNAL_SOCKET", &nowhere)
+        .start()
+        .await;
+    let told = master
+        .wait_for_log("no lines can be written to the journal at")
+        .await;
+    assert!(told.contains("stay on the bus alone"), "{told}");
+    for _ in 0..2 {
+        master.wait_for_log("taken to be ready").await;
+    }
+    let told = master.ostler(["logs"]).success().await.stdout;
+    assert!(
+        told.contains("web.0 | heard\n") && told.contains("bus.0 | asked\n"),
+        "{told}"
+    );
+    master.end(Signal::TERM).await;
+    let said = master.process.output();
+    assert!(
+        !said.contains("| heard") && !said.contains("| asked"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_renamed_away_is_made_anew_without_a_word() {
+    let app = script("web", "while :; do echo tick; sleep 0.02; done").set("log", "web.log");
+    let master = ostler!().apps(&[app]).start().await;
+    let log = master.dir().at("web.log");
+    for _ in 0..2 {
+        eventually("a line", PATIENCE, || {
+            read(&log).contains("tick").then_some(())
+        })
+        .await;
+        std::fs::rename(&log, master.dir().at("moved")).expect("renamed");
+    }
 }
 
 // ---- asked for

@@ -162,6 +162,65 @@ async fn files_are_opened_for_each_worker_and_found_by_name() {
     );
 }
 
+/// The directory is the user's: it could put a link there at any time.
+#[tokio::test]
+async fn what_another_user_s_worker_writes_is_opened_with_that_user_s_rights() {
+    if !is_root() {
+        return;
+    }
+    let builder = ostler!();
+    let dir = builder.dir();
+    let public = PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), public).expect("a directory of one's own");
+    let secret = dir.write("secret", "precious");
+    let private = PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&secret, private).expect("root's own");
+    let theirs = dir.make("theirs");
+    std::os::unix::fs::chown(&theirs, Some(65_534), Some(65_534)).expect("given away");
+    std::os::unix::fs::symlink(&secret, theirs.join("link")).expect("a link");
+    let file = |name: &str, mode: &str| {
+        let path = theirs.join(name);
+        json!({"path": path.to_str().expect("text"), "mode": mode})
+    };
+    let app = |name: &str, script: &str, fds: serde_json::Value| {
+        App::new(name, ["sh", "-c", script])
+            .set("user", "65534")
+            .set("limits", json!({"nofile": 16}))
+            .set("umask", "077")
+            .set("fds", fds)
+            .instances(1)
+    };
+    let read = "read word <&$OSTLER_FD_KEY; echo \"$word\" >&$OSTLER_FD_OUT; exec sleep 600";
+    let good = json!({"out": file("out", "append"), "key": secret.to_str().expect("text")});
+    let apps = [
+        app("good", read, good),
+        app(
+            "bad",
+            "exec sleep 600",
+            json!({"out": file("link", "write")}),
+        ),
+    ];
+    let mut master = builder.apps(&apps).start().await;
+    let line = master.wait_for_log("bad.0 could not be started").await;
+    assert!(
+        line.contains("link\" for writing") && line.contains("rights of the app's own user"),
+        "{line}"
+    );
+    let out = theirs.join("out");
+    eventually("the worker to write", PATIENCE, || {
+        let text = std::fs::read_to_string(&out).ok()?;
+        (text == "precious\n").then_some(())
+    })
+    .await;
+    let out = std::fs::metadata(&out).expect("made");
+    assert_eq!((out.uid(), out.mode() & 0o777), (65_534, 0o600));
+    assert_eq!(
+        std::fs::read_to_string(&secret).expect("there"),
+        "precious",
+        "nothing was emptied"
+    );
+}
+
 #[tokio::test]
 async fn lines_reach_standard_input_and_who_takes_none_is_told() {
     let script =

@@ -27,7 +27,7 @@ const LONGEST_NAME: usize = 64;
 /// Sockets by name; `None` where one was given away.
 pub(crate) type Sockets = BTreeMap<String, Option<Inherited>>;
 
-/// A listening socket.
+/// A socket of the master's.
 #[derive(Debug)]
 pub(crate) struct Inherited {
     pub(crate) socket: OwnedFd,
@@ -35,14 +35,14 @@ pub(crate) struct Inherited {
     pub(crate) channel: Option<OwnedFd>,
 }
 
-/// The listening sockets, which begin at descriptor 3. Of two with one name the first counts.
+/// The sockets, which begin at descriptor 3. Of two with one name the first counts.
 pub(crate) fn sockets(
     names: Vec<String>,
     mut channels: BTreeMap<String, RawFd>,
 ) -> Result<Sockets, StartError> {
     let mut sockets = Sockets::new();
     for (fd, name) in (FIRST_FD..).zip(names) {
-        let socket = sys::take_inherited(fd, listens).map_err(|error| StartError::Socket {
+        let socket = sys::take_inherited(fd, is_socket).map_err(|error| StartError::Socket {
             name: name.clone(),
             error,
         })?;
@@ -80,12 +80,12 @@ pub(crate) fn options(identity: &Identity) -> ConnectOptions {
     ConnectOptions::worker(name)
 }
 
-/// Whether a descriptor is a listening socket.
-fn listens(fd: BorrowedFd<'_>) -> io::Result<()> {
-    match sockopt::socket_acceptconn(fd)? {
-        true => Ok(()),
-        false => Err(io::Error::other("it is not a listening socket")),
+/// Whether a descriptor is a socket that the master may have bound: one that listens, or takes datagrams.
+fn is_socket(fd: BorrowedFd<'_>) -> io::Result<()> {
+    if sockopt::socket_acceptconn(fd)? || sockopt::socket_type(fd)? == SocketType::DGRAM {
+        return Ok(());
     }
+    Err(io::Error::other("it is not a listening socket"))
 }
 
 fn bus_socket(fd: RawFd) -> Result<UnixStream, StartError> {

@@ -48,6 +48,7 @@ mod identity;
 mod inherited;
 mod listener;
 mod sys;
+mod udp;
 mod worker;
 
 pub use direct::{DirectCalls, DirectEvents};

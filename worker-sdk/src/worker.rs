@@ -12,12 +12,14 @@ use ostler_bus::{
     hub::Hub,
     vocab::worker::{Disconnect, Drain, Ready},
 };
+use tokio::net::UdpSocket;
 
 use crate::{
     DirectCalls, DirectEvents, DrainSignal, Identity, Listener, StartError, alone, drain, hear,
     heartbeat, http,
     identity::Inheritance,
-    inherited::{self, Sockets},
+    inherited::{self, Inherited, Sockets},
+    udp,
 };
 
 /// How long [`Worker::finish`] waits for the hub.
@@ -100,17 +102,37 @@ impl Worker {
     /// # Errors
     /// Under Ostler if no such socket was declared, or it was taken before; else if the fallback can't be bound.
     pub fn listen(&self, name: &str, fallback: &str) -> Result<Listener, StartError> {
+        match self.inherited(name)? {
+            Some(it) => Listener::inherited(name, it.socket, it.channel),
+            None => Listener::bind(name, fallback),
+        }
+    }
+
+    /// The UDP socket that the master bound under this name, which all workers share: each datagram goes to one of them.
+    /// Outside Ostler, where none was inherited, `fallback` (`127.0.0.1:53`) is bound.
+    ///
+    /// # Errors
+    /// As [`Worker::listen`].
+    pub fn udp(&self, name: &str, fallback: &str) -> Result<UdpSocket, StartError> {
+        match self.inherited(name)? {
+            Some(it) => udp::inherited(name, it.socket),
+            None => udp::bind(name, fallback),
+        }
+    }
+
+    /// The master's socket of this name, once; `None` outside Ostler.
+    fn inherited(&self, name: &str) -> Result<Option<Inherited>, StartError> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         match sockets.get_mut(name) {
             Some(socket) => match socket.take() {
-                Some(it) => Listener::inherited(name, it.socket, it.channel),
+                Some(socket) => Ok(Some(socket)),
                 None => Err(StartError::Taken(name.into())),
             },
             None if self.is_managed() => Err(StartError::Undeclared {
                 name: name.into(),
                 declared: sockets.keys().cloned().collect(),
             }),
-            None => Listener::bind(name, fallback),
+            None => Ok(None),
         }
     }
 

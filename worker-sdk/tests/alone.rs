@@ -110,6 +110,12 @@ async fn it_binds_its_fallback_and_says_why_it_cannot() {
     let path = format!("unix:{}", dir.path().join("s").display());
     let unix = worker.listen("local", &path).unwrap();
     assert_eq!((unix.address(), unix.port()), (path, None));
+    let udp = worker.udp("dns", "127.0.0.1:0").unwrap();
+    let at = udp.local_addr().unwrap();
+    udp.send_to(b"x", at).await.unwrap();
+    assert_eq!(udp.recv_from(&mut [0; 8]).await.unwrap(), (1, at));
+    let taken = worker.udp("dns", &at.to_string()).unwrap_err();
+    assert!(matches!(taken, StartError::Bind { .. }), "{taken}");
 }
 
 /// Signals reach every worker of a process, so this is one test.

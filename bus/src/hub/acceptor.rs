@@ -33,11 +33,12 @@ const BREATH: Duration = Duration::from_millis(100);
 /// Accepts peers by path for as long as the hub lives.
 pub(super) async fn by_path(life: Rc<Life>, listener: Rc<PathListener>, admission: Admission) {
     let mut gate = Gate::new(&life);
+    let own = rustix::process::geteuid().as_raw();
     loop {
         gate.wait().await;
         let came = listener.accept().await;
         if let Some(stream) = gate.came(came).await {
-            let seat = vet(&stream)
+            let seat = vet(own, &stream)
                 .map_err(|reason| (CloseKind::Denied, reason))
                 .and_then(|uid| {
                     let seat = life.crowd.enter(uid, life.limits.connections_per_uid);
@@ -48,6 +49,8 @@ pub(super) async fn by_path(life: Rc<Life>, listener: Rc<PathListener>, admissio
                 Ok((seat, uid)) => {
                     let id = life.open(stream.into(), Door::Path(admission), seat);
                     life.shell.step(|core| core.vouch(id, Whose::Uid(uid)));
+                    // Who was let in is heard before it is looked for the next.
+                    tokio::task::yield_now().await;
                 }
                 Err((kind, reason)) => {
                     tell(&Stream::from(stream), kind, reason.clone());
@@ -167,9 +170,8 @@ fn tell(stream: &Stream, kind: CloseKind, reason: String) {
     }
 }
 
-/// Whose connection it is, if it may come in.
-fn vet(stream: &Socket) -> Result<u32, String> {
-    let own = rustix::process::geteuid().as_raw();
+/// Whose connection it is, if it may come in to a hub of uid `own`.
+fn vet(own: u32, stream: &Socket) -> Result<u32, String> {
     let (peer, _) = stream
         .peer()
         .map_err(|e| format!("the system doesn't say whose this connection is: {e}"))?;

@@ -14,8 +14,8 @@ use super::{
         UpdateProgress, UpdateStarted, UpdateSuspended, WorkerRestartNeeded,
     },
     worker::{
-        Disconnect, Ready, WorkerDisconnected, WorkerDraining, WorkerExited, WorkerOnline,
-        WorkerReady, WorkerSpawned,
+        Disconnect, Ready, WorkerDisconnected, WorkerDraining, WorkerExited, WorkerHook,
+        WorkerOnline, WorkerReady, WorkerSpawned,
     },
 };
 use crate::{
@@ -353,6 +353,7 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<WorkerDraining>(),
         event::<WorkerDisconnected>(),
         event::<WorkerExited>(),
+        event::<WorkerHook>(),
         event::<UpdateStarted>(),
         event::<UpdateProgress>(),
         event::<UpdateFinished>(),

@@ -98,14 +98,32 @@ pub struct AppStatus {
 pub struct SocketStatus {
     /// Its name.
     pub name: String,
-    /// Its address as bound.
+    /// Its address as bound: "127.0.0.1:8080", "udp:127.0.0.1:53", "unix:/run/web.sock".
     pub address: String,
     /// How its workers share it: "shared" or "balanced".
     pub mode: String,
     /// Why, where that was not said for certain.
     pub why: Option<String>,
+    /// The slot whose workers alone have it; `None`: all have.
+    pub slot: Option<Slot>,
+    /// The number under which the master's own starter passed it on, if it did.
+    pub passed_as: Option<u32>,
+    /// What waits there, where the kernel tells.
+    pub queue: Option<SocketQueue>,
     /// How the master hands its connections over, while it does.
     pub balance: Option<BalanceStatus>,
+}
+
+/// What waits at a socket until a worker takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct SocketQueue {
+    /// Connections that no worker has accepted; of UDP, bytes of memory that unread datagrams take.
+    pub waiting: u32,
+    /// How many may wait.
+    pub room: u32,
+    /// Connections or datagrams that the kernel has turned away since the socket was bound, mostly for want of room; 0 where it
+    /// doesn't count them.
+    pub dropped: u32,
 }
 
 /// A socket whose connections the master accepts and hands to workers.

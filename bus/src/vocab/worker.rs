@@ -25,6 +25,8 @@ pub struct WorkerRef {
 pub struct WorkerSpawned {
     /// The worker.
     pub worker: WorkerRef,
+    /// What it was started for, in words: "first start", "after the end of worker 3", "update to generation 2: …".
+    pub trigger: String,
 }
 
 /// A worker has connected to the bus, or has sent its first notification: it takes part.
@@ -53,7 +55,7 @@ pub struct WorkerReady {
 pub struct WorkerDraining {
     /// The worker.
     pub worker: WorkerRef,
-    /// Why: "update", "stop", "scale", …
+    /// Why: "stop", "scale", "update: file changed: src/app.js", "recycle: …".
     pub reason: String,
 }
 
@@ -78,6 +80,35 @@ pub enum ExitStatus {
     NotStarted(String),
 }
 
+/// What the master does about the place of a worker that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Next {
+    /// Nothing: nobody is wanted in its slot.
+    Nothing,
+    /// Its slot is cared for without it: by its successor, or, if it was a successor that proved no good, by its predecessor.
+    Succeeded {
+        /// Who holds the slot, if anyone does at the moment.
+        by: Option<WorkerId>,
+    },
+    /// Another is started at once, or as soon as it is the slot's turn.
+    AtOnce,
+    /// Another is started after a while: back-off.
+    After {
+        /// How long, in milliseconds.
+        ms: u64,
+    },
+    /// The slot is given up.
+    GivenUp {
+        /// When it is tried again all the same, in milliseconds; `None`: by `start`.
+        again_ms: Option<u64>,
+    },
+    /// That was for good.
+    Ended {
+        /// And as it should be.
+        well: bool,
+    },
+}
+
 /// A worker's process has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
 #[event(topic = "worker.exited")]
@@ -98,6 +129,30 @@ pub struct WorkerExited {
     pub hint: Option<String>,
     /// Why it was taken for hung, if it was: it was made to go.
     pub hung: Option<String>,
+    /// It left a core dump.
+    pub core_dumped: bool,
+    /// What it had been started for, as in [`WorkerSpawned`].
+    pub trigger: String,
+    /// Why it was sent away, or went, in words; `None`: it ended unasked.
+    pub cause: Option<String>,
+    /// What the master does about its place.
+    pub next: Next,
+    /// Why that, in words, where there was a choice.
+    pub because: Option<String>,
+}
+
+/// A command that ran beside a worker (`before_start`, `after_ready`, `before_stop`, `after_exit`) has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "worker.hook")]
+pub struct WorkerHook {
+    /// The worker.
+    pub worker: WorkerRef,
+    /// Which: its key in the process file.
+    pub hook: String,
+    /// Why it failed, if it did; one that was cut short has.
+    pub error: Option<String>,
+    /// Milliseconds that it took.
+    pub took_ms: u64,
 }
 
 /// Worker → master: ready to serve.

@@ -55,6 +55,14 @@ Examples:
   ostler ls
   ostler ls --json | jq '.workers[] | select(.state != \"ready\")'";
 
+pub(super) const SOCKETS: &str = "\
+Examples:
+  ostler sockets
+  ostler sockets web --json | jq '.[] | select(.queue.dropped > 0)'
+
+WAITING is what no worker has taken yet: connections, or of UDP bytes of datagrams; ROOM is how much may wait. A listener \
+that is full drops what comes, which its clients see as a slow connection.";
+
 pub(super) const RELOAD: &str = "\
 Examples:
   ostler reload                      every app
@@ -152,6 +160,14 @@ Examples:
 
 Files that were put aside stay.";
 
+pub(super) const WHY: &str = "\
+Examples:
+  ostler why web            why its last workers began and ended
+  ostler why web:0 --since 1h
+  ostler why 17 --json      worker 17
+
+Read from the master's chronicle on disk: it also answers when no master runs.";
+
 pub(super) const SEND: &str = "\
 Examples:
   ostler send console 'reload cache'   to each worker of console
@@ -179,9 +195,9 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 24] = [
-    TOP, RUN, VALIDATE, INIT, IMPORT, LS, RELOAD, PLAN, SCALE, STOP, START, RESET, KILL, PING,
-    EMIT, REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH,
+pub(super) const ALL: [&str; 26] = [
+    TOP, RUN, VALIDATE, INIT, IMPORT, LS, SOCKETS, RELOAD, PLAN, SCALE, STOP, START, RESET, KILL,
+    PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH, WHY,
 ];
 
 pub(super) const RESET: &str = "\

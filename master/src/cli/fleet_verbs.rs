@@ -42,6 +42,9 @@ const FORCED: Duration = Duration::from_secs(15);
 /// Between two looks at the lock of a master that has closed its bus: what is left takes it milliseconds.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long the process of a master that has let go of its lock is waited for: that was the last it did.
+const LAST_STEP: Duration = Duration::from_secs(2);
+
 /// `ostler reload`
 pub(super) fn reload(args: &ReloadArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     if args.config {
@@ -265,7 +268,8 @@ fn not_awaited(doing: Doing, op: OpId, why: Waited) -> CliError {
 }
 
 /// Waits until the master no longer holds its lock, so that another one of its name could start, and its process is gone:
-/// the last it does is to let go of the lock.
+/// the last it does is to let go of the lock. A master in another namespace of processes (a container's) has a number that is
+/// somebody else's here, whose end is not waited for.
 async fn lock_released(session: &Session, process: Option<OwnedFd>) -> Result<(), CliError> {
     match &session.place {
         Place::Here { master, home } => {
@@ -279,7 +283,7 @@ async fn lock_released(session: &Session, process: Option<OwnedFd>) -> Result<()
     }
     if let Some(process) = process.and_then(|fd| sys::watch_fd(fd, Interest::READABLE).ok()) {
         // It can only fail with the runtime.
-        let _gone = process.readable().await;
+        let _gone = tokio::time::timeout(LAST_STEP, process.readable()).await;
     }
     Ok(())
 }

@@ -30,12 +30,14 @@ pub mod render;
 mod run;
 pub mod select;
 mod send;
+mod sockets;
 mod state_verbs;
 pub mod style;
 pub(crate) mod table;
 mod tail;
 mod traffic;
 mod values;
+mod why;
 
 use std::process::ExitCode;
 
@@ -61,6 +63,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Init(args) => config_verbs::init(&args),
         Verb::Import(args) => import::import(&args),
         Verb::Ls(args) => state_verbs::ls(args, master),
+        Verb::Sockets(args) => sockets::sockets(&args, master),
         Verb::Reload(args) => fleet_verbs::reload(&args, master),
         Verb::Plan(args) => plan::plan(&args, master),
         Verb::Scale(args) => fleet_verbs::scale(&args, master),
@@ -70,6 +73,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Kill(args) => fleet_verbs::kill(args, master),
         Verb::Logs(args) => logs::logs(&args, master),
         Verb::Flush(args) => logs::flush(&args, master),
+        Verb::Why(args) => why::why(&args, master),
         Verb::Send(args) => send::send(&args, master),
         Verb::Ping(args) => state_verbs::ping(args, master),
         Verb::Emit(args) => bus_verbs::emit(&args, master),

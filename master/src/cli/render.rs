@@ -95,8 +95,11 @@ fn app_line(app: &AppStatus, style: Style) -> String {
     );
     for socket in &app.sockets {
         let (name, address) = (escape::line(&socket.name), escape::line(&socket.address));
+        let slot = socket
+            .slot
+            .map_or_else(String::new, |slot| format!(".{slot}"));
         out.push_str(&format!(
-            "\n  {name} on {address} ({})",
+            "\n  {name}{slot} on {address} ({})",
             escape::line(&socket.mode)
         ));
     }

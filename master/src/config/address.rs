@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{
-    app::{SocketAddress, SocketDeclaration, SocketMode},
+    app::{
+        SocketAddress, SocketDeclaration,
+        socket::{SocketOptions, StarterSocket},
+    },
     errors::Wrong,
 };
 
@@ -16,6 +19,10 @@ pub const DEFAULT_BACKLOG: u32 = 1024;
 
 /// The longest path of a Unix socket on Linux, in bytes: `sun_path` less its terminator.
 pub const LONGEST_SOCKET_PATH: usize = 107;
+
+/// The longest name of a socket's file, in bytes, whose directory is named by a descriptor because the whole path doesn't fit:
+/// `/proc/self/fd/`, ten digits and a slash go before it.
+pub const LONGEST_SOCKET_NAME: usize = LONGEST_SOCKET_PATH - 25;
 
 /// Reads an address.
 ///
@@ -26,6 +33,8 @@ pub const LONGEST_SOCKET_PATH: usize = 107;
 /// | `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` | that address |
 /// | `127.0.0.1:0` | any free port |
 /// | `unix:run/web.sock`, `/run/web.sock` | a Unix socket; a relative path is relative to `base` |
+/// | `udp:127.0.0.1:53` | UDP, at any of the addresses and ports above |
+/// | `fd:http`, `fd:3` | a socket that the master's own starter passed on, by name or number |
 ///
 /// # Errors
 /// If it is none of these. Other host names are refused: what they resolve to can change under a running master.
@@ -33,6 +42,20 @@ pub fn address(text: &str, base: &Path) -> Result<SocketAddress, Wrong> {
     let text = text.trim();
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path, base);
+    }
+    if let Some(which) = text.strip_prefix("fd:") {
+        return starter(which);
+    }
+    if let Some(rest) = text.strip_prefix("udp:") {
+        return match address(rest, base)? {
+            SocketAddress::Tcp(ip) => Ok(SocketAddress::Udp(ip)),
+            SocketAddress::Udp(_) | SocketAddress::Unix(_) | SocketAddress::Starter(_) => {
+                Err(Wrong::new(
+                    format!("{rest:?} is not an address of UDP"),
+                    "use an IP address and port: \"udp:127.0.0.1:53\"",
+                ))
+            }
+        };
     }
     if text.starts_with('/') || text.starts_with("./") {
         return unix(text, base);
@@ -66,7 +89,7 @@ pub fn address(text: &str, base: &Path) -> Result<SocketAddress, Wrong> {
 fn not_an_address(text: &str) -> Wrong {
     Wrong::new(
         format!("{text:?} is not an address to listen on"),
-        "use an IP address and port (\"127.0.0.1:8080\", \"[::1]:8080\"), \":8080\" for every address, or \"unix:PATH\"",
+        "use an IP address and port (\"127.0.0.1:8080\", \"[::1]:8080\"), \":8080\" for every address, \"unix:PATH\", or \"udp:\" before one of the first",
     )
 }
 
@@ -91,16 +114,35 @@ fn unix(path: &str, base: &Path) -> Result<SocketAddress, Wrong> {
         ));
     }
     let path: PathBuf = base.join(path);
-    let length = path.as_os_str().len();
-    if length > LONGEST_SOCKET_PATH {
+    let name = path.file_name().map_or(0, std::ffi::OsStr::len);
+    if path.as_os_str().len() > LONGEST_SOCKET_PATH && name > LONGEST_SOCKET_NAME {
         return Err(Wrong::new(
+            format!("the socket's path {path:?} is too long: its last part has {name} bytes"),
             format!(
-                "the socket's path {path:?} has {length} bytes; Linux takes {LONGEST_SOCKET_PATH}"
+                "use a file name of at most {LONGEST_SOCKET_NAME} bytes, or a path of at most {LONGEST_SOCKET_PATH}"
             ),
-            "use a shorter path",
         ));
     }
     Ok(SocketAddress::Unix(path))
+}
+
+fn starter(which: &str) -> Result<SocketAddress, Wrong> {
+    let wrong = || {
+        Wrong::new(
+            format!("\"fd:{which}\" names no socket of the starter's"),
+            "use its name in LISTEN_FDNAMES (\"fd:http\"), or its number, the first being 3 (\"fd:3\")",
+        )
+    };
+    if which.is_empty() || which.contains([':', '\0']) {
+        return Err(wrong());
+    }
+    let number = which.bytes().all(|b| b.is_ascii_digit());
+    let socket = match (number, which.parse()) {
+        (false, _) => StarterSocket::Named(which.to_owned()),
+        (true, Ok(number @ 3..)) => StarterSocket::Numbered(number),
+        (true, _) => return Err(wrong()),
+    };
+    Ok(SocketAddress::Starter(socket))
 }
 
 /// Checks the name of a socket: a token as it can stand in `LISTEN_FDNAMES` and in a topic.
@@ -134,7 +176,7 @@ pub fn declaration(name: String, address: SocketAddress) -> SocketDeclaration {
         address,
         backlog: DEFAULT_BACKLOG,
         nonblocking: false,
-        mode: SocketMode::default(),
+        options: SocketOptions::default(),
     }
 }
 
@@ -142,7 +184,9 @@ impl fmt::Display for SocketAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Udp(address) => write!(f, "udp:{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Starter(socket) => socket.fmt(f),
         }
     }
 }
@@ -168,6 +212,10 @@ mod tests {
             ("unix:run/web.sock", "unix:/srv/shop/run/web.sock"),
             ("unix:/run/web.sock", "unix:/run/web.sock"),
             ("/run/web.sock", "unix:/run/web.sock"),
+            ("udp:53", "udp:127.0.0.1:53"),
+            ("udp:[::1]:53", "udp:[::1]:53"),
+            ("fd:web.socket", "fd:web.socket"),
+            ("fd:3", "fd:3"),
         ];
         for (text, address) in cases {
             assert_eq!(shown(text), Ok(address.into()), "{text}");
@@ -194,17 +242,23 @@ mod tests {
             ("web", "\"web\" is not an address"),
             ("", "\"\" is not an address"),
             ("unix:", "the path of the Unix socket is missing"),
+            (
+                "udp:/run/web.sock",
+                "\"/run/web.sock\" is not an address of UDP",
+            ),
+            ("fd:", "\"fd:\" names no socket of the starter's"),
+            ("fd:2", "its number, the first being 3"),
+            ("fd:99999999999", "names no socket"),
         ];
         for (text, error) in cases {
             let told = shown(text).unwrap_err();
             assert!(told.contains(error), "{text}: {told}");
         }
-        let long = format!("unix:{}", "x".repeat(98));
-        assert!(
-            shown(&long)
-                .unwrap_err()
-                .contains("has 108 bytes; Linux takes 107")
-        );
-        assert!(shown(&long[..long.len() - 1]).is_ok());
+        let long = |name: usize| format!("unix:{}/{}", "d".repeat(100), "x".repeat(name));
+        let told = shown(&long(83)).unwrap_err();
+        assert!(told.contains("its last part has 83 bytes"), "{told}");
+        assert!(shown(&long(82)).is_ok());
+        let short = format!("unix:{}", "x".repeat(97));
+        assert!(shown(&short).is_ok());
     }
 }

@@ -12,15 +12,25 @@ pub use start_order::StartOrder;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 pub mod given;
+pub mod hooks;
 pub mod life;
 pub mod log;
 pub mod probe;
 pub mod process;
 pub mod recycle;
+pub mod socket;
+pub mod stop;
 
 use self::{
-    given::Given, life::Life, log::LogSettings, probe::Probe, process::ProcessAttributes,
+    given::Given,
+    hooks::Hooks,
+    life::Life,
+    log::LogSettings,
+    probe::Probe,
+    process::ProcessAttributes,
     recycle::Recycle,
+    socket::{SocketOptions, StarterSocket},
+    stop::Stop,
 };
 use super::bus_rights::BusRights;
 
@@ -73,6 +83,10 @@ pub struct AppDefinition {
     pub life: Life,
     /// When they are replaced although they serve.
     pub recycle: Recycle,
+    /// How they are told to go, besides `kill_ladder`.
+    pub stop: Stop,
+    /// What is run beside them.
+    pub hooks: Hooks,
     /// What its workers may do on the bus, beyond what the fleet's own rules say. Default: nothing is said.
     pub bus: BusRights,
     /// As whom its workers run, and how much of the machine they may use. Default: as the master does.
@@ -136,17 +150,21 @@ pub struct SocketDeclaration {
     pub backlog: u32,
     /// O_NONBLOCK on the shared description. Default false.
     pub nonblocking: bool,
-    /// How workers share it.
-    pub mode: SocketMode,
+    /// What else was said of it.
+    pub options: SocketOptions,
 }
 
-/// Where a socket listens.
+/// Where a socket is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SocketAddress {
     /// TCP; port 0 is any free one.
     Tcp(std::net::SocketAddr),
-    /// A Unix stream socket at a path.
+    /// UDP; port 0 is any free one.
+    Udp(std::net::SocketAddr),
+    /// A Unix socket at a path.
     Unix(PathBuf),
+    /// Bound by the master's own starter.
+    Starter(StarterSocket),
 }
 
 /// How a worker is found ready.
@@ -191,4 +209,8 @@ pub struct Watch {
     pub paths: Vec<PathBuf>,
     /// gitignore patterns left out besides `.gitignore`, `.git`, `node_modules` and editors' droppings.
     pub ignore: Vec<String>,
+    /// gitignore patterns of what counts alone, in these directories; empty: everything.
+    pub include: Vec<String>,
+    /// Look so often, instead of being told by the kernel: for file systems that others write to. Default: be told.
+    pub poll: Option<Duration>,
 }

@@ -18,7 +18,7 @@ use super::{
     gather::Part,
     given_table, naming,
     settings::Settings,
-    start_order, suggest,
+    start_order, stop_table, suggest,
     walk::Walker,
 };
 
@@ -53,6 +53,7 @@ pub(super) fn read(
     for (name, entry) in entries.iter().filter(|(_, entry)| entry.is_app) {
         let settings = whole(walker, &entries, name, entry, parts, defaults);
         given_table::check(walker, entry.span.clone(), &entry.path, &settings);
+        stop_table::check_app(walker, entry.span.clone(), &entry.path, &settings);
         for socket in settings.listen.iter().flatten() {
             claim(walker, &mut taken, entry, &socket.address);
         }
@@ -269,7 +270,11 @@ fn claim(
     entry: &Entry<'_>,
     address: &SocketAddress,
 ) {
-    if matches!(address, SocketAddress::Tcp(tcp) if tcp.port() == 0) {
+    let any_port = match address {
+        SocketAddress::Tcp(ip) | SocketAddress::Udp(ip) => ip.port() == 0,
+        SocketAddress::Unix(_) | SocketAddress::Starter(_) => false,
+    };
+    if any_port {
         return;
     }
     if let Some(other) = taken.insert(address.to_string(), entry.path.clone()) {

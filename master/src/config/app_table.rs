@@ -8,18 +8,17 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    app::Watch,
     bus_rights, env_table,
     errors::Wrong,
     given_table, life_table, listen_table, log_table, policy_values, probe_table, process_table,
-    program, recycle_table,
-    settings::{Instances, MOST_INSTANCES, Reload, Settings},
-    start_order,
+    program, recycle_table, reload_table,
+    settings::{Instances, MOST_INSTANCES, Settings},
+    start_order, stop_table,
     walk::{Node, Walker},
 };
 
 /// Every key of an app's table.
-pub(super) const KEYS: [&str; 49] = [
+pub(super) const KEYS: [&str; 56] = [
     "command",
     "cwd",
     "env",
@@ -59,6 +58,13 @@ pub(super) const KEYS: [&str; 49] = [
     "oneshot",
     "max_memory",
     "max_age",
+    "stop_signal",
+    "stop_message",
+    "kill_group",
+    "before_start",
+    "after_ready",
+    "before_stop",
+    "after_exit",
     "user",
     "group",
     "umask",
@@ -107,14 +113,24 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
     ("start_timeout", &["listen_timeout"]),
     (
         "kill_ladder",
-        &[
-            "kill_timeout",
-            "stop_signal",
-            "kill_signal",
-            "stop_timeout",
-            "graceful_timeout",
-        ],
+        &["kill_timeout", "stop_timeout", "graceful_timeout"],
     ),
+    ("stop_signal", &["kill_signal", "stopsignal"]),
+    ("stop_message", &["shutdown_with_message"]),
+    (
+        "kill_group",
+        &["treekill", "kill_mode", "stopasgroup", "stop_children"],
+    ),
+    (
+        "before_start",
+        &["exec_start_pre", "pre_start", "before_spawn"],
+    ),
+    (
+        "after_ready",
+        &["exec_start_post", "post_start", "after_start"],
+    ),
+    ("before_stop", &["exec_stop", "pre_stop"]),
+    ("after_exit", &["exec_stop_post", "post_stop", "after_stop"]),
     ("backoff", &["restart_delay", "exp_backoff_restart_delay"]),
     ("health", &["healthcheck", "health_check", "liveness"]),
     ("watchdog", &["watchdog_sec", "worker_check_interval"]),
@@ -193,7 +209,7 @@ pub(super) fn read(
                 settings.stop_exit_codes = policy_values::exit_codes(w, &path, node);
             }
             "listen_pid" => settings.listen_pid = w.boolean(&path, node),
-            "auto_reload" => settings.auto_reload = auto_reload(w, &path, node, base),
+            "auto_reload" => settings.auto_reload = reload_table::read(w, &path, node, base),
             "log" => settings.log = log_table::read(w, &path, node, base),
             "bus" => settings.bus = bus_rights::read(w, &path, node),
             _ if process_table::KEYS.contains(&name) => {
@@ -204,8 +220,12 @@ pub(super) fn read(
             }
             _ if life_table::take(w, name, &path, node, base, &mut settings.life) => {}
             _ if recycle_table::take(w, name, &path, node, &mut settings.recycle) => {}
+            _ if stop_table::take(w, name, &path, node, &mut settings) => {}
             _ => w.unknown_key(key.span(), &path, name, &KEYS, meant(name)),
         }
+    }
+    if let Some(node) = table.get("stop_signal") {
+        stop_table::check(walker, node.span(), path, &settings);
     }
     // What stands in the table itself is nearer than a file.
     settings.env.extend(variables);
@@ -285,51 +305,4 @@ fn instances(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Ins
             walker.take(path, node, text.parse())
         }
     }
-}
-
-fn auto_reload(
-    walker: &mut Walker<'_>,
-    path: &str,
-    node: &Node<'_>,
-    base: &Path,
-) -> Option<Reload> {
-    let fix = "write true, an array of paths, or { paths = [\"src\"], ignore = [\"*.log\"] }";
-    let mut watch = Watch {
-        paths: Vec::new(),
-        ignore: Vec::new(),
-    };
-    match node.get_ref() {
-        DeValue::Boolean(true) => {}
-        DeValue::Boolean(false) => return Some(Reload::Off),
-        DeValue::Array(_) => watch.paths = paths(walker, path, node, base)?,
-        DeValue::Table(table) => {
-            for (key, value) in table {
-                let name = key.get_ref().as_ref();
-                let path = format!("{path}.{name}");
-                match name {
-                    "paths" => watch.paths = paths(walker, &path, value, base).unwrap_or_default(),
-                    "ignore" => {
-                        let fix = "write an array of gitignore patterns: [\"*.log\"]";
-                        watch.ignore = walker.strings(&path, value, fix).unwrap_or_default();
-                    }
-                    _ => walker.unknown_key(key.span(), &path, name, &["paths", "ignore"], None),
-                }
-            }
-        }
-        _ => {
-            walker.mismatch(path, node, fix);
-            return None;
-        }
-    }
-    Some(Reload::On(watch))
-}
-
-fn paths(
-    walker: &mut Walker<'_>,
-    path: &str,
-    node: &Node<'_>,
-    base: &Path,
-) -> Option<Vec<PathBuf>> {
-    let texts = walker.strings(path, node, "write an array of paths: [\"src\"]")?;
-    Some(texts.into_iter().map(|text| base.join(text)).collect())
 }

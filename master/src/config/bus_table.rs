@@ -186,6 +186,14 @@ fn tcp_address(
     let address = walker.take(path, node, address::address(text, base))?;
     match address {
         SocketAddress::Tcp(address) => Some(address),
+        SocketAddress::Udp(_) | SocketAddress::Starter(_) => {
+            let wrong = Wrong::new(
+                format!("the bus can't listen on {address}"),
+                "use an IP address and port, for TCP: \"127.0.0.1:7400\"",
+            );
+            walker.fault(node.span(), path, wrong);
+            None
+        }
         SocketAddress::Unix(_) => {
             let wrong = Wrong::new(
                 "the bus has a Unix socket already, in the master's own directory",

@@ -48,7 +48,11 @@ pub fn define(flags: AppFlags, cwd: &Path, cores: u32) -> Result<AppDefinition, 
     let auto_reload = flags.auto_reload.map(|paths| {
         let paths = paths.into_iter().map(|path| cwd.join(path)).collect();
         let ignore = Vec::new();
-        Reload::On(Watch { paths, ignore })
+        Reload::On(Watch {
+            paths,
+            ignore,
+            ..Watch::default()
+        })
     });
     let settings = Settings {
         instances: flags.instances,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::errors::{ConfigError, Place, Wrong};
+use crate::plain_file;
 
 /// The largest file read, in bytes.
 pub(super) const LARGEST: u64 = 1 << 20;
@@ -54,12 +55,13 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Wrong> {
                 "check the path, or run a command without a file: ostler run -- COMMAND"
             }
             std::io::ErrorKind::IsADirectory => "name a file in it, such as ostler.toml",
+            std::io::ErrorKind::Other => "name a plain file: it is read again when it has changed",
             _ => "make it readable",
         };
         Wrong::new(format!("the file can't be read: {error}"), fix)
     };
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(cannot)?;
+    let file = plain_file::open(path).map_err(cannot)?;
     file.take(LARGEST + 1)
         .read_to_end(&mut bytes)
         .map_err(cannot)?;

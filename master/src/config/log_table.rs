@@ -4,7 +4,7 @@
 //! log = "logs/{app}.log"                # both streams of all slots, merged
 //!
 //! [app.web.log]
-//! out = "logs/{app}-{slot}.out"         # or "master" (the default), "null"
+//! out = "logs/{app}-{slot}.out"         # or "master" (the default), "journal", "bus", "null"
 //! err = "logs/{app}-{slot}.err"         # default: where out goes
 //! format = "plain"                      # or "json"
 //! prefix = ["time", "slot", "pid", "stream"]
@@ -81,11 +81,13 @@ fn meant(key: &str) -> Option<&'static str> {
 }
 
 fn target(walker: &mut Walker<'_>, path: &str, node: &Node<'_>, base: &Path) -> Option<LogTarget> {
-    let fix = "write a path, \"master\" or \"null\"";
+    let fix = "write a path, \"master\", \"journal\", \"bus\" or \"null\"";
     let text = walker.string(path, node, fix)?;
     match text {
         "master" => return Some(LogTarget::Master),
         "null" | "/dev/null" => return Some(LogTarget::Null),
+        "bus" => return Some(LogTarget::Bus),
+        "journal" | "journald" => return Some(LogTarget::Journal),
         "" => {
             walker.fault(node.span(), path, Wrong::new("the path is empty", fix));
             return None;

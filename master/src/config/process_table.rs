@@ -55,7 +55,7 @@ pub(super) fn read(
             attributes.group = name(walker, path, node)
                 .and_then(|text| walker.take(path, node, accounts::group(&text)));
         }
-        "umask" => attributes.umask = umask(walker, path, node),
+        "umask" => attributes.umask = octal(walker, path, node, "\"027\""),
         "nice" => {
             let nice = walker.integer(path, node, -20, 19);
             attributes.nice = nice.and_then(|nice| i32::try_from(nice).ok());
@@ -67,7 +67,7 @@ pub(super) fn read(
 }
 
 /// A user's or a group's name, or its number.
-fn name(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<String> {
+pub(super) fn name(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<String> {
     match node.get_ref() {
         // The largest number means "none" to the kernel.
         DeValue::Integer(_) => walker
@@ -79,12 +79,21 @@ fn name(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<String> 
     }
 }
 
-fn umask(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<u32> {
-    let fix = "write it in octal, in quotes: \"027\"";
+/// Permissions, or a mask of them.
+pub(super) fn octal(
+    walker: &mut Walker<'_>,
+    path: &str,
+    node: &Node<'_>,
+    example: &str,
+) -> Option<u32> {
+    let fix = &format!("write it in octal, in quotes: {example}");
     let digits = match node.get_ref() {
         DeValue::Integer(number) if number.radix() == 8 => Some(number.as_str().to_owned()),
         DeValue::Integer(number) => {
-            let wrong = Wrong::new(format!("{number} could be meant in octal or not"), fix);
+            let wrong = Wrong::new(
+                format!("{number} could be meant in octal or not"),
+                fix.as_str(),
+            );
             walker.fault(node.span(), path, wrong);
             return None;
         }
@@ -94,7 +103,10 @@ fn umask(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<u32> {
     }?;
     let mask = match u32::from_str_radix(&digits, 8) {
         Ok(mask) if mask <= 0o777 => Ok(mask),
-        _ => Err(Wrong::new(format!("{digits:?} is no mask"), fix)),
+        _ => Err(Wrong::new(
+            format!("{digits:?} is no octal number up to 777"),
+            fix,
+        )),
     };
     walker.take(path, node, mask)
 }

@@ -103,7 +103,7 @@ fn missing_interpreter(file: &Path) -> Option<String> {
     use std::io::Read as _;
     // As much as the kernel looks at.
     let mut head = Vec::new();
-    let script = std::fs::File::open(file).ok()?;
+    let script = crate::plain_file::open(file).ok()?;
     script.take(256).read_to_end(&mut head).ok()?;
     let line = head.strip_prefix(b"#!")?.split(|b| *b == b'\n').next()?;
     let line = String::from_utf8_lossy(line);

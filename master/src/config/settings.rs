@@ -10,8 +10,14 @@ use glob::Pattern;
 use super::{
     app::{
         AppDefinition, AppName, Backoff, Inheritance, Readiness, Rung, SocketDeclaration,
-        StartOrder, Watch, given::Given, life::LifeSettings, log::LogSettings,
-        process::ProcessAttributes, recycle::RecycleSettings,
+        StartOrder, Watch,
+        given::{Given, Stdin},
+        hooks::HookSettings,
+        life::LifeSettings,
+        log::LogSettings,
+        process::ProcessAttributes,
+        recycle::RecycleSettings,
+        stop::{self, StopSettings},
     },
     bus_rights::BusRights,
     errors::Wrong,
@@ -110,6 +116,8 @@ pub struct Settings {
     pub auto_reload: Option<Reload>,
     pub life: LifeSettings,
     pub recycle: RecycleSettings,
+    pub stop: StopSettings,
+    pub hooks: HookSettings,
     pub bus: BusRights,
     pub process: ProcessAttributes,
     pub given: Given,
@@ -157,6 +165,8 @@ impl Settings {
             canary_healthy: self.canary_healthy.or(base.canary_healthy),
             min_uptime: self.min_uptime.or(base.min_uptime),
             max_draining: self.max_draining.or(base.max_draining),
+            stop: self.stop.or(base.stop, self.kill_ladder.is_some()),
+            hooks: self.hooks.or(base.hooks),
             kill_ladder: self.kill_ladder.or(base.kill_ladder),
             backoff: self.backoff.or(base.backoff),
             max_restarts: self.max_restarts.or(base.max_restarts),
@@ -185,6 +195,12 @@ impl Settings {
     pub fn define(self, name: AppName, command: Vec<String>, cores: u32) -> AppDefinition {
         let instances = self.instances.unwrap_or(Instances::Auto).count(cores);
         let start = StartOrder::default();
+        let ladder = stop::ladder(self.kill_ladder, self.stop.signal);
+        let stop = self.stop.define();
+        let mut given = self.given;
+        if stop.message.is_some() {
+            given.stdin.get_or_insert(Stdin::Lines);
+        }
         AppDefinition {
             name,
             command,
@@ -209,7 +225,7 @@ impl Settings {
             canary_healthy: self.canary_healthy,
             min_uptime: self.min_uptime.unwrap_or(Duration::from_secs(5)),
             max_draining: self.max_draining,
-            kill_ladder: self.kill_ladder.unwrap_or_else(default_ladder),
+            kill_ladder: ladder,
             backoff: self.backoff.unwrap_or_else(default_backoff),
             max_restarts: self.max_restarts.unwrap_or(16),
             restart_window: self.restart_window.unwrap_or(Duration::from_secs(600)),
@@ -221,9 +237,11 @@ impl Settings {
             },
             life: self.life.define(),
             recycle: self.recycle.define(),
+            stop,
+            hooks: self.hooks.define(),
             bus: self.bus,
             process: self.process,
-            given: self.given,
+            given,
             log: self.log,
         }
     }

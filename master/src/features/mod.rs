@@ -3,6 +3,7 @@
 
 pub mod bus_lagged;
 pub mod bus_stats;
+pub mod chronicle;
 pub mod keep;
 pub mod log_tap;
 pub mod logs;

@@ -11,14 +11,14 @@ use ostler_bus::{
             UpdateSuspended,
         },
         worker::{
-            WorkerDisconnected, WorkerDraining, WorkerExited, WorkerOnline, WorkerReady,
-            WorkerSpawned,
+            ExitStatus, WorkerDisconnected, WorkerDraining, WorkerExited, WorkerHook, WorkerOnline,
+            WorkerReady, WorkerSpawned,
         },
     },
 };
 
 use super::RequestToken;
-use crate::config::app::{AppDefinition, AppName, probe::Probe};
+use crate::config::app::{AppDefinition, AppName, hooks::HookKind, probe::Probe};
 
 /// Something to be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,13 @@ pub enum Action {
     Spawn(SpawnOrder),
     /// Ask a worker whether it serves. Answered by `Probed`, within the probe's timeout.
     Probe(ProbeOrder),
+    /// Run a command beside a worker. Answered by `Hooked`, within the hook's timeout.
+    Hook(HookOrder),
+    /// Cut short the command that runs beside a worker, if one does. It is answered all the same.
+    EndHook {
+        /// Which worker.
+        id: WorkerId,
+    },
     /// Send a signal.
     Signal {
         /// To which worker.
@@ -44,6 +51,15 @@ pub enum Action {
         reason: String,
         /// How long until the next rung of its kill ladder; `None` if there is none.
         deadline: Option<Duration>,
+    },
+    /// Give a worker its app's `stop_message`; if it doesn't take it, `signal` says the same.
+    StopMessage {
+        /// Which worker.
+        id: WorkerId,
+        /// Signal number.
+        signal: i32,
+        /// To which of its processes.
+        target: SignalTarget,
     },
     /// Answer a command.
     Answer {
@@ -90,6 +106,19 @@ pub struct SpawnOrder {
     pub definition: Arc<AppDefinition>,
 }
 
+/// Beside which worker to run a command, and which.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookOrder {
+    /// The worker, as it is or was started. Its definition has the command.
+    pub worker: SpawnOrder,
+    /// Which of its commands.
+    pub hook: HookKind,
+    /// Its process, while it has one.
+    pub pid: Option<u32>,
+    /// How it ended, once it has.
+    pub exit: Option<ExitStatus>,
+}
+
 /// Which worker to ask, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeOrder {
@@ -128,6 +157,7 @@ pub enum FleetEvent {
     WorkerDraining(WorkerDraining),
     WorkerDisconnected(WorkerDisconnected),
     WorkerExited(WorkerExited),
+    WorkerHook(WorkerHook),
     UpdateStarted(UpdateStarted),
     UpdateProgress(UpdateProgress),
     UpdateFinished(UpdateFinished),

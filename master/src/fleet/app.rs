@@ -11,8 +11,9 @@ use ostler_bus::{
 };
 
 use super::{
-    Action, FleetEvent, MAX_INSTANCES, SpawnOrder,
+    Action, FleetEvent, MAX_INSTANCES,
     guard::LoopGuard,
+    hooks::{self, Remains},
     mutation::Mutation,
     operations::pay,
     order::Rise,
@@ -23,7 +24,7 @@ use super::{
     update::{self, GivenUp, Pending, Update},
     worker::{Bus, Occasion, Phase, Worker},
 };
-use crate::config::app::{AppDefinition, AppName};
+use crate::config::app::{AppDefinition, AppName, hooks::HookKind};
 
 /// An app.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct App {
     pub(super) name: AppName,
     /// What the next generation will be.
     pub(super) definition: Arc<AppDefinition>,
+    /// What vacant slots are filled for, in words.
+    pub(super) called_for: String,
     /// The newest generation there has been.
     pub(super) newest: Generation,
     /// The generation vacant slots are filled with, unless an update under way has proved a newer one.
@@ -47,6 +50,8 @@ pub(super) struct App {
     pub(super) slots: BTreeMap<SlotNumber, Slot>,
     /// All that have not exited: holders of slots, the successor of an update, and those that drain.
     pub(super) workers: BTreeMap<WorkerId, Worker>,
+    /// Workers that have exited, but for a command beside them.
+    pub(super) remains: BTreeMap<WorkerId, Remains>,
     pub(super) update: Option<Update>,
     /// The one successor that is on trial, for the update or for a worker to be recycled.
     pub(super) trial: Option<Trial>,
@@ -106,6 +111,7 @@ impl App {
         let definition = Arc::new(definition);
         Self {
             name: definition.name.clone(),
+            called_for: "first start".into(),
             newest: Generation(1),
             serving: (Generation(1), Arc::clone(&definition)),
             wanted: definition.start.autostart,
@@ -117,6 +123,7 @@ impl App {
             definition,
             slots: BTreeMap::new(),
             workers: BTreeMap::new(),
+            remains: BTreeMap::new(),
             update: None,
             trial: None,
             pending: None,
@@ -143,6 +150,7 @@ impl App {
         self.size = definition.instances.min(MAX_INSTANCES);
         self.definition = Arc::new(definition);
         self.begin_anew(turn);
+        self.called_for = "start: the app came again".into();
         for slot in self.slots.values_mut() {
             slot.try_again();
         }
@@ -154,6 +162,7 @@ impl App {
         if from == to {
             return;
         }
+        self.called_for = format!("scale from {from} to {to}");
         if from == 0 {
             self.begin_anew(turn);
         }
@@ -224,39 +233,51 @@ impl App {
         turn: &mut Turn,
     ) -> WorkerId {
         let id = turn.next_worker();
-        turn.act(Action::Spawn(SpawnOrder {
+        let trigger = self.trigger(slot);
+        let mut worker = Worker {
             id,
-            app: self.name.clone(),
             slot,
             generation,
-            definition: Arc::clone(&definition),
-        }));
-        self.workers.insert(
-            id,
-            Worker {
-                id,
-                slot,
-                generation,
-                definition,
-                occasion,
-                pid: None,
-                ordered_at: turn.now,
-                spawned_at: None,
-                phase: Phase::Starting { deadline: None },
-                bus: Bus::Unseen,
-                takes_part: false,
-                told_slow: false,
-                main_pid: None,
-                status_text: None,
-                probing: Probing::default(),
-                heard_at: None,
-                heard_well_at: None,
-                hung: None,
-                due: None,
-                luck: turn.rng().unit(),
-            },
-        );
+            definition,
+            occasion,
+            trigger,
+            pid: None,
+            ordered_at: turn.now,
+            spawned_at: None,
+            phase: Phase::Starting { deadline: None },
+            bus: Bus::Unseen,
+            takes_part: false,
+            told_slow: false,
+            main_pid: None,
+            status_text: None,
+            probing: Probing::default(),
+            heard_at: None,
+            heard_well_at: None,
+            hung: None,
+            due: None,
+            outdated: None,
+            hook: None,
+            greeted: false,
+            luck: turn.rng().unit(),
+        };
+        if !hooks::begin(&mut worker, &self.name, HookKind::BeforeStart, turn) {
+            turn.act(Action::Spawn(worker.order(&self.name)));
+        }
+        self.workers.insert(id, worker);
         id
+    }
+
+    /// What a worker for this slot is started for now, in words.
+    fn trigger(&self, number: SlotNumber) -> String {
+        let slot = self.slots.get(&number);
+        let rested = |slot: &Slot| matches!(slot.state, SlotState::Failed { .. });
+        match slot.and_then(|slot| slot.last_worker) {
+            Some(id) if slot.is_some_and(rested) => {
+                format!("tried again after a rest (retry_failed), worker {id} was the last")
+            }
+            Some(id) => format!("after the end of worker {id}"),
+            None => self.called_for.clone(),
+        }
     }
 
     /// The worker that holds this slot.
@@ -265,6 +286,16 @@ impl App {
             .get(&slot)?
             .holder()
             .and_then(|id| self.workers.get(&id))
+    }
+
+    /// Whether no worker is left, nor a command beside one that has exited.
+    pub(super) fn is_empty(&self) -> bool {
+        self.workers.is_empty() && self.remains.is_empty()
+    }
+
+    /// What a slot's next worker waits for, if one that held it has exited but for a command beside it.
+    pub(super) fn remains_in(&self, slot: SlotNumber) -> Option<&Remains> {
+        self.remains.values().find(|left| left.slot() == slot)
     }
 
     /// How many slots have a ready worker.
@@ -296,9 +327,10 @@ impl App {
                     .slots
                     .range(SlotNumber(self.size)..)
                     .any(|(_, slot)| slot.holder().is_some());
-                (!beyond).then_some(Outcome::Done)
+                let cleaned = self.remains.values().all(|left| left.slot().0 < self.size);
+                (!beyond && cleaned).then_some(Outcome::Done)
             }
-            Goal::Stopped => self.workers.is_empty().then_some(Outcome::Done),
+            Goal::Stopped => self.is_empty().then_some(Outcome::Done),
         }
     }
 

@@ -16,6 +16,7 @@ use super::{
     app::{App, Errand, Fatal, Goal, Wait},
     drain,
     guard::Asker,
+    hooks,
     mutation::Mutation,
     operations::pay,
     slot::Slot,
@@ -142,6 +143,7 @@ fn start(
         } else if deserted {
             app.renew();
         }
+        app.called_for = "start".into();
         for slot in app.slots.values_mut() {
             slot.try_again();
         }
@@ -325,12 +327,14 @@ fn kill(
     ending.ops.push(op);
     ending.forced |= force;
     for app in fleet.apps.values_mut() {
-        want_nothing(app, "kill", turn);
+        // First: nobody is asked before, nor anything begun for it.
         if force {
             for worker in app.workers.values_mut() {
                 drain::kill(worker, &app.name, turn);
             }
+            hooks::force(app, turn);
         }
+        want_nothing(app, "kill", turn);
     }
     Ok(())
 }

@@ -1,25 +1,30 @@
 //! How a worker is made to go: the kill ladder.
 //!
 //! ```text
-//!  told to go ─► rung 0: the drain message if it is on the bus, else the rung's signal
+//!  told to go ─► `before_stop`, if it was ready and its app has one
+//!                  │ ended, well or not
+//!                  ▼
+//!                rung 0: the drain message if it is on the bus, else the app's stop message, else the rung's signal
 //!                  │ wait over
 //!                  ▼
 //!                rung 1, 2, …: its signal ─► … ─► KILL to the whole group
 //! ```
 //! The ladder ends as soon as the worker exits. One that leaves of its own accord gets the first rung's wait for it
 //! before the ladder begins. A worker that is told to go before its process exists gets the first rung when it does.
-//! A ladder that would end in waiting ends in KILL all the same.
+//! A ladder that would end in waiting ends in KILL all the same. Signals are for the worker's main process, KILL for its
+//! whole group; with `kill_group` all are.
 
 use std::time::Duration;
 
 use ostler_bus::vocab::worker::WorkerDraining;
 
 use super::{
-    Action, FleetEvent, Moment, SignalTarget,
+    Action, FleetEvent, Moment, SignalTarget, hooks,
+    mutation::Mutation,
     turn::Turn,
     worker::{Bus, Phase, Worker},
 };
-use crate::config::app::{AppName, Rung, life::Life};
+use crate::config::app::{AppName, Rung, hooks::HookKind, life::Life};
 
 const SIGKILL: i32 = 9;
 
@@ -75,6 +80,19 @@ impl Cause {
         }
     }
 
+    /// Whether it is asked to go although it serves well: then `before_stop` comes first.
+    fn waits_for_hook(self) -> bool {
+        match self {
+            Self::Update
+            | Self::UpdateGivenUp
+            | Self::Stop
+            | Self::Scale
+            | Self::Kill
+            | Self::Recycle => true,
+            Self::Own | Self::StartTimeout | Self::Hung | Self::Memory => false,
+        }
+    }
+
     fn in_words(self) -> &'static str {
         match self {
             Self::Update => "update",
@@ -96,15 +114,21 @@ impl Cause {
 pub(super) struct Leaving {
     pub(super) cause: Cause,
     pub(super) was_ready: bool,
+    /// Why, in words.
+    pub(super) reason: String,
     began: Moment,
     next: Next,
     /// When its turn comes; `None` when nothing comes, or when there is no process yet.
     at: Option<Moment>,
+    /// Everything ends at once, with nothing beside it.
+    forced: bool,
 }
 
 /// What a worker on its way out is told next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
+    /// Nothing before its `before_stop` has ended.
+    Hook,
     /// This rung of its ladder.
     Rung(usize),
     /// KILL, whatever the ladder says.
@@ -121,7 +145,14 @@ impl Leaving {
 
     /// Whether it is past asking: "stopping" rather than "draining".
     pub(super) fn insisting(&self) -> bool {
-        !self.was_ready || self.cause == Cause::Hung || !matches!(self.next, Next::Rung(0 | 1))
+        !self.was_ready
+            || self.cause == Cause::Hung
+            || !matches!(self.next, Next::Hook | Next::Rung(0 | 1))
+    }
+
+    /// Whether it is killed because everything ends at once.
+    pub(super) fn forced(&self) -> bool {
+        self.forced
     }
 
     /// Puts off the next rung, within reason.
@@ -134,9 +165,47 @@ impl Leaving {
 
 /// Tells a worker to go, unless it is going already.
 pub(super) fn send_away(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) {
-    if begin(worker, app, cause, turn) && worker.pid.is_some() {
+    if !begin(worker, app, cause, turn) {
+        return;
+    }
+    hooks::overtake(worker, turn);
+    if worker.pid.is_some() && !waits_for_hook(worker, app, cause, turn) {
         climb(worker, turn);
     }
+}
+
+/// Whether `before_stop` comes first. It is begun as soon as nothing else runs beside the worker.
+fn waits_for_hook(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) -> bool {
+    let has_hook = worker.definition.hooks.before_stop.is_some();
+    let Phase::Leaving(leaving) = &mut worker.phase else {
+        return false;
+    };
+    if !has_hook || !leaving.was_ready || !cause.waits_for_hook() {
+        return false;
+    }
+    if !turn.mutated(Mutation::StopBeforeHook) {
+        leaving.next = Next::Hook;
+    }
+    if worker.hook.is_none() {
+        hooks::begin(worker, app, HookKind::BeforeStop, turn);
+    }
+    !turn.mutated(Mutation::StopBeforeHook)
+}
+
+/// A command beside a worker has ended: `after_ready`, and `before_stop` may begin; or that itself.
+pub(super) fn hook_ended(worker: &mut Worker, app: &AppName, kind: HookKind, turn: &mut Turn) {
+    let Phase::Leaving(leaving) = &mut worker.phase else {
+        return;
+    };
+    if leaving.next != Next::Hook {
+        return;
+    }
+    if kind == HookKind::AfterReady {
+        hooks::begin(worker, app, HookKind::BeforeStop, turn);
+        return;
+    }
+    leaving.next = Next::Rung(0);
+    climb(worker, turn);
 }
 
 /// A worker said that it is going: it gets a while before it is made to.
@@ -153,11 +222,15 @@ pub(super) fn let_go(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
     if let Phase::Leaving(leaving) = &mut worker.phase {
         leaving.at = Some(turn.now + pace);
     }
+    hooks::overtake(worker, turn);
 }
 
 /// Kills a worker at once, wherever it is on its ladder.
 pub(super) fn kill(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
     end(worker, app, Cause::Kill, turn);
+    if let Phase::Leaving(leaving) = &mut worker.phase {
+        leaving.forced = true;
+    }
 }
 
 /// The same, for whatever cause.
@@ -170,6 +243,7 @@ pub(super) fn end(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut T
         return;
     }
     leaving.next = Next::Kill;
+    hooks::cut_short(worker, turn);
     if worker.pid.is_some() {
         climb(worker, turn);
     }
@@ -199,17 +273,31 @@ fn begin(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) -> b
         return false;
     }
     let was_ready = worker.is_ready();
+    let why = match cause {
+        Cause::Recycle => worker.due.as_ref().map(|due| &due.why),
+        Cause::Update => worker.outdated.as_ref(),
+        Cause::UpdateGivenUp
+        | Cause::Stop
+        | Cause::Scale
+        | Cause::Kill
+        | Cause::Own
+        | Cause::StartTimeout
+        | Cause::Hung
+        | Cause::Memory => None,
+    };
+    let reason = match why {
+        Some(why) => format!("{}: {why}", cause.in_words()),
+        None => cause.in_words().to_owned(),
+    };
     worker.phase = Phase::Leaving(Leaving {
         cause,
         was_ready,
+        reason: reason.clone(),
         began: turn.now,
         next: Next::Rung(0),
         at: None,
+        forced: false,
     });
-    let reason = match &worker.due {
-        Some(due) if cause == Cause::Recycle => format!("recycle: {}", due.why),
-        Some(_) | None => cause.in_words().to_owned(),
-    };
     turn.publish(FleetEvent::WorkerDraining(WorkerDraining {
         worker: worker.reference(app),
         reason,
@@ -230,7 +318,7 @@ fn climb(worker: &mut Worker, turn: &mut Turn) {
         }
         Next::Rung(step) => rung(&worker.definition.kill_ladder, step),
         Next::Kill => Some(KILL),
-        Next::Nothing => None,
+        Next::Hook | Next::Nothing => None,
     };
     let Some(Rung { signal, wait }) = rung else {
         return;
@@ -256,8 +344,17 @@ fn climb(worker: &mut Worker, turn: &mut Turn) {
         });
         return;
     }
-    let target = main.map_or(SignalTarget::Leader, SignalTarget::Main);
-    turn.act(Action::Signal { id, signal, target });
+    let asks = leaving.cause != Cause::Hung;
+    let stop = &worker.definition.stop;
+    let target = match (stop.kill_group && asks, main) {
+        (true, _) => SignalTarget::Group,
+        (false, Some(main)) => SignalTarget::Main(main),
+        (false, None) => SignalTarget::Leader,
+    };
+    turn.act(match step == 0 && asks && stop.message.is_some() {
+        true => Action::StopMessage { id, signal, target },
+        false => Action::Signal { id, signal, target },
+    });
 }
 
 /// A hung worker hears no wish: it may leave a trace, then it is killed.

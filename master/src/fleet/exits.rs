@@ -7,7 +7,7 @@ use ostler_bus::{
     Slot as SlotNumber, WorkerId,
     vocab::{
         update::AppFailed,
-        worker::{ExitStatus, WorkerExited},
+        worker::{ExitStatus, Next, WorkerExited},
     },
 };
 
@@ -15,11 +15,12 @@ use super::{
     Exit, FleetEvent,
     app::{App, Fatal},
     backoff::Verdict,
+    decision::{Decision, cause, for_good},
     drain::Cause,
-    lives,
+    hooks, lives,
     mutation::Mutation,
     slot::SlotState,
-    trial,
+    trial::{self, Aim},
     turn::Turn,
     update,
     worker::{Phase, Worker, millis},
@@ -37,7 +38,7 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
     lives::disconnected(&mut worker, &app.name, turn);
     let leaving = worker.leaving();
     let was_ready = leaving.map_or(worker.is_ready(), |leaving| leaving.was_ready);
-    turn.publish(FleetEvent::WorkerExited(WorkerExited {
+    let mut told = WorkerExited {
         worker: worker.reference(&app.name),
         status: exit.status.clone(),
         voluntary: leaving.is_some_and(|leaving| leaving.cause.voluntary()),
@@ -48,26 +49,65 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
         hung: leaving
             .filter(|leaving| leaving.cause == Cause::Hung)
             .and_then(|_| worker.hung.clone()),
-    }));
-    let epitaph = epitaph(&worker, &exit, was_ready, turn);
-    if let Some(code) = fatal(app, &worker, &exit.status) {
+        core_dumped: exit.core_dumped,
+        trigger: worker.trigger.clone(),
+        cause: leaving.map(|leaving| cause(&worker, leaving)),
+        next: Next::Nothing,
+        because: None,
+    };
+    let place = turn.place();
+    let decision = decide(app, &worker, &exit, was_ready, turn);
+    (told.next, told.because) = (decision.next, decision.because);
+    turn.publish_at(place, FleetEvent::WorkerExited(told));
+}
+
+/// Lets the update or the slot know of an end.
+fn decide(
+    app: &mut App,
+    worker: &Worker,
+    exit: &Exit,
+    was_ready: bool,
+    turn: &mut Turn,
+) -> Decision {
+    let id = worker.id;
+    hooks::exited(app, worker, &exit.status, turn);
+    let epitaph = epitaph(worker, exit, was_ready, turn);
+    if let Some(code) = fatal(app, worker, &exit.status) {
         app.fatal = Some(Fatal {
             code,
             epitaph: epitaph.clone(),
         });
     }
-    if trial::is_successor(app, id) {
-        trial::failed(app, &with_last_words(&epitaph, &exit), turn);
-        return;
+    if let Some(aim) = trial::aim_of(app, id) {
+        trial::failed(app, &with_last_words(&epitaph, exit), turn);
+        let because = match aim {
+            Aim::Update => "it was to prove itself: the update is given up",
+            Aim::Recycle => "it was to prove itself: another is tried later",
+        };
+        return Decision::new(succeeded(app, worker), because);
     }
     let holds = app
         .slots
         .get(&worker.slot)
         .is_some_and(|slot| slot.holder() == Some(id));
     if holds || turn.mutated(Mutation::TrustStaleExit) {
-        vacate(app, &worker, &exit, epitaph, turn);
+        let decision = vacate(app, worker, exit, epitaph, turn);
+        update::predecessor_exited(app, worker, turn);
+        return decision;
     }
-    update::predecessor_exited(app, &worker, turn);
+    update::predecessor_exited(app, worker, turn);
+    Decision {
+        next: succeeded(app, worker),
+        because: None,
+    }
+}
+
+/// Somebody else has its slot. Without the slot there is nobody to want one.
+fn succeeded(app: &App, worker: &Worker) -> Next {
+    match app.slots.get(&worker.slot) {
+        Some(slot) if app.wanted => Next::Succeeded { by: slot.holder() },
+        Some(_) | None => Next::Nothing,
+    }
 }
 
 /// The code of an exit that means: this app can't boot. During an update there is something to go back to.
@@ -117,6 +157,11 @@ fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String
 
 /// "worker 7 (slot 2, generation 3) was not ready in time: it had 30s (start_timeout) to send READY=1 on NOTIFY_SOCKET".
 pub(super) fn late(worker: &Worker) -> String {
+    format!("{} was {}", worker.describe(), not_in_time(worker))
+}
+
+/// The same without the worker.
+pub(super) fn not_in_time(worker: &Worker) -> String {
     let how = match &worker.definition.ready {
         Readiness::Auto => {
             "to say that it is ready (READY=1 on NOTIFY_SOCKET, or the SDK's ready()), as it had begun to speak to the master".to_owned()
@@ -130,8 +175,7 @@ pub(super) fn late(worker: &Worker) -> String {
         },
     };
     format!(
-        "{} was not ready in time: it had {} (start_timeout) {how}",
-        worker.describe(),
+        "not ready in time: it had {} (start_timeout) {how}",
         exact(worker.definition.start_timeout)
     )
 }
@@ -238,9 +282,19 @@ fn without_policy(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
 }
 
 /// A slot has lost its holder.
-fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &mut Turn) {
+fn vacate(
+    app: &mut App,
+    worker: &Worker,
+    exit: &Exit,
+    epitaph: String,
+    turn: &mut Turn,
+) -> Decision {
+    let wanted = app.wants(worker.slot, turn);
     let Some(slot) = app.slots.get_mut(&worker.slot) else {
-        return;
+        return Decision {
+            next: Next::Nothing,
+            because: None,
+        };
     };
     // Stopped and started again meanwhile: how it ended says nothing about what the slot is wanted for now.
     let outdated = slot.generation != worker.generation;
@@ -250,53 +304,96 @@ fn vacate(app: &mut App, worker: &Worker, exit: &Exit, epitaph: String, turn: &m
         consequence(worker, exit, turn)
     };
     slot.last_exit = Some(epitaph.clone());
+    slot.last_worker = (consequence != Consequence::Vacant).then_some(worker.id);
     match consequence {
-        Consequence::Vacant => slot.state = SlotState::Vacant,
-        Consequence::Ended => slot.state = SlotState::Ended { well: true },
+        Consequence::Vacant => {
+            slot.state = SlotState::Vacant;
+            let next = if wanted { Next::AtOnce } else { Next::Nothing };
+            Decision {
+                next,
+                because: None,
+            }
+        }
+        Consequence::Ended => {
+            slot.state = SlotState::Ended { well: true };
+            Decision::new(Next::Ended { well: true }, for_good(worker, exit))
+        }
         Consequence::Replace => {
             slot.failures.stable();
             slot.restarts += u32::from(!worker.leaving().is_some_and(|l| l.cause.voluntary()));
             slot.state = SlotState::Backoff { until: turn.now };
+            Decision::new(
+                Next::AtOnce,
+                format!(
+                    "it was ready, and lived for {} (min_uptime) or longer",
+                    exact(worker.definition.min_uptime)
+                ),
+            )
         }
         Consequence::ReplaceLater => {
             let until = turn.now + slot.failures.next_delay(&worker.definition, turn.rng());
             slot.state = SlotState::Backoff { until };
+            Decision::new(
+                Next::After {
+                    ms: millis(until - turn.now),
+                },
+                "it went of its own accord so soon that another might too",
+            )
         }
         Consequence::Failure => {
             slot.restarts += 1;
-            fail(app, worker.slot, &epitaph, turn);
+            let decision = fail(app, worker.slot, &epitaph, turn);
             update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
+            decision
         }
         Consequence::Fallen => {
             slot.last_failure = Some((turn.number(), epitaph.clone()));
             slot.state = SlotState::Ended { well: false };
             update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
+            Decision::new(Next::Ended { well: false }, for_good(worker, exit))
         }
         Consequence::Hopeless => {
             slot.last_failure = Some((turn.number(), epitaph.clone()));
-            give_up(app, worker.slot, "can't boot", &epitaph, turn);
+            let next = give_up(app, worker.slot, "can't boot", &epitaph, turn);
             update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
+            Decision::new(next, "it can't boot: its code is one of fatal_exit_codes")
         }
     }
 }
 
 /// Counts a failure of a slot and decides when it is tried again.
-fn fail(app: &mut App, number: SlotNumber, epitaph: &str, turn: &mut Turn) {
+fn fail(app: &mut App, number: SlotNumber, epitaph: &str, turn: &mut Turn) -> Decision {
     let step = turn.number();
     let Some(slot) = app.slots.get_mut(&number) else {
-        return;
+        return Decision {
+            next: Next::Nothing,
+            because: None,
+        };
     };
     slot.last_failure = Some((step, epitaph.to_owned()));
-    match slot.failures.count(turn.now, &slot.definition, turn.rng()) {
-        Verdict::RetryAt(until) => slot.state = SlotState::Backoff { until },
+    let verdict = slot.failures.count(turn.now, &slot.definition, turn.rng());
+    let counted = format!(
+        "failure {} of {} within {} (max_restarts)",
+        slot.failures.within(&slot.definition, turn.now),
+        slot.definition.max_restarts.max(1),
+        exact(slot.definition.restart_window)
+    );
+    let next = match verdict {
+        Verdict::RetryAt(until) => {
+            slot.state = SlotState::Backoff { until };
+            Next::After {
+                ms: millis(until - turn.now),
+            }
+        }
         Verdict::GiveUp => give_up(app, number, "failed too often", epitaph, turn),
-    }
+    };
+    Decision::new(next, counted)
 }
 
 /// A slot is failed: nobody tries it before long.
-fn give_up(app: &mut App, number: SlotNumber, why: &str, epitaph: &str, turn: &mut Turn) {
+fn give_up(app: &mut App, number: SlotNumber, why: &str, epitaph: &str, turn: &mut Turn) -> Next {
     let Some(slot) = app.slots.get_mut(&number) else {
-        return;
+        return Next::Nothing;
     };
     let rest = slot.definition.life.retry_failed;
     slot.state = SlotState::Failed {
@@ -311,4 +408,7 @@ fn give_up(app: &mut App, number: SlotNumber, why: &str, epitaph: &str, turn: &m
         slot: number,
         reason: format!("{why}; {again}: {epitaph}"),
     }));
+    Next::GivenUp {
+        again_ms: rest.map(millis),
+    }
 }

@@ -14,7 +14,7 @@ use ostler_bus::{
     },
 };
 
-use crate::config::app::{AppDefinition, AppName};
+use crate::config::app::{AppDefinition, AppName, hooks::HookKind};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +60,8 @@ pub enum Input {
 ///
 /// After [`Action::Spawn`](super::Action::Spawn) comes exactly one of [`Spawned`](Self::Spawned) and
 /// [`SpawnFailed`](Self::SpawnFailed), in bounded time and before any other news of that worker; after `Spawned`
-/// exactly one [`Exited`](Self::Exited). Whatever comes twice or afterwards is ignored.
+/// exactly one [`Exited`](Self::Exited). After [`Action::Hook`](super::Action::Hook) comes exactly one [`Hooked`](Self::Hooked),
+/// also when the worker has exited meanwhile. Whatever comes twice or afterwards is ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WorkerNews {
     /// Its program runs.
@@ -93,6 +94,13 @@ pub enum WorkerNews {
     Heartbeat,
     /// Its process was found to have so many bytes of resident memory.
     Memory(u64),
+    /// A command beside it has ended.
+    Hooked {
+        /// Which.
+        hook: HookKind,
+        /// Whether it ended well; else what went wrong, in words.
+        outcome: Result<(), String>,
+    },
     /// It was asked whether it serves.
     Probed {
         /// Which question.
@@ -111,6 +119,8 @@ pub struct Exit {
     pub stderr_tail: Vec<String>,
     /// What to do about it, where the shell can tell.
     pub hint: Option<String>,
+    /// It left a core dump.
+    pub core_dumped: bool,
 }
 
 /// One assignment of a notification datagram.
@@ -175,4 +185,6 @@ pub enum Requester {
     File(String),
     /// A signal to the master, by its name.
     Signal(&'static str),
+    /// The master itself, which had to put a new socket in the place of the one of this name: workers hold a dead one.
+    Socket(String),
 }

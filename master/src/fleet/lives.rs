@@ -11,26 +11,35 @@ use super::{
     Action, Exit, FleetEvent, Notification, WorkerNews,
     app::App,
     drain::{self, MAX_EXTENSION},
-    exits, hang, probing,
+    exits, hang, hooks, probing,
     readiness::{self, Word},
     recycle,
     turn::Turn,
     worker::{Bus, Phase, Worker, millis},
 };
-use crate::config::app::{AppName, Readiness};
+use crate::config::app::{AppName, Readiness, hooks::HookKind};
 
 /// Takes in news of one of the app's workers.
 pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Turn) {
+    if let WorkerNews::Hooked { hook, outcome } = news {
+        return hooks::ended(app, id, hook, outcome, turn);
+    }
     let Some(worker) = app.workers.get_mut(&id) else {
+        // It has gone, but for a command beside it; whoever asked is answered all the same.
+        if let WorkerNews::SdkDisconnect { request } = news {
+            turn.act(Action::AnswerDisconnect { id, request });
+        }
         return;
     };
     match news {
+        WorkerNews::Hooked { .. } => {}
         WorkerNews::Spawned { pid } => spawned(worker, &app.name, pid, turn),
         WorkerNews::SpawnFailed { error } => {
             let exit = Exit {
                 status: ExitStatus::NotStarted(error),
                 stderr_tail: Vec::new(),
                 hint: None,
+                core_dumped: false,
             };
             exits::exited(app, id, exit, turn);
         }
@@ -69,6 +78,7 @@ fn spawned(worker: &mut Worker, app: &AppName, pid: u32, turn: &mut Turn) {
     }
     turn.publish(FleetEvent::WorkerSpawned(WorkerSpawned {
         worker: worker.reference(app),
+        trigger: worker.trigger.clone(),
     }));
     drain::spawned(worker, turn);
 }
@@ -171,13 +181,14 @@ pub(super) fn ready(worker: &mut Worker, app: &AppName, assumed: bool, turn: &mu
         assumed,
     };
     probing::begin(worker, turn);
-    let after_ms = millis(worker.uptime(turn.now));
-    let worker = worker.reference(app);
     turn.publish(FleetEvent::WorkerReady(WorkerReady {
-        worker,
+        worker: worker.reference(app),
         assumed,
-        after_ms,
+        after_ms: millis(worker.uptime(turn.now)),
     }));
+    if !std::mem::replace(&mut worker.greeted, true) {
+        hooks::begin(worker, app, HookKind::AfterReady, turn);
+    }
 }
 
 fn extend(worker: &mut Worker, by: Duration, turn: &Turn) {

@@ -25,10 +25,12 @@ mod action;
 mod app;
 mod backoff;
 mod commands;
+mod decision;
 mod drain;
 mod exits;
 mod guard;
 mod hang;
+mod hooks;
 mod input;
 mod lives;
 mod moment;
@@ -56,7 +58,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, FleetEvent, ProbeOrder, SignalTarget, SpawnOrder};
+pub use action::{Action, FleetEvent, HookOrder, ProbeOrder, SignalTarget, SpawnOrder};
 pub use input::{Command, Exit, Input, Notification, RequestToken, Requester, WorkerNews};
 pub use moment::Moment;
 pub use snapshot::Snapshot;
@@ -145,6 +147,12 @@ impl Fleet {
         Snapshot::take(self.apps.values(), now)
     }
 
+    /// The apps that are to run.
+    pub fn wanted(&self) -> impl Iterator<Item = &AppName> {
+        let wanted = self.apps.iter().filter(|(_, app)| app.wanted);
+        wanted.map(|(name, _)| name)
+    }
+
     fn settle(&mut self, turn: &mut Turn) {
         for app in self.apps.values_mut() {
             settle::settle(app, turn);
@@ -173,6 +181,12 @@ impl Fleet {
         }
     }
 
+    /// How many workers an app should have.
+    #[must_use]
+    pub fn size(&self, app: &AppName) -> Option<u32> {
+        self.apps.get(app).map(|app| app.size)
+    }
+
     fn define(&mut self, definition: AppDefinition, turn: &mut Turn) {
         if self.ending.is_some() {
             return;
@@ -191,7 +205,7 @@ impl Fleet {
         if let Some(app) = self
             .apps
             .values_mut()
-            .find(|app| app.workers.contains_key(&id))
+            .find(|app| app.workers.contains_key(&id) || app.remains.contains_key(&id))
         {
             lives::hear(app, id, news, turn);
         } else if let WorkerNews::SdkDisconnect { request } = news {
@@ -205,7 +219,7 @@ impl Fleet {
         let Some(ending) = &mut self.ending else {
             return;
         };
-        if self.ended || self.apps.values().any(|app| !app.workers.is_empty()) {
+        if self.ended || !self.apps.values().all(App::is_empty) {
             return;
         }
         self.ended = true;

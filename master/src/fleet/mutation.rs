@@ -15,6 +15,8 @@ pub(crate) enum Mutation {
     TrustStaleExit,
     /// A worker that is silent for too long is left alone.
     OverlookHang,
+    /// A worker is told to go before its `before_stop` has ended.
+    StopBeforeHook,
     /// A slot that backs off is never tried again.
     NeverLeaveBackoff,
     /// Begin at once, whoever should come first.

@@ -41,7 +41,9 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
 /// When something will be due by itself.
 pub(super) fn deadline(app: &App) -> Option<Moment> {
     let workers = app.workers.values().filter_map(worker_deadline);
-    let slots = app.slots.values().filter_map(Slot::retry_at);
+    let free = |(number, _): &(&SlotNumber, &Slot)| app.remains_in(**number).is_none();
+    let slots = app.slots.iter().filter(free);
+    let slots = slots.filter_map(|(_, slot)| slot.retry_at());
     workers
         .chain(slots)
         .chain(trial::deadline(app))
@@ -166,7 +168,7 @@ fn retry(app: &mut App, turn: &mut Turn) {
     let due: Vec<SlotNumber> = app
         .slots
         .iter()
-        .filter(|(_, slot)| due(slot))
+        .filter(|(number, slot)| due(slot) && app.remains_in(**number).is_none())
         .map(|(number, _)| *number)
         .collect();
     for number in due {
@@ -187,7 +189,9 @@ fn fill(app: &mut App, turn: &mut Turn) {
     let room = (app.definition.start.parallel.max(1) as usize).saturating_sub(starting);
     let on_trial = trial::slot_on_trial(app);
     let vacant = |(number, slot): &(&SlotNumber, &Slot)| {
-        slot.state == SlotState::Vacant && Some(**number) != on_trial
+        slot.state == SlotState::Vacant
+            && Some(**number) != on_trial
+            && app.remains_in(**number).is_none()
     };
     let vacant = app.slots.iter().filter(vacant).take(room);
     let vacant: Vec<SlotNumber> = vacant.map(|(number, _)| *number).collect();

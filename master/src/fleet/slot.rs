@@ -30,6 +30,8 @@ pub(super) struct Slot {
     /// The step and the text of its last failure.
     pub(super) last_failure: Option<(u64, String)>,
     pub(super) last_exit: Option<String>,
+    /// Whose end has left it without a worker; `None` if a command wants one, or has sent it away.
+    pub(super) last_worker: Option<WorkerId>,
     /// Unplanned restarts.
     pub(super) restarts: u32,
 }
@@ -69,6 +71,7 @@ impl Slot {
             failures: Failures::default(),
             last_failure: None,
             last_exit: None,
+            last_worker: None,
             restarts: 0,
         }
     }
@@ -99,6 +102,7 @@ impl Slot {
     /// Forgets its failures and, if it has no worker, wants one now.
     pub(super) fn try_again(&mut self) {
         self.failures = Failures::default();
+        self.last_worker = None;
         match self.state {
             SlotState::Held(_) | SlotState::Vacant => {}
             SlotState::Backoff { .. }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Moment,
     app::App,
+    hooks::{self, Remains},
     order::Rise,
     readiness,
     slot::{Slot, SlotState},
@@ -64,7 +65,7 @@ fn app_status(app: &App) -> AppStatus {
 }
 
 fn app_state(app: &App) -> &'static str {
-    let none_left = app.workers.is_empty();
+    let none_left = app.is_empty();
     let any = |state: fn(&SlotState) -> bool| app.slots.values().any(|slot| state(&slot.state));
     let all_ended = app
         .slots
@@ -109,7 +110,8 @@ fn worker_status(app: &App, worker: &Worker, now: Moment) -> WorkerStatus {
         age_ms: millis(now - worker.spawned_at.unwrap_or(worker.ordered_at)),
         memory: None,
         status_text: worker.status_text.clone(),
-        waits_for: readiness::awaited(worker).map(Cow::into_owned),
+        waits_for: hooks::awaited(worker)
+            .or_else(|| readiness::awaited(worker).map(Cow::into_owned)),
         last_exit: slot.and_then(|slot| slot.last_exit.clone()),
         retry_in_ms: None,
         check_in_ms: worker
@@ -155,7 +157,7 @@ fn slot_status(app: &App, number: SlotNumber, slot: &Slot, now: Moment) -> Worke
         age_ms: 0,
         memory: None,
         status_text: None,
-        waits_for: None,
+        waits_for: app.remains_in(number).map(Remains::awaited),
         last_exit: slot.last_exit.clone(),
         retry_in_ms: slot.retry_at().map(|at| millis(at - now)),
         check_in_ms: None,

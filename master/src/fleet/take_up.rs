@@ -72,7 +72,7 @@ impl Fleet {
     pub(super) fn forget_gone(&mut self, turn: &mut Turn) {
         for (app, _) in self
             .apps
-            .extract_if(.., |_, app| app.going && app.workers.is_empty())
+            .extract_if(.., |_, app| app.going && app.is_empty())
         {
             turn.act(Action::Forget { app });
         }

@@ -20,11 +20,13 @@ use super::{
 use crate::config::app::{
     AppDefinition, AppName, Backoff, Readiness, Rung,
     given::Given,
+    hooks::Hooks,
     life::Life,
     log::LogSettings,
     probe::{Check, Probe, Target},
     process::ProcessAttributes,
     recycle::Recycle,
+    stop::Stop,
 };
 
 /// An app with every default, whose workers say on the bus when they are ready.
@@ -66,6 +68,8 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         auto_reload: None,
         life: Life::default(),
         recycle: Recycle::default(),
+        stop: Stop::default(),
+        hooks: Hooks::default(),
         bus: Vec::new(),
         process: ProcessAttributes::default(),
         given: Given::default(),
@@ -199,6 +203,7 @@ impl Stage {
                 status,
                 stderr_tail,
                 hint: None,
+                core_dumped: false,
             }),
         );
     }

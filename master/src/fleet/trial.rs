@@ -56,11 +56,10 @@ enum Stage {
     Late(Moment),
 }
 
-/// Whether this worker is the successor on trial.
-pub(super) fn is_successor(app: &App, id: WorkerId) -> bool {
-    app.trial
-        .as_ref()
-        .is_some_and(|trial| trial.successor == id)
+/// What this worker is for, if it is the successor on trial.
+pub(super) fn aim_of(app: &App, id: WorkerId) -> Option<Aim> {
+    let trial = app.trial.as_ref()?;
+    (trial.successor == id).then_some(trial.aim)
 }
 
 /// The slot that a successor is on trial for.
@@ -76,7 +75,11 @@ pub(super) fn begin(
     aim: Aim,
     turn: &mut Turn,
 ) {
+    let trigger = trigger(app, slot, aim);
     let successor = app.spawn(slot, generation, Occasion::Successor, turn);
+    if let Some(worker) = app.workers.get_mut(&successor) {
+        worker.trigger = trigger;
+    }
     app.trial = Some(Trial {
         slot,
         successor,
@@ -85,6 +88,24 @@ pub(super) fn begin(
     });
     if aim == Aim::Update {
         progress(app, slot, successor, UpdateStep::Starting, turn);
+    }
+}
+
+/// What the successor is started for, in words.
+fn trigger(app: &App, slot: SlotNumber, aim: Aim) -> String {
+    match (aim, &app.update, app.holder(slot)) {
+        (Aim::Update, Some(update), _) => {
+            format!(
+                "update to generation {}: {}",
+                update.generation, update.reason
+            )
+        }
+        (Aim::Recycle, _, Some(old)) => match &old.due {
+            Some(due) => format!("recycle of worker {}: {}", old.id, due.why),
+            None => format!("recycle of worker {}", old.id),
+        },
+        (Aim::Update, None, _) => "update".into(),
+        (Aim::Recycle, _, None) => "recycle".into(),
     }
 }
 
@@ -166,15 +187,18 @@ fn take_over(app: &mut App, turn: &mut Turn) {
     slot.adopt(successor.generation, &successor.definition);
     let predecessor = slot.holder();
     slot.state = SlotState::Held(trial.successor);
+    slot.last_worker = None;
     let cause = match trial.aim {
         Aim::Update => Cause::Update,
         Aim::Recycle => Cause::Recycle,
     };
+    let why = app.update.as_ref().map(|update| update.reason.clone());
     if let (Aim::Update, Some(update)) = (trial.aim, &mut app.update) {
         update.done += 1;
         progress(app, trial.slot, trial.successor, UpdateStep::Replaced, turn);
     }
     if let Some(worker) = predecessor.and_then(|id| app.workers.get_mut(&id)) {
+        worker.outdated = why;
         drain::send_away(worker, &app.name, cause, turn);
     }
 }

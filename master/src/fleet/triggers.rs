@@ -27,7 +27,10 @@ pub(super) fn restart_needed(
     let wanted = match (&wish.app, by) {
         (Some(name), _) => AppName::new(name).ok(),
         (None, Requester::Worker { app, .. }) => Some(app.clone()),
-        (None, Requester::Client(_) | Requester::File(_) | Requester::Signal(_)) => None,
+        (
+            None,
+            Requester::Client(_) | Requester::File(_) | Requester::Signal(_) | Requester::Socket(_),
+        ) => None,
     };
     let all = wish.app.is_none() && wanted.is_none();
     for app in fleet
@@ -49,6 +52,8 @@ fn ask_unless_suspended(app: &mut App, by: &Requester, reason: &str, turn: &mut 
             ..
         } if *own == app.name => Asker::Own(*generation),
         Requester::File(_) => Asker::File(when(app, turn)),
+        // One of them has shut the socket down: the next generation may do the same.
+        Requester::Socket(_) => Asker::Own(app.newest),
         Requester::Worker { .. } | Requester::Client(_) | Requester::Signal(_) => Asker::Outside,
     };
     let ruling = match asker {
@@ -61,6 +66,13 @@ fn ask_unless_suspended(app: &mut App, by: &Requester, reason: &str, turn: &mut 
         Ruling::Suspend => {
             let reason = match by {
                 Requester::File(file) => files_suspended(app, file),
+                Requester::Socket(socket) => {
+                    let minutes = guard::WINDOW.as_secs() / 60;
+                    format!(
+                        "each new generation shut the socket {socket:?} down, so that it had to be replaced; that is no reason \
+                         for an update for {minutes} min. A worker that wants no more connections must close its descriptor instead"
+                    )
+                }
                 Requester::Worker { .. } | Requester::Client(_) | Requester::Signal(_) => {
                     let minutes = guard::WINDOW.as_secs() / 60;
                     format!(
@@ -107,5 +119,8 @@ fn in_words(by: &Requester) -> String {
         Requester::Client(name) => format!("asked for by {name}"),
         Requester::File(path) => format!("file changed: {path}"),
         Requester::Signal(name) => (*name).to_owned(),
+        Requester::Socket(name) => {
+            format!("the socket {name:?} was shut down and had to be replaced")
+        }
     }
 }

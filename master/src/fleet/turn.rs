@@ -79,6 +79,16 @@ impl Turn {
         self.actions.push(Action::Publish(event));
     }
 
+    /// The place of what is wanted done next, for [`publish_at`](Self::publish_at).
+    pub(super) fn place(&self) -> usize {
+        self.actions.len()
+    }
+
+    /// Tells of something before what came of it: an exit is told with what was decided about it.
+    pub(super) fn publish_at(&mut self, place: usize, event: FleetEvent) {
+        self.actions.insert(place, Action::Publish(event));
+    }
+
     /// Whether a test has put this fault in.
     #[cfg(test)]
     pub(super) fn mutated(&self, mutation: Mutation) -> bool {

@@ -44,6 +44,8 @@ use crate::config::{app::AppDefinition, units::rough};
 pub(super) struct Update {
     pub(super) generation: Generation,
     pub(super) definition: Arc<AppDefinition>,
+    /// What asked for it, in words.
+    pub(super) reason: String,
     /// How many slots have been taken over.
     pub(super) done: u32,
     ops: Vec<OpId>,
@@ -186,6 +188,7 @@ fn begin(app: &mut App, turn: &mut Turn) -> bool {
     app.update = Some(Update {
         generation,
         definition,
+        reason: pending.reason.clone(),
         done: 0,
         ops: pending.ops.clone(),
         began: turn.now,

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use ostler_bus::{Generation, Slot, WorkerId, vocab::worker::WorkerRef};
 
-use super::{Moment, drain::Leaving, probing::Probing, recycle::Due};
+use super::{Moment, SpawnOrder, drain::Leaving, hooks::Running, probing::Probing, recycle::Due};
 use crate::config::app::{AppDefinition, AppName};
 
 /// A worker that has been ordered and has not exited.
@@ -24,6 +24,8 @@ pub(super) struct Worker {
     pub(super) generation: Generation,
     pub(super) definition: Arc<AppDefinition>,
     pub(super) occasion: Occasion,
+    /// What it was started for, in words.
+    pub(super) trigger: String,
     pub(super) pid: Option<u32>,
     pub(super) ordered_at: Moment,
     pub(super) spawned_at: Option<Moment>,
@@ -44,6 +46,12 @@ pub(super) struct Worker {
     pub(super) hung: Option<String>,
     /// It serves, but is to be replaced.
     pub(super) due: Option<Due>,
+    /// Why the update came that has replaced it, in words.
+    pub(super) outdated: Option<String>,
+    /// The command that runs beside it.
+    pub(super) hook: Option<Running>,
+    /// It has been ready, and `after_ready` was begun, if there is one.
+    pub(super) greeted: bool,
     /// From 0 up to 1: spreads out what comes to workers with age.
     pub(super) luck: f64,
 }
@@ -97,6 +105,17 @@ impl Worker {
             id: self.id,
             generation: self.generation,
             pid: self.pid,
+        }
+    }
+
+    /// As it is started.
+    pub(super) fn order(&self, app: &AppName) -> SpawnOrder {
+        SpawnOrder {
+            id: self.id,
+            app: app.clone(),
+            slot: self.slot,
+            generation: self.generation,
+            definition: Arc::clone(&self.definition),
         }
     }
 

@@ -28,11 +28,13 @@ mod error;
 mod master;
 mod name;
 mod open;
+mod state;
 pub use error::HomeError;
 pub use master::{MasterHome, Reach};
 pub use name::MasterName;
 pub(crate) use open::{Found, open_or_create};
 use open::{Whose, open_checked};
+pub use state::StateDir;
 
 /// What decides where home is, so that tests need no environment of their own.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +43,8 @@ pub struct Surroundings {
     pub ostler_home: Option<OsString>,
     /// `$XDG_RUNTIME_DIR`.
     pub xdg_runtime_dir: Option<OsString>,
+    /// `$XDG_STATE_HOME`.
+    pub xdg_state_home: Option<OsString>,
     /// `$HOME`.
     pub home: Option<OsString>,
     /// The effective user.
@@ -55,6 +59,7 @@ impl Surroundings {
         Self {
             ostler_home: set("OSTLER_HOME"),
             xdg_runtime_dir: set("XDG_RUNTIME_DIR"),
+            xdg_state_home: set("XDG_STATE_HOME"),
             home: set("HOME"),
             uid: rustix::process::geteuid().as_raw(),
         }

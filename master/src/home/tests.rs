@@ -83,6 +83,7 @@ fn where_home_is() {
     let around = |ostler: Option<&str>, uid| Surroundings {
         ostler_home: ostler.map(Into::into),
         xdg_runtime_dir: Some(runtime.path().into()),
+        xdg_state_home: None,
         home: Some("/home/u".into()),
         uid,
     };
@@ -460,4 +461,33 @@ fn paths_too_long_for_a_socket_are_refused_before_anything_is_made() {
         matches!(error, HomeError::TooLong { length: 108, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn where_state_is_kept() {
+    let around = |ostler: Option<&str>, xdg: Option<&str>, uid| Surroundings {
+        ostler_home: ostler.map(Into::into),
+        xdg_state_home: xdg.map(Into::into),
+        home: Some("/home/u".into()),
+        uid,
+        ..Surroundings::default()
+    };
+    let at = |around: &Surroundings| {
+        let state = StateDir::locate(around);
+        state.map(|state| state.path().to_str().map(str::to_owned))
+    };
+    let told = |ostler, xdg, uid| at(&around(ostler, xdg, uid)).ok().flatten();
+    assert_eq!(
+        told(Some("/srv/o"), Some("/s"), 0).as_deref(),
+        Some("/srv/o")
+    );
+    assert_eq!(
+        told(None, Some("/s"), 0).as_deref(),
+        Some("/var/lib/ostler")
+    );
+    assert_eq!(told(None, Some("/s"), 9).as_deref(), Some("/s/ostler"));
+    let default = Some("/home/u/.local/state/ostler");
+    assert_eq!(told(None, None, 9).as_deref(), default);
+    assert_eq!(told(None, Some("relative"), 9).as_deref(), default);
+    assert_eq!(told(Some("o"), None, 9), None);
 }

@@ -1,19 +1,25 @@
 //! A process that this one has started, watched by pidfd until it ends.
 //!
 //! ```text
-//! running ── pidfd readable ──► zombie ── group killed, reaped ──► ended(status)
+//! running ── pidfd readable ──► zombie ── group and session killed, reaped ──► ended(status)
 //! ```
 
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ostler_bus::vocab::worker::ExitStatus;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::spawner::Ours;
+use super::{
+    kin::{self, Claim, Kin},
+    spawner::Ours,
+};
 use crate::sys::{self, Ended};
 
 /// A child process that leads its own process group. Dropping it neither ends nor reaps the process: whoever has it
@@ -25,6 +31,9 @@ pub struct Child {
     /// How it ended, once it has been reaped. The lock is held while the group is signalled or the zombie is reaped,
     /// so that a group signal never meets a number that is free again.
     end: Mutex<Option<ExitStatus>>,
+    dumped: AtomicBool,
+    /// What is to end with it: known to have left its session, or killed at its end.
+    kin: Mutex<Vec<Kin>>,
     ours: Ours,
 }
 
@@ -36,6 +45,8 @@ impl Child {
             pid,
             pidfd,
             end: Mutex::new(None),
+            dumped: AtomicBool::new(false),
+            kin: Mutex::default(),
             ours,
         })
     }
@@ -70,6 +81,12 @@ impl Child {
                 Err(_) => return ExitStatus::Unknown,
             }
         }
+    }
+
+    /// Whether it has ended and left a core dump.
+    #[must_use]
+    pub fn dumped_core(&self) -> bool {
+        self.dumped.load(Ordering::Relaxed)
     }
 
     /// Sends a signal, by number.
@@ -110,17 +127,56 @@ impl Child {
         sys::kill_group(self.pid, signal)
     }
 
+    /// Notes which of the processes below it have left its session. To be called before it is told to go: when it has
+    /// ended nobody can tell any more whose they are, unless they have kept their mark.
+    pub fn note_leavers(&self) {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        if end.is_some() {
+            return;
+        }
+        let mut left = kin::find(Claim::Forebear(self.pid), |_| false);
+        left.retain(|kin| kin.session() != self.pid);
+        self.hold(left);
+    }
+
+    /// What was killed with it, some of which may still be ending. To be taken once, after its end.
+    pub(super) fn take_kin(&self) -> Vec<Kin> {
+        std::mem::take(&mut self.kin())
+    }
+
+    /// Waits until what was killed with it has ended, within reason.
+    pub async fn cleared(&self) {
+        kin::until_over(self.take_kin()).await;
+    }
+
+    fn kin(&self) -> MutexGuard<'_, Vec<Kin>> {
+        self.kin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Each process once.
+    fn hold(&self, more: Vec<Kin>) {
+        let mut kin = self.kin();
+        kin.retain(|known| !known.is_over() && more.iter().all(|one| one.pid() != known.pid()));
+        kin.extend(more);
+    }
+
     /// Peek, kill the stragglers, then reap.
     fn collect(&self) -> Option<ExitStatus> {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         if end.is_none() {
             let ended = sys::peek(self.pidfd.as_fd()).unwrap_or(Some(Ended::Unknown))?;
             if ended != Ended::Unknown {
+                self.hold(kin::find(Claim::Session(self.pid), |pid| {
+                    self.ours.contains(pid)
+                }));
                 // ESRCH: there are none.
                 let _ = sys::kill_group(self.pid, libc::SIGKILL);
+                self.kin().iter().for_each(Kin::kill);
                 let _ = sys::reap(self.pidfd.as_fd());
             }
             self.ours.remove(self.pid);
+            let dumped = matches!(ended, Ended::Dumped(_));
+            self.dumped.store(dumped, Ordering::Relaxed);
             *end = Some(status(ended));
         }
         end.clone()
@@ -136,7 +192,9 @@ impl Drop for Child {
 fn status(ended: Ended) -> ExitStatus {
     match ended {
         Ended::Code(code) => ExitStatus::Code(code),
-        Ended::Signal(number) => ExitStatus::Signal(sys::signal_name(number)),
+        Ended::Signal(number) | Ended::Dumped(number) => {
+            ExitStatus::Signal(sys::signal_name(number))
+        }
         Ended::Unknown => ExitStatus::Unknown,
     }
 }

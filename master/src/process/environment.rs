@@ -6,11 +6,13 @@
 //! | `NOTIFY_SOCKET` | where to say `READY=1` and the rest of sd_notify |
 //! | `WATCHDOG_USEC`, `WATCHDOG_PID` | how often to say `WATCHDOG=1`, where the app has a `watchdog` |
 //! | `OSTLER_APP`, `OSTLER_SLOT`, `OSTLER_WORKER_ID`, `OSTLER_GENERATION` | which worker this is |
+//! | `OSTLER_MASTER_PID` | its master: with the worker's id, the mark by which what it leaves behind is recognised |
 //! | `OSTLER_BUS` | the path of the bus socket |
 //! | `OSTLER_BUS_FD` | a connected bus socket, on the descriptor after the declared sockets |
 //! | `OSTLER_HANDOVER` | `http=6:admin=7`: the channels by which connections to these sockets may come, on the descriptors after the bus |
 //! | `USER`, `LOGNAME`, `HOME` | those of the app's `user`, if it names one; the app's own value wins |
 //! | `OSTLER_FD_NAME` | the descriptor of the file NAME of the app's `fds`, in capitals, `-` as `_` |
+//! | `EINHORN_FD_COUNT`, `EINHORN_FD_0` …, `EINHORN_FDS` | the same sockets, as Einhorn hands them over |
 //! | `NODE_APP_INSTANCE` | the slot, as PM2 has it; the app's own value wins |
 //! | `PORT` | the port, if exactly one TCP socket is declared; the app's own value wins |
 //!
@@ -26,7 +28,11 @@ use std::{
 use ostler_bus::{Generation, Slot, WorkerId};
 use ostler_worker_sdk::handover;
 
-use super::{Attributes, SpawnSpec, StdinFrom, spec::FIRST_FD};
+use super::{
+    Attributes, SpawnSpec, StdinFrom,
+    kin::{MASTER_PID, WORKER_ID},
+    spec::FIRST_FD,
+};
 use crate::{
     config::app::{
         AppDefinition, AppName,
@@ -54,7 +60,7 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gifts<'a> {
     /// Its sockets, in the order of their descriptors, the first of which is 3.
-    pub sockets: &'a [BoundSocket],
+    pub sockets: &'a [&'a BoundSocket],
     /// Its notify socket.
     pub notify: Option<&'a Path>,
     /// The bus socket's path.
@@ -71,7 +77,7 @@ impl<'a> Gifts<'a> {
     /// The sockets that have a channel each.
     fn handing_over(self) -> impl Iterator<Item = &'a BoundSocket> {
         let sockets = self.sockets.iter().filter(move |_| self.channels);
-        sockets.filter(|socket| socket.declaration().mode.hands_over())
+        sockets.copied().filter(|socket| socket.hands_over())
     }
 }
 
@@ -167,7 +173,7 @@ pub fn environment(
         }
     }
     env.insert("NODE_APP_INSTANCE".into(), who.slot.to_string().into());
-    if let Some(port) = only_port(gifts.sockets) {
+    if let Some(port) = only_port(app, gifts.sockets) {
         env.insert("PORT".into(), port.to_string().into());
     }
     env.extend(
@@ -176,6 +182,10 @@ pub fn environment(
             .map(|(name, value)| (name.into(), value.into())),
     );
     env.extend(promised(who, gifts));
+    for index in 0..gifts.sockets.len() {
+        let number = fd_number(index).to_string();
+        env.insert(format!("EINHORN_FD_{index}").into(), number.into());
+    }
     for (index, file) in app.given.files().iter().enumerate() {
         let name = file.name.to_ascii_uppercase().replace('-', "_");
         let number = file_number(gifts, index).to_string();
@@ -188,13 +198,19 @@ fn promised(who: &Identity, gifts: Gifts<'_>) -> impl Iterator<Item = (OsString,
     let mut ours: Vec<(&str, OsString)> = vec![
         ("OSTLER_APP", who.app.as_str().into()),
         ("OSTLER_SLOT", who.slot.to_string().into()),
-        ("OSTLER_WORKER_ID", who.id.to_string().into()),
+        (WORKER_ID, who.id.to_string().into()),
+        (MASTER_PID, std::process::id().to_string().into()),
         ("OSTLER_GENERATION", who.generation.to_string().into()),
     ];
     if !gifts.sockets.is_empty() {
-        let names: Vec<&str> = gifts.sockets.iter().map(BoundSocket::name).collect();
+        let names: Vec<&str> = gifts.sockets.iter().map(|socket| socket.name()).collect();
         ours.push(("LISTEN_FDS", names.len().to_string().into()));
         ours.push(("LISTEN_FDNAMES", names.join(":").into()));
+        ours.push(("EINHORN_FD_COUNT", names.len().to_string().into()));
+        let numbers: Vec<String> = (0..names.len())
+            .map(|index| fd_number(index).to_string())
+            .collect();
+        ours.push(("EINHORN_FDS", numbers.join(" ").into()));
     }
     if let Some(path) = gifts.notify {
         ours.push(("NOTIFY_SOCKET", path.into()));
@@ -221,13 +237,18 @@ fn promised(who: &Identity, gifts: Gifts<'_>) -> impl Iterator<Item = (OsString,
 fn meant_for_the_master(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name == b"NOTIFY_SOCKET"
-        || [b"LISTEN_".as_slice(), b"WATCHDOG_", b"OSTLER_"]
+        || [b"LISTEN_".as_slice(), b"WATCHDOG_", b"OSTLER_", b"EINHORN_"]
             .iter()
             .any(|prefix| name.starts_with(prefix))
 }
 
-fn only_port(sockets: &[BoundSocket]) -> Option<u16> {
-    let mut ports = sockets.iter().filter_map(BoundSocket::port);
+/// A socket that this definition doesn't declare, and an earlier one did, is still there, but is not meant.
+fn only_port(app: &AppDefinition, sockets: &[&BoundSocket]) -> Option<u16> {
+    let declared = |name: &str| app.listen.iter().any(|socket| socket.name == name);
+    let mut ports = sockets
+        .iter()
+        .filter(|socket| declared(socket.name()))
+        .filter_map(|socket| socket.port());
     let first = ports.next()?;
     ports.next().is_none().then_some(first)
 }
@@ -298,7 +319,9 @@ fn value_of(
                 .or_else(|| file().map(|at| file_number(gifts, at)));
             number.map(|number| number.to_string())
         }
-        "port" => gifts.sockets[socket?].port().map(|port| port.to_string()),
+        "port" => gifts.sockets[socket?]
+            .any_port()
+            .map(|port| port.to_string()),
         _ => None,
     }
 }

@@ -9,15 +9,15 @@ const IN_USE: [&str; 3] = ["address already in use", "eaddrinuse", "address in u
 /// A hint for a worker that died because it bound a socket that it was given: many programs bind by themselves until
 /// they are told otherwise.
 #[must_use]
-pub fn exit_hint(stderr_tail: &[String], sockets: &[BoundSocket]) -> Option<String> {
+pub fn exit_hint(stderr_tail: &[String], sockets: &[&BoundSocket]) -> Option<String> {
     let clash = stderr_tail.iter().any(|line| {
         let line = line.to_lowercase();
         IN_USE.iter().any(|words| line.contains(words))
     });
     let socket = sockets.first().filter(|_| clash)?;
     let at = match socket.address() {
-        SocketAddress::Tcp(address) => address.to_string(),
         SocketAddress::Unix(path) => path.display().to_string(),
+        address => address.to_string(),
     };
     Some(format!(
         "the master already listens on {at}: have the worker use the socket it inherits (descriptor 3, LISTEN_FDS, or \
@@ -44,7 +44,7 @@ mod tests {
             panic!("one socket");
         };
         let socket = bind(&app, declaration, &mut FdTable::new()).expect("bound");
-        let sockets = [socket];
+        let sockets = [&socket];
         for words in [
             "Error: listen EADDRINUSE: address already in use :::3000",
             "OSError: [Errno 98] Address already in use",

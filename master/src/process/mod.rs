@@ -12,8 +12,8 @@
 //!       └─ Child (pidfd) ◄────────────────────────── end
 //! ```
 //!
-//! [`Child`] watches by pidfd and, at the end, kills what is left of the worker's process group *before* it reaps: until
-//! then the group's number can't belong to strangers.
+//! [`Child`] watches by pidfd and, at the end, kills what is left of the worker's process group and session *before* it
+//! reaps: until then their number can't belong to strangers. What has left the session is found by its mark ([`kin`]).
 
 mod attributes;
 mod cgroup;
@@ -21,6 +21,7 @@ mod child;
 mod clip;
 mod environment;
 mod exit_hint;
+mod kin;
 mod memory;
 mod notify;
 mod output;
@@ -34,8 +35,10 @@ pub use cgroup::{Cgroups, WorkerGroup};
 pub use child::Child;
 pub use environment::{Gifts, Identity, environment, spawn_spec};
 pub use exit_hint::exit_hint;
+pub use kin::Cleared;
 pub use memory::resident_memory;
 pub use notify::{Notification, NotifyError, NotifySocket, parse_notifications};
+pub(crate) use output::stamp;
 pub use output::{
     FileSink, LINE_BYTES, LineBook, LineQueue, LogFiles, LogItem, LogReceiver, LogWriter, Outlet,
     Outlets, Output, OutputEnd, OutputLine, SLOT_BYTES, Stream, Streams, TAIL_LINES, WantedLines,

@@ -5,7 +5,7 @@ use std::{
     ffi::{CString, OsStr, OsString},
     io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
         unix::{
             ffi::{OsStrExt, OsStringExt},
             net::UnixStream,
@@ -28,6 +28,13 @@ pub const SHIM_COMMAND: &str = "__exec";
 
 /// Where programs are looked up if the worker's environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Keeps the place of a file that can't be opened yet.
+const PLACEHOLDER: &str = "/dev/null";
+
+/// What to do where a file can't be opened for writing.
+const WRITERS_RIGHTS: &str =
+    "a file that is written is opened with the rights of the app's own user";
 
 /// How the shim ends if it can't become the worker; its answer says why.
 const SHIM_FAILED: i32 = 126;
@@ -74,14 +81,20 @@ fn prepare(
     rustix::process::setsid().during(|| "lead a process group".into())?;
     // Before anything that takes rights away, or descriptors: a limit may leave no more than the worker's own.
     let stdin = take_stdin(spec.stdin, &mut fds).during(|| "hand over standard input".into())?;
+    let first_file = after(fds.len()).during(|| "hand over descriptors".into())?;
     for (path, mode) in &spec.files {
-        fds.push(open(path, *mode).during(|| format!("open {path:?}"))?);
+        let (path, mode) = match with_the_masters_rights(*mode) {
+            true => (path.as_os_str(), *mode),
+            false => (OsStr::new(PLACEHOLDER), FileMode::Read),
+        };
+        fds.push(open(path, mode).during(|| format!("open {path:?}"))?);
     }
     arrange(channel, fds, stdin).during(|| "hand over descriptors".into())?;
     if let Some(soft) = spec.open_files {
         sys::set_soft_open_files(soft).during(|| format!("limit open files to {soft}"))?;
     }
     spec.attributes.apply().map_err(explained)?;
+    open_for_writing(&spec.files, first_file)?;
     Candidates::find(&spec.program, &spec.env).during(|| exec_of(spec))
 }
 
@@ -93,6 +106,36 @@ fn take_stdin(from: StdinFrom, fds: &mut Vec<OwnedFd>) -> io::Result<Option<Owne
         StdinFrom::Shared(index) => fds.get(index).ok_or_else(missing)?.try_clone().map(Some),
         StdinFrom::Last => fds.pop().ok_or_else(missing).map(Some),
     }
+}
+
+/// Files that are read are opened with the master's rights: that is what they are handed over for. One that is written is
+/// opened with the worker's own, so that nobody who may put a link into its directory can have the master make, or empty,
+/// the file that it leads to.
+fn with_the_masters_rights(mode: FileMode) -> bool {
+    match mode {
+        FileMode::Read => true,
+        FileMode::Write | FileMode::Append | FileMode::ReadWrite => false,
+    }
+}
+
+/// Opens the files that are written, each in the place that was kept for it.
+fn open_for_writing(files: &[(OsString, FileMode)], first: i32) -> Result<(), Failure> {
+    let written = files.iter().zip(first..);
+    for ((path, mode), number) in written.filter(|((_, mode), _)| !with_the_masters_rights(*mode)) {
+        let doing = || format!("open {path:?} for writing");
+        // First, so that a limit on open files that leaves no more than the worker's own is enough.
+        sys::close(number);
+        let file = open(path, *mode).during(doing).map_err(|failure| Failure {
+            hint: (failure.errno == libc::EACCES).then(|| WRITERS_RIGHTS.into()),
+            ..failure
+        })?;
+        sys::place_at(file.as_fd(), number).during(doing)?;
+        // The number itself is the worker's.
+        if file.as_raw_fd() == number {
+            let _the_workers = file.into_raw_fd();
+        }
+    }
+    Ok(())
 }
 
 /// Opens a file without ever waiting for somebody at its other end, as a FIFO would have it.

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use ostler_bus::vocab::worker::ExitStatus;
+use ostler_bus::{WorkerId, vocab::worker::ExitStatus};
 use tokio::{
     io::{AsyncReadExt, Interest},
     net::UnixStream,
@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     Child, Failure, SHIM_COMMAND, SpawnSpec,
     child::Unfinished,
+    kin::{self, Cleared},
     spec::{ABOUT_TO_EXEC, FAILED, Order},
 };
 use crate::sys;
@@ -147,6 +148,13 @@ impl Spawner {
         sys::reap_children(|pid| self.ours.contains(pid))
     }
 
+    /// The worker has ended, or was never started: kills whatever it or a command beside it has left behind, in sessions of
+    /// its own or not, and waits for that to end.
+    pub async fn clear(&self, worker: WorkerId, child: Option<&Child>) -> Cleared {
+        let kin = child.map(Child::take_kin).unwrap_or_default();
+        kin::end_all(worker, kin, |pid| self.ours.contains(pid)).await
+    }
+
     /// The shim that waits, unless somebody has ended it meanwhile; else a new one.
     fn take_shim(&self) -> io::Result<Shim> {
         let spare = self.spare.lock().take();
@@ -167,6 +175,10 @@ impl Spawner {
         command
             .arg0("ostler")
             .arg(SHIM_COMMAND)
+            // What the master's own starter told the master alone.
+            .env_remove("LISTEN_PID")
+            .env_remove("LISTEN_FDS")
+            .env_remove("LISTEN_FDNAMES")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(stdout_end)
             .stderr(stderr_end);
@@ -330,7 +342,7 @@ impl Ours {
         self.lock().remove(&pid);
     }
 
-    fn contains(&self, pid: u32) -> bool {
+    pub(super) fn contains(&self, pid: u32) -> bool {
         self.lock().contains(&pid)
     }
 

@@ -45,7 +45,8 @@ pub struct SpawnSpec {
     pub open_files: Option<u64>,
     /// How its process differs from the master's.
     pub attributes: Attributes,
-    /// Files to be opened for it, before it takes on its user: they follow the descriptors that travel.
+    /// Files to be opened for it: they follow the descriptors that travel. Those that are read are opened before it takes on
+    /// its user, those that are written after that.
     pub files: Vec<(OsString, FileMode)>,
     /// Where its standard input comes from.
     pub stdin: StdinFrom,

@@ -4,7 +4,7 @@
 use std::{io, os::fd::OwnedFd};
 
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncWriteExt, Interest},
     net::unix::pipe,
     sync::mpsc::{self, error::TrySendError},
 };
@@ -38,8 +38,13 @@ impl StdinLines {
         let mut write = pipe::Sender::from_owned_fd(write.into())?;
         let (sender, mut lines) = mpsc::channel::<Vec<u8>>(WAITING);
         tokio::spawn(async move {
-            while let Some(line) = lines.recv().await {
-                // It doesn't read any more: the queue ends with this task, and that is told to whoever sends next.
+            // It doesn't read any more: the queue ends with this task, and that is told to whoever sends next.
+            loop {
+                let line = tokio::select! {
+                    line = lines.recv() => line,
+                    _ = write.ready(Interest::ERROR) => None,
+                };
+                let Some(line) = line else { return };
                 if write.write_all(&line).await.is_err() {
                     return;
                 }

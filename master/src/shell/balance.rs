@@ -1,7 +1,7 @@
 //! Workers that take connections from the master: who they are, when they may be handed some, and what became of it in
 //! the status.
 
-use std::time::Duration;
+use std::{io, os::fd::OwnedFd, time::Duration};
 
 use ostler_bus::{WorkerId, vocab::status::SocketStatus};
 use tokio::{sync::oneshot, task::JoinSet};
@@ -12,9 +12,12 @@ use super::{
     worker::Workshop,
 };
 use crate::{
-    config::app::{AppName, Readiness, SocketMode},
-    fleet::{FleetEvent, Snapshot},
-    sockets::balance::{Channel, Joins, SocketKey},
+    config::app::{Readiness, SocketMode},
+    fleet::{FleetEvent, Snapshot, SpawnOrder},
+    sockets::{
+        BoundSocket, SocketId,
+        balance::{Channel, Joins, Served, channel_pair},
+    },
 };
 
 /// A ready worker of a `balanced` socket that has not asked for connections by then won't, as far as one can tell.
@@ -37,7 +40,7 @@ pub(super) enum Standing {
 /// Waits, for as long as what is returned is kept, until a worker asks for the connections of each of its sockets.
 pub(super) fn taking(
     id: WorkerId,
-    channels: Vec<(String, Channel)>,
+    channels: Vec<(SocketId, Channel)>,
     shell: &ShellHandle,
 ) -> JoinSet<()> {
     let mut waiting = JoinSet::new();
@@ -55,9 +58,7 @@ pub(super) fn taking(
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(
-                        "worker {id} can't be handed connections of {socket:?}: {error}"
-                    );
+                    tracing::warn!("worker {id} can't be handed connections: {error}");
                 }
             }
         });
@@ -67,7 +68,7 @@ pub(super) fn taking(
 
 impl Shell {
     /// A worker takes connections of a socket from now on.
-    pub(super) fn takes(&mut self, id: WorkerId, socket: String, channel: Channel) {
+    pub(super) fn takes(&mut self, id: WorkerId, socket: SocketId, channel: Channel) {
         let Some(process) = self.processes.get_mut(&id) else {
             return;
         };
@@ -83,26 +84,31 @@ impl Shell {
                 Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Delay(_),
             ) => false,
         };
-        let (app, definition) = (process.order.app.clone(), &process.order.definition);
-        let mode = definition.listen.iter().find(|s| s.name == socket);
-        let max_connections = match mode.map(|socket| socket.mode) {
-            Some(SocketMode::Balanced { max_connections }) => max_connections,
-            Some(SocketMode::Auto | SocketMode::Shared) | None => None,
+        let sockets = &self.workshop.sockets;
+        let (Some((app, bound)), Some(listener)) = (sockets.get(socket), sockets.duplicate(socket))
+        else {
+            // Closed meanwhile.
+            return;
         };
-        let joined = self
-            .workshop
-            .sockets
-            .listener(&app, &socket)
-            .and_then(|listener| {
-                self.workshop.balancer.join(Joins {
-                    id,
-                    key: SocketKey { app, socket },
-                    channel,
-                    ready,
-                    listener,
-                    max_connections,
-                })
-            });
+        let max_connections = match bound.declaration().options.mode {
+            SocketMode::Balanced { max_connections } => max_connections,
+            SocketMode::Auto | SocketMode::Shared => None,
+        };
+        let socket = Served {
+            id: socket,
+            app: app.clone(),
+            name: bound.name().to_owned(),
+        };
+        let joined = listener.and_then(|listener| {
+            self.workshop.balancer.join(Joins {
+                id,
+                socket,
+                channel,
+                ready,
+                listener,
+                max_connections,
+            })
+        });
         if let Err(error) = joined {
             tracing::warn!(
                 "worker {id} can't be handed connections: {error}; it accepts for itself"
@@ -120,6 +126,7 @@ impl Shell {
             | FleetEvent::WorkerDisconnected(_)
             // Noted with its exit.
             | FleetEvent::WorkerExited(_)
+            | FleetEvent::WorkerHook(_)
             | FleetEvent::UpdateStarted(_)
             | FleetEvent::UpdateProgress(_)
             | FleetEvent::UpdateFinished(_)
@@ -137,8 +144,9 @@ impl Shell {
             Standing::Starting => {}
             Standing::Ready => {
                 self.workshop.balancer.ready(id);
-                let wants = |socket: &str| process.wants_balance(socket);
-                if before == Standing::Starting && process.untaken.iter().any(|s| wants(s)) {
+                let mut untaken = process.untaken.iter();
+                let amiss = untaken.any(|socket| self.workshop.balanced(*socket).is_some());
+                if before == Standing::Starting && amiss {
                     let shell = self.handle.clone();
                     tokio::spawn(async move {
                         tokio::time::sleep(OVERDUE).await;
@@ -159,27 +167,55 @@ impl Shell {
         if process.standing != Standing::Ready {
             return;
         }
-        for socket in process.untaken.iter().filter(|s| process.wants_balance(s)) {
+        let untaken = process.untaken.iter();
+        for socket in untaken.filter_map(|socket| self.workshop.balanced(*socket)) {
             tracing::error!(
-                "{}.{}: worker {id} does not take the connections of the socket {socket:?} from the master, so it shares the socket instead; \
+                "{}.{}: worker {id} does not take the connections of the socket {:?} from the master, so it shares the socket instead; \
                  hint: mode = \"balanced\" is for workers that call `listen` and `accept` of the Rust SDK; for others leave the mode out",
                 process.order.app,
-                process.order.slot
+                process.order.slot,
+                socket.name()
             );
         }
     }
 }
 
 impl Workshop {
-    /// A listener was mended.
-    pub(super) fn tell_balancer(&self, app: &AppName, socket: &str) {
-        match self.sockets.listener(app, socket) {
-            Ok(listener) => {
-                let (app, socket) = (app.clone(), socket.to_owned());
-                self.balancer.mended(SocketKey { app, socket }, listener);
-            }
-            Err(error) => tracing::error!("{app}: {socket:?} is not accepted on: {error}"),
+    /// A socket that was declared `balanced`.
+    fn balanced(&self, socket: SocketId) -> Option<&BoundSocket> {
+        let (_, socket) = self.sockets.get(socket)?;
+        match socket.declaration().options.mode {
+            SocketMode::Balanced { .. } => Some(socket),
+            SocketMode::Auto | SocketMode::Shared => None,
         }
+    }
+
+    /// A listener was mended.
+    pub(super) fn tell_balancer(&self, socket: SocketId) {
+        match self.sockets.duplicate(socket) {
+            Some(Ok(listener)) => self.balancer.mended(socket, listener),
+            Some(Err(error)) => tracing::error!("a mended socket is not accepted on: {error}"),
+            None => {}
+        }
+    }
+
+    /// One channel for each socket whose connections this worker may be handed; its own ends are added to `fds`.
+    pub(super) fn channels(
+        &self,
+        order: &SpawnOrder,
+        fds: &mut Vec<OwnedFd>,
+    ) -> io::Result<Vec<(SocketId, Channel)>> {
+        let sockets = self
+            .sockets
+            .handing_over(&order.app, order.slot)
+            .into_iter();
+        sockets
+            .map(|(id, _)| {
+                let (ours, theirs) = channel_pair()?;
+                fds.push(theirs);
+                Ok((id, ours))
+            })
+            .collect()
     }
 
     /// Adds to a snapshot what only the shell and its threads know, and sends it.
@@ -195,11 +231,11 @@ impl Workshop {
         tokio::spawn(async move {
             let report = tokio::time::timeout(REPORT, report).await;
             let report = report.ok().and_then(Result::ok);
-            for (key, balance) in report.into_iter().flatten() {
+            for (served, balance) in report.into_iter().flatten() {
                 let apps = snapshot.apps.iter_mut();
-                let app = apps.filter(|app| app.name == key.app.as_str());
+                let app = apps.filter(|app| app.name == served.app.as_str());
                 let sockets = app.flat_map(|app| &mut app.sockets);
-                for socket in sockets.filter(|socket| socket.name == key.socket) {
+                for socket in sockets.filter(|socket| socket.name == served.name) {
                     if !balance.workers.is_empty() {
                         take_over(socket);
                     }

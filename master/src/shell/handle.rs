@@ -17,11 +17,14 @@ use ostler_bus::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::worker::Process;
+use super::{
+    reread::{Asked, Reading, Said},
+    worker::Process,
+};
 use crate::{
-    config::app::{AppDefinition, AppName},
+    config::app::AppDefinition,
     fleet::{Command, Requester, Snapshot, WorkerNews},
-    sockets::balance::Channel,
+    sockets::{SocketId, balance::Channel},
 };
 
 /// Messages that may wait for the shell; senders wait for room. The shell never waits for any of them.
@@ -44,16 +47,10 @@ pub(super) enum Message {
         command: Command,
         answer: oneshot::Sender<Answer>,
     },
-    /// The process file should be taken up.
-    TakeUp {
-        environment: Option<String>,
-        answer: oneshot::Sender<Answer>,
-    },
-    /// Someone wants to know what that would do.
-    Plan {
-        environment: Option<String>,
-        answer: oneshot::Sender<PlanAnswer>,
-    },
+    /// The process file should be read again.
+    Read(Reading),
+    /// It was.
+    FileRead(Result<Said, String>),
     /// Workers should be replaced.
     RestartNeeded {
         wish: WorkerRestartNeeded,
@@ -67,15 +64,11 @@ pub(super) enum Message {
     /// Apps were defined, or defined anew.
     Define(Vec<AppDefinition>),
     /// A worker has shut a shared listener down, and so often it could not be opened again.
-    ListenerDied {
-        app: AppName,
-        socket: String,
-        failures: u32,
-    },
+    ListenerDied { socket: SocketId, failures: u32 },
     /// A worker takes connections of a socket from the master.
     Takes {
         id: WorkerId,
-        socket: String,
+        socket: SocketId,
         channel: Channel,
     },
     /// A worker has been ready for so long that it should have.
@@ -130,11 +123,9 @@ impl ShellHandle {
     /// Has the process file read again and taken up; gives the master's one answer.
     pub async fn take_up(&self, environment: Option<String>) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let message = Message::TakeUp {
-            environment,
-            answer,
-        };
-        self.send(message).await;
+        let asked = Asked::TakeUp(answer);
+        self.send(Message::Read(Reading { environment, asked }))
+            .await;
         let (kind, reason) = stopping();
         answered.await.unwrap_or(Answer::Refused { kind, reason })
     }
@@ -142,11 +133,9 @@ impl ShellHandle {
     /// What taking the process file up would do.
     pub async fn plan(&self, environment: Option<String>) -> PlanAnswer {
         let (answer, answered) = oneshot::channel();
-        let message = Message::Plan {
-            environment,
-            answer,
-        };
-        self.send(message).await;
+        let asked = Asked::Plan(answer);
+        self.send(Message::Read(Reading { environment, asked }))
+            .await;
         let (kind, reason) = stopping();
         answered
             .await

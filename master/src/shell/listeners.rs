@@ -1,7 +1,9 @@
 //! Shared listeners that a worker has shut down are opened again, and tried again until they are: an app that nobody can
 //! reach is down, however well its workers are.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
+
+use tokio::task::AbortHandle;
 
 use super::{
     handle::{Message, ShellHandle},
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{app::AppName, units::rough},
-    sockets::{BindError, BoundSocket, Mended},
+    sockets::{BindError, ListenerWatch, Mended, Problem, SocketId},
 };
 
 /// How long until a listener that can't be opened is tried again, the first time; doubled each time.
@@ -18,54 +20,94 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest of these waits.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// Who watches which socket, or waits to try it again. A task ends when its entry goes.
+#[derive(Debug, Default)]
+pub struct Watches(HashMap<SocketId, OnDuty>);
+
+#[derive(Debug)]
+struct OnDuty(AbortHandle);
+
+impl Drop for OnDuty {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Watches {
+    fn put(&mut self, socket: SocketId, duty: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(duty);
+        self.0.insert(socket, OnDuty(task.abort_handle()));
+    }
+}
+
 impl Workshop {
     /// Watches those of an app's listeners that aren't yet.
     pub(super) fn watch_listeners(&mut self, app: &AppName, shell: &ShellHandle) {
-        let sockets = self.sockets.of(app);
-        let watched = self.watched.insert(app.clone(), sockets.len());
-        for socket in sockets.iter().skip(watched.unwrap_or(0)) {
-            self.watch_one(app, socket, shell);
+        for id in self.sockets.listeners(app) {
+            if !self.watches.0.contains_key(&id) {
+                self.watch_one(id, shell);
+            }
         }
     }
 
-    fn watch_one(&self, app: &AppName, socket: &BoundSocket, shell: &ShellHandle) {
-        let watch = match self.sockets.watch(socket) {
-            Ok(watch) => watch,
-            Err(error) => {
-                return tracing::warn!(
-                    "{app}: the socket {:?} can't be watched: {error}",
-                    socket.name()
-                );
-            }
-        };
-        let (app, socket, shell) = (app.clone(), socket.name().to_owned(), shell.clone());
-        tokio::spawn(async move {
-            if watch.died().await.is_ok() {
-                let failures = 0;
-                let died = Message::ListenerDied {
-                    app,
-                    socket,
-                    failures,
-                };
-                shell.send(died).await;
-            }
-        });
+    /// Lets go of those that are no more.
+    pub(super) fn let_go_of_listeners(&mut self) {
+        let sockets = &self.sockets;
+        self.watches.0.retain(|id, _| sockets.get(*id).is_some());
+    }
+
+    fn watch_one(&mut self, socket: SocketId, shell: &ShellHandle) {
+        match self.sockets.watch(socket) {
+            Some(Ok(watch)) => self.watches.put(socket, tell(watch, socket, shell.clone())),
+            Some(Err(error)) => tracing::warn!("a socket can't be watched: {error}"),
+            None => {}
+        }
     }
 
     /// Opens a listener again that a worker has shut down for all; it could not be opened so often already.
-    pub(super) fn mend(&mut self, app: &AppName, socket: &str, failures: u32, shell: &ShellHandle) {
-        match self.sockets.listen_again(app, socket) {
-            Some(Ok(mended)) => {
-                tell_mended(app, socket, mended, failures);
-                self.tell_balancer(app, socket);
-                let bound = self.sockets.of(app).iter();
-                for bound in bound.filter(|bound| bound.name() == socket) {
-                    self.watch_one(app, bound, shell);
+    /// Gives the app and the name of the socket if a new one has taken its place.
+    pub(super) fn mend(
+        &mut self,
+        socket: SocketId,
+        failures: u32,
+        shell: &ShellHandle,
+    ) -> Option<(AppName, String)> {
+        let tried = self.sockets.listen_again(socket)?;
+        let (app, name) = (tried.app, tried.name);
+        match tried.outcome {
+            Ok(mended) => {
+                tell_mended(&app, &name, mended, failures);
+                self.tell_balancer(socket);
+                self.watch_one(socket, shell);
+                match mended {
+                    Mended::InPlace => None,
+                    Mended::Replaced => Some((app, name)),
                 }
             }
-            Some(Err(error)) => mend_later(app, socket, failures, &error, shell),
-            None => {}
+            Err(error) if matches!(error.problem, Problem::StartersOwn) => {
+                let hint = error.hint().unwrap_or_default();
+                tracing::error!("{app}: a worker has called shutdown on a socket: {error}; {hint}");
+                None
+            }
+            Err(error) => {
+                let wait = wait(failures);
+                tell_failed(&app, &name, failures, &error, wait);
+                let shell = shell.clone();
+                let failures = failures.saturating_add(1);
+                self.watches.put(socket, async move {
+                    tokio::time::sleep(wait).await;
+                    shell.send(Message::ListenerDied { socket, failures }).await;
+                });
+                None
+            }
         }
+    }
+}
+
+async fn tell(watch: ListenerWatch, socket: SocketId, shell: ShellHandle) {
+    if watch.died().await.is_ok() {
+        let failures = 0;
+        shell.send(Message::ListenerDied { socket, failures }).await;
     }
 }
 
@@ -81,8 +123,7 @@ fn tell_mended(app: &AppName, socket: &str, mended: Mended, failures: u32) {
 }
 
 /// Said the first time, and when the waits are at their longest.
-fn mend_later(app: &AppName, socket: &str, failures: u32, error: &BindError, shell: &ShellHandle) {
-    let wait = wait(failures);
+fn tell_failed(app: &AppName, socket: &str, failures: u32, error: &BindError, wait: Duration) {
     if failures == 0 {
         tracing::error!(
             "{app}: a worker has shut the socket {socket:?} down, and it can't be opened again: {error}; tried again from {} on until it can",
@@ -94,16 +135,6 @@ fn mend_later(app: &AppName, socket: &str, failures: u32, error: &BindError, she
             rough(wait)
         );
     }
-    let again = Message::ListenerDied {
-        app: app.clone(),
-        socket: socket.to_owned(),
-        failures: failures.saturating_add(1),
-    };
-    let shell = shell.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(wait).await;
-        shell.send(again).await;
-    });
 }
 
 fn wait(failures: u32) -> Duration {

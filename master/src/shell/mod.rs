@@ -8,9 +8,11 @@
 mod balance;
 mod handle;
 mod helper;
+mod hook;
 mod listeners;
 mod panics;
 mod perform;
+mod prepare;
 mod probe;
 mod reread;
 mod rights;
@@ -19,29 +21,32 @@ mod signals;
 mod worker;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
 use ostler_bus::{
     WorkerId,
     client::Bus,
-    vocab::control::{Answer, RefusalKind},
+    vocab::{
+        control::{Answer, RefusalKind},
+        update::WorkerRestartNeeded,
+    },
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
 
-use self::{handle::Message, worker::Process};
+use self::{handle::Message, hook::Leash, reread::Reading, worker::Process};
 pub use self::{
-    handle::ShellHandle, reread::Reread, reread::Said, rights::Rights, signals::MasterSignal,
-    worker::Workshop,
+    handle::ShellHandle, listeners::Watches, reread::ReadFile, reread::Reread, reread::Said,
+    rights::Rights, signals::MasterSignal, worker::Workshop,
 };
 use crate::{
-    config::units,
+    config::{app::AppName, units},
     escape,
-    fleet::{Fleet, Input, Moment, RequestToken, WorkerNews},
+    fleet::{Fleet, Input, Moment, RequestToken, Requester, WorkerNews},
     sys::{self, Signals},
 };
 
@@ -63,14 +68,20 @@ pub struct Shell {
     handle: ShellHandle,
     signals: Signals,
     reread: Option<Reread>,
+    /// Who waits for the process file to be read; it is being read for the first.
+    readings: VecDeque<Reading>,
     /// When TERM or INT was first heard.
     asked_to_stop: Option<Instant>,
     /// When it may rest, unless another worker is started before.
     rest: Option<Instant>,
     workshop: Workshop,
     processes: HashMap<WorkerId, Process>,
+    /// The commands that run beside workers.
+    leashes: HashMap<WorkerId, Leash>,
     /// Workers that were sent SIGKILL, until their exit is told.
     killed: HashSet<WorkerId>,
+    /// Apps that may have fewer slots than before.
+    shrunk: HashSet<AppName>,
     waiting: HashMap<RequestToken, Waiting>,
     tokens: u64,
     bus: Bus,
@@ -105,11 +116,14 @@ impl Shell {
             handle,
             signals,
             reread,
+            readings: VecDeque::new(),
             asked_to_stop: None,
             rest: None,
             workshop,
             processes: HashMap::new(),
+            leashes: HashMap::new(),
             killed: HashSet::new(),
+            shrunk: HashSet::new(),
             waiting: HashMap::new(),
             tokens: 0,
             bus,
@@ -149,6 +163,21 @@ impl Shell {
                     return code;
                 }
             }
+            self.free_slots();
+        }
+    }
+
+    /// Gives back the ports of slots that are no more.
+    fn free_slots(&mut self) {
+        for app in std::mem::take(&mut self.shrunk) {
+            let Some(size) = self.fleet.size(&app) else {
+                continue;
+            };
+            let lives = |slot| {
+                let mut there = self.processes.values().map(|process| &process.order);
+                there.any(|order| order.app == app && order.slot == slot)
+            };
+            self.workshop.free_slots(&app, size, lives);
         }
     }
 
@@ -191,11 +220,27 @@ impl Shell {
                 }]
             }
             Message::News { id, mut news } => {
-                if let WorkerNews::Exited(exit) = &mut news
-                    && let Some(process) = self.processes.remove(&id)
-                {
-                    self.workshop.balancer.gone(id);
-                    exit.hint = self.workshop.hint(&process.order.app, exit);
+                match &mut news {
+                    WorkerNews::Exited(exit) => {
+                        if let Some(process) = self.processes.remove(&id) {
+                            self.workshop.balancer.gone(id);
+                            if let Some(hint) = self.workshop.hint(&process.order, exit) {
+                                exit.hint = Some(hint);
+                            }
+                            self.shrunk.insert(process.order.app.clone());
+                        }
+                    }
+                    WorkerNews::Hooked { hook, .. } => self.hook_ended(id, *hook),
+                    WorkerNews::Spawned { .. }
+                    | WorkerNews::SpawnFailed { .. }
+                    | WorkerNews::BusConnected
+                    | WorkerNews::BusClosed
+                    | WorkerNews::SdkReady
+                    | WorkerNews::SdkDisconnect { .. }
+                    | WorkerNews::Notified(_)
+                    | WorkerNews::Heartbeat
+                    | WorkerNews::Memory(_)
+                    | WorkerNews::Probed { .. } => {}
                 }
                 vec![Input::Worker { id, news }]
             }
@@ -210,18 +255,8 @@ impl Shell {
                 let request = self.token(Waiting::Command(answer));
                 vec![Input::Command { request, command }]
             }
-            Message::TakeUp {
-                environment,
-                answer,
-            } => self.take_up(environment, answer),
-            Message::Plan {
-                environment,
-                answer,
-            } => {
-                // Whoever asked has gone.
-                let _gone = answer.send(self.plan(environment));
-                vec![]
-            }
+            Message::Read(reading) => self.read_for(reading),
+            Message::FileRead(said) => self.file_read(said),
             Message::RestartNeeded { wish, by } => {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
@@ -243,13 +278,17 @@ impl Shell {
                 };
                 self.processes.keys().map(lost).collect()
             }
-            Message::ListenerDied {
-                app,
-                socket,
-                failures,
-            } => {
-                self.workshop.mend(&app, &socket, failures, &self.handle);
-                vec![]
+            Message::ListenerDied { socket, failures } => {
+                let replaced = self.workshop.mend(socket, failures, &self.handle);
+                // Its workers hold the one that is dead.
+                let renewed = replaced.map(|(app, socket)| Input::RestartNeeded {
+                    wish: WorkerRestartNeeded {
+                        app: Some(app.to_string()),
+                        reason: None,
+                    },
+                    by: Requester::Socket(socket),
+                });
+                renewed.into_iter().collect()
             }
             Message::Takes {
                 id,
@@ -290,7 +329,12 @@ impl Shell {
 
     /// One step of the core and all it decided; the exit code if it is done.
     fn step(&mut self, input: Input) -> Option<u8> {
+        let news = matches!(&input, Input::Worker { .. } | Input::Tick);
         let actions = self.fleet.step(self.now(), input);
+        if !news {
+            self.workshop
+                .watch_running(self.fleet.wanted().cloned().collect());
+        }
         self.handle.changed();
         self.workshop.hub.outdate();
         let mut done = None;

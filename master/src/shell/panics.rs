@@ -54,6 +54,7 @@ pub(super) async fn caught(
                 status: child.exited().await,
                 stderr_tail: vec![error],
                 hint: None,
+                core_dumped: child.dumped_core(),
             })
         }
     };

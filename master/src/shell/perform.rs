@@ -5,12 +5,15 @@ use std::time::Duration;
 use ostler_bus::{
     Event, WorkerId,
     client::{Bus, RequestError},
-    vocab::worker::{Drain, ExitStatus, WorkerExited},
+    vocab::worker::{Drain, ExitStatus, WorkerExited, WorkerHook},
 };
 
 use super::{Shell, Waiting, probe};
 use crate::{
-    config::{app::probe::Check, units},
+    config::{
+        app::{AppName, hooks::HookKind, probe::Check},
+        units,
+    },
     escape,
     fleet::{Action, FleetEvent, ProbeOrder, RequestToken, SignalTarget},
 };
@@ -24,7 +27,10 @@ impl Shell {
         match action {
             Action::Spawn(order) => self.workshop.start(order, self.handle.clone()),
             Action::Probe(order) => self.probe(order),
+            Action::Hook(order) => self.hook(order),
+            Action::EndHook { id } => self.end_hook(id),
             Action::Signal { id, signal, target } => self.signal(id, signal, target),
+            Action::StopMessage { id, signal, target } => self.stop_message(id, signal, target),
             Action::Drain {
                 id,
                 reason,
@@ -54,12 +60,19 @@ impl Shell {
             }
             Action::Publish(event) => {
                 match &event {
+                    FleetEvent::AppResized(resized) => {
+                        self.shrunk.extend(AppName::new(&resized.app));
+                        log(&event);
+                    }
                     FleetEvent::WorkerExited(exit) => {
                         let advice = match self.killed.remove(&exit.worker.id) {
                             true => "",
                             false => " (out of memory? see `dmesg`)",
                         };
                         exited(exit, advice);
+                        if let ExitStatus::NotStarted(_) = exit.status {
+                            self.clear(exit.worker.id);
+                        }
                     }
                     other => log(other),
                 }
@@ -76,6 +89,9 @@ impl Shell {
     /// if nobody hears the word, the signal says it.
     fn drain(&self, id: WorkerId, word: Drain) {
         let (bus, process) = (self.bus.clone(), self.processes.get(&id).cloned());
+        if let Some(process) = &process {
+            process.note_leavers();
+        }
         tokio::spawn(async move {
             let heard = bus.request_to(&Drain::topic(id), &word, HEARD).await;
             let (Err(why), Some(process)) = (heard, process) else {
@@ -86,7 +102,7 @@ impl Shell {
                 return;
             }
             tracing::debug!("worker {id} did not hear that it should go ({why}): sent the signal");
-            if let Err(error) = process.signal(process.polite, SignalTarget::Leader) {
+            if let Err(error) = process.ask_politely() {
                 tracing::debug!("worker {id} can't be told to go: {error}");
             }
         });
@@ -114,6 +130,21 @@ impl Shell {
         }
     }
 
+    /// Puts its app's stop message into a worker's standard input. If it doesn't read there, the signal says the same.
+    fn stop_message(&mut self, id: WorkerId, signal: i32, target: SignalTarget) {
+        let Some(process) = self.processes.get(&id) else {
+            return;
+        };
+        process.note_leavers();
+        let message = process.order.definition.stop.message.as_deref();
+        let taken = message.zip(process.stdin.as_ref());
+        let taken = taken.map(|(message, stdin)| stdin.send(message));
+        if !matches!(taken, Some(Ok(()))) {
+            tracing::debug!("worker {id} did not take its stop message: sent the signal");
+            self.signal(id, signal, target);
+        }
+    }
+
     fn signal(&mut self, id: WorkerId, signal: i32, target: SignalTarget) {
         let Some(process) = self.processes.get(&id) else {
             return;
@@ -121,6 +152,7 @@ impl Shell {
         if signal == libc::SIGKILL {
             self.killed.insert(id);
         }
+        process.note_leavers();
         if let Err(error) = process.signal(signal, target)
             && error.raw_os_error() != Some(libc::ESRCH)
         {
@@ -147,6 +179,7 @@ fn publish(bus: &Bus, event: &FleetEvent) {
         FleetEvent::WorkerDraining(e) => emit(bus, e),
         FleetEvent::WorkerDisconnected(e) => emit(bus, e),
         FleetEvent::WorkerExited(e) => emit(bus, e),
+        FleetEvent::WorkerHook(e) => emit(bus, e),
         FleetEvent::UpdateStarted(e) => emit(bus, e),
         FleetEvent::UpdateProgress(e) => emit(bus, e),
         FleetEvent::UpdateFinished(e) => emit(bus, e),
@@ -223,6 +256,7 @@ fn log(event: &FleetEvent) {
             escape::line(&e.reason)
         ),
         FleetEvent::UpdateSuspended(e) => tracing::warn!("{}: {}", e.app, escape::line(&e.reason)),
+        FleetEvent::WorkerHook(e) => hooked(e),
         FleetEvent::AppResized(e) => {
             tracing::info!("{}: {} workers instead of {}", e.app, e.to, e.from);
         }
@@ -238,6 +272,29 @@ fn log(event: &FleetEvent) {
         | FleetEvent::WorkerExited(_)
         | FleetEvent::UpdateProgress(_)
         | FleetEvent::OperationFinished(_) => {}
+    }
+}
+
+/// A failed `before_start` is told as the failed start that it is.
+fn hooked(event: &WorkerHook) {
+    let w = &event.worker;
+    match &event.error {
+        Some(why) if event.hook != HookKind::BeforeStart.name() => tracing::warn!(
+            "{}.{} {} failed, and life goes on: {}: worker {}",
+            w.app,
+            w.slot,
+            event.hook,
+            escape::line(why),
+            w.id
+        ),
+        Some(_) | None => tracing::debug!(
+            "{}.{} {} ended after {}: worker {}",
+            w.app,
+            w.slot,
+            event.hook,
+            units::rough(Duration::from_millis(event.took_ms)),
+            w.id
+        ),
     }
 }
 

@@ -70,6 +70,9 @@ async fn connect(at: &Target, slot: u32, id: u64) -> Result<Box<dyn Stream>, Str
     Ok(match &address {
         SocketAddress::Tcp(tcp) => Box::new(TcpStream::connect(tcp).await.map_err(refused)?),
         SocketAddress::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(refused)?),
+        SocketAddress::Udp(_) | SocketAddress::Starter(_) => {
+            return Err(format!("{address} takes no connections"));
+        }
     })
 }
 

@@ -1,18 +1,29 @@
 //! Reading the process file again: to tell what that would change, or to take it up.
+//!
+//! The file is read on a thread of its own, since that may take its time: it asks who users are, which may be a service on
+//! another machine. It is read for one asker after the other, in the order in which they came, and what it says is taken up
+//! before it is read again. At most [`WAITING`] wait; **overflow policy: who comes then is refused.**
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use ostler_bus::vocab::{
     control::{Answer, RefusalKind},
     plan::{AppPlan, Plan, PlanAnswer},
+    update::WorkerRestartNeeded,
 };
 use tokio::sync::oneshot;
 
-use super::{Shell, Waiting};
+use super::{Message, Shell, Waiting};
 use crate::{
     config::app::AppDefinition,
-    fleet::{Change, Command, Input},
+    fleet::{Change, Command, Input, Requester},
 };
+
+/// So many may wait for the file to be read.
+const WAITING: usize = 64;
+
+/// Reads the process file, for an environment.
+pub type ReadFile = dyn Fn(Option<String>) -> Result<Said, String> + Send + Sync;
 
 /// Reads the process file again.
 pub struct Reread {
@@ -21,7 +32,7 @@ pub struct Reread {
     /// The environment that it was last taken up for.
     pub environment: Option<String>,
     /// Reads and checks it for an environment; what is wrong with it, in words, if anything is.
-    pub read: Box<dyn FnMut(Option<String>) -> Result<Said, String> + Send>,
+    pub read: Arc<ReadFile>,
 }
 
 /// What the process file says now.
@@ -33,6 +44,29 @@ pub struct Said {
     pub held_back: Vec<String>,
 }
 
+/// Somebody for whom the file is to be read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// For this environment; `None` is the one that it was last taken up for.
+    pub(super) environment: Option<String>,
+    /// What for.
+    pub(super) asked: Asked,
+}
+
+/// What the file is read for.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// To tell what it would change.
+    Plan(oneshot::Sender<PlanAnswer>),
+    /// To do just that.
+    TakeUp(oneshot::Sender<Answer>),
+    /// SIGHUP: to take over what it says, and roll every app.
+    Hangup,
+}
+
+/// Why something was refused.
+type Refusal = (RefusalKind, String);
+
 impl fmt::Debug for Reread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reread")
@@ -42,36 +76,107 @@ impl fmt::Debug for Reread {
     }
 }
 
-impl Reread {
-    fn again(&mut self, environment: Option<String>) -> Result<Said, (RefusalKind, String)> {
-        let environment = environment.or_else(|| self.environment.clone());
-        (self.read)(environment).map_err(|why| (RefusalKind::BadConfig, why))
+impl Asked {
+    fn refuse(self, (kind, reason): Refusal) {
+        // Whoever asked has gone.
+        match self {
+            Self::Plan(answer) => {
+                let _gone = answer.send(PlanAnswer::Refused { kind, reason });
+            }
+            Self::TakeUp(answer) => {
+                tracing::error!("reload --config: nothing was changed: {reason}");
+                let _gone = answer.send(Answer::Refused { kind, reason });
+            }
+            Self::Hangup => tracing::error!("SIGHUP: nothing was changed: {reason}"),
+        }
     }
 }
 
-/// A master of one command has nothing to read.
-fn no_file() -> (RefusalKind, String) {
-    let why = "this master was started without a process file; there is nothing to read again";
-    (RefusalKind::WrongState, why.into())
-}
-
 impl Shell {
-    /// What the file would change now.
-    pub(super) fn plan(&mut self, environment: Option<String>) -> PlanAnswer {
-        let said = match &mut self.reread {
-            Some(reread) => reread
-                .again(environment)
-                .map(|said| (said, reread.file.clone())),
-            None => Err(no_file()),
-        };
-        match said {
-            Ok((said, file)) => PlanAnswer::Plan(Plan {
-                file: file.display().to_string(),
-                apps: self.app_plans(&said.apps),
-                held_back: said.held_back,
-            }),
-            Err((kind, reason)) => PlanAnswer::Refused { kind, reason },
+    /// Has the file read, once it is this one's turn.
+    pub(super) fn read_for(&mut self, reading: Reading) -> Vec<Input> {
+        if self.reread.is_none() {
+            return match reading.asked {
+                Asked::Hangup => self.roll_all(),
+                Asked::Plan(_) | Asked::TakeUp(_) => {
+                    let why = "this master was started without a process file; there is nothing to read again";
+                    reading.asked.refuse((RefusalKind::WrongState, why.into()));
+                    vec![]
+                }
+            };
         }
+        if self.readings.len() >= WAITING {
+            let why = "many wait for the process file to be read already; try again";
+            reading.asked.refuse((RefusalKind::Busy, why.into()));
+            return vec![];
+        }
+        self.readings.push_back(reading);
+        if self.readings.len() == 1 {
+            self.begin_to_read();
+        }
+        vec![]
+    }
+
+    fn begin_to_read(&self) {
+        let (Some(reread), Some(next)) = (&self.reread, self.readings.front()) else {
+            return;
+        };
+        let environment = next.environment.clone();
+        let environment = environment.or_else(|| reread.environment.clone());
+        let (read, shell) = (Arc::clone(&reread.read), self.handle.clone());
+        tokio::spawn(async move {
+            let said = tokio::task::spawn_blocking(move || read(environment)).await;
+            let said = said.unwrap_or_else(|fault| Err(format!("it could not be read: {fault}")));
+            shell.send(Message::FileRead(said)).await;
+        });
+    }
+
+    /// The file was read for the first of those who wait.
+    pub(super) fn file_read(&mut self, said: Result<Said, String>) -> Vec<Input> {
+        let Some(Reading { environment, asked }) = self.readings.pop_front() else {
+            return vec![];
+        };
+        let inputs = match (said, asked) {
+            (Err(why), asked) => {
+                asked.refuse((RefusalKind::BadConfig, why));
+                vec![]
+            }
+            (Ok(said), Asked::Plan(answer)) => {
+                match self.plan(said) {
+                    Ok(plan) => {
+                        let _gone = answer.send(PlanAnswer::Plan(plan));
+                    }
+                    Err(refusal) => Asked::Plan(answer).refuse(refusal),
+                }
+                vec![]
+            }
+            (Ok(said), Asked::TakeUp(answer)) => match self.prepare_all(said, environment) {
+                Ok(apps) => {
+                    let request = self.token(Waiting::Command(answer));
+                    let command = Command::TakeUp(apps);
+                    vec![Input::Command { request, command }]
+                }
+                Err(refusal) => {
+                    Asked::TakeUp(answer).refuse(refusal);
+                    vec![]
+                }
+            },
+            (Ok(said), Asked::Hangup) => self.take_over(said),
+        };
+        self.begin_to_read();
+        inputs
+    }
+
+    /// What the file would change now; refused where taking it up would be.
+    fn plan(&self, said: Said) -> Result<Plan, Refusal> {
+        let possible = self.workshop.check(&said.apps);
+        possible.map_err(|why| (RefusalKind::WrongState, why))?;
+        let file = self.reread.as_ref().map(|reread| reread.file.display());
+        Ok(Plan {
+            file: file.map(|file| file.to_string()).unwrap_or_default(),
+            apps: self.app_plans(&said.apps),
+            held_back: said.held_back,
+        })
     }
 
     fn app_plans(&self, apps: &[AppDefinition]) -> Vec<AppPlan> {
@@ -108,64 +213,103 @@ impl Shell {
         plans.collect()
     }
 
-    /// Takes up what the file says now, or nothing of it.
-    pub(super) fn take_up(
+    /// Makes everything ready for what the file says now, or nothing.
+    fn prepare_all(
         &mut self,
+        said: Said,
         environment: Option<String>,
-        answer: oneshot::Sender<Answer>,
-    ) -> Vec<Input> {
-        match self.read_and_prepare(environment) {
-            Ok(apps) => {
-                let request = self.token(Waiting::Command(answer));
-                let command = Command::TakeUp(apps);
-                vec![Input::Command { request, command }]
-            }
-            Err((kind, reason)) => {
-                tracing::error!("reload --config: nothing was changed: {reason}");
-                // Whoever asked has gone.
-                let _gone = answer.send(Answer::Refused { kind, reason });
-                vec![]
-            }
-        }
-    }
-
-    fn read_and_prepare(
-        &mut self,
-        environment: Option<String>,
-    ) -> Result<Vec<AppDefinition>, (RefusalKind, String)> {
-        let reread = self.reread.as_mut().ok_or_else(no_file)?;
-        let said = reread.again(environment.clone())?;
-        let known = self.fleet.snapshot(self.now()).apps;
-        let mut ready: Vec<AppDefinition> = Vec::new();
-        for app in said.apps {
-            match self.workshop.try_prepare(app, &self.handle) {
-                Ok(app) => ready.push(app),
+    ) -> Result<Vec<AppDefinition>, Refusal> {
+        let refused = |why| (RefusalKind::WrongState, why);
+        self.workshop.check(&said.apps).map_err(refused)?;
+        let mut added = Vec::new();
+        for app in &said.apps {
+            match self.workshop.try_prepare(app) {
+                Ok(new) => added.push(new),
                 Err(why) => {
-                    // Sockets that only this file wanted.
-                    let new =
-                        |app: &&AppDefinition| known.iter().all(|k| k.name != app.name.as_str());
-                    for app in ready.iter().filter(new) {
-                        self.workshop.forget(&app.name);
+                    for new in added {
+                        self.workshop.sockets.take_back(new);
                     }
-                    return Err((RefusalKind::WrongState, why));
+                    return Err(refused(why));
                 }
             }
         }
-        for app in &ready {
+        for app in &said.apps {
+            self.workshop.equip(app, &self.handle);
             self.workshop.rights.take(app);
         }
         self.workshop.renew_doors();
-        let watched = ready
-            .iter()
-            .map(|app| (app.name.clone(), Some(app.clone())));
+        let watched = said.apps.iter();
+        let watched = watched.map(|app| (app.name.clone(), Some(app.clone())));
         self.workshop.watch_files(watched.collect());
         for what in said.held_back {
             tracing::warn!("{what}");
         }
         if let Some(reread) = &mut self.reread {
             tracing::info!("reload --config: read {} again", reread.file.display());
-            reread.environment = environment.or_else(|| reread.environment.clone());
+            reread.environment = environment.or_else(|| reread.environment.take());
         }
-        Ok(ready)
+        Ok(said.apps)
+    }
+
+    /// SIGHUP: each app there is takes up what the file says now, and is rolled. One that is new starts with it anyway, one
+    /// whose new definition can't be had is left alone, and one that is on its way out already goes on so.
+    fn take_over(&mut self, said: Said) -> Vec<Input> {
+        let file = self.reread.as_ref().map(|reread| reread.file.display());
+        let file = file.map(|file| file.to_string()).unwrap_or_default();
+        tracing::info!("SIGHUP: read {file} again");
+        for what in said.held_back {
+            tracing::warn!("{what}");
+        }
+        let mut rolled = Vec::new();
+        for (name, change) in self.fleet.plan(&said.apps) {
+            match change {
+                Change::Added(_) => {}
+                Change::Same | Change::Resized { .. } | Change::Changed(_) => rolled.push(name),
+                Change::Removed(_) => {
+                    tracing::warn!(
+                        "{name} is not in {file} any more, and runs on as it was, its files unwatched; `ostler stop {name}` ends it"
+                    );
+                    rolled.push(name);
+                }
+            }
+        }
+        let mut taken = vec![];
+        let mut defined = vec![];
+        for app in said.apps {
+            let name = app.name.clone();
+            match self.workshop.prepare(app, &self.handle) {
+                Some(app) => {
+                    self.workshop.rights.take(&app);
+                    taken.push((name, Some(app.clone())));
+                    defined.push(app);
+                }
+                None => {
+                    rolled.retain(|app| *app != name);
+                    taken.push((name, None));
+                }
+            }
+        }
+        self.workshop.watch_files(taken);
+        self.workshop.renew_doors();
+        let rolls = rolled.into_iter().map(|app| roll(app.to_string()));
+        std::iter::once(Input::DefineAll(defined))
+            .chain(rolls)
+            .collect()
+    }
+
+    /// SIGHUP without a file.
+    fn roll_all(&self) -> Vec<Input> {
+        let apps = self.fleet.snapshot(self.now()).apps;
+        apps.into_iter().map(|app| roll(app.name)).collect()
+    }
+}
+
+fn roll(app: String) -> Input {
+    Input::RestartNeeded {
+        wish: WorkerRestartNeeded {
+            app: Some(app),
+            reason: None,
+        },
+        by: Requester::Signal("SIGHUP"),
     }
 }

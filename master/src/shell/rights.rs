@@ -13,7 +13,7 @@ use crate::config::{
     bus_rights::BusRights,
 };
 
-/// The rights of every app there ever was: one that has gone from the file runs on, with what was said of it.
+/// The rights of every app there is: one that SIGHUP found gone from the file runs on, with what was said of it.
 #[derive(Debug)]
 pub struct Rights {
     source: String,
@@ -42,6 +42,11 @@ impl Rights {
         self.said.insert(app.name.clone(), app.bus.clone());
     }
 
+    /// An app has gone.
+    pub(super) fn forget(&mut self, app: &AppName) {
+        self.said.remove(app);
+    }
+
     /// The hub's rules.
     #[must_use]
     pub fn rules(&self) -> Rules {
@@ -59,11 +64,16 @@ impl Rights {
 }
 
 impl Workshop {
-    /// What the files say now of who may do what holds from here on. A file of tokens that can't be used changes nothing.
-    pub(super) fn renew_doors(&self) {
+    /// What is said now of apps' rights holds from here on.
+    pub(super) fn renew_rules(&self) {
         if let Err(error) = self.hub.set_rules(self.rights.rules()) {
             tracing::error!("new rights on the bus don't hold: {error}");
         }
+    }
+
+    /// What the files say now of who may do what holds from here on. A file of tokens that can't be used changes nothing.
+    pub(super) fn renew_doors(&self) {
+        self.renew_rules();
         let Some(file) = &self.tokens else { return };
         if let Err(error) = Tokens::read(file).and_then(|tokens| self.hub.set_tokens(tokens)) {
             tracing::error!(
@@ -71,5 +81,24 @@ impl Workshop {
                 file.display()
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::Settings;
+
+    #[test]
+    fn an_app_that_has_gone_has_no_rights_any_more() {
+        let app = |name: &str| {
+            let name = AppName::new(name).expect("a name");
+            Settings::default().define(name, vec!["x".into()], 1)
+        };
+        let mut rights = Rights::of(&[app("web"), app("old")], None);
+        assert_eq!(rights.said.len(), 2);
+        rights.forget(&AppName::new("old").expect("a name"));
+        let left: Vec<&str> = rights.said.keys().map(AppName::as_str).collect();
+        assert_eq!(left, ["web"]);
     }
 }

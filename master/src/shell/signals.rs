@@ -1,15 +1,12 @@
 //! What each signal to the master means. All are blocked for life and read from one descriptor; none is left unhandled.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
-use ostler_bus::vocab::{
-    control::{AppScale, AppStop, MasterKill, ScaleTo},
-    update::WorkerRestartNeeded,
-};
+use ostler_bus::vocab::control::{AppScale, AppStop, MasterKill, ScaleTo};
 use tokio::time::Instant;
 
-use super::{Said, Shell, Waiting};
-use crate::fleet::{Command, Input, Requester};
+use super::{Shell, Waiting, reread::Asked, reread::Reading};
+use crate::fleet::{Command, Input};
 
 /// What a signal asks of the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +72,10 @@ impl Shell {
             return vec![];
         };
         match signal {
-            MasterSignal::Reload => self.reload(),
+            MasterSignal::Reload => self.read_for(Reading {
+                environment: None,
+                asked: Asked::Hangup,
+            }),
             MasterSignal::Stop => {
                 let force = match self.asked_to_stop {
                     Some(first) if first.elapsed() < SAME_WORD => return vec![],
@@ -132,67 +132,6 @@ impl Shell {
                 vec![]
             }
         }
-    }
-
-    /// Rolls the apps there are, so that each takes up what the file says now. One that is new starts with it anyway,
-    /// and one whose new definition can't be had is left alone.
-    fn reload(&mut self) -> Vec<Input> {
-        let snapshot = self.fleet.snapshot(self.now());
-        let mut rolled: BTreeSet<String> = snapshot.apps.into_iter().map(|app| app.name).collect();
-        let mut inputs = vec![];
-        if let Some(reread) = &mut self.reread {
-            match (reread.read)(reread.environment.clone()) {
-                Ok(Said { apps, held_back }) => {
-                    let file = reread.file.display();
-                    tracing::info!("SIGHUP: read {file} again");
-                    for what in held_back {
-                        tracing::warn!("{what}");
-                    }
-                    for gone in rolled
-                        .iter()
-                        .filter(|name| !apps.iter().any(|app| app.name.as_str() == *name))
-                    {
-                        tracing::warn!(
-                            "{gone} is not in {file} any more, and runs on as it was, its files unwatched; `ostler stop {gone}` ends it"
-                        );
-                    }
-                    let mut taken = vec![];
-                    let mut defined = vec![];
-                    for app in apps {
-                        let name = app.name.clone();
-                        match self.workshop.prepare(app, &self.handle) {
-                            Some(app) => {
-                                self.workshop.rights.take(&app);
-                                taken.push((name, Some(app.clone())));
-                                defined.push(app);
-                            }
-                            None => {
-                                rolled.remove(name.as_str());
-                                taken.push((name, None));
-                            }
-                        }
-                    }
-                    self.workshop.watch_files(taken);
-                    inputs.push(Input::DefineAll(defined));
-                    self.workshop.renew_doors();
-                }
-                Err(error) => {
-                    tracing::error!(
-                        "SIGHUP: {} can't be used, nothing was changed:\n{error}",
-                        reread.file.display()
-                    );
-                    return vec![];
-                }
-            }
-        }
-        inputs.extend(rolled.into_iter().map(|app| Input::RestartNeeded {
-            wish: WorkerRestartNeeded {
-                app: Some(app),
-                reason: None,
-            },
-            by: Requester::Signal("SIGHUP"),
-        }));
-        inputs
     }
 
     fn command(&mut self, command: Command) -> Vec<Input> {

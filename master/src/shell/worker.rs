@@ -1,7 +1,7 @@
 //! One worker's process from start to end, as a task that only reports; and what it takes to start one.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     ffi::OsString,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
@@ -20,23 +20,25 @@ use tokio::sync::watch;
 use super::{
     balance::{Standing, taking},
     handle::{Message, ShellHandle},
+    listeners::Watches,
     panics::{self, Made},
     rights::Rights,
 };
 use crate::{
     config::{
-        app::{AppDefinition, AppName, SocketMode, given::Stdin},
+        app::{AppDefinition, AppName, given::Stdin},
         shell_line,
     },
+    features::watch::run::Watched,
     fleet::{self, SignalTarget, SpawnOrder, WorkerNews},
-    home::{MasterHome, Reach},
+    home::MasterHome,
     process::{
         self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
         Outlet, Outlets, Spawned, Spawner, StdinLines, WorkerGroup,
     },
     sockets::{
-        Sockets,
-        balance::{Balancer, Channel, channel_pair},
+        SocketId, Sockets,
+        balance::{Balancer, Channel},
     },
 };
 
@@ -59,8 +61,8 @@ pub struct Workshop {
     pub sockets: Sockets,
     /// Hands connections to workers.
     pub balancer: Balancer,
-    /// How many of an app's sockets, the first ones, are watched: none at first, also of those that are bound.
-    pub watched: HashMap<AppName, usize>,
+    /// Who watches each of them: nobody at first, also of those that are bound.
+    pub watches: Watches,
     /// Where workers' control groups are.
     pub cgroups: Cgroups,
     /// Where workers' lines go that go into no file.
@@ -77,8 +79,8 @@ pub struct Workshop {
     pub rights: Rights,
     /// The file of tokens for the bus's network door, if it has one.
     pub tokens: Option<PathBuf>,
-    /// The apps whose files are watched, as they are defined now.
-    pub auto_reload: watch::Sender<Vec<AppDefinition>>,
+    /// The apps whose files are watched.
+    pub auto_reload: watch::Sender<Watched>,
 }
 
 /// A running worker's process, as the shell holds it.
@@ -87,8 +89,6 @@ pub(super) struct Process {
     child: Arc<Child>,
     /// What it was made from.
     pub(super) order: Arc<SpawnOrder>,
-    /// The first rung of its kill ladder: what tells it to go if the bus can't.
-    pub(super) polite: i32,
     /// Whether its leader is a shell that waits for others, and what is for it is for them too.
     pub(super) by_shell: bool,
     /// Where lines for its standard input go, if they go anywhere.
@@ -96,7 +96,7 @@ pub(super) struct Process {
     /// Whether it may be handed connections.
     pub(super) standing: Standing,
     /// Sockets whose connections it could be handed, and has not asked for.
-    pub(super) untaken: BTreeSet<String>,
+    pub(super) untaken: BTreeSet<SocketId>,
 }
 
 impl Process {
@@ -104,11 +104,20 @@ impl Process {
         self.child.pid()
     }
 
-    /// Whether a socket of this name was declared `balanced`.
-    pub(super) fn wants_balance(&self, socket: &str) -> bool {
-        let mut sockets = self.order.definition.listen.iter();
-        let balanced = |mode| matches!(mode, SocketMode::Balanced { .. });
-        sockets.any(|s| s.name == socket && balanced(s.mode))
+    /// Tells it to go by the first rung's signal.
+    pub(super) fn ask_politely(&self) -> io::Result<()> {
+        let definition = &self.order.definition;
+        let first = definition.kill_ladder.first();
+        let target = match definition.stop.kill_group {
+            true => SignalTarget::Group,
+            false => SignalTarget::Leader,
+        };
+        self.signal(first.map_or(libc::SIGTERM, |rung| rung.signal), target)
+    }
+
+    /// It is told to go: notes what could not be recognised as its own afterwards.
+    pub(super) fn note_leavers(&self) {
+        self.child.note_leavers();
     }
 
     pub(super) fn signal(&self, signal: i32, target: SignalTarget) -> io::Result<()> {
@@ -122,56 +131,10 @@ impl Process {
 }
 
 impl Workshop {
-    /// Makes ready what the workers of an app will need; an app that can't have it is passed over, and that is said.
-    pub(super) fn prepare(
-        &mut self,
-        app: AppDefinition,
-        shell: &ShellHandle,
-    ) -> Option<AppDefinition> {
-        let prepared = self.try_prepare(app, shell);
-        prepared
-            .map_err(|error| tracing::error!("{error}; this definition was passed over"))
-            .ok()
-    }
-
-    /// The same, or why it can't be, in words.
-    pub(super) fn try_prepare(
-        &mut self,
-        app: AppDefinition,
-        shell: &ShellHandle,
-    ) -> Result<AppDefinition, String> {
-        let prepared = self
-            .home
-            .create_app_dir(&app.name, Reach::of(&app))
-            .map(drop)
-            .map_err(|error| error.to_string());
-        let prepared = prepared.and_then(|()| {
-            self.sockets.bind(&app).map_err(|error| match error.hint() {
-                Some(hint) => format!("{error}; {hint}"),
-                None => error.to_string(),
-            })
-        });
-        prepared.map_err(|error| format!("{}: {error}", app.name))?;
-        if let Some(limits) = &app.process.cgroup {
-            for missing in self.cgroups.prepare(limits) {
-                tracing::warn!("{}: {missing}", app.name);
-            }
-        }
-        self.watch_listeners(&app.name, shell);
-        Ok(app)
-    }
-
-    /// Gives back what the workers of an app needed.
-    pub(super) fn forget(&mut self, app: &AppName) {
-        self.sockets.forget(app);
-        self.balancer.forget(app);
-        self.watched.remove(app);
-    }
-
     /// Has the files of these apps watched that want it, and of no others; where there is no new definition, the old
     /// one holds.
     pub(super) fn watch_files(&self, apps: Vec<(AppName, Option<AppDefinition>)>) {
-        let before = self.auto_reload.borrow().clone();
+        let before = self.auto_reload.borrow().apps.clone();
         let old = |name: &AppName| before.iter().find(|app| app.name == *name).cloned();
         let now: Vec<AppDefinition> = apps
             .into_iter()
@@ -179,16 +142,27 @@ impl Workshop {
             .filter(|app| app.auto_reload.is_some())
             .collect();
         self.auto_reload.send_if_modified(|watched| {
-            let changed = *watched != now;
-            *watched = now;
+            let changed = watched.apps != now;
+            watched.apps = now;
             changed
         });
     }
 
+    /// Has files watched of those apps alone that are to run.
+    pub(super) fn watch_running(&self, apps: BTreeSet<AppName>) {
+        self.auto_reload.send_if_modified(|watched| {
+            let changed = watched.running != apps;
+            watched.running = apps;
+            changed && !watched.apps.is_empty()
+        });
+    }
+
     /// What to do about an exit, where its last words tell.
-    pub(super) fn hint(&self, app: &AppName, exit: &fleet::Exit) -> Option<String> {
+    pub(super) fn hint(&self, of: &SpawnOrder, exit: &fleet::Exit) -> Option<String> {
         let asked = exit.status == ExitStatus::Code(0);
-        (!asked).then(|| process::exit_hint(&exit.stderr_tail, self.sockets.of(app)))?
+        (!asked).then(|| {
+            process::exit_hint(&exit.stderr_tail, &self.sockets.of_worker(&of.app, of.slot))
+        })?
     }
 
     pub(super) fn reap_orphans(&self) {
@@ -198,8 +172,9 @@ impl Workshop {
     }
 
     /// Starts a worker; what becomes of it is reported to `shell`.
-    pub(super) fn start(&self, order: SpawnOrder, shell: ShellHandle) {
-        let begun = self.begin(&order);
+    pub(super) fn start(&mut self, order: SpawnOrder, shell: ShellHandle) {
+        let bound = self.bind_slot(&order, &shell);
+        let begun = bound.and_then(|()| self.begin(&order));
         let (spawner, hub) = (self.spawner.clone(), self.hub.clone());
         tokio::spawn(async move {
             let id = order.id;
@@ -234,9 +209,9 @@ impl Workshop {
             None => Ok(None),
         }
         .map_err(|error| format!("make its control group: {error}"))?;
-        let sockets = self.sockets.of(&order.app);
+        let sockets = self.sockets.of_worker(&order.app, order.slot);
         let gifts = Gifts {
-            sockets,
+            sockets: &sockets,
             notify: Some(notify.path()),
             bus: Some(&self.home.bus_socket()),
             bus_fd: true,
@@ -252,11 +227,11 @@ impl Workshop {
         );
         let mut fds = self
             .sockets
-            .descriptors(&order.app)
+            .descriptors(&order.app, order.slot)
             .map_err(|error| format!("hand over its sockets: {error}"))?;
         fds.push(OwnedFd::from(theirs));
         let channels = self
-            .channels(&order.app, &mut fds)
+            .channels(order, &mut fds)
             .map_err(|error| format!("make a channel for connections: {error}"))?;
         let mut stdin = None;
         if app.given.stdin == Some(Stdin::Lines) {
@@ -282,25 +257,6 @@ impl Workshop {
     }
 }
 
-impl Workshop {
-    /// One channel for each socket whose connections may be handed over; the workers' ends are added to `fds`.
-    fn channels(
-        &self,
-        app: &AppName,
-        fds: &mut Vec<OwnedFd>,
-    ) -> io::Result<Vec<(String, Channel)>> {
-        let sockets = self.sockets.of(app).iter();
-        let handing = sockets.filter(|socket| socket.declaration().mode.hands_over());
-        handing
-            .map(|socket| {
-                let (ours, theirs) = channel_pair()?;
-                fds.push(theirs);
-                Ok((socket.name().to_owned(), ours))
-            })
-            .collect()
-    }
-}
-
 type Spawning =
     std::pin::Pin<Box<dyn Future<Output = Result<Spawned, process::SpawnError>> + Send>>;
 
@@ -312,7 +268,7 @@ struct Begun {
     bus: UnixStream,
     cgroup: Option<WorkerGroup>,
     stdin: Option<StdinLines>,
-    channels: Vec<(String, Channel)>,
+    channels: Vec<(SocketId, Channel)>,
     spawned: Spawning,
 }
 
@@ -362,13 +318,8 @@ impl Begun {
                     order: Arc::new(order.clone()),
                     stdin: self.stdin,
                     by_shell: shell_line::stays(&order.definition.command),
-                    polite: order
-                        .definition
-                        .kill_ladder
-                        .first()
-                        .map_or(libc::SIGTERM, |rung| rung.signal),
                     standing: Standing::Starting,
-                    untaken: self.channels.iter().map(|(name, _)| name.clone()).collect(),
+                    untaken: self.channels.iter().map(|(socket, _)| *socket).collect(),
                 },
             })
             .await;
@@ -386,6 +337,12 @@ impl Begun {
         if let Some(cgroup) = self.cgroup {
             cgroup.end().await;
         }
+        let left = spawner.clear(id, Some(&child)).await;
+        if !left.all {
+            tracing::warn!(
+                "worker {id} has left processes behind that don't end, killed as they are"
+            );
+        }
         let stderr_tail = match output {
             Ok(output) => output.finish(PIPE_GRACE).await.stderr_tail,
             Err(error) => vec![format!("(its output could not be read: {error})")],
@@ -394,13 +351,25 @@ impl Begun {
             .news(
                 id,
                 WorkerNews::Exited(fleet::Exit {
+                    hint: left_hint(&status, left.count),
                     status,
                     stderr_tail,
-                    hint: None,
+                    core_dumped: child.dumped_core(),
                 }),
             )
             .await;
     }
+}
+
+/// What goes into the background looks like a worker that ends at once.
+fn left_hint(status: &ExitStatus, left: usize) -> Option<String> {
+    (*status == ExitStatus::Code(0) && left > 0).then(|| {
+        let what = match left {
+            1 => "a process that it left behind was killed".to_owned(),
+            more => format!("{more} processes that it left behind were killed"),
+        };
+        format!("{what}: a worker stays in the foreground (turn its daemon mode off)")
+    })
 }
 
 /// Looks each second how large the worker is, until it ends.

@@ -5,22 +5,28 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use ostler_bus::Slot;
 use rustix::{
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, socket_with},
 };
 
 use super::{
-    BindError, BoundSocket, Problem,
-    holder::holder_of_tcp,
-    unix::{OwnPath, bind_unix},
+    BindError, BoundSocket, Problem, StarterSockets,
+    holder::{holder_of_tcp, holder_of_udp},
+    options,
+    starter::Lent,
+    unix::{OwnPath, bind_unix, look_at},
 };
 use crate::{
-    config::app::{AppName, SocketAddress, SocketDeclaration},
+    config::app::{
+        AppName, SocketAddress, SocketDeclaration, SocketMode,
+        socket::{SocketKind, SocketOptions, StarterSocket},
+    },
     sys::FdTable,
 };
 
-/// Binds all of an app's sockets, or none.
+/// Binds all of an app's sockets, or none; of those that each slot has for itself, those of slot 0.
 ///
 /// # Errors
 /// For the first that can't be bound; those before it are closed again.
@@ -53,46 +59,171 @@ pub fn bind(
     declaration: &SocketDeclaration,
     table: &mut FdTable,
 ) -> Result<BoundSocket, BindError> {
-    let fd_name = format!("listen.{app}.{}", declaration.name);
-    let bound = open(declaration).and_then(|(fd, address, path)| {
+    let slot = declaration.options.per_slot.then_some(Slot(0));
+    bind_for(app, declaration, slot, &StarterSockets::default(), table)
+}
+
+/// The same, for the workers of one slot alone, or all; and with what the starter passed on.
+pub(super) fn bind_for(
+    app: &AppName,
+    declaration: &SocketDeclaration,
+    slot: Option<Slot>,
+    starter: &StarterSockets,
+    table: &mut FdTable,
+) -> Result<BoundSocket, BindError> {
+    let mut fd_name = format!("listen.{app}.{}", declaration.name);
+    if let Some(slot) = slot {
+        fd_name = format!("{fd_name}.{slot}");
+    }
+    let wanted = wanted(declaration, slot)?;
+    let opened = open(&wanted, declaration, starter).and_then(|opened| {
+        let Opened { fd, at, path } = opened;
         let taken = table.insert(&fd_name, fd);
         taken.map_err(|_taken| Problem::NameTaken)?;
-        Ok((address, path))
+        Ok((at, path))
     });
-    match bound {
-        Ok((address, path)) => Ok(BoundSocket::new(
+    match opened {
+        Ok((at, path)) => Ok(BoundSocket::new(
             declaration.clone(),
-            address,
+            slot,
+            at,
             fd_name,
             path,
         )),
-        Err(problem) => Err(BindError {
-            name: declaration.name.clone(),
-            address: declaration.address.clone(),
-            problem,
-        }),
+        Err(problem) => Err(failed(declaration, wanted, problem)),
     }
 }
 
-/// A listening socket, the address it listens on, and the path it has created.
-pub(super) type Opened = (OwnedFd, SocketAddress, Option<OwnPath>);
+/// Whether a declared socket could be bound now, as far as that shows without doing it: nobody can connect meanwhile, and
+/// nothing is left behind.
+///
+/// # Errors
+/// As [`bind`].
+pub(super) fn trial(
+    declaration: &SocketDeclaration,
+    slot: Option<Slot>,
+    starter: &StarterSockets,
+) -> Result<(), BindError> {
+    let wanted = wanted(declaration, slot)?;
+    let options = &declaration.options;
+    let tried = match &wanted {
+        SocketAddress::Tcp(address) => bind_ip(*address, SocketType::STREAM, options).map(drop),
+        SocketAddress::Udp(address) => bind_ip(*address, SocketType::DGRAM, options).map(drop),
+        SocketAddress::Unix(path) => look_at(path, options.kind),
+        SocketAddress::Starter(which) => borrow(which, options, starter).map(drop),
+    };
+    tried.map_err(|problem| failed(declaration, wanted, problem))
+}
 
-pub(super) fn open(declaration: &SocketDeclaration) -> Result<Opened, Problem> {
-    let (fd, address, path) = match &declaration.address {
+/// Where the socket of this slot is to be.
+fn wanted(declaration: &SocketDeclaration, slot: Option<Slot>) -> Result<SocketAddress, BindError> {
+    let wanted = declaration.address_for(slot.map_or(0, |slot| slot.0));
+    wanted.ok_or_else(|| {
+        failed(
+            declaration,
+            declaration.address.clone(),
+            Problem::NoPortLeft,
+        )
+    })
+}
+
+fn failed(declaration: &SocketDeclaration, address: SocketAddress, problem: Problem) -> BindError {
+    BindError {
+        name: declaration.name.clone(),
+        address,
+        problem,
+    }
+}
+
+/// A socket that is ready for workers.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) fd: OwnedFd,
+    pub(super) at: Place,
+    /// The path that it has created.
+    pub(super) path: Option<OwnPath>,
+}
+
+/// Where a socket is, and whose it is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Bound here.
+    Ours(SocketAddress),
+    /// The starter's, of this number.
+    Starters {
+        address: SocketAddress,
+        number: u32,
+        kind: SocketKind,
+    },
+}
+
+/// Opens the socket at this address, which is the declaration's but for the slot and the port that was found.
+pub(super) fn open(
+    wanted: &SocketAddress,
+    declaration: &SocketDeclaration,
+    starter: &StarterSockets,
+) -> Result<Opened, Problem> {
+    let options = &declaration.options;
+    let (fd, at, path) = match wanted {
         SocketAddress::Tcp(address) => {
-            let (fd, address) = bind_tcp(*address)?;
-            (fd, SocketAddress::Tcp(address), None)
+            let (fd, address) = bind_tcp(*address, options)?;
+            (fd, Place::Ours(SocketAddress::Tcp(address)), None)
+        }
+        SocketAddress::Udp(address) => {
+            let fd = bind_ip(*address, SocketType::DGRAM, options)?;
+            let address = local_address(fd.as_fd())?;
+            (fd, Place::Ours(SocketAddress::Udp(address)), None)
         }
         SocketAddress::Unix(path) => {
-            let (fd, own) = bind_unix(path)?;
-            (fd, SocketAddress::Unix(path.clone()), Some(own))
+            let (fd, own) = bind_unix(path, options.kind, options.file)?;
+            (fd, Place::Ours(wanted.clone()), Some(own))
+        }
+        SocketAddress::Starter(which) => {
+            let lent = borrow(which, options, starter)?;
+            let address = lent.address.unwrap_or_else(|| wanted.clone());
+            let place = Place::Starters {
+                address,
+                number: lent.number,
+                kind: lent.kind,
+            };
+            (lent.socket, place, None)
         }
     };
     if declaration.nonblocking {
         rustix::io::ioctl_fionbio(&fd, true).map_err(|error| Problem::Other(error.into()))?;
     }
-    listen(fd.as_fd(), declaration.backlog, &address)?;
-    Ok((fd, address, path))
+    if let Place::Ours(address) = &at
+        && takes_connections(address, options)
+    {
+        options::before_listen(fd.as_fd(), options)?;
+        listen(fd.as_fd(), declaration.backlog, address)?;
+    }
+    Ok(Opened { fd, at, path })
+}
+
+/// A socket of the starter's, if it is one that can be used as declared.
+fn borrow(
+    which: &StarterSocket,
+    options: &SocketOptions,
+    starter: &StarterSockets,
+) -> Result<Lent, Problem> {
+    let lent = starter.lend(which)?;
+    match (options.mode, lent.kind) {
+        (SocketMode::Balanced { .. }, SocketKind::Datagram | SocketKind::Seqpacket) => {
+            Err(Problem::NoStreams)
+        }
+        (SocketMode::Balanced { .. }, SocketKind::Stream)
+        | (SocketMode::Auto | SocketMode::Shared, _) => Ok(lent),
+    }
+}
+
+fn takes_connections(address: &SocketAddress, options: &SocketOptions) -> bool {
+    match (address, options.kind) {
+        (SocketAddress::Tcp(_), _) => true,
+        (SocketAddress::Unix(_), SocketKind::Stream | SocketKind::Seqpacket) => true,
+        (SocketAddress::Unix(_), SocketKind::Datagram) => false,
+        (SocketAddress::Udp(_) | SocketAddress::Starter(_), _) => false,
+    }
 }
 
 /// Listens. That, not `bind`, is where two sockets on one port clash, since both allow reuse.
@@ -103,46 +234,59 @@ pub(super) fn listen(
 ) -> Result<(), Problem> {
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     rustix::net::listen(fd, backlog).map_err(|error| match address {
-        SocketAddress::Tcp(address) => tcp_problem(error, *address),
-        SocketAddress::Unix(_) => Problem::Other(error.into()),
+        SocketAddress::Tcp(address) => ip_problem(error, *address, SocketType::STREAM),
+        SocketAddress::Udp(_) | SocketAddress::Unix(_) | SocketAddress::Starter(_) => {
+            Problem::Other(error.into())
+        }
     })
 }
 
 /// Binds a TCP socket by its number even where any will do: the kernel lets go of a port that it chose itself as soon
 /// as a worker shuts the listener down, and somebody else could take it before it listens again.
-fn bind_tcp(address: SocketAddr) -> Result<(OwnedFd, SocketAddr), Problem> {
-    let first = bind_number(address)?;
-    let bound = local_address(first.as_fd(), address)?;
+fn bind_tcp(
+    address: SocketAddr,
+    options: &SocketOptions,
+) -> Result<(OwnedFd, SocketAddr), Problem> {
+    let first = bind_ip(address, SocketType::STREAM, options)?;
+    let bound = local_address(first.as_fd())?;
     if address.port() != 0 {
         return Ok((first, bound));
     }
     // The first socket keeps the port until the second has it too; neither listens yet, so both may.
-    let second = bind_number(bound)?;
+    let second = bind_ip(bound, SocketType::STREAM, options)?;
     Ok((second, bound))
 }
 
-fn bind_number(address: SocketAddr) -> Result<OwnedFd, Problem> {
+fn bind_ip(
+    address: SocketAddr,
+    kind: SocketType,
+    options: &SocketOptions,
+) -> Result<OwnedFd, Problem> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    let bind = || {
-        let fd = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        // Or a port could not be bound while connections of its last user are in TIME_WAIT.
-        rustix::net::sockopt::set_socket_reuseaddr(&fd, true)?;
-        rustix::net::bind(&fd, &address)?;
-        Ok(fd)
-    };
-    bind().map_err(|error| tcp_problem(error, address))
+    let problem = |error| ip_problem(error, address, kind);
+    let fd = socket_with(family, kind, SocketFlags::CLOEXEC, None).map_err(problem)?;
+    if kind == SocketType::STREAM {
+        // Or a port could not be bound while connections of its last user are in TIME_WAIT. A UDP socket would share
+        // its port with strangers.
+        rustix::net::sockopt::set_socket_reuseaddr(&fd, true).map_err(problem)?;
+    }
+    options::before_bind(fd.as_fd(), address.is_ipv6(), options)?;
+    rustix::net::bind(&fd, &address).map_err(problem)?;
+    Ok(fd)
 }
 
-fn local_address(fd: BorrowedFd<'_>, asked: SocketAddr) -> Result<SocketAddr, Problem> {
-    let name = rustix::net::getsockname(fd).map_err(|error| tcp_problem(error, asked))?;
-    SocketAddr::try_from(name).map_err(|error| Problem::Other(error.into()))
+fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Problem> {
+    let other = |error: Errno| Problem::Other(error.into());
+    let name = rustix::net::getsockname(fd).map_err(other)?;
+    SocketAddr::try_from(name).map_err(other)
 }
 
-fn tcp_problem(error: Errno, address: SocketAddr) -> Problem {
+fn ip_problem(error: Errno, address: SocketAddr, kind: SocketType) -> Problem {
     match error {
+        Errno::ADDRINUSE if kind == SocketType::DGRAM => Problem::InUse(holder_of_udp(address)),
         Errno::ADDRINUSE => Problem::InUse(holder_of_tcp(address)),
         Errno::ACCESS => Problem::PrivilegedPort,
         Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT => Problem::NoSuchAddress,

@@ -1,26 +1,30 @@
-//! A socket that the master listens on.
+//! A socket that the master holds for workers.
 
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
 };
 
+use ostler_bus::{Slot, vocab::status::SocketStatus};
+
 use super::{
-    BindError, Problem,
-    bind::{listen, open},
+    BindError, Problem, StarterSockets,
+    bind::{Opened, Place, listen, open},
+    queue::queue_of,
     unix::OwnPath,
 };
 use crate::{
-    config::app::{SocketAddress, SocketDeclaration},
+    config::app::{SocketAddress, SocketDeclaration, SocketMode, socket::SocketKind},
     sys::FdTable,
 };
 
-/// A socket that the master listens on. The listener itself is in the [`FdTable`]; a Unix socket's path is removed when
-/// this is dropped.
+/// A socket that the master holds for workers. The descriptor itself is in the [`FdTable`]; a Unix socket's path is removed
+/// when this is dropped.
 #[derive(Debug)]
 pub struct BoundSocket {
     declaration: SocketDeclaration,
-    address: SocketAddress,
+    slot: Option<Slot>,
+    at: Place,
     fd_name: String,
     path: Option<OwnPath>,
 }
@@ -37,13 +41,15 @@ pub enum Mended {
 impl BoundSocket {
     pub(super) fn new(
         declaration: SocketDeclaration,
-        address: SocketAddress,
+        slot: Option<Slot>,
+        at: Place,
         fd_name: String,
         path: Option<OwnPath>,
     ) -> Self {
         Self {
             declaration,
-            address,
+            slot,
+            at,
             fd_name,
             path,
         }
@@ -61,28 +67,86 @@ impl BoundSocket {
         &self.declaration
     }
 
-    /// Where it listens: for port 0 the port that was found.
+    /// The slot whose workers alone have it; `None`: all have.
+    #[must_use]
+    pub fn slot(&self) -> Option<Slot> {
+        self.slot
+    }
+
+    /// Where it is: for port 0 the port that was found, for one of the starter's the address that it was bound to.
     #[must_use]
     pub fn address(&self) -> &SocketAddress {
-        &self.address
+        match &self.at {
+            Place::Ours(address) | Place::Starters { address, .. } => address,
+        }
+    }
+
+    /// The number under which the master's own starter passed it on, if it did.
+    #[must_use]
+    pub fn passed_as(&self) -> Option<u32> {
+        match &self.at {
+            Place::Ours(_) => None,
+            Place::Starters { number, .. } => Some(*number),
+        }
     }
 
     /// Its port, if it is a TCP socket.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        match &self.address {
+        match self.address() {
             SocketAddress::Tcp(address) => Some(address.port()),
-            SocketAddress::Unix(_) => None,
+            SocketAddress::Udp(_) | SocketAddress::Unix(_) | SocketAddress::Starter(_) => None,
         }
     }
 
-    /// Its listener's name in the [`FdTable`].
+    /// Its port, of TCP or UDP.
+    #[must_use]
+    pub fn any_port(&self) -> Option<u16> {
+        match self.address() {
+            SocketAddress::Tcp(address) | SocketAddress::Udp(address) => Some(address.port()),
+            SocketAddress::Unix(_) | SocketAddress::Starter(_) => None,
+        }
+    }
+
+    /// Its descriptor's name in the [`FdTable`].
     #[must_use]
     pub fn fd_name(&self) -> &str {
         &self.fd_name
     }
 
-    /// A duplicate of its listener, for a worker being spawned or for a [`super::ListenerWatch`].
+    /// Whether a worker's `shutdown` closes it for all, and can be told: so with all that take connections. One that takes
+    /// datagrams can't be shut down.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        match self.kind() {
+            SocketKind::Stream | SocketKind::Seqpacket => true,
+            SocketKind::Datagram => false,
+        }
+    }
+
+    /// Whether workers may be handed its connections: where they are streams, and not for one slot alone.
+    #[must_use]
+    pub fn hands_over(&self) -> bool {
+        let streams = match self.kind() {
+            SocketKind::Stream => true,
+            SocketKind::Datagram | SocketKind::Seqpacket => false,
+        };
+        streams && self.slot.is_none() && self.declaration.options.mode.hands_over()
+    }
+
+    /// What it carries.
+    fn kind(&self) -> SocketKind {
+        match &self.at {
+            Place::Starters { kind, .. } => *kind,
+            Place::Ours(SocketAddress::Udp(_)) => SocketKind::Datagram,
+            Place::Ours(SocketAddress::Tcp(_)) => SocketKind::Stream,
+            Place::Ours(SocketAddress::Unix(_) | SocketAddress::Starter(_)) => {
+                self.declaration.options.kind
+            }
+        }
+    }
+
+    /// A duplicate of its descriptor, for a worker being spawned or for a [`super::ListenerWatch`].
     ///
     /// # Errors
     /// If no descriptor is left.
@@ -96,33 +160,64 @@ impl BoundSocket {
     /// # Errors
     /// If somebody else has taken the address meanwhile, or the listener is not in the table.
     pub fn listen_again(&mut self, table: &mut FdTable) -> Result<Mended, BindError> {
-        let mended = match &self.address {
-            SocketAddress::Tcp(_) => self.mend(table),
-            SocketAddress::Unix(_) => self.replace(table),
+        let mended = match (&self.at, self.address()) {
+            (_, SocketAddress::Tcp(_)) => self.mend(table),
+            (Place::Ours(_), _) => self.replace(table),
+            (Place::Starters { .. }, _) => Err(Problem::StartersOwn),
         };
         mended.map_err(|problem| BindError {
             name: self.declaration.name.clone(),
-            address: self.address.clone(),
+            address: self.address().clone(),
             problem,
         })
     }
 
     fn mend(&self, table: &FdTable) -> Result<Mended, Problem> {
         let fd = self.duplicate(table).map_err(Problem::Other)?;
-        listen(fd.as_fd(), self.declaration.backlog, &self.address)?;
+        listen(fd.as_fd(), self.declaration.backlog, self.address())?;
         Ok(Mended::InPlace)
     }
 
     fn replace(&mut self, table: &mut FdTable) -> Result<Mended, Problem> {
         // The path first: dropped later it would take the new socket's path for its own if the inode came again.
         self.path = None;
-        let (fd, _, path) = open(&self.declaration)?;
+        let address = self.address().clone();
+        let Opened { fd, path, .. } =
+            open(&address, &self.declaration, &StarterSockets::default())?;
         table.replace(&self.fd_name, fd);
         self.path = path;
         Ok(Mended::Replaced)
     }
 
-    /// Closes the listener; a Unix socket's path is removed.
+    /// As status shows it while no worker takes connections from the master.
+    #[must_use]
+    pub fn status(&self, table: &FdTable) -> SocketStatus {
+        let queue = table.get(&self.fd_name);
+        SocketStatus {
+            name: self.name().into(),
+            address: self.address().to_string(),
+            mode: "shared".into(),
+            why: self.why_shared().map(str::to_owned),
+            slot: self.slot,
+            passed_as: self.passed_as(),
+            queue: queue.and_then(|socket| queue_of(socket, self.address())),
+            balance: None,
+        }
+    }
+
+    fn why_shared(&self) -> Option<&'static str> {
+        match self.declaration.options.mode {
+            SocketMode::Auto if self.hands_over() => {
+                Some("auto: no worker takes connections from the master")
+            }
+            SocketMode::Balanced { .. } => {
+                Some("balanced, but no worker takes connections from the master")
+            }
+            SocketMode::Auto | SocketMode::Shared => None,
+        }
+    }
+
+    /// Closes the socket; the path that a Unix socket has created is removed.
     pub fn close(self, table: &mut FdTable) {
         table.take(&self.fd_name);
     }

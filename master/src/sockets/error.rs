@@ -25,7 +25,7 @@ pub enum Problem {
     PrivilegedPort,
     /// This machine has no such address.
     NoSuchAddress,
-    /// The path is longer than a socket's address can be (107 bytes).
+    /// The path is longer than a socket's address can be (107 bytes), and so is its last part.
     PathTooLong(usize),
     /// There is something at the path that is no socket.
     NotASocket,
@@ -37,6 +37,22 @@ pub enum Problem {
     NameTaken,
     /// The app has a socket of this name already, declared otherwise.
     Changed,
+    /// The port of this slot would be beyond the last one.
+    NoPortLeft,
+    /// The master's own starter passed on no such socket, but these.
+    NotPassed(Vec<String>),
+    /// It passed on several of that name.
+    Ambiguous(Vec<String>),
+    /// What it passed on takes connections, and doesn't listen.
+    NotListening,
+    /// What it passed on takes no streams, and is to be balanced.
+    NoStreams,
+    /// Another app's, or another name's, already.
+    GivenAway(String),
+    /// A worker has shut it down, and only the starter can open it again.
+    StartersOwn,
+    /// The system refused one of the options.
+    Option(&'static str, io::Error),
     /// Anything else.
     Other(io::Error),
 }
@@ -46,8 +62,8 @@ impl BindError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let port = match &self.address {
-            SocketAddress::Tcp(address) => address.port(),
-            SocketAddress::Unix(_) => 0,
+            SocketAddress::Tcp(address) | SocketAddress::Udp(address) => address.port(),
+            SocketAddress::Unix(_) | SocketAddress::Starter(_) => 0,
         };
         match &self.problem {
             Problem::InUse(Some(holder)) if holder.pid == std::process::id() => Some(
@@ -55,7 +71,7 @@ impl BindError {
             ),
             Problem::InUse(Some(_)) => Some("stop that process, or choose another address".into()),
             Problem::InUse(None) => Some(format!(
-                "find out who listens there with `sudo ss -lxtnp | grep {}`, or choose another address",
+                "find out who listens there with `sudo ss -lxtunp | grep {}`, or choose another address",
                 self.short()
             )),
             Problem::PrivilegedPort => Some(format!(
@@ -65,7 +81,9 @@ impl BindError {
             Problem::NoSuchAddress => {
                 Some("`ip address` lists this machine's addresses; 0.0.0.0 is all of them".into())
             }
-            Problem::PathTooLong(_) => Some("choose a path of at most 107 bytes".into()),
+            Problem::PathTooLong(_) => Some(
+                "choose a path of at most 107 bytes, or a file name of at most 82 in a deep directory".into(),
+            ),
             Problem::NotASocket => {
                 Some("remove it if it isn't needed, or choose another path".into())
             }
@@ -76,14 +94,35 @@ impl BindError {
             Problem::Changed => {
                 Some("stop this master and start it anew: sockets are bound once".into())
             }
-            Problem::NameTaken | Problem::Other(_) => None,
+            Problem::NoPortLeft => Some("choose a lower port, or run fewer workers".into()),
+            Problem::NotPassed(_) => Some(
+                "declare it where the master is started (systemd: a .socket unit with FileDescriptorName=), or give an address"
+                    .into(),
+            ),
+            Problem::Ambiguous(_) => Some("say its number: \"fd:3\"".into()),
+            Problem::NotListening => Some("pass on a listening socket (systemd: Accept=no)".into()),
+            Problem::NoStreams => Some("leave its mode out".into()),
+            Problem::GivenAway(_) => Some("give each socket to one app, under one name".into()),
+            Problem::StartersOwn => {
+                Some("start the master again by its socket, such as `systemctl restart`".into())
+            }
+            Problem::Option("interface", error) if error.raw_os_error() == Some(libc::ENODEV) => {
+                Some("`ip link` lists this machine's interfaces".into())
+            }
+            Problem::Option(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Some("only root, or a master with the rights to it, can do that".into())
+            }
+            Problem::NameTaken | Problem::Option(..) | Problem::Other(_) => None,
         }
     }
 
     fn short(&self) -> String {
         match &self.address {
-            SocketAddress::Tcp(address) => format!(":{}", address.port()),
+            SocketAddress::Tcp(address) | SocketAddress::Udp(address) => {
+                format!(":{}", address.port())
+            }
             SocketAddress::Unix(path) => path.display().to_string(),
+            SocketAddress::Starter(socket) => socket.to_string(),
         }
     }
 }
@@ -92,8 +131,8 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "socket {:?}: can't listen on ", self.name)?;
         match &self.address {
-            SocketAddress::Tcp(address) => write!(f, "{address}: ")?,
             SocketAddress::Unix(path) => write!(f, "{}: ", path.display())?,
+            address => write!(f, "{address}: ")?,
         }
         match &self.problem {
             Problem::InUse(None) => write!(f, "the address is in use"),
@@ -108,6 +147,35 @@ impl fmt::Display for BindError {
             Problem::Denied => write!(f, "permission denied"),
             Problem::NameTaken => write!(f, "there is a socket of this name already"),
             Problem::Changed => write!(f, "this master has bound that name to something else"),
+            Problem::NoPortLeft => write!(f, "65535 is the last port there is"),
+            Problem::NotPassed(passed) if passed.is_empty() => {
+                write!(f, "the master's starter has passed on no sockets")
+            }
+            Problem::NotPassed(passed) => {
+                write!(
+                    f,
+                    "the master's starter has passed on only {}",
+                    passed.join(", ")
+                )
+            }
+            Problem::Ambiguous(passed) => write!(
+                f,
+                "the master's starter has passed on several of that name: {}",
+                passed.join(", ")
+            ),
+            Problem::NotListening => write!(f, "it doesn't listen"),
+            Problem::NoStreams => write!(
+                f,
+                "it can't be balanced, as it takes no streams that could be handed over"
+            ),
+            Problem::GivenAway(to) => write!(f, "it is the socket {to} already"),
+            Problem::StartersOwn => {
+                write!(
+                    f,
+                    "it is the starter's, and only the starter can open it again"
+                )
+            }
+            Problem::Option(option, error) => write!(f, "{option}: {error}"),
             Problem::Other(error) => error.fmt(f),
         }
     }
@@ -116,7 +184,7 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.problem {
-            Problem::Other(error) => Some(error),
+            Problem::Other(error) | Problem::Option(_, error) => Some(error),
             Problem::InUse(_)
             | Problem::PrivilegedPort
             | Problem::NoSuchAddress
@@ -125,7 +193,14 @@ impl std::error::Error for BindError {
             | Problem::NoDirectory
             | Problem::Denied
             | Problem::NameTaken
-            | Problem::Changed => None,
+            | Problem::Changed
+            | Problem::NoPortLeft
+            | Problem::NotPassed(_)
+            | Problem::Ambiguous(_)
+            | Problem::NotListening
+            | Problem::NoStreams
+            | Problem::GivenAway(_)
+            | Problem::StartersOwn => None,
         }
     }
 }

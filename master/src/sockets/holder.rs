@@ -26,7 +26,16 @@ pub(super) fn holder_of_tcp(address: SocketAddr) -> Option<Holder> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())
-        .find_map(|table| tcp_inode(&table, address))
+        .find_map(|table| inode_of(&table, address, TCP_LISTENS))
+        .and_then(holder_of_inode)
+}
+
+/// Who has a UDP address; as for TCP.
+pub(super) fn holder_of_udp(address: SocketAddr) -> Option<Holder> {
+    ["/proc/net/udp", "/proc/net/udp6"]
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(table).ok())
+        .find_map(|table| inode_of(&table, address, UDP_BOUND))
         .and_then(holder_of_inode)
 }
 
@@ -36,9 +45,12 @@ pub(super) fn holder_of_unix(path: &Path) -> Option<Holder> {
     unix_inode(&table, path.to_str()?).and_then(holder_of_inode)
 }
 
-/// The inode of the listening socket that stands in the way of this address: the same one, or one on every address.
-fn tcp_inode(table: &str, wanted: SocketAddr) -> Option<u64> {
-    const LISTEN: &str = "0A";
+/// The states of a TCP socket that listens, and of a UDP socket without a peer.
+const TCP_LISTENS: &str = "0A";
+const UDP_BOUND: &str = "07";
+
+/// The inode of the socket in this state that stands in the way of this address: the same one, or one on every address.
+fn inode_of(table: &str, wanted: SocketAddr, wanted_state: &str) -> Option<u64> {
     table.lines().skip(1).find_map(|line| {
         let mut fields = line.split_ascii_whitespace();
         let local = socket_address(fields.nth(1)?)?;
@@ -46,7 +58,7 @@ fn tcp_inode(table: &str, wanted: SocketAddr) -> Option<u64> {
         let inode = fields.nth(5)?.parse().ok()?;
         let ip = wanted.ip();
         let meets = local.ip() == ip || local.ip().is_unspecified() || ip.is_unspecified();
-        (state == LISTEN && local.port() == wanted.port() && meets).then_some(inode)
+        (state == wanted_state && local.port() == wanted.port() && meets).then_some(inode)
     })
 }
 
@@ -108,6 +120,9 @@ mod tests {
             let holder = holder_of_tcp(listener.local_addr().expect("an address"));
             assert_eq!(holder.expect("found").pid, std::process::id());
         }
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+        let holder = holder_of_udp(socket.local_addr().expect("an address"));
+        assert_eq!(holder.expect("found").pid, std::process::id());
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("a socket");
         let _listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
@@ -123,9 +138,9 @@ mod tests {
     fn a_listener_on_every_address_is_in_the_way_of_each() {
         let table = "head\n   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 4242 1 0\n";
         let wanted = "127.0.0.1:8080".parse().expect("an address");
-        assert_eq!(tcp_inode(table, wanted), Some(4242));
+        assert_eq!(inode_of(table, wanted, TCP_LISTENS), Some(4242));
         let connected = table.replace(" 0A ", " 01 ");
-        assert_eq!(tcp_inode(&connected, wanted), None);
-        assert_eq!(tcp_inode("head\ngarbage\n\n", wanted), None);
+        assert_eq!(inode_of(&connected, wanted, TCP_LISTENS), None);
+        assert_eq!(inode_of("head\ngarbage\n\n", wanted, TCP_LISTENS), None);
     }
 }

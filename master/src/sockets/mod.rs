@@ -1,5 +1,6 @@
-//! Listening sockets. The master binds each declared one once, before the first worker, and holds it for as long as the
-//! app is known: workers inherit it and come and go, and whoever connects meanwhile waits in the kernel's queue.
+//! Sockets. The master binds each declared one once, before the first worker, and holds it for as long as the
+//! app is known: workers inherit it and come and go, and whoever connects meanwhile waits in the kernel's queue. What the
+//! master's own starter has bound and passed on ([`StarterSockets`]) is used the same way, and stays the starter's.
 //!
 //! [`bind`] puts the listener into the master's [`FdTable`] and says
 //! where it listens ([`BoundSocket`]); [`ListenerWatch`] tells when a worker has called `shutdown` on it, which closes it
@@ -14,7 +15,10 @@ mod bind;
 mod bound;
 mod error;
 mod holder;
+mod options;
+mod queue;
 mod registry;
+mod starter;
 mod unix;
 mod watch;
 
@@ -22,5 +26,6 @@ pub use bind::{bind, bind_all};
 pub use bound::{BoundSocket, Mended};
 pub use error::{BindError, Problem};
 pub use holder::Holder;
-pub use registry::Sockets;
+pub use registry::{Added, Again, SocketId, Sockets};
+pub use starter::StarterSockets;
 pub use watch::{ListenerWatch, listener_is_dead};

@@ -1,111 +1,324 @@
 //! All declared sockets of all apps, bound, for the master's life.
 
+mod per_slot;
+mod starters;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
-use ostler_bus::vocab::status::SocketStatus;
+use ostler_bus::{Slot, vocab::status::SocketStatus};
 
-use super::{BindError, BoundSocket, ListenerWatch, Mended, Problem, bind_all};
+use super::{
+    BindError, BoundSocket, ListenerWatch, Mended, Problem, StarterSockets,
+    bind::{bind_for, trial},
+};
 use crate::{
-    config::app::{AppDefinition, AppName, SocketMode},
+    config::app::{AppDefinition, AppName, SocketDeclaration},
     sys::FdTable,
 };
 
+/// One socket for as long as it is bound. Never used again: what is late for a socket that was closed finds no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(u64);
+
+/// The sockets that a definition has added.
+#[derive(Debug)]
+#[must_use = "they stay bound unless they are taken back"]
+pub struct Added {
+    app: AppName,
+    declared: Vec<String>,
+    ids: Vec<SocketId>,
+}
+
+impl Added {
+    fn none(app: &AppName) -> Self {
+        Self {
+            app: app.clone(),
+            declared: Vec::new(),
+            ids: Vec::new(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+/// How it went to open a socket again.
+#[derive(Debug)]
+pub struct Again {
+    /// Whose it is.
+    pub app: AppName,
+    /// Its name.
+    pub name: String,
+    /// Whether it listens.
+    pub outcome: Result<Mended, BindError>,
+}
+
 /// The sockets of all apps. Those of an app keep their order, which is the order of its workers' descriptors: one that a
-/// later definition adds comes last, one that it leaves out stays.
+/// later definition adds comes last, one that it leaves out stays. What each slot has for itself stands in the place of its
+/// declaration, for the slots there are; a worker gets that of its own.
 #[derive(Debug, Default)]
 pub struct Sockets {
     table: FdTable,
-    bound: BTreeMap<AppName, Vec<BoundSocket>>,
+    starter: StarterSockets,
+    bound: BTreeMap<AppName, Vec<Declared>>,
+    last: u64,
+}
+
+/// What was declared once, and is bound once, or once for each slot.
+#[derive(Debug)]
+struct Declared {
+    declaration: SocketDeclaration,
+    held: Vec<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    id: SocketId,
+    socket: BoundSocket,
+}
+
+impl Declared {
+    fn has(&self, slot: Option<Slot>) -> bool {
+        self.held.iter().any(|held| held.socket.slot() == slot)
+    }
+}
+
+/// The slots for which a declaration is bound: none in particular, or each of so many.
+fn slots(declaration: &SocketDeclaration, instances: u32) -> Vec<Option<Slot>> {
+    match declaration.options.per_slot {
+        true => (0..instances).map(|slot| Some(Slot(slot))).collect(),
+        false => vec![None],
+    }
 }
 
 impl Sockets {
+    /// None yet, and what the master's own starter has passed on.
+    #[must_use]
+    pub fn new(starter: StarterSockets) -> Self {
+        Self {
+            starter,
+            ..Self::default()
+        }
+    }
+
+    /// What would keep an app's sockets from being bound, each by itself; nothing is bound.
+    #[must_use]
+    pub fn check(&self, app: &AppDefinition) -> Vec<BindError> {
+        let mut errors = Vec::new();
+        for declaration in &app.listen {
+            match self.missing(&app.name, declaration, app.instances) {
+                Ok(missing) => {
+                    let tried = missing.into_iter().map(|slot| {
+                        self.not_given_away(&app.name, declaration)?;
+                        trial(declaration, slot, &self.starter)
+                    });
+                    errors.extend(tried.filter_map(Result::err));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        errors
+    }
+
     /// Binds what an app declares and doesn't have yet: all of it, or nothing.
     ///
     /// # Errors
     /// For the first that can't be bound.
-    pub fn bind(&mut self, app: &AppDefinition) -> Result<(), BindError> {
-        let there = self.bound.entry(app.name.clone()).or_default();
-        let mut new = Vec::new();
+    pub fn bind(&mut self, app: &AppDefinition) -> Result<Added, BindError> {
+        let mut added = Added::none(&app.name);
         for declaration in &app.listen {
-            match there
-                .iter()
-                .find(|socket| socket.name() == declaration.name)
-            {
-                Some(socket) if socket.declaration() == declaration => {}
-                Some(_) => {
-                    return Err(BindError {
-                        name: declaration.name.clone(),
-                        address: declaration.address.clone(),
-                        problem: Problem::Changed,
-                    });
+            let missing = self.missing(&app.name, declaration, app.instances);
+            let bound = missing.and_then(|missing| {
+                if self.declare(&app.name, declaration) {
+                    added.declared.push(declaration.name.clone());
                 }
-                None => new.push(declaration.clone()),
+                for slot in missing {
+                    let id = self.bind_one(&app.name, declaration, slot)?;
+                    added.ids.push(id);
+                }
+                Ok(())
+            });
+            if let Err(error) = bound {
+                self.take_back(added);
+                return Err(error);
             }
         }
-        there.extend(bind_all(&app.name, &new, &mut self.table)?);
-        Ok(())
+        Ok(added)
     }
 
-    /// An app's sockets, in the order of its workers' descriptors.
+    fn bind_one(
+        &mut self,
+        app: &AppName,
+        declaration: &SocketDeclaration,
+        slot: Option<Slot>,
+    ) -> Result<SocketId, BindError> {
+        self.not_given_away(app, declaration)?;
+        let socket = bind_for(app, declaration, slot, &self.starter, &mut self.table)?;
+        self.last += 1;
+        let id = SocketId(self.last);
+        let mut there = self.bound.get_mut(app).into_iter().flatten();
+        if let Some(declared) = there.find(|there| there.declaration.name == declaration.name) {
+            declared.held.push(Held { id, socket });
+        }
+        Ok(id)
+    }
+
+    /// Notes a declaration, for which nothing is bound yet; whether it is new.
+    fn declare(&mut self, app: &AppName, declaration: &SocketDeclaration) -> bool {
+        let there = self.bound.entry(app.clone()).or_default();
+        let new = there
+            .iter()
+            .all(|there| there.declaration.name != declaration.name);
+        if new {
+            let (declaration, held) = (declaration.clone(), Vec::new());
+            there.push(Declared { declaration, held });
+        }
+        new
+    }
+
+    /// For which slots an app of this size doesn't have this socket yet.
+    fn missing(
+        &self,
+        app: &AppName,
+        declaration: &SocketDeclaration,
+        instances: u32,
+    ) -> Result<Vec<Option<Slot>>, BindError> {
+        let mut slots = slots(declaration, instances);
+        let mut there = self.bound.get(app).into_iter().flatten();
+        match there.find(|there| there.declaration.name == declaration.name) {
+            None => Ok(slots),
+            Some(there) if there.declaration == *declaration => {
+                slots.retain(|slot| !there.has(*slot));
+                Ok(slots)
+            }
+            Some(_) => Err(BindError {
+                name: declaration.name.clone(),
+                address: declaration.address.clone(),
+                problem: Problem::Changed,
+            }),
+        }
+    }
+
+    /// Closes what a definition has added, which is not taken up after all.
+    pub fn take_back(&mut self, added: Added) {
+        let mut there = self.bound.remove(&added.app).unwrap_or_default();
+        let mut gone = Vec::new();
+        for declared in &mut there {
+            let leaves = |held: &mut Held| added.ids.contains(&held.id);
+            gone.extend(declared.held.extract_if(.., leaves));
+        }
+        there.retain(|declared| !added.declared.contains(&declared.declaration.name));
+        self.close(&added.app, gone);
+        if !there.is_empty() {
+            self.bound.insert(added.app, there);
+        }
+    }
+
+    fn held(&self, app: &AppName) -> impl Iterator<Item = &Held> {
+        let declared = self.bound.get(app).into_iter().flatten();
+        declared.flat_map(|declared| &declared.held)
+    }
+
+    /// All of an app's sockets, in the order of its workers' descriptors.
     #[must_use]
-    pub fn of(&self, app: &AppName) -> &[BoundSocket] {
-        self.bound.get(app).map_or(&[], Vec::as_slice)
+    pub fn of(&self, app: &AppName) -> Vec<&BoundSocket> {
+        self.held(app).map(|held| &held.socket).collect()
     }
 
-    /// Duplicates of an app's listeners, for a worker.
+    /// The same by their ids, but for those that nobody can shut down.
+    #[must_use]
+    pub fn listeners(&self, app: &AppName) -> Vec<SocketId> {
+        let held = self.held(app).filter(|held| held.socket.listens());
+        held.map(|held| held.id).collect()
+    }
+
+    /// Those of a worker in this slot, in the order of its descriptors.
+    #[must_use]
+    pub fn of_worker(&self, app: &AppName, slot: Slot) -> Vec<&BoundSocket> {
+        let sockets = self.of(app).into_iter();
+        let its = |socket: &&BoundSocket| socket.slot().is_none_or(|own| own == slot);
+        sockets.filter(its).collect()
+    }
+
+    /// A worker's sockets whose connections it may be handed, in the order of its descriptors.
+    #[must_use]
+    pub fn handing_over(&self, app: &AppName, slot: Slot) -> Vec<(SocketId, &BoundSocket)> {
+        let its = |held: &&Held| held.socket.slot().is_none_or(|own| own == slot);
+        let held = self.held(app).filter(its);
+        held.filter(|held| held.socket.hands_over())
+            .map(|held| (held.id, &held.socket))
+            .collect()
+    }
+
+    /// A socket and whose it is, as long as it is bound.
+    #[must_use]
+    pub fn get(&self, id: SocketId) -> Option<(&AppName, &BoundSocket)> {
+        self.bound.iter().find_map(|(app, declared)| {
+            let mut held = declared.iter().flat_map(|declared| &declared.held);
+            Some((app, &held.find(|held| held.id == id)?.socket))
+        })
+    }
+
+    /// A duplicate of a socket; `None` if it is bound no more.
+    #[must_use]
+    pub fn duplicate(&self, id: SocketId) -> Option<io::Result<OwnedFd>> {
+        let (_, socket) = self.get(id)?;
+        Some(socket.duplicate(&self.table))
+    }
+
+    /// Duplicates of a worker's sockets.
     ///
     /// # Errors
     /// If no descriptor is left.
-    pub fn descriptors(&self, app: &AppName) -> io::Result<Vec<OwnedFd>> {
-        self.of(app)
-            .iter()
+    pub fn descriptors(&self, app: &AppName, slot: Slot) -> io::Result<Vec<OwnedFd>> {
+        let sockets = self.of_worker(app, slot).into_iter();
+        sockets
             .map(|socket| socket.duplicate(&self.table))
             .collect()
     }
 
-    /// A duplicate of a listener.
-    ///
-    /// # Errors
-    /// If no descriptor is left, or there is no such socket.
-    pub fn listener(&self, app: &AppName, name: &str) -> io::Result<OwnedFd> {
-        let socket = self.of(app).iter().find(|socket| socket.name() == name);
-        let socket = socket.ok_or(io::ErrorKind::NotFound)?;
-        socket.duplicate(&self.table)
+    /// Tells when a worker shuts this listener down; `None` if there is no such socket any more.
+    pub fn watch(&self, id: SocketId) -> Option<io::Result<ListenerWatch>> {
+        let listener = self.duplicate(id)?;
+        Some(listener.and_then(ListenerWatch::new))
     }
 
-    /// Tells when a worker shuts this listener down.
-    ///
-    /// # Errors
-    /// If no descriptor is left.
-    pub fn watch(&self, socket: &BoundSocket) -> io::Result<ListenerWatch> {
-        ListenerWatch::new(socket.duplicate(&self.table)?)
+    /// Listens again on a socket that a worker has shut down; `None` if there is no such socket any more.
+    pub fn listen_again(&mut self, id: SocketId) -> Option<Again> {
+        let (app, held) = self.bound.iter_mut().find_map(|(app, sockets)| {
+            let mut held = sockets.iter_mut().flat_map(|there| &mut there.held);
+            Some((app, held.find(|held| held.id == id)?))
+        })?;
+        Some(Again {
+            app: app.clone(),
+            name: held.socket.name().to_owned(),
+            outcome: held.socket.listen_again(&mut self.table),
+        })
     }
 
-    /// Listens again on a socket that a worker has shut down; `None` if there is no such socket.
-    ///
-    /// # Errors
-    /// If somebody else has taken the address meanwhile.
-    pub fn listen_again(&mut self, app: &AppName, name: &str) -> Option<Result<Mended, BindError>> {
-        let socket = self
-            .bound
-            .get_mut(app)?
-            .iter_mut()
-            .find(|socket| socket.name() == name)?;
-        Some(socket.listen_again(&mut self.table))
-    }
-
-    /// Closes an app's sockets. They are shut down, so that whoever watches them lets go of them, too.
+    /// Closes an app's sockets.
     pub fn forget(&mut self, app: &AppName) {
-        for socket in self.bound.remove(app).into_iter().flatten() {
-            let shut = socket.duplicate(&self.table).and_then(|listener| {
-                rustix::net::shutdown(listener, rustix::net::Shutdown::Both)
-                    .map_err(io::Error::from)
-            });
-            if let Err(error) = shut {
-                tracing::debug!(
-                    "{app}: the socket {:?} was not shut down: {error}",
-                    socket.name()
-                );
+        let gone = self.bound.remove(app).unwrap_or_default().into_iter();
+        self.close(app, gone.flat_map(|declared| declared.held).collect());
+    }
+
+    fn close(&mut self, app: &AppName, sockets: Vec<Held>) {
+        for Held { socket, .. } in sockets {
+            // So that its address is free at once, whoever else still holds it. The starter's own lives on.
+            if socket.listens() && socket.passed_as().is_none() {
+                let shut = socket.duplicate(&self.table).and_then(|listener| {
+                    let both = rustix::net::Shutdown::Both;
+                    Ok(rustix::net::shutdown(listener, both)?)
+                });
+                if let Err(error) = shut {
+                    let name = socket.name();
+                    tracing::debug!("{app}: the socket {name:?} was not shut down: {error}");
+                }
             }
             socket.close(&mut self.table);
         }
@@ -114,27 +327,10 @@ impl Sockets {
     /// An app's sockets as status shows them.
     #[must_use]
     pub fn status(&self, app: &str) -> Vec<SocketStatus> {
-        let sockets = self
-            .bound
-            .iter()
-            .find(|(name, _)| name.as_str() == app)
-            .map(|(_, sockets)| sockets);
-        let status = |socket: &BoundSocket| SocketStatus {
-            name: socket.name().into(),
-            address: socket.address().to_string(),
-            // Until a worker takes connections from the master.
-            mode: "shared".into(),
-            why: match socket.declaration().mode {
-                SocketMode::Shared => None,
-                SocketMode::Auto => {
-                    Some("auto: no worker takes connections from the master".into())
-                }
-                SocketMode::Balanced { .. } => {
-                    Some("balanced, but no worker takes connections from the master".into())
-                }
-            },
-            balance: None,
-        };
-        sockets.into_iter().flatten().map(status).collect()
+        let mut apps = self.bound.iter();
+        let found = apps.find(|(name, _)| name.as_str() == app);
+        let declared = found.into_iter().flat_map(|(_, declared)| declared);
+        let held = declared.flat_map(|declared| &declared.held);
+        held.map(|held| held.socket.status(&self.table)).collect()
     }
 }

@@ -35,6 +35,14 @@ pub(crate) fn place_at(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes this number. For a process about to exec, where nobody owns it.
+pub(crate) fn close(number: RawFd) {
+    // SAFETY: plain system call; the caller promises that nothing owns the number.
+    unsafe {
+        libc::close(number);
+    }
+}
+
 /// Closes every descriptor from `first` on but `keep`. For a process about to exec: owners of those numbers must not be
 /// used again.
 ///

@@ -18,6 +18,8 @@ pub enum Ended {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
+    /// This signal ended it, and it left a core dump.
+    Dumped(i32),
     /// It is gone, and another process has reaped it.
     Unknown,
 }
@@ -97,6 +99,7 @@ fn wait(pidfd: BorrowedFd<'_>, more: WaitIdOptions) -> io::Result<Option<Ended>>
 fn ended(status: &WaitIdStatus) -> Ended {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Ended::Code(code),
+        (None, Some(signal)) if status.dumped() => Ended::Dumped(signal),
         (None, Some(signal)) => Ended::Signal(signal),
         (None, None) => Ended::Unknown,
     }

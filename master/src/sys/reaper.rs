@@ -21,26 +21,29 @@ pub fn adopt_orphans() -> io::Result<()> {
 /// # Errors
 /// If `/proc` can't be read.
 pub fn reap_children(ours: impl Fn(u32) -> bool) -> io::Result<usize> {
-    let mut reaped = 0;
-    for task in std::fs::read_dir("/proc/self/task")? {
+    let children = children(std::process::id())?.into_iter();
+    Ok(children.filter(|pid| !ours(*pid) && reap_one(*pid)).count())
+}
+
+/// The children of a process, those that have ended and are not reaped among them.
+///
+/// # Errors
+/// If there is no such process.
+pub fn children(pid: u32) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let Ok(children) = std::fs::read_to_string(task?.path().join("children")) else {
             continue; // the thread has ended meanwhile
         };
-        for pid in children.split_ascii_whitespace() {
-            let Ok(pid) = pid.parse::<i32>() else {
-                continue;
-            };
-            if !ours(pid.unsigned_abs()) && reap_one(pid) {
-                reaped += 1;
-            }
-        }
+        let pids = children.split_ascii_whitespace();
+        found.extend(pids.filter_map(|pid| pid.parse::<u32>().ok()));
     }
-    Ok(reaped)
+    Ok(found)
 }
 
-fn reap_one(pid: i32) -> bool {
+fn reap_one(pid: u32) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    Pid::from_raw(pid)
+    Pid::from_raw(pid.cast_signed())
         .and_then(|pid| rustix::process::waitid(WaitId::Pid(pid), options).ok())
         .flatten()
         .is_some()

@@ -26,7 +26,8 @@ pub struct Signals(AsyncFd<SignalFd>);
 impl Signals {
     /// Blocks `numbers` in this thread, and in all that it starts from now on, and opens the descriptor they are read
     /// from. Call it on the main thread before any other is started, inside a runtime. SIGCHLD gets its default
-    /// disposition back: a starter that ignores it would have the kernel throw away how workers ended.
+    /// disposition back: a starter that ignores it would have the kernel throw away how workers ended. SIGXFSZ is
+    /// ignored: a log at the limit on files' sizes is an error of that log, not the master's end.
     ///
     /// # Errors
     /// If a number is no signal, or no descriptor is left.
@@ -37,8 +38,12 @@ impl Signals {
         }
         mask.thread_block()?;
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-        // SAFETY: the default disposition runs no code of ours.
-        unsafe { sigaction(Signal::SIGCHLD, &default)? };
+        let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        // SAFETY: neither disposition runs code of ours.
+        unsafe {
+            sigaction(Signal::SIGCHLD, &default)?;
+            sigaction(Signal::SIGXFSZ, &ignore)?;
+        }
         let fd = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         // SAFETY: the descriptor is owned by what is returned, and nothing can close or replace it while it is.
         let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use ostler_bus::vocab::worker::ExitStatus;
+use ostler_bus::{WorkerId, vocab::worker::ExitStatus};
 
 use super::support::{gone, run, sh, spawner, spec, start, within};
 
@@ -121,10 +121,44 @@ async fn adopting_orphans() {
     drop(worker.ended().await);
     let ended_child = start(&spawner, sh("exit 9"), vec![]).await;
     gone(&ended_child.child.pid().to_string()).await;
+    // Nobody claims it: it has no mark of a worker.
+    let left = within(spawner.clear(WorkerId(7), None)).await;
+    assert_eq!((left.count, left.all), (0, true));
     std::fs::write(&fifo, "go\n").expect("written");
     gone(&orphan).await;
     assert!(Path::new(&format!("/proc/{orphan}")).exists(), "a zombie");
     assert_eq!(spawner.reap_orphans().expect("reaped"), 1);
     assert!(!Path::new(&format!("/proc/{orphan}")).exists());
     assert_eq!(ended_child.ended().await.status, ExitStatus::Code(9));
+    leaving_processes_behind().await;
+}
+
+/// A worker's own are ended with it, wherever they went; another worker's are not.
+async fn leaving_processes_behind() {
+    let spawner = spawner();
+    let script = "setsid -f sh -c 'echo $$; setsid -f sh -c \"echo \\$\\$; exec sleep 60\"; exec sleep 60'; \
+                  OSTLER_WORKER_ID=8 setsid -f sh -c 'echo $$; exec sleep 60'; exec sleep 60";
+    let mut order = sh(script);
+    let master = std::process::id().to_string();
+    order.env.push(("OSTLER_MASTER_PID".into(), master.into()));
+    order.env.push(("OSTLER_WORKER_ID".into(), "7".into()));
+    let mut worker = start(&spawner, order, vec![]).await;
+    let mut pids = Vec::new();
+    for _ in 0..3 {
+        pids.push(worker.line().await);
+    }
+    worker.child.signal_group(libc::SIGKILL).expect("sent");
+    within(worker.child.exited()).await;
+    let left = within(spawner.clear(WorkerId(7), Some(&worker.child))).await;
+    assert!(left.all && left.count >= 2, "{left:?}");
+    let mark = |pid: &String| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let mut pairs = environment.split(|byte| *byte == 0);
+        pairs.find_map(|pair| pair.strip_prefix(b"OSTLER_WORKER_ID=").map(<[u8]>::to_vec))
+    };
+    let left: Vec<_> = pids.iter().filter_map(mark).collect();
+    assert_eq!(left, [b"8".to_vec()], "the other worker's alone");
+    let other = within(spawner.clear(WorkerId(8), None)).await;
+    assert_eq!((other.count, other.all), (1, true));
+    assert_eq!(pids.iter().filter_map(mark).count(), 0);
 }

@@ -58,6 +58,8 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         listen_pid: true,
         auto_reload: None,
         recycle: ostler::config::app::recycle::Recycle::default(),
+        stop: Default::default(),
+        hooks: Default::default(),
         life: ostler::config::app::life::Life::default(),
         bus: Vec::new(),
         process: ProcessAttributes::default(),
@@ -109,7 +111,7 @@ async fn a_worker_serves_says_ready_and_survives_its_own_shutdown_of_the_listene
     let mut table = FdTable::new();
     let mut sockets = bind_all(&app.name, &app.listen, &mut table).expect("bound");
     let gifts = Gifts {
-        sockets: &sockets,
+        sockets: &sockets.iter().collect::<Vec<_>>(),
         notify: Some(notify.path()),
         ..Gifts::default()
     };

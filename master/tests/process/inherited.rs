@@ -33,7 +33,7 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
         .collect();
     fds.push(null());
     let gifts = Gifts {
-        sockets: &sockets,
+        sockets: &sockets.iter().collect::<Vec<_>>(),
         notify: Some(notify.path()),
         bus: Some(Path::new("/run/bus")),
         bus_fd: true,
@@ -54,10 +54,15 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
     let worker = start(&spawner(), spec, fds).await;
     let pid = worker.child.pid().to_string();
     let printed = worker.ended().await.stdout;
+    let own_pid = std::process::id().to_string();
     let port = sockets[0].port().expect("a port").to_string();
     let expected: BTreeMap<&str, &str> = [
         ("PATH", "/usr/bin:/bin"),
         ("KEPT", "yes"),
+        ("EINHORN_FD_COUNT", "2"),
+        ("EINHORN_FDS", "3 4"),
+        ("EINHORN_FD_0", "3"),
+        ("EINHORN_FD_1", "4"),
         ("OWN", "app's"),
         ("LISTEN_FDS", "2"),
         ("LISTEN_FDNAMES", "http:admin"),
@@ -66,6 +71,7 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
         ("OSTLER_APP", "web"),
         ("OSTLER_SLOT", "1"),
         ("OSTLER_WORKER_ID", "7"),
+        ("OSTLER_MASTER_PID", &own_pid),
         ("OSTLER_GENERATION", "3"),
         ("OSTLER_BUS", "/run/bus"),
         ("OSTLER_BUS_FD", "5"),
@@ -237,7 +243,7 @@ async fn sockets_with_declarations_reach_arguments() {
     let mut table = FdTable::new();
     let sockets = bind_all(&app.name, &app.listen, &mut table).expect("bound");
     let gifts = Gifts {
-        sockets: &sockets,
+        sockets: &sockets.iter().collect::<Vec<_>>(),
         ..Gifts::default()
     };
     let spec = spawn_spec(std::env::vars_os(), &app, &identity(), gifts, None);
@@ -258,8 +264,10 @@ async fn port_is_set_for_one_tcp_socket_alone_and_the_apps_own_wins() {
             .extend(own.map(|port| ("PORT".to_owned(), port.to_owned())));
         let mut table = FdTable::new();
         let sockets = bind_all(&app.name, &app.listen, &mut table).expect("bound");
+        // What the app has bound, and its definition declares no more, doesn't count.
+        app.listen.retain(|socket| socket.name != "former");
         let gifts = Gifts {
-            sockets: &sockets,
+            sockets: &sockets.iter().collect::<Vec<_>>(),
             ..Gifts::default()
         };
         let env = environment([], &app, &identity(), gifts);
@@ -273,6 +281,8 @@ async fn port_is_set_for_one_tcp_socket_alone_and_the_apps_own_wins() {
     let (told, bound) = port_of(&["127.0.0.1:0", "b=unix:p.sock"], None);
     assert_eq!(told, bound.map(|port| port.to_string()));
     assert_eq!(port_of(&["a=127.0.0.1:0", "b=127.0.0.1:0"], None).0, None);
+    let (told, bound) = port_of(&["a=127.0.0.1:0", "former=127.0.0.1:0"], None);
+    assert_eq!(told, bound.map(|port| port.to_string()));
     assert_eq!(port_of(&[], None).0, None);
     assert_eq!(
         port_of(&["127.0.0.1:0"], Some("99")).0.as_deref(),

@@ -11,5 +11,7 @@ pub mod peers;
 pub mod relay;
 pub mod roles;
 pub mod serial;
+pub mod supervisors;
+mod system;
 
 pub use contest::{Contender, Contest, Results, Samples};

@@ -15,7 +15,8 @@ const NOBODY: u32 = 65_534;
 pub struct Guest {
     dir: PrivateDir,
     ostler: PathBuf,
-    other: bool,
+    /// Its user and group, if it isn't this very user.
+    other: Option<u32>,
 }
 
 impl Guest {
@@ -25,8 +26,17 @@ impl Guest {
     /// If the directory can't be prepared.
     #[must_use]
     pub fn new(ostler: &str) -> Self {
+        Self::of(ostler, NOBODY)
+    }
+
+    /// The same, as this user and group if another one is needed.
+    ///
+    /// # Panics
+    /// If the directory can't be prepared.
+    #[must_use]
+    pub fn of(ostler: &str, user: u32) -> Self {
         let dir = PrivateDir::new();
-        let other = rustix::process::geteuid().is_root();
+        let other = rustix::process::geteuid().is_root().then_some(user);
         let copy = dir.at("ostler");
         copy_program(ostler, &copy);
         let public = PermissionsExt::from_mode(0o755);
@@ -43,7 +53,7 @@ impl Guest {
     /// Whether the guest is another user than the test's. Where it isn't, nothing can be refused for being another's.
     #[must_use]
     pub fn is_another(&self) -> bool {
-        self.other
+        self.other.is_some()
     }
 
     /// Its directory.
@@ -57,8 +67,8 @@ impl Guest {
     /// # Panics
     /// If it can't be given.
     pub fn own(&self, path: PathBuf) {
-        if self.other {
-            let given = std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY));
+        if self.other.is_some() {
+            let given = std::os::unix::fs::chown(path, self.other, self.other);
             given.expect("root may give files away");
         }
     }
@@ -77,8 +87,8 @@ impl Guest {
         let cli = Cli::new(program).dir(self.dir.path());
         let cli = cli.env("OSTLER_HOME", self.dir.at("home")).args(args);
         match self.other {
-            true => cli.user(NOBODY, NOBODY),
-            false => cli,
+            Some(user) => cli.user(user, user),
+            None => cli,
         }
     }
 

@@ -17,6 +17,7 @@ use super::{App, Cli, Exit, LinePattern, Mark, PATIENCE, PrivateDir, Process, Ta
 pub struct MasterBuilder {
     binary: PathBuf,
     dir: PrivateDir,
+    through: Vec<OsString>,
     options: Vec<OsString>,
     what: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -88,6 +89,15 @@ impl MasterBuilder {
         self
     }
 
+    /// Starts the master by way of another program, which must become it: `["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"]`.
+    pub fn through(mut self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.through = words
+            .into_iter()
+            .map(|word| word.as_ref().to_owned())
+            .collect();
+        self
+    }
+
     /// Sets the master's working directory. Default: the test's directory.
     pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cwd = Some(dir.into());
@@ -115,8 +125,11 @@ impl MasterBuilder {
     pub fn spawn(self) -> Master {
         let mark = Mark::new(self.dir.path());
         let cwd = self.cwd.as_deref().unwrap_or(self.dir.path());
-        let cli = cli(&self.binary, &self.dir, &mark).dir(cwd);
+        let mut words = self.through.clone();
+        words.push(self.binary.clone().into());
+        let cli = cli(Path::new(&words[0]), &self.dir, &mark).dir(cwd);
         let mut command = cli
+            .args(&words[1..])
             .arg("run")
             .args(&self.options)
             .args(&self.what)
@@ -160,6 +173,7 @@ impl Master {
         MasterBuilder {
             binary: binary.into(),
             dir: PrivateDir::new(),
+            through: Vec::new(),
             options: Vec::new(),
             what: Vec::new(),
             env: Vec::new(),
@@ -241,6 +255,18 @@ impl Master {
         let mut found = self.mark.processes();
         found.retain(|pid| *pid != self.process.id());
         found
+    }
+
+    /// The shim that waits for the next worker.
+    ///
+    /// # Panics
+    /// If there is none in time.
+    pub async fn shim(&self) -> u64 {
+        let waits = || {
+            let mut found = self.descendants().into_iter();
+            found.find(|pid| waits_for_a_worker(*pid)).map(u64::from)
+        };
+        super::eventually("a shim that waits for the next worker", PATIENCE, waits).await
     }
 
     /// No process that it started may be alive (zombies are not); but for the shim that waits for the next worker, as

@@ -134,7 +134,7 @@ async fn master_outlives_what_its_workers_do() {
         script("group", "kill -KILL 0"),
         script("bomb", "for i in $(seq 20); do sleep 600 & done; exit 1"),
         script("garbage", "head -c 100000 /dev/urandom >&3; exit 1"),
-        script("frozen", "kill -STOP $$"),
+        script("frozen", "kill -STOP $$$$"),
         habit!(
             "lies",
             "say MAINPID=1 READY=1 STATUS=\u{1b}[2J EXTEND_TIMEOUT_USEC=99999999999999999999"

@@ -3,6 +3,8 @@
 mod crashes;
 mod ends;
 mod going;
+mod hooks;
+mod left_behind;
 mod output;
 mod readiness;
 mod sockets;

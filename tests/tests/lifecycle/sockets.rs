@@ -215,7 +215,7 @@ async fn worker_that_binds_the_declared_port_itself_gets_a_hint() {
 
 #[tokio::test]
 async fn a_listener_that_cannot_be_opened_again_is_tried_until_it_can() {
-    let shuts = "mv sockets away; exec \"$MISBEHAVE\" shut-listener unix";
+    let shuts = "mkdir once && mv sockets away && exec \"$MISBEHAVE\" shut-listener unix; exec \"$MISBEHAVE\" trivial";
     let builder = ostler!();
     let folder = builder.dir().make("sockets");
     let app = script("web", shuts)
@@ -231,4 +231,22 @@ async fn a_listener_that_cannot_be_opened_again_is_tried_until_it_can() {
     let line = master.wait_for_log("listens again").await;
     assert!(line.contains("tries in vain"), "{line}");
     std::os::unix::net::UnixStream::connect(folder.join("web.sock")).expect("it listens");
+    // On another socket than the one that the worker has.
+    let line = master.wait_for_log("update to generation 2").await;
+    assert!(line.contains("the socket \"http\" was shut down"), "{line}");
+}
+
+#[tokio::test]
+async fn workers_that_shut_a_unix_listener_down_again_and_again_are_not_replaced_for_ever() {
+    let app = habit!("web", "notify 0 shut-listener unix")
+        .unwatched()
+        .set("canary_healthy", "0s")
+        .set("listen", "unix:web.sock");
+    let master = ostler!().apps(&[app]).start().await;
+    let mut tail = master.tail().await;
+    master.ostler(["reload"]).success().await;
+    let suspended = tail.next("update.suspended").await;
+    let why = suspended["reason"].as_str().expect("a reason");
+    assert!(why.contains("each new generation shut the socket"), "{why}");
+    assert!(!master.pids("web").await.is_empty());
 }

@@ -5,8 +5,10 @@ mod held;
 mod left_out;
 mod loops;
 mod masters;
+mod polled;
 mod programs;
 mod reread;
+mod states;
 
 use std::{
     fs,

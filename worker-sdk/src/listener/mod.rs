@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
 };
 
-use rustix::net::{AddressFamily, sockopt};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use tokio::net::{TcpListener, UnixListener};
 
 pub use self::connection::{Connection, Peer};
@@ -79,6 +79,11 @@ impl Listener {
     }
 
     fn over(socket: OwnedFd, channel: Option<OwnedFd>) -> io::Result<Self> {
+        if sockopt::socket_type(&socket)? != SocketType::STREAM {
+            return Err(io::Error::other(
+                "it takes no streams: datagrams come by `Worker::udp`, or by the descriptor itself",
+            ));
+        }
         rustix::io::ioctl_fionbio(&socket, true)?;
         let is_unix = match sockopt::socket_domain(&socket)? {
             AddressFamily::INET | AddressFamily::INET6 => false,

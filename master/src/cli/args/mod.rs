@@ -67,6 +67,9 @@ pub enum Verb {
     /// Show master, apps and workers
     #[command(visible_aliases = ["list", "status"], after_help = examples::LS)]
     Ls(JsonArgs),
+    /// Show sockets: where they are, who has them, what waits there
+    #[command(after_help = examples::SOCKETS)]
+    Sockets(SocketsArgs),
     /// Replace the workers one by one, without losing a request
     #[command(after_help = examples::RELOAD)]
     Reload(ReloadArgs),
@@ -94,6 +97,9 @@ pub enum Verb {
     /// Forget what workers printed, and empty their log files
     #[command(after_help = examples::FLUSH)]
     Flush(FlushArgs),
+    /// Tell why workers began and ended, of those that are gone too
+    #[command(after_help = examples::WHY)]
+    Why(WhyArgs),
     /// Write a line to workers' standard input (stdin = "lines")
     #[command(after_help = examples::SEND)]
     Send(SendArgs),
@@ -147,6 +153,18 @@ pub struct WayArgs {
 /// Whether to print JSON.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `sockets` was given.
+#[derive(Clone, Debug, Args)]
+pub struct SocketsArgs {
+    /// Which app [default: all]
+    #[arg(value_parser = values::app_name)]
+    pub app: Option<AppName>,
+
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -310,6 +328,30 @@ pub struct FlushArgs {
     /// Which app [default: all]
     #[arg(value_parser = values::app_name)]
     pub app: Option<AppName>,
+}
+
+/// What `why` was given.
+#[derive(Clone, Debug, Args)]
+pub struct WhyArgs {
+    /// Which app, a slot of it, or which worker by its id [default: all]
+    #[arg(value_name = "APP[:SLOT]|ID", value_parser = values::target)]
+    pub of: Option<Target>,
+
+    /// So many workers, the last ones
+    #[arg(short, long, value_name = "N", default_value_t = 10)]
+    pub workers: u32,
+
+    /// So many of the last lines that each printed on standard error
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub lines: u32,
+
+    /// Only what has happened so long ago or later, as 10m
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub since: Option<Duration>,
+
+    /// Print JSON, one object per worker or other event
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `send` was given.

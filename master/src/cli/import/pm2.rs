@@ -127,6 +127,7 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
         "filter_env" => filter(draft, value),
         "watch" => watch(draft, value, all),
         "ignore_watch" if all.contains_key("watch") => {}
+        "watch_options" if polls(value).is_some() && all.contains_key("watch") => {}
         "kill_timeout" => {
             let signal = all
                 .get("kill_signal")
@@ -137,6 +138,18 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
                 "KILL".into(),
             ];
             draft.set("kill_ladder", ladder.map(toml::Value::from).to_vec());
+        }
+        "kill_signal" if all.contains_key("kill_timeout") => {}
+        "kill_signal" => draft.set("stop_signal", verbatim(&text(value))),
+        "treekill" => {
+            if value == &Value::Bool(true) {
+                draft.set("kill_group", true);
+            }
+        }
+        "shutdown_with_message" => {
+            if value == &Value::Bool(true) {
+                draft.note("shutdown_with_message: process.on('message') hears nothing; wait for `worker.draining` with the Node client, or read a line (stop_message = \"shutdown\") from standard input");
+            }
         }
         "listen_timeout" => draft.set("start_timeout", time(value)),
         "min_uptime" => draft.set("min_uptime", time(value)),
@@ -269,10 +282,20 @@ fn watch(draft: &mut Draft, value: &Value, all: &Map<String, Value>) {
         draft.note("ignore_watch: patterns are those of .gitignore");
         table.insert("ignore".into(), ignore.into());
     }
+    if let Some(every) = all.get("watch_options").and_then(polls) {
+        table.insert("poll".into(), every.into());
+    }
     match table.is_empty() {
         true => draft.set("auto_reload", true),
         false => draft.set("auto_reload", table),
     }
+}
+
+/// chokidar's options: how often it looks, if it has to.
+fn polls(options: &Value) -> Option<String> {
+    let polls = options.get("usePolling") == Some(&Value::Bool(true));
+    let every = options.get("interval").and_then(Value::as_u64);
+    polls.then(|| format!("{}ms", every.unwrap_or(1000).max(100)))
 }
 
 fn time(value: &Value) -> String {

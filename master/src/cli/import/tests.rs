@@ -36,12 +36,12 @@ const PM2: &str = r#"{
       "env": { "NODE_ENV": "development", "CONFIG": { "a": [1] }, "PRICE": "$$5" },
       "env_production": { "NODE_ENV": "production" },
       "filter_env": ["AWS_"],
-      "watch": ["src"], "ignore_watch": ["*.log"],
+      "watch": ["src"], "ignore_watch": ["*.log"], "watch_options": {"usePolling": true, "interval": 3000},
       "kill_timeout": 3000, "listen_timeout": 8000, "min_uptime": "10s", "max_restarts": 5,
       "exp_backoff_restart_delay": 100, "stop_exit_codes": [0, 3], "wait_ready": true,
       "max_memory_restart": "300M", "cron_restart": "0 0 * * *", "error_file": null
     },
-    { "script": "worker.py", "interpreter": "python3.12", "instances": -1, "restart_delay": 500, "watch": false },
+    { "script": "worker.py", "interpreter": "python3.12", "instances": -1, "kill_signal": "SIGUSR2", "treekill": true, "shutdown_with_message": true, "restart_delay": 500, "watch": false },
     { "name": "npm", "script": "npm start", "autorestart": false },
     { "name": "npm", "script": "/opt/a b/run", "interpreter": "none", "args": ["x y"] }
   ]
@@ -74,6 +74,7 @@ fn a_pm2_ecosystem_becomes_a_process_file() {
         (watch.paths[0].as_path(), watch.ignore[0].as_str()),
         (Path::new("/srv/src"), "*.log")
     );
+    assert_eq!(watch.poll.map(|every| every.as_secs()), Some(3));
     let ladder: Vec<i32> = api.kill_ladder.iter().map(|rung| rung.signal).collect();
     assert_eq!(
         (ladder, api.kill_ladder[0].wait.map(|wait| wait.as_secs())),

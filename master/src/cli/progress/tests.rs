@@ -1,6 +1,9 @@
 //! Histories of operations, and what is shown of them.
 
-use ostler_bus::{Slot, WorkerId, vocab::control::Outcome};
+use ostler_bus::{
+    Slot, WorkerId,
+    vocab::{control::Outcome, worker::Next},
+};
 
 use super::*;
 
@@ -54,6 +57,11 @@ fn exited(app: &str, voluntary: bool) -> News {
         stderr_tail: Vec::new(),
         hint: None,
         hung: None,
+        core_dumped: false,
+        trigger: "first start".into(),
+        cause: None,
+        next: Next::Nothing,
+        because: None,
     })
 }
 
@@ -76,6 +84,7 @@ fn a_reload_is_told_step_by_step() {
         progress("web", 2, UpdateStep::Starting, 0),
         News::Spawned(WorkerSpawned {
             worker: worker("web", 0, 5),
+            trigger: "update".into(),
         }),
         progress("web", 2, UpdateStep::Watching, 0),
         progress("web", 2, UpdateStep::Replaced, 1),
@@ -161,6 +170,7 @@ fn workers_coming_and_going_are_told() {
     let history = [
         News::Spawned(WorkerSpawned {
             worker: worker("web", 1, 6),
+            trigger: "first start".into(),
         }),
         News::Ready(WorkerReady {
             worker: worker("web", 1, 6),

@@ -31,6 +31,8 @@ impl AppDefinition {
             auto_reload,
             life,
             recycle,
+            stop,
+            hooks,
             bus,
             process,
             given,
@@ -56,7 +58,10 @@ impl AppDefinition {
             ("canary_healthy", *canary_healthy != other.canary_healthy),
             ("min_uptime", *min_uptime != other.min_uptime),
             ("max_draining", *max_draining != other.max_draining),
-            ("kill_ladder", *kill_ladder != other.kill_ladder),
+            (
+                "kill_ladder or stop_signal",
+                *kill_ladder != other.kill_ladder,
+            ),
             ("backoff", *backoff != other.backoff),
             ("max_restarts", *max_restarts != other.max_restarts),
             ("restart_window", *restart_window != other.restart_window),
@@ -68,6 +73,11 @@ impl AppDefinition {
                 *life != other.life,
             ),
             ("max_memory or max_age", *recycle != other.recycle),
+            ("stop_message or kill_group", *stop != other.stop),
+            (
+                "before_start, after_ready, before_stop or after_exit",
+                *hooks != other.hooks,
+            ),
             ("bus", *bus != other.bus),
             (
                 "user, group, umask, nice, limits, cpu_affinity or cgroup",

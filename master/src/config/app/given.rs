@@ -13,7 +13,7 @@ pub struct Given {
     pub stdin: Option<Stdin>,
 }
 
-/// A file that is opened anew for each worker, with the master's rights.
+/// A file that is opened anew for each worker: to be read with the master's rights, to be written with the worker's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenFile {
     /// Its name: one topic token.

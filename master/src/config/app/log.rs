@@ -29,6 +29,10 @@ pub enum LogTarget {
     Master,
     /// Nowhere; only the last words before an exit are told.
     Null,
+    /// Nowhere but to whoever asks or listens: `ostler logs`, and the bus.
+    Bus,
+    /// Into systemd's journal.
+    Journal,
     /// Into a file: `{app}` and `{slot}` in its path are replaced.
     File(PathBuf),
 }

@@ -6,8 +6,11 @@
 
 use std::{fmt, path::Path, time::Duration};
 
-use super::{AppDefinition, Readiness, SocketAddress};
-use crate::config::{address, errors::Wrong};
+use super::{AppDefinition, Readiness, SocketAddress, SocketDeclaration};
+use crate::config::{
+    address::{self, LONGEST_SOCKET_PATH},
+    errors::Wrong,
+};
 
 /// A question, and how often and how long it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +124,10 @@ fn check_one(app: &AppDefinition, key: &str, probe: &Probe) -> Result<(), Wrong>
     }
     for slot in 0..app.instances.max(1) {
         let address = target.of(slot, 1)?;
-        if let Some(shared) = app.listen.iter().find(|socket| socket.address == address) {
+        can_be_asked(key, &address)?;
+        let is_shared =
+            |socket: &&SocketDeclaration| socket.address_for(slot) == Some(address.clone());
+        if let Some(shared) = app.listen.iter().find(is_shared) {
             let problem = format!(
                 "{key} would ask at {address}, the socket {:?} that all workers share: any could answer",
                 shared.name
@@ -130,6 +136,21 @@ fn check_one(app: &AppDefinition, key: &str, probe: &Probe) -> Result<(), Wrong>
         }
     }
     Ok(())
+}
+
+fn can_be_asked(key: &str, address: &SocketAddress) -> Result<(), Wrong> {
+    let problem = match address {
+        SocketAddress::Tcp(_) => return Ok(()),
+        SocketAddress::Unix(path) if path.as_os_str().len() <= LONGEST_SOCKET_PATH => return Ok(()),
+        SocketAddress::Unix(_) => format!(
+            "{key} would ask at {address}, whose path is longer than Linux takes ({LONGEST_SOCKET_PATH} bytes)"
+        ),
+        SocketAddress::Udp(_) | SocketAddress::Starter(_) => {
+            format!("{key} would ask at {address}, where no connection can be made")
+        }
+    };
+    let fix = "use an IP address and port, or a Unix socket with a shorter path";
+    Err(Wrong::new(problem, fix))
 }
 
 impl fmt::Display for Target {

@@ -6,6 +6,8 @@ mod formats;
 mod include;
 mod life;
 mod process;
+mod sockets;
+mod stop;
 
 use std::{path::Path, time::Duration};
 
@@ -59,7 +61,7 @@ max_restarts = 4
 restart_window = "1h"
 stop_exit_codes = [0, 3]
 listen_pid = false
-auto_reload = { paths = ["src"], ignore = ["*.log"] }
+auto_reload = { paths = ["src"], include = ["*.py"], ignore = ["*.log"], poll = "2s" }
 
 [app.jobs]
 command = "node jobs.js"
@@ -121,6 +123,8 @@ instances = "max"
     let watch = Watch {
         paths: vec!["/srv/shop/src".into()],
         ignore: vec!["*.log".into()],
+        include: vec!["*.py".into()],
+        poll: Some(Duration::from_secs(2)),
     };
     assert_eq!(web.auto_reload, Some(watch));
 }
@@ -220,7 +224,7 @@ command = []
             "8:17: app.web.start_timeout: it can't be zero",
             "use a longer duration, such as \"30s\"",
             "9:19: app.web.listen.http: \"example.org:80\" is not an address to listen on",
-            "use an IP address and port (\"127.0.0.1:8080\", \"[::1]:8080\"), \":8080\" for every address, or \"unix:PATH\"",
+            "use an IP address and port (\"127.0.0.1:8080\", \"[::1]:8080\"), \":8080\" for every address, \"unix:PATH\", or \"udp:\" before one of the first",
             "9:45: app.web.listen.admin: the socket has no address",
             "add address = \"127.0.0.1:8080\"",
             "9:57: app.web.listen.admin.backlog: 0 is out of range",
@@ -340,6 +344,16 @@ fn single_faults() {
             app("auto_reload = { path = [] }"),
             "3:17: app.a.auto_reload.path: unknown key",
             "did you mean `paths`?",
+        ),
+        (
+            app("auto_reload = { include = [\"[z-a]\"] }"),
+            "3:27: app.a.auto_reload.include: \"[z-a]\" is no pattern",
+            "write an array of gitignore patterns",
+        ),
+        (
+            app("auto_reload = { poll = \"1ms\" }"),
+            "3:24: app.a.auto_reload.poll: that is too often",
+            "use \"100ms\" or longer",
         ),
         (
             app("env = { OSTLER_APP = \"x\" }"),

@@ -92,6 +92,23 @@ pub(super) const HEALTH: &[Key] = &[
     ),
 ];
 
+pub(super) const HOOK: &[Key] = &[
+    key(
+        "command",
+        TEXT_OR_TEXTS,
+        "",
+        "[\"bin/migrate\", \"{slot}\"]",
+        "Program and arguments, or one line for a shell. It runs as the worker does, without its sockets.",
+    ),
+    key(
+        "timeout",
+        Duration,
+        "\"30s\"",
+        "\"2m\"",
+        "After this long it is killed, with its process group, and has failed.",
+    ),
+];
+
 pub(super) const MEMORY: &[Key] = &[
     key(
         "soft",

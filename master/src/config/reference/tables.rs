@@ -15,6 +15,7 @@ pub(super) const TEXT_OR_TEXTS: Shape = Either(&[Text, TEXTS]);
 const COUNT: Shape = Whole(0, u32::MAX as i64);
 const NAME_OR_ID: Shape = Either(&[Text, Whole(0, u32::MAX as i64 - 1)]);
 const LIMIT_VALUE: Shape = Either(&[Size, Words(&["unlimited", "infinity"])]);
+const HOOK: Shape = Either(&[Flag, Text, TEXTS, Of("hook")]);
 pub(super) const FROM_ONE: Shape = Whole(1, u32::MAX as i64);
 
 pub(super) const fn key(
@@ -95,6 +96,12 @@ pub const SECTIONS: &[Section] = &[
         header: "[app.NAME.max_memory]",
         doc: "How much memory a worker's own process may have. It is looked at each second.",
         keys: life_tables::MEMORY,
+    },
+    Section {
+        name: "hook",
+        header: "[app.NAME.before_start]",
+        doc: "A command beside a worker, and its time. So are `after_ready`, `before_stop` and `after_exit` written.",
+        keys: life_tables::HOOK,
     },
     Section {
         name: "limit",
@@ -457,6 +464,55 @@ const APP: &[Key] = &[
         "A worker that is older is replaced like in an update; up to a fifth is added at random. 0: any age.",
     ),
     key(
+        "stop_signal",
+        Text,
+        "\"TERM\"",
+        "\"INT\"",
+        "The signal of the ladder's first rung; the short form of a `kill_ladder` that begins with it.",
+    ),
+    key(
+        "stop_message",
+        Text,
+        "(none)",
+        "\"shutdown\"",
+        "A line for the worker's standard input instead of the first signal (then `stdin` is `\"lines\"`). One on the bus is asked there all the same. \"\": none.",
+    ),
+    key(
+        "kill_group",
+        Flag,
+        "false",
+        "true",
+        "The ladder's signals go to the worker's whole process group, and not only KILL.",
+    ),
+    key(
+        "before_start",
+        HOOK,
+        "(none)",
+        "\"bin/migrate\"",
+        "A command that is run before a worker is started; if it fails, so has the start. false: none.",
+    ),
+    key(
+        "after_ready",
+        HOOK,
+        "(none)",
+        "[\"bin/register\", \"{slot}\"]",
+        "A command that is run when a worker has become ready. A failure is told, and changes nothing.",
+    ),
+    key(
+        "before_stop",
+        HOOK,
+        "(none)",
+        "{ command = \"bin/deregister\", timeout = \"5s\" }",
+        "A command that is run when a ready worker is to go, before it hears of it. A failure is told, and the stop goes on.",
+    ),
+    key(
+        "after_exit",
+        HOOK,
+        "(none)",
+        "\"bin/clean-up\"",
+        "A command that is run when a worker has ended or could not be started; its slot's next worker waits for it. A failure is told.",
+    ),
+    key(
         "bus",
         Of("rights"),
         "{}",
@@ -577,7 +633,7 @@ const FD: &[Key] = &[
         Words(&["read", "write", "append", "read-write"]),
         "\"read\"",
         "\"append\"",
-        "How it is opened; for writing, it is made if there is none.",
+        "How it is opened: to be read with the master's rights, otherwise with the worker's own, and made if there is none.",
     ),
 ];
 
@@ -595,7 +651,7 @@ const LOG: &[Key] = &[
         Text,
         "(\"master\")",
         "\"logs/{app}-{slot}.out\"",
-        "Standard output: a path, \"master\" (the master's log) or \"null\".",
+        "Standard output: a path, \"master\" (the master's log), \"journal\" (systemd's), \"bus\" (only `ostler logs` and listeners) or \"null\".",
     ),
     key(
         "err",
@@ -652,21 +708,92 @@ const LISTEN: &[Key] = &[
         Text,
         "",
         "\"127.0.0.1:8080\"",
-        "`127.0.0.1:8080`, `[::1]:8080`, `:8080` (every address), `8080` (127.0.0.1), `unix:PATH`.",
+        "`127.0.0.1:8080`, `[::1]:8080`, `:8080` (every IPv4 address), `[::]:8080` (every address), `8080` (127.0.0.1); `udp:` before one of \
+         these; `unix:PATH`; `fd:NAME` or `fd:3`, a socket that the master's own starter passed on.",
     ),
     key(
         "backlog",
         FROM_ONE,
         "1024",
         "128",
-        "Pending connections that the kernel keeps.",
+        "Pending connections that the kernel keeps, at most `net.core.somaxconn`.",
     ),
     key(
         "nonblocking",
         Flag,
         "false",
         "true",
-        "`O_NONBLOCK`, for all who share the socket.",
+        "`O_NONBLOCK`. It belongs to the socket, not to a worker's descriptor: one worker's change is everyone's.",
+    ),
+    key(
+        "type",
+        Words(&["stream", "datagram", "seqpacket"]),
+        "\"stream\"",
+        "\"datagram\"",
+        "What it carries; `datagram` at an IP address is UDP, `seqpacket` is for Unix sockets.",
+    ),
+    key(
+        "per_slot",
+        Flag,
+        "false",
+        "true",
+        "A socket for each slot alone, at this port plus the slot's number; with port 0, any free one.",
+    ),
+    key(
+        "v6_only",
+        Flag,
+        "false",
+        "true",
+        "Of an IPv6 address: IPv4 stays out of `[::]`.",
+    ),
+    key(
+        "defer_accept",
+        Duration,
+        "(off)",
+        "\"5s\"",
+        "TCP: workers see a connection when its first bytes are there, or after this time; whole seconds, at most 120 (`TCP_DEFER_ACCEPT`).",
+    ),
+    key(
+        "fast_open",
+        FROM_ONE,
+        "(off)",
+        "256",
+        "TCP Fast Open, for so many connections that are not established yet; `net.ipv4.tcp_fastopen` must allow it to servers.",
+    ),
+    key(
+        "interface",
+        Text,
+        "(any)",
+        "\"eth0\"",
+        "Only what comes in on this network interface (`SO_BINDTODEVICE`).",
+    ),
+    key(
+        "transparent",
+        Flag,
+        "false",
+        "true",
+        "Addresses that aren't the machine's own (`IP_TRANSPARENT`); needs the right `CAP_NET_ADMIN`.",
+    ),
+    key(
+        "permissions",
+        Text,
+        "(what the master's umask leaves)",
+        "\"0660\"",
+        "Of a Unix socket's file, in octal; who may not write to it can't connect.",
+    ),
+    key(
+        "owner",
+        NAME_OR_ID,
+        "(the master's user)",
+        "\"root\"",
+        "Whose a Unix socket's file is.",
+    ),
+    key(
+        "group",
+        NAME_OR_ID,
+        "(the master's group)",
+        "\"root\"",
+        "The group of a Unix socket's file.",
     ),
     key(
         "mode",
@@ -706,11 +833,25 @@ const AUTO_RELOAD: &[Key] = &[
         "Files and directories; none: the working directory.",
     ),
     key(
+        "include",
+        TEXTS,
+        "(everything)",
+        "[\"*.py\"]",
+        "Patterns as in `.gitignore`: only what matches one of them counts.",
+    ),
+    key(
         "ignore",
         TEXTS,
         "[]",
         "[\"*.log\"]",
         "Patterns as in `.gitignore`, beside those of `.gitignore` files.",
+    ),
+    key(
+        "poll",
+        Duration,
+        "(the kernel tells)",
+        "\"2s\"",
+        "Look so often instead: for NFS, and overlays that others write to.",
     ),
 ];
 

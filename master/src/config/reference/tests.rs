@@ -34,6 +34,7 @@ fn every_key_that_is_read_is_in_the_table_and_no_other() {
         ("ready = { zz = 1 }", "probe"),
         ("health = { zz = 1 }", "health"),
         ("max_memory = { zz = 1 }", "memory"),
+        ("after_exit = { zz = 1 }", "hook"),
         ("bus = { zz = 1 }", "rights"),
         ("bus = { emit = { zz = 1 } }", "allowance"),
         ("limits = { core = { zz = 1 } }", "limit"),
@@ -82,14 +83,19 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
         "file" => format!("{} = {value}\n{}", key.name, app(String::new())),
         "app" => app(format!("{} = {value}", key.name)),
         "listen" if key.name == "address" => app(format!("listen = {{ x = {} }}", inside(""))),
-        "listen" if key.name == "max_connections" => app(format!(
-            "listen = {{ x = {} }}",
-            inside(", mode = \"balanced\", address = \":1\"")
-        )),
-        "listen" => app(format!(
-            "listen = {{ x = {} }}",
-            inside(", address = \":1\"")
-        )),
+        "listen" => {
+            let address = match key.name {
+                "v6_only" => "[::]:1",
+                "permissions" | "owner" | "group" => "unix:s",
+                _ => ":1",
+            };
+            let mode = match key.name {
+                "max_connections" => ", mode = \"balanced\"",
+                _ => "",
+            };
+            let socket = inside(&format!(", address = {address:?}{mode}"));
+            app(format!("listen = {{ x = {socket} }}"))
+        }
         "rights" => app(format!("bus = {}", inside(""))),
         "allowance" => app(format!("bus = {{ emit = {} }}", inside(""))),
         "limit" => app(format!("limits = {{ nofile = {} }}", inside(""))),
@@ -100,6 +106,8 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
         "probe" => app(format!("ready = {}", inside(rest_of_probe(key)))),
         "health" => app(format!("health = {}", inside(rest_of_probe(key)))),
         "memory" => app(format!("max_memory = {}", inside(""))),
+        "hook" if key.name == "command" => app(format!("after_exit = {}", inside(""))),
+        "hook" => app(format!("after_exit = {}", inside(", command = \"x\""))),
         "backoff" | "auto_reload" | "cgroup" | "log" => {
             app(format!("{} = {}", section.name, inside("")))
         }

@@ -2,7 +2,8 @@
 //!
 //! Directories are watched, each by itself: a watch on a file dies at the first editor that saves by renaming. What
 //! `.gitignore` leaves out isn't watched at all. A burst of changes is one change ([`debounce`]); it is held while git
-//! is at work or while the program is not whole yet ([`scope`]).
+//! is at work or while the program is not whole yet ([`scope`]). Where the kernel can't tell of changes they are looked for
+//! ([`poll`]).
 
 use std::{
     collections::BTreeSet,
@@ -23,6 +24,7 @@ use self::{
 use crate::config::app::AppDefinition;
 
 mod debounce;
+mod poll;
 mod program_file;
 pub mod run;
 mod scope;

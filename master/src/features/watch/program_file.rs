@@ -20,7 +20,7 @@ pub(super) fn is_interpreter(program: &Path) -> bool {
 
 fn head(path: &Path) -> Option<([u8; 64], u64)> {
     use std::io::Read;
-    let mut file = std::fs::File::open(path).ok()?;
+    let mut file = crate::plain_file::open(path).ok()?;
     let mut head = [0; 64];
     file.read_exact(&mut head).ok()?;
     Some((head, file.metadata().ok()?.len()))

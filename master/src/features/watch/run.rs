@@ -1,24 +1,26 @@
 //! The watchers as clients of the bus.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     path::{Path, PathBuf},
     pin::pin,
+    time::Duration,
 };
 
 use futures::future::{self, OptionFuture};
 use ostler_bus::{
-    client::Bus,
+    client::{Bus, EmitError},
     vocab::update::{ConfigChanged, SystemRestartNeeded, WorkerRestartNeeded},
 };
 
 use tokio::{sync::watch, task::JoinSet};
 
-use super::AppWatch;
+use super::{AppWatch, poll::PollWatch};
 use crate::config::{
     app::{AppDefinition, AppName},
     program,
+    units::exact,
 };
 
 /// Watches the master's program, the process file if there is one, and these apps, as they are defined from time to time,
@@ -29,7 +31,7 @@ use crate::config::{
 pub async fn all(
     bus: Bus,
     file: Option<PathBuf>,
-    mut apps: watch::Receiver<Vec<AppDefinition>>,
+    mut apps: watch::Receiver<Watched>,
     home: PathBuf,
 ) -> Result<(), Infallible> {
     let own: Vec<PathBuf> = file.clone().into_iter().chain([home]).collect();
@@ -38,7 +40,7 @@ pub async fn all(
     let apps = async {
         let mut watchers = Watchers::default();
         loop {
-            let wanted = apps.borrow_and_update().clone();
+            let wanted = apps.borrow_and_update().now();
             watchers.follow(&wanted, |of| app(bus.clone(), of, own.clone()));
             if apps.changed().await.is_err() {
                 return future::pending().await;
@@ -50,6 +52,24 @@ pub async fn all(
     // Watchers that can't watch have ended before.
     bus.closed().await;
     Ok(())
+}
+
+/// The apps whose files are to be watched.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Watched {
+    /// Those that want it, as they are defined now.
+    pub apps: Vec<AppDefinition>,
+    /// The apps that are to run: of others no change matters.
+    pub running: BTreeSet<AppName>,
+}
+
+impl Watched {
+    /// Those to be watched now.
+    #[must_use]
+    pub fn now(&self) -> Vec<AppDefinition> {
+        let runs = |app: &&AppDefinition| self.running.contains(&app.name);
+        self.apps.iter().filter(runs).cloned().collect()
+    }
 }
 
 /// A watcher for each app that wants one. They end with this.
@@ -82,6 +102,9 @@ impl Watchers {
 
 /// Publishes `workerRestartNeeded` whenever files of `app` have changed, those of the masters aside.
 pub async fn app(bus: Bus, app: AppDefinition, own: Vec<PathBuf>) {
+    if let Some(every) = app.auto_reload.as_ref().and_then(|watch| watch.poll) {
+        return poll(bus, app, own, every).await;
+    }
     let mut watch = match AppWatch::start(&app, program(&app).as_deref(), &own) {
         Ok(watch) => watch,
         Err(error) => {
@@ -98,16 +121,39 @@ pub async fn app(bus: Bus, app: AppDefinition, own: Vec<PathBuf>) {
     );
     loop {
         let path = watch.changed().await;
-        let reason = format!("file changed: {}", path.display());
-        tracing::info!("{}: {reason}", app.name);
-        let wish = WorkerRestartNeeded {
-            app: Some(app.name.to_string()),
-            reason: Some(reason),
-        };
-        if let Err(error) = bus.emit(&wish).await {
+        if let Err(error) = tell(&bus, &app.name, &path).await {
             return tracing::warn!("{}: changes are no longer watched: {error}", app.name);
         }
     }
+}
+
+/// The same where files are looked at again and again.
+async fn poll(bus: Bus, app: AppDefinition, own: Vec<PathBuf>, every: Duration) {
+    let (name, program) = (app.name.clone(), program(&app));
+    let Some(mut watch) = PollWatch::start(app, program, own, every).await else {
+        return tracing::error!("{name}: can't look for changes");
+    };
+    tracing::info!(
+        "{name}: looking at {} files each {} for changes",
+        watch.files(),
+        exact(every)
+    );
+    while let Some(path) = watch.changed().await {
+        if let Err(error) = tell(&bus, &name, &path).await {
+            return tracing::warn!("{name}: changes are no longer looked for: {error}");
+        }
+    }
+    tracing::error!("{name}: changes are no longer looked for");
+}
+
+async fn tell(bus: &Bus, app: &AppName, path: &Path) -> Result<(), EmitError> {
+    let reason = format!("file changed: {}", path.display());
+    tracing::info!("{app}: {reason}");
+    let wish = WorkerRestartNeeded {
+        app: Some(app.to_string()),
+        reason: Some(reason),
+    };
+    bus.emit(&wish).await
 }
 
 /// Publishes `config.changed` whenever the process file has changed.
@@ -118,7 +164,7 @@ pub async fn process_file(bus: Bus, file: PathBuf) {
     loop {
         let path = watch.changed().await.display().to_string();
         let hint = format!(
-            "send SIGHUP to the master to read it again and roll every app: kill -HUP {}",
+            "`ostler plan` shows what that would change, and `ostler reload --config` does it (kill -HUP {} rolls every app)",
             std::process::id()
         );
         tracing::info!("{path} has changed; nothing was done about it yet: {hint}");

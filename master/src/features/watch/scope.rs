@@ -1,17 +1,18 @@
 //! Which paths matter to an app: what is watched, and what is passed over.
 
 use std::{
+    io::Read as _,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use ignore::{
-    Match, WalkBuilder,
+    Match,
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
 use super::program_file::{is_complete, is_elf, is_interpreter};
-use crate::config::app::AppDefinition;
+use crate::{config::app::AppDefinition, plain_file};
 
 /// What editors and tools leave beside real files, in gitignore's language.
 const DROPPINGS: [&str; 14] = [
@@ -31,6 +32,9 @@ const DROPPINGS: [&str; 14] = [
     ".DS_Store",
 ];
 
+/// The most that is read of a file of git's, in bytes.
+const LARGEST: u64 = 1 << 20;
+
 /// The directories and files whose changes mean that an app should be rolled.
 #[derive(Debug)]
 pub(super) struct Scope {
@@ -44,7 +48,9 @@ struct Tree {
     root: PathBuf,
     /// What to leave out, whoever says otherwise: the process file's patterns and [`DROPPINGS`].
     always: Gitignore,
-    /// The `.gitignore` files, each for the folder it is in, the deepest first.
+    /// Of files, only what it names counts; `None`: all.
+    include: Option<Gitignore>,
+    /// The `.gitignore` files, each for the folder it is in, those of the folders above it before it.
     ignores: Vec<Gitignore>,
     /// The masters' own home and process file, in case they are below the root: what masters do there must not make them
     /// do more, and what the file says is taken up when it is asked for.
@@ -82,7 +88,7 @@ impl Scope {
             .collect();
         let trees = folders
             .into_iter()
-            .map(|root| Tree::new(absolute(&root), &watch.ignore, own))
+            .map(|root| Tree::new(absolute(&root), [&watch.ignore, &watch.include], own))
             .collect();
         Self { trees, files }
     }
@@ -110,6 +116,15 @@ impl Scope {
         all.extend(self.files.iter().filter_map(|file| nearest_directory(file)));
         all.sort();
         all.dedup();
+        all
+    }
+
+    /// Every file there is whose change matters.
+    pub(super) fn all_files(&self) -> Vec<PathBuf> {
+        let of_trees = self.trees.iter().flat_map(|tree| tree.walk(&tree.root).1);
+        let own_log = |path: &PathBuf| is_own_log(path);
+        let mut all: Vec<PathBuf> = of_trees.filter(|path| !own_log(path)).collect();
+        all.extend(self.files.iter().cloned());
         all
     }
 
@@ -150,29 +165,31 @@ impl Scope {
 }
 
 impl Tree {
-    fn new(root: PathBuf, more: &[String], own: &[PathBuf]) -> Self {
-        let mut always = GitignoreBuilder::new(&root);
-        for pattern in DROPPINGS.into_iter().chain(more.iter().map(String::as_str)) {
-            // The process file's patterns were checked when it was read.
-            let _checked = always.add_line(None, pattern);
-        }
-        let always = always.build().unwrap_or_else(|_| Gitignore::empty());
-        let below = WalkBuilder::new(&root).hidden(false).build().flatten();
-        let mut files: Vec<PathBuf> = below
-            .filter(|entry| entry.file_name() == ".gitignore")
-            .map(ignore::DirEntry::into_path)
-            .chain(above(&root))
-            .collect();
-        files.sort_by_key(|file| std::cmp::Reverse(file.components().count()));
-        // One that can't be read ignores nothing.
-        let ignores = files.iter().map(|file| Gitignore::new(file).0).collect();
+    fn new(root: PathBuf, [more, include]: [&[String]; 2], own: &[PathBuf]) -> Self {
+        let more = more.iter().map(String::as_str);
+        let always = patterns(&root, DROPPINGS.into_iter().chain(more));
+        let include =
+            (!include.is_empty()).then(|| patterns(&root, include.iter().map(String::as_str)));
         let own = own.iter().filter_map(|own| seen_from(&root, own)).collect();
-        Self {
+        let mut tree = Self {
             root,
             always,
-            ignores,
+            include,
+            ignores: vec![],
             own,
+        };
+        for folder in above(&tree.root).iter().rev() {
+            tree.ignores.extend(ignored_by(folder));
         }
+        let mut todo = vec![tree.root.clone()];
+        while let Some(folder) = todo.pop() {
+            tree.ignores.extend(ignored_by(&folder));
+            let inner = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            let inner = inner.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            let kept = inner.map(|entry| entry.path());
+            todo.extend(kept.filter(|folder| tree.keeps(folder, true)));
+        }
+        tree
     }
 
     /// As git does: whatever is in a folder that is left out is left out, and of the files that speak of a path the
@@ -195,12 +212,24 @@ impl Tree {
         };
         let speaks = |ignore: &&Gitignore| path.starts_with(ignore.path());
         word(&self.always)
-            .or_else(|| self.ignores.iter().filter(speaks).find_map(word))
+            .or_else(|| self.ignores.iter().rev().filter(speaks).find_map(word))
             .unwrap_or(false)
     }
 
     fn wants(&self, path: &Path) -> bool {
-        path.starts_with(&self.root) && self.keeps(path, path.is_dir()) && !is_own_log(path)
+        path.starts_with(&self.root)
+            && self.counts(path)
+            && self.keeps(path, path.is_dir())
+            && !is_own_log(path)
+    }
+
+    /// Whether a file, or what it is in, is named by `include`.
+    fn counts(&self, path: &Path) -> bool {
+        self.include.as_ref().is_none_or(|include| {
+            include
+                .matched_path_or_any_parents(path, path.is_dir())
+                .is_ignore()
+        })
     }
 
     /// The directories (itself included) and the files below `from` that nothing ignores.
@@ -216,13 +245,23 @@ impl Tree {
                 match (is_dir, self.keeps(&path, is_dir)) {
                     (_, false) => {}
                     (true, true) => todo.push(path),
-                    (false, true) => files.push(path),
+                    (false, true) if self.counts(&path) => files.push(path),
+                    (false, true) => {}
                 }
             }
             directories.push(directory);
         }
         (directories, files)
     }
+}
+
+/// The process file's patterns were checked when it was read.
+fn patterns<'a>(root: &Path, lines: impl Iterator<Item = &'a str>) -> Gitignore {
+    let mut patterns = GitignoreBuilder::new(root);
+    for line in lines {
+        let _checked = patterns.add_line(None, line);
+    }
+    patterns.build().unwrap_or_else(|_| Gitignore::empty())
 }
 
 /// The path by which changes of `place` are told to whoever watches `root`; `None` if it isn't below it. Symbolic links
@@ -240,12 +279,32 @@ fn git_directory(git: &Path) -> Option<PathBuf> {
     if git.is_dir() {
         return Some(git.to_path_buf());
     }
-    let text = std::fs::read_to_string(git).ok()?;
+    let text = text(git)?;
     let named = text.strip_prefix("gitdir:")?.trim();
     Some(git.parent()?.join(named))
 }
 
-/// The `.gitignore` files above a folder, up to the top of its repository; none if it is in no repository.
+/// The text of a file that others may write, and put something else in the place of: nothing is waited for.
+fn text(file: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    let file = plain_file::open(file).ok()?;
+    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What a folder's `.gitignore` says; nothing if there is none that can be read.
+fn ignored_by(folder: &Path) -> Option<Gitignore> {
+    let file = folder.join(".gitignore");
+    let text = text(&file)?;
+    let mut builder = GitignoreBuilder::new(folder);
+    for line in text.trim_start_matches('\u{feff}').lines() {
+        // As with git, a line that is no pattern ignores nothing.
+        let _unusable = builder.add_line(Some(file.clone()), line);
+    }
+    builder.build().ok()
+}
+
+/// The folders above one, up to the top of its repository, the nearest first; none if it is in no repository.
 fn above(root: &Path) -> Vec<PathBuf> {
     let Some(top) = root
         .ancestors()
@@ -254,10 +313,7 @@ fn above(root: &Path) -> Vec<PathBuf> {
         return vec![];
     };
     let folders = root.ancestors().skip(1).take(top);
-    folders
-        .map(|folder| folder.join(".gitignore"))
-        .filter(|file| file.is_file())
-        .collect()
+    folders.map(Path::to_path_buf).collect()
 }
 
 /// The file that the master's own output goes to (`ostler run … 2> log`): each line in it would ask for the next update.
@@ -308,7 +364,7 @@ mod tests {
         fs::write(root.join("ostler.toml"), "").unwrap();
         let tree = Tree::new(
             root.clone(),
-            &["*.tmp".into()],
+            [&["*.tmp".into()], &[]],
             &[root.join("home"), root.join("ostler.toml")],
         );
         let scope = Scope {
@@ -346,6 +402,21 @@ mod tests {
     }
 
     #[test]
+    fn of_files_only_those_included_count_and_folders_may_be_included_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_path_buf();
+        fs::create_dir_all(root.join("views/deep")).unwrap();
+        let include = ["*.py".into(), "/views/".into()];
+        let tree = Tree::new(root.clone(), [&["*_test.py".into()], &include], &[]);
+        for wanted in ["a.py", "src/deep/b.py", "views/deep/page.html"] {
+            assert!(tree.wants(&root.join(wanted)), "{wanted}");
+        }
+        for passed in ["a.txt", "a_test.py", "src/views/x.html", "views/x_test.py"] {
+            assert!(!tree.wants(&root.join(passed)), "{passed}");
+        }
+    }
+
+    #[test]
     fn a_lock_of_git_is_found_in_a_repository_and_in_a_worktree() {
         let dir = tempfile::tempdir().unwrap();
         let (main, worktree) = (dir.path().join("main"), dir.path().join("tree"));
@@ -355,12 +426,32 @@ mod tests {
         let link = format!("gitdir: {}\n", locks.display());
         fs::write(worktree.join(".git"), link).unwrap();
         let scope = Scope {
-            trees: vec![Tree::new(worktree.join("app"), &[], &[])],
+            trees: vec![Tree::new(worktree.join("app"), [&[], &[]], &[])],
             files: vec![],
         };
         assert!(!scope.git_is_busy());
         fs::write(locks.join("index.lock"), "").unwrap();
         assert!(scope.git_is_busy());
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_of_gits_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_path_buf();
+        fs::create_dir(root.join("src")).unwrap();
+        for pipe in [".gitignore", "src/.gitignore", "src/.git"] {
+            let made = std::process::Command::new("mkfifo")
+                .arg(root.join(pipe))
+                .status();
+            assert!(made.unwrap().success(), "mkfifo");
+        }
+        let tree = Tree::new(root.join("src"), [&[], &[]], &[]);
+        assert!(tree.wants(&root.join("src/a.js")));
+        let scope = Scope {
+            trees: vec![tree],
+            files: vec![root.join("src/.git")],
+        };
+        assert!(!scope.git_is_busy() && scope.unfinished());
     }
 
     #[test]
@@ -377,7 +468,7 @@ mod tests {
         ] {
             fs::write(top.join(folder).join(".gitignore"), lines).unwrap();
         }
-        let tree = Tree::new(top.join("app"), &[], &[]);
+        let tree = Tree::new(top.join("app"), [&[], &[]], &[]);
         for wanted in ["a.js", "src/a.js", "build/a.js", "src/keep.gen"] {
             assert!(tree.wants(&top.join("app").join(wanted)), "{wanted}");
         }

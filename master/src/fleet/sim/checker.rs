@@ -11,8 +11,8 @@ use ostler_bus::{OpId, WorkerId, vocab::control::Answer};
 
 use super::model::{Life, Model, WorkerModel};
 use crate::fleet::{
-    Action, FleetEvent, Input, Moment, Notification, ProbeOrder, RequestToken, SpawnOrder,
-    WorkerNews,
+    Action, FleetEvent, Input, Moment, Notification, ProbeOrder, RequestToken, SignalTarget,
+    SpawnOrder, WorkerNews,
 };
 
 /// The error says what was promised and is not so.
@@ -125,6 +125,10 @@ impl Checker {
                     self.model.accept(command);
                 }
             }
+            Input::Worker {
+                id,
+                news: WorkerNews::Hooked { hook, outcome },
+            } => return self.hook_ended(*id, *hook, outcome),
             Input::Worker { .. } | Input::RestartNeeded { .. } | Input::Paused(_) | Input::Tick => {
             }
         }
@@ -134,8 +138,17 @@ impl Checker {
     fn act(&mut self, now: Moment, action: &Action) -> Checked {
         match action {
             Action::Spawn(order) => self.spawn(order),
-            Action::Signal { id, signal, .. } => self.told(now, *id, *signal),
+            Action::Hook(order) => self.hook(order),
+            Action::EndHook { .. } => Ok(()),
+            Action::Signal { id, signal, target } => {
+                self.aimed(*id, *signal, *target)?;
+                self.told(now, *id, *signal)
+            }
             Action::Drain { id, .. } => self.told(now, *id, 0),
+            Action::StopMessage { id, target, .. } => {
+                self.aimed(*id, 0, *target)?;
+                self.told(now, *id, 0)
+            }
             Action::Probe(order) => self.asked(order),
             Action::Answer { request, answer } => {
                 promise!(
@@ -182,7 +195,24 @@ impl Checker {
         }
     }
 
+    /// A process is to be started: when all that comes before has ended well.
     fn spawn(&mut self, order: &SpawnOrder) -> Checked {
+        if order.definition.hooks.before_start.is_none() {
+            return self.ordered(order);
+        }
+        let worker = self.model.workers.get(&order.id);
+        let worker = worker.ok_or("started without its before_start")?;
+        let hooks = self.model.hooks.get(&order.id);
+        promise!(
+            hooks.is_some_and(|hooks| hooks.prepared(worker)),
+            "started before its before_start ended well"
+        );
+        promise!(!worker.spawned && !worker.leaving(), "started out of turn");
+        Ok(())
+    }
+
+    /// A worker comes to be.
+    pub(super) fn ordered(&mut self, order: &SpawnOrder) -> Checked {
         let SpawnOrder {
             id,
             app: name,
@@ -209,7 +239,12 @@ impl Checker {
             !app.pristine || starting < parallel,
             "more than {parallel} start at once"
         );
+        let succeeds = app.updating.is_some() || app.recycles;
         self.in_order(name.as_str(), definition)?;
+        promise!(
+            succeeds || self.cleaned(name.as_str(), *slot),
+            "a worker in a slot whose last one's after_exit runs"
+        );
         let worker = WorkerModel {
             app: name.to_string(),
             slot: *slot,
@@ -219,6 +254,7 @@ impl Checker {
             online: false,
             disconnected: false,
             life: Life::Starting,
+            was_ready: false,
             asked: None,
             answered: false,
             born: Moment::default(),
@@ -244,8 +280,23 @@ impl Checker {
         Ok(())
     }
 
+    /// A signal is for those that it should be for.
+    fn aimed(&self, id: WorkerId, signal: i32, target: SignalTarget) -> Checked {
+        let Some(worker) = self.model.workers.get(&id) else {
+            return Ok(());
+        };
+        let hung = matches!(&worker.life, Life::Leaving { reason, .. } if reason == "hung");
+        let all = signal == 9 || (worker.definition.stop.kill_group && !hung);
+        promise!(
+            all == (target == SignalTarget::Group),
+            "{signal} is for {target:?}"
+        );
+        Ok(())
+    }
+
     /// A worker is sent a signal, or the drain message.
     fn told(&mut self, now: Moment, id: WorkerId, signal: i32) -> Checked {
+        self.may_be_told(id, signal)?;
         let forced = self.model.forced;
         let worker = self
             .model

@@ -47,6 +47,7 @@ impl Checker {
                 Ok(())
             }
             FleetEvent::WorkerExited(event) => self.exited(event),
+            FleetEvent::WorkerHook(event) => self.hook_told(event),
             FleetEvent::UpdateStarted(event) => self.update_started(event),
             FleetEvent::UpdateProgress(event) => self.update_progress(now, event),
             FleetEvent::UpdateFinished(event) => self.update_finished(event),
@@ -96,7 +97,12 @@ impl Checker {
         let worker = self.worker(&event.worker)?;
         let asked = matches!(&worker.life, Life::Leaving { reason, .. } if !["not ready in time", "hung", "too much memory"].contains(&reason.as_str()));
         promise!(event.voluntary == asked, "voluntary: {}", event.voluntary);
-        self.model.workers.remove(&event.worker.id);
+        let (id, slot) = (event.worker.id, event.worker.slot);
+        if worker.definition.hooks.after_exit.is_some() {
+            self.model.to_clean.push(id);
+        }
+        self.model.workers.remove(&id);
+        self.model.gone.push((id, event.worker.app.clone(), slot));
         self.app(&event.worker.app)?.pristine = false;
         Ok(())
     }
@@ -202,6 +208,7 @@ impl Checker {
             "a worker that lives was taken for hung"
         );
         let ready = matches!(worker.life, Life::Ready { .. });
+        worker.was_ready = ready;
         worker.life = Life::Leaving {
             since: now,
             reason: reason.to_owned(),
@@ -220,7 +227,7 @@ impl Checker {
         if reason == "too much memory" {
             *self.seen.entry("too large").or_default() += 1;
         }
-        if reason != "update" && !recycled {
+        if !is_update(reason) && !recycled {
             return Ok(());
         }
         let newer = |worker: &WorkerModel| match recycled {
@@ -240,7 +247,7 @@ impl Checker {
             !ready || succeeded,
             "a ready worker was sent away without a ready successor"
         );
-        let by_update = |w: &WorkerModel| matches!(&w.life, Life::Leaving { reason, .. } if reason == "update" || reason.starts_with("recycle: "));
+        let by_update = |w: &WorkerModel| matches!(&w.life, Life::Leaving { reason, .. } if is_update(reason) || reason.starts_with("recycle: "));
         let draining = self
             .model
             .of(&reference.app)
@@ -256,6 +263,11 @@ impl Checker {
     }
 }
 
+/// Whether this is why a worker goes that an update has replaced.
+fn is_update(reason: &str) -> bool {
+    reason.starts_with("update: ")
+}
+
 fn name(event: &FleetEvent) -> &'static str {
     match event {
         FleetEvent::WorkerSpawned(_) => "spawned",
@@ -264,6 +276,7 @@ fn name(event: &FleetEvent) -> &'static str {
         FleetEvent::WorkerDraining(_) => "draining",
         FleetEvent::WorkerDisconnected(_) => "disconnected",
         FleetEvent::WorkerExited(_) => "exited",
+        FleetEvent::WorkerHook(_) => "hook",
         FleetEvent::UpdateStarted(_) => "update started",
         FleetEvent::UpdateProgress(_) => "update progress",
         FleetEvent::UpdateFinished(_) => "update finished",

@@ -11,6 +11,7 @@
 mod checker;
 mod dice;
 mod events;
+mod hooks;
 mod model;
 mod order;
 mod process;
@@ -258,6 +259,10 @@ fn histories_are_eventful() {
         ("recycled", 10),
         ("too large", 5),
         ("forgotten", 15),
+        ("before_start", 100),
+        ("after_ready", 100),
+        ("before_stop", 50),
+        ("after_exit", 100),
     ];
     for (event, times) in least {
         let told = seen.get(event).copied().unwrap_or(0);
@@ -315,6 +320,15 @@ fn a_hang_overlooked_is_noticed() {
 #[test]
 fn an_app_that_does_not_wait_for_its_turn_is_noticed() {
     noticed(Mutation::IgnoreOrder, 100, &["begins"]);
+}
+
+#[test]
+fn a_stop_that_does_not_wait_for_its_command_is_noticed() {
+    noticed(
+        Mutation::StopBeforeHook,
+        100,
+        &["before its before_stop has ended"],
+    );
 }
 
 #[test]

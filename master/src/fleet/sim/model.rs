@@ -10,7 +10,7 @@ use ostler_bus::{
     },
 };
 
-use super::script;
+use super::{hooks::HookModel, script};
 use crate::{
     config::app::{AppDefinition, AppName, life::Restart},
     fleet::{Command, Input, Moment, WorkerNews},
@@ -105,6 +105,8 @@ pub(super) struct WorkerModel {
     pub(super) online: bool,
     pub(super) disconnected: bool,
     pub(super) life: Life,
+    /// It was ready when it was told to go.
+    pub(super) was_ready: bool,
     /// The question it has not answered.
     pub(super) asked: Option<u64>,
     /// It has answered well.
@@ -167,6 +169,12 @@ impl WorkerModel {
 pub(super) struct Model {
     pub(super) apps: BTreeMap<String, AppModel>,
     pub(super) workers: BTreeMap<WorkerId, WorkerModel>,
+    /// The commands beside them, also of those that are gone.
+    pub(super) hooks: BTreeMap<WorkerId, HookModel>,
+    /// Those that are gone, and where they were.
+    pub(super) gone: Vec<(WorkerId, String, Slot)>,
+    /// Those that are gone and must have their `after_exit`.
+    pub(super) to_clean: Vec<WorkerId>,
     pub(super) ending: bool,
     /// It ends because an app can't boot.
     pub(super) fatal: Option<u8>,

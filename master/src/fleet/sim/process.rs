@@ -212,6 +212,7 @@ impl World {
                 status,
                 stderr_tail: vec!["last words".into()],
                 hint: None,
+                core_dumped: false,
             }),
         };
         let closed = Input::Worker {

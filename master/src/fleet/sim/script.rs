@@ -11,6 +11,7 @@ use super::{CHAOS, dice::Dice};
 use crate::{
     config::app::{
         AppDefinition, Readiness, Rung,
+        hooks::{Hook, Hooks},
         life::{Health, Restart},
         recycle::MemoryLimit,
     },
@@ -132,6 +133,11 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
             hard: [None, Some(200)][pick(dice, 2)],
         });
     }
+    if dice.one_in(4) {
+        draw_hooks(dice, &mut app);
+    }
+    app.stop.kill_group = dice.one_in(4);
+    app.stop.message = dice.one_in(6).then(|| "go".to_owned());
     app.life.oneshot = dice.one_in(16);
     app.life.hang_grace = dice.millis(100, 600);
     app.max_restarts = [0, 3, 16][pick(dice, 3)];
@@ -160,6 +166,21 @@ fn draw_app(dice: &mut Dice, name: &str) -> AppDefinition {
         ],
     };
     app
+}
+
+/// Commands beside its workers.
+fn draw_hooks(dice: &mut Dice, app: &mut AppDefinition) {
+    let draw = |dice: &mut Dice| {
+        let timeout = dice.millis(100, 600);
+        let command = vec!["hook".to_owned()];
+        dice.one_in(2).then_some(Hook { command, timeout })
+    };
+    app.hooks = Hooks {
+        before_start: draw(dice),
+        after_ready: draw(dice),
+        before_stop: draw(dice),
+        after_exit: draw(dice),
+    };
 }
 
 /// Which of two apps begins first, if that matters.

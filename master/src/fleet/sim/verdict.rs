@@ -137,6 +137,7 @@ impl Checker {
             "these have not ended: {:?}",
             self.open
         );
+        self.hooks_are_over()?;
         promise!(deadline.is_none(), "wants to be woken after the end");
         Ok(())
     }

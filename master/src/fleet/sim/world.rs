@@ -10,7 +10,7 @@ use ostler_bus::{
 
 use super::{dice::Dice, script};
 use crate::{
-    config::app::AppName,
+    config::app::{AppName, hooks::HookKind},
     fleet::{
         Action, Command, Input, Moment, Notification, RequestToken, Requester, WorkerNews, rng::Rng,
     },
@@ -23,6 +23,8 @@ pub(super) struct World {
     queued: u64,
     requests: u64,
     pub(super) processes: BTreeMap<WorkerId, Process>,
+    /// The commands that run beside workers.
+    pub(super) hooks: BTreeMap<WorkerId, HookKind>,
     pub(super) calm: bool,
     /// Whether workers of this history tend to ask for restarts.
     pub(super) askers: bool,
@@ -36,6 +38,8 @@ pub(super) enum Event {
     Does(WorkerId, Deed),
     /// A command that needs a request number, when its time has come.
     Commanded(Command),
+    /// A command beside a worker ends like this, if it still runs.
+    HookEnds(WorkerId, HookKind, Result<(), String>),
     /// A question is answered, by a process or, where none is left, by the kernel.
     Answers(WorkerId, u64),
     /// Somebody kills some process from outside.
@@ -79,6 +83,7 @@ impl World {
             queued: 0,
             requests: 0,
             processes: BTreeMap::new(),
+            hooks: BTreeMap::new(),
             calm: false,
             askers,
             rng,
@@ -116,6 +121,7 @@ impl World {
             Event::Told(inputs) => inputs,
             Event::Does(id, deed) => self.done(now, id, deed),
             Event::Commanded(command) => vec![self.command(command)],
+            Event::HookEnds(id, hook, outcome) => self.hook_ends(id, hook, outcome),
             Event::Answers(id, ask) => vec![self.answer(now, id, ask)],
             Event::Struck(luck) => {
                 let mut alive: Vec<WorkerId> = self
@@ -150,7 +156,11 @@ impl World {
                     Event::Does(id, Deed::Dies(ExitStatus::Signal("SIGKILL".into()))),
                 );
             }
-            Action::Signal { id, .. } | Action::Drain { id, .. } => {
+            Action::Hook(order) => self.hook(now, &order),
+            Action::EndHook { id } => self.end_hook(now, id),
+            Action::Signal { id, .. }
+            | Action::Drain { id, .. }
+            | Action::StopMessage { id, .. } => {
                 let heeds = self.processes.get(&id).and_then(|process| process.heeds);
                 if let Some(delay) = heeds {
                     let code = i32::from(self.rng.one_in(8));
@@ -213,15 +223,18 @@ impl World {
                 })]
             }
             Deed::AsksForRestart => {
-                let by = Requester::Worker {
-                    id,
-                    app: process.app.clone(),
-                    generation: process.generation,
+                // By its word, or by shutting a socket down.
+                let by = match id.0 % 2 {
+                    0 => Requester::Socket("http".into()),
+                    _ => Requester::Worker {
+                        id,
+                        app: process.app.clone(),
+                        generation: process.generation,
+                    },
                 };
-                vec![Input::RestartNeeded {
-                    wish: WorkerRestartNeeded::default(),
-                    by,
-                }]
+                let app = Some(process.app.to_string());
+                let wish = WorkerRestartNeeded { app, reason: None };
+                vec![Input::RestartNeeded { wish, by }]
             }
             Deed::Beats => {
                 let Some(every) = process.beats else {

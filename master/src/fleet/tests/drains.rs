@@ -162,3 +162,42 @@ fn a_worker_can_ask_for_more_time_to_finish() {
     stage.wait(1);
     assert_eq!(stage.signals(id), [2, 15]);
 }
+
+#[test]
+fn a_message_says_what_the_first_signal_would_and_the_rest_is_the_ladder() {
+    let mut app = patient();
+    app.stop.message = Some("shutdown".into());
+    let (mut stage, id) = silent(app.clone());
+    stage.op(stop());
+    assert!(stage.actions.contains(&Action::StopMessage {
+        id,
+        signal: 2,
+        target: SignalTarget::Leader
+    }));
+    assert_eq!(stage.signals(id), Vec::<i32>::new());
+    stage.wait(5_000);
+    assert_eq!(stage.signals(id), [15, 9]);
+    // One on the bus is asked there.
+    let mut stage = Stage::serving(app);
+    stage.op(stop());
+    assert_eq!(stage.signals(WorkerId(1)), [0]);
+}
+
+#[test]
+fn with_kill_group_every_signal_is_for_all() {
+    let mut app = patient();
+    app.stop.kill_group = true;
+    let (mut stage, id) = silent(app);
+    stage.news(id, WorkerNews::Notified(Notification::MainPid(77)));
+    stage.op(stop());
+    stage.wait(5_000);
+    let targets: Vec<SignalTarget> = stage
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Signal { target, .. } => Some(*target),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(targets, [SignalTarget::Group; 3]);
+}

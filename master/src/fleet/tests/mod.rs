@@ -2,8 +2,10 @@
 
 mod commands;
 mod crashes;
+mod decisions;
 mod drains;
 mod hangs;
+mod hooks;
 mod order;
 mod policies;
 mod probes;

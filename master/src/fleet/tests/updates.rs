@@ -145,6 +145,7 @@ fn a_version_that_never_becomes_ready_aborts_the_update_with_its_last_words() {
         status: ExitStatus::Code(0),
         stderr_tail: vec!["waiting for db".into()],
         hint: None,
+        core_dumped: false,
     };
     stage.news(id, WorkerNews::Exited(exit));
     assert!(aborted(&stage).is_some_and(|why| {

@@ -4,6 +4,7 @@
 
 mod book;
 mod files;
+mod journal;
 mod outlets;
 mod queue;
 mod render;
@@ -20,6 +21,7 @@ pub use outlets::{Outlet, Outlets, Streams};
 pub use queue::{LineQueue, LogItem, LogReceiver, OutputLine, Stream, line_queue};
 pub use render::{render_human, render_json};
 pub use split::LINE_BYTES;
+pub(crate) use stamp::stamp;
 pub use tail::TAIL_LINES;
 use tokio::{net::unix::pipe, sync::oneshot, task::JoinHandle, time::Instant};
 pub use writer::{LogWriter, write_log};

@@ -37,12 +37,30 @@ impl Streams {
 
 /// All places for a worker's lines.
 #[derive(Debug, Default)]
-pub struct Outlets(Vec<(Outlet, Streams)>);
+pub struct Outlets {
+    all: Vec<(Outlet, Streams)>,
+    /// What stands before each line.
+    label: Option<&'static str>,
+}
 
 impl Outlets {
     /// One more place, for these streams.
     pub fn add(&mut self, to: Outlet, of: Streams) {
-        self.0.push((to, of));
+        self.all.push((to, of));
+    }
+
+    /// The same, with `label` and a colon before each line.
+    #[must_use]
+    pub fn labelled(self, label: &'static str) -> Self {
+        Self {
+            label: Some(label),
+            ..self
+        }
+    }
+
+    /// What stands before each line.
+    pub(super) fn label(&self) -> Option<&'static str> {
+        self.label
     }
 }
 
@@ -51,13 +69,16 @@ impl IntoIterator for Outlets {
     type IntoIter = std::vec::IntoIter<Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.all.into_iter()
     }
 }
 
 impl From<Vec<LineQueue>> for Outlets {
     fn from(queues: Vec<LineQueue>) -> Self {
         let both = |queue| (Outlet::Queue(queue), Streams::Both);
-        Self(queues.into_iter().map(both).collect())
+        Self {
+            all: queues.into_iter().map(both).collect(),
+            label: None,
+        }
     }
 }

@@ -145,7 +145,7 @@ impl LineQueue {
     }
 
     /// Takes a line, and before it a note of those that were lost; false if there is no room.
-    fn line(&self, line: &OutputLine, untold: &mut u64) -> bool {
+    pub(super) fn line(&self, line: &OutputLine, untold: &mut u64) -> bool {
         if !self.wanted() {
             return true;
         }
@@ -217,6 +217,7 @@ impl LogReceiver {
 pub(super) struct Feed {
     worker: Arc<Identity>,
     pid: u32,
+    label: Option<&'static str>,
     outlets: Vec<Fed>,
     lines: u64,
     lost: u64,
@@ -235,6 +236,7 @@ impl Feed {
         Self {
             worker,
             pid,
+            label: outlets.label(),
             outlets: outlets.into_iter().map(fed).collect(),
             lines: 0,
             lost: 0,
@@ -249,7 +251,10 @@ impl Feed {
             number: self.lines,
             stream,
             at: SystemTime::now(),
-            text: text.into(),
+            text: match self.label {
+                Some(label) => format!("{label}: {text}").into(),
+                None => text.into(),
+            },
             cut,
         };
         for fed in self.outlets.iter_mut().filter(|fed| fed.of.has(stream)) {

@@ -17,7 +17,7 @@ use rustix::{
 };
 
 use super::{
-    SocketKey,
+    Served,
     channel::{Channel, Heard},
     pool::Pool,
 };
@@ -31,7 +31,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// A socket whose connections are handed over.
 #[derive(Debug)]
 pub(super) struct Desk {
-    pub(super) key: SocketKey,
+    pub(super) socket: Served,
     pub(super) listener: OwnedFd,
     pool: Pool<OwnedFd>,
     channels: HashMap<WorkerId, Channel>,
@@ -43,10 +43,10 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(key: SocketKey, listener: OwnedFd, limit: Option<u32>) -> Self {
+    pub(super) fn new(socket: Served, listener: OwnedFd, limit: Option<u32>) -> Self {
         let limit = limit.unwrap_or(UNLIMITED);
         Self {
-            key,
+            socket,
             listener,
             pool: Pool::new(limit),
             channels: HashMap::new(),
@@ -87,8 +87,8 @@ impl Desk {
                 if heard != Heard::End {
                     tracing::warn!(
                         "{}: worker {id} doesn't keep to the protocol of the socket {:?}: it is handed no more connections",
-                        self.key.app,
-                        self.key.socket
+                        self.socket.app,
+                        self.socket.name
                     );
                 }
                 return self.part_with(id);
@@ -188,12 +188,12 @@ impl Desk {
                     return;
                 }
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                    tracing::warn!("{}: can't accept: {error}; trying again", self.key.app);
+                    tracing::warn!("{}: can't accept: {error}; trying again", self.socket.app);
                     self.pause = Some(now + AGAIN);
                     return;
                 }
                 Err(error @ (Errno::BADF | Errno::NOTSOCK | Errno::OPNOTSUPP)) => {
-                    tracing::error!("{}: can't accept: {error}", self.key.app);
+                    tracing::error!("{}: can't accept: {error}", self.socket.app);
                     self.readable = false;
                     return;
                 }

@@ -14,15 +14,17 @@ use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
 use super::{channel::Channel, thread};
-use crate::config::app::AppName;
+use crate::{config::app::AppName, sockets::SocketId};
 
 /// Which socket.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SocketKey {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The very one, as long as it is bound.
+    pub id: SocketId,
     /// Whose.
     pub app: AppName,
     /// Its name.
-    pub socket: String,
+    pub name: String,
 }
 
 /// A worker that takes connections of a socket.
@@ -31,7 +33,7 @@ pub struct Joins {
     /// Which worker.
     pub id: WorkerId,
     /// Which socket.
-    pub key: SocketKey,
+    pub socket: Served,
     /// Our end of its channel; its first word is still unread.
     pub channel: Channel,
     /// Whether it may be handed connections already.
@@ -50,9 +52,9 @@ pub(super) enum Command {
     Drains(WorkerId),
     Gone(WorkerId),
     /// A worker had shut the listener down: this is the one that listens now.
-    Mended(SocketKey, OwnedFd),
+    Mended(SocketId, OwnedFd),
     Forget(AppName),
-    Report(oneshot::Sender<Vec<(SocketKey, BalanceStatus)>>),
+    Report(oneshot::Sender<Vec<(Served, BalanceStatus)>>),
     End,
 }
 
@@ -137,8 +139,8 @@ impl Balancer {
     }
 
     /// A listener was mended; this is a duplicate of the one that listens now.
-    pub fn mended(&self, key: SocketKey, listener: OwnedFd) {
-        self.tell(Command::Mended(key, listener));
+    pub fn mended(&self, socket: SocketId, listener: OwnedFd) {
+        self.tell(Command::Mended(socket, listener));
     }
 
     /// An app has gone, and its sockets.
@@ -148,7 +150,7 @@ impl Balancer {
 
     /// How things stand; the answer never comes if the thread ends meanwhile, and there is none if it doesn't run.
     #[must_use]
-    pub fn report(&self) -> Option<oneshot::Receiver<Vec<(SocketKey, BalanceStatus)>>> {
+    pub fn report(&self) -> Option<oneshot::Receiver<Vec<(Served, BalanceStatus)>>> {
         let inbox = self.running()?;
         let (sender, report) = oneshot::channel();
         inbox.send(Command::Report(sender));

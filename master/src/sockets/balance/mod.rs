@@ -25,4 +25,4 @@ mod pool;
 mod thread;
 
 pub use channel::{Channel, channel_pair};
-pub use inbox::{Balancer, Joins, SocketKey};
+pub use inbox::{Balancer, Joins, Served};

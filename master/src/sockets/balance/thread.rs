@@ -27,11 +27,11 @@ use rustix::{
 };
 
 use super::{
-    SocketKey,
     channel::Channel,
     desk::Desk,
     inbox::{Command, Inbox, Joins},
 };
+use crate::sockets::SocketId;
 
 /// Events taken in at once.
 const EVENTS: usize = 128;
@@ -219,11 +219,11 @@ impl Thread {
                 }),
                 Command::Drains(id) => self.each(|desk| desk.drain(id)),
                 Command::Gone(id) => self.each(|desk| desk.part_with(id)),
-                Command::Mended(key, listener) => self.mended(&key, listener),
-                Command::Forget(app) => self.forget(|desk| desk.key.app == app),
+                Command::Mended(socket, listener) => self.mended(socket, listener),
+                Command::Forget(app) => self.forget(|desk| desk.socket.app == app),
                 Command::Report(report) => {
                     let desks = self.desks.values();
-                    let status = desks.map(|desk| (desk.key.clone(), desk.status()));
+                    let status = desks.map(|desk| (desk.socket.clone(), desk.status()));
                     // Whoever asked has gone.
                     let _gone = report.send(status.collect());
                 }
@@ -243,15 +243,18 @@ impl Thread {
     fn join(&mut self, joins: Joins) {
         let Joins {
             id,
-            key,
+            socket,
             channel,
             ready,
             listener,
             max_connections,
         } = joins;
-        let known = self.desks.iter().find(|(_, desk)| desk.key == key);
+        let known = self
+            .desks
+            .iter()
+            .find(|(_, desk)| desk.socket.id == socket.id);
         let known = known.map(|(number, _)| *number);
-        let number = known.or_else(|| self.open(Desk::new(key, listener, max_connections)));
+        let number = known.or_else(|| self.open(Desk::new(socket, listener, max_connections)));
         let Some(number) = number else {
             return;
         };
@@ -286,11 +289,11 @@ impl Thread {
         if let Some(desk) = self.desks.get(&number) {
             tracing::error!(
                 "{}: connections to the socket {:?} can't be handed over: {error}; workers accept for themselves",
-                desk.key.app,
-                desk.key.socket
+                desk.socket.app,
+                desk.socket.name
             );
-            let key = desk.key.clone();
-            self.forget(|desk| desk.key == key);
+            let id = desk.socket.id;
+            self.forget(|desk| desk.socket.id == id);
         }
     }
 
@@ -307,8 +310,11 @@ impl Thread {
         Ok(())
     }
 
-    fn mended(&mut self, key: &SocketKey, listener: OwnedFd) {
-        let desk = self.desks.iter_mut().find(|(_, desk)| desk.key == *key);
+    fn mended(&mut self, socket: SocketId, listener: OwnedFd) {
+        let desk = self
+            .desks
+            .iter_mut()
+            .find(|(_, desk)| desk.socket.id == socket);
         let Some((number, desk)) = desk else {
             return;
         };

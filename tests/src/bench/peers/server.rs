@@ -1,8 +1,7 @@
 //! Brokers of the system, each started for the benchmark and ended with it.
 
 use std::{
-    os::unix::{fs::PermissionsExt, process::CommandExt},
-    path::Path,
+    os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     thread::park_timeout,
     time::{Duration, Instant},
@@ -21,6 +20,7 @@ use crate::{
     bench::{
         fleet::Process,
         roles::{self, Role, end_with_stdin},
+        system::found,
     },
     harness::PrivateDir,
 };
@@ -92,18 +92,18 @@ impl Server {
                     "listener 0 {socket}\nallow_anonymous true\nmax_queued_messages 0\nuser root\n"
                 );
                 dir.write("config", &config);
-                let program = found("mosquitto", "mosquitto")?;
+                let program = found("mosquitto")?;
                 vec![program, "-c".into(), path("config")]
             }
             Wire::Zmtp => {
-                found("python3", "python3")?;
+                found("python3")?;
                 beside = zmtp::publishers_of(&beside);
                 let words = ["python3", "-c", PROXY, &path("socket.in"), &socket];
                 words.map(str::to_owned).to_vec()
             }
             Wire::Dbus => {
                 dir.write("config", &dbus_config(&socket));
-                let program = found("dbus-daemon", "dbus")?;
+                let program = found("dbus-daemon")?;
                 let file = format!("--config-file={}", path("config"));
                 vec![program, file, "--nofork".into(), "--nopidfile".into()]
             }
@@ -197,25 +197,8 @@ impl Server {
     }
 }
 
-/// The path of a program of the system.
-fn found(program: &str, package: &str) -> Result<String, Absent> {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let is_program = |path: &Path| {
-        path.metadata()
-            .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    };
-    path.split(':')
-        .chain(["/usr/sbin", "/usr/local/bin"])
-        .map(|dir| Path::new(dir).join(program))
-        .find(|path| is_program(path))
-        .map(|path| path.to_string_lossy().into_owned())
-        .ok_or(format!(
-            "{program} is not installed: tests/bench/setup.sh, or apt-get install {package}"
-        ))
-}
-
 fn nats(dir: &PrivateDir) -> Result<Vec<String>, Absent> {
-    let program = found("nats-server", "nats-server")?;
+    let program = found("nats-server")?;
     let ports = dir.path().to_string_lossy().into_owned();
     let words = ["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", &ports];
     Ok([&program[..]]
@@ -226,7 +209,7 @@ fn nats(dir: &PrivateDir) -> Result<Vec<String>, Absent> {
 }
 
 fn redis(socket: &str) -> Result<Vec<String>, Absent> {
-    let program = found("redis-server", "redis-server")?;
+    let program = found("redis-server")?;
     let words = [
         "--port",
         "0",

@@ -8,6 +8,7 @@ mod http;
 mod life;
 mod notify;
 mod print_env;
+mod sockets;
 mod spoil;
 
 use std::{process::ExitCode, time::Duration};
@@ -32,6 +33,8 @@ usage: misbehave HABIT
   spam bytes COUNT           print COUNT bytes without a line end, `done` on stderr, then as trivial
   fork-and-leave [own-group] leave a grandchild that holds stdout and stderr for 30 s, print its pid, exit 0
   shut-listener [unix]       shut the first inherited socket down, for all; then as trivial
+  answer-datagrams           answer each datagram on the first inherited socket with its pid, until TERM
+  activate NAME=ADDRESS… -- PROGRAM…  bind sockets and become PROGRAM, which inherits them as from systemd
   flood-notify MS            leave a grandchild that floods NOTIFY_SOCKET for 10 s, exit 3 after MS milliseconds
   close-pipes                close stdout and stderr, then as trivial
   hear SOCKET                connect to a Unix socket and print what comes, until it ends
@@ -131,6 +134,8 @@ fn habit(args: &[&str]) -> Result<ExitCode, String> {
         }
         ["shut-listener"] => spoil::shut_listener().and_then(|()| trivial()),
         ["shut-listener", "unix"] => spoil::shut_unix_listener().and_then(|()| trivial()),
+        ["answer-datagrams"] => sockets::answer_datagrams(),
+        ["activate", ref words @ ..] => sockets::activate(words),
         ["flood-notify", ms] => {
             notify::send("READY=1")?;
             spoil::leave_flood()?;

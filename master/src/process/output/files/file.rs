@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use super::{compress::Compressor, prune, sink::Plan};
@@ -55,6 +55,16 @@ struct Open {
     file: File,
     length: u64,
     since: SystemTime,
+}
+
+impl Open {
+    /// Whether it has been written for so long. One that began later than now began now: the clock was set back, and
+    /// would have to catch up first.
+    fn is_old(&mut self, age: Duration, now: SystemTime) -> bool {
+        self.since = self.since.min(now);
+        now.duration_since(self.since)
+            .is_ok_and(|since| since >= age)
+    }
 }
 
 impl LogFile {
@@ -110,9 +120,8 @@ impl LogFile {
         let Some(rotate) = plan.rotate else {
             return Ok(lines.len());
         };
-        let old = rotate
-            .age
-            .is_some_and(|age| open.since.elapsed().is_ok_and(|since| since >= age));
+        let now = SystemTime::now();
+        let old = rotate.age.is_some_and(|age| open.is_old(age, now));
         let room = usize::try_from(rotate.size.saturating_sub(open.length)).unwrap_or(usize::MAX);
         let first = lines
             .iter()
@@ -238,7 +247,7 @@ impl LogFile {
         // Two in a millisecond.
         let mut more = 1;
         while aside.exists() {
-            aside = self.aside(SystemTime::now() + std::time::Duration::from_millis(more));
+            aside = self.aside(SystemTime::now() + Duration::from_millis(more));
             more += 1;
         }
         fs::rename(&self.path, &aside)?;
@@ -255,5 +264,31 @@ impl LogFile {
         let mut name = self.path.clone().into_os_string();
         name.push(format!(".{}", stamp::compact(at)));
         name.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn a_clock_that_was_set_back_or_forward_delays_no_rotation() {
+        let now = SystemTime::UNIX_EPOCH + 20_000 * DAY;
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = File::create(dir.path().join("log")).expect("a file");
+        let since = now + 365 * DAY;
+        let (length, age) = (1, DAY);
+        let mut open = Open {
+            file,
+            length,
+            since,
+        };
+        assert!(!open.is_old(age, now), "it begins now");
+        assert!(!open.is_old(age, now + DAY / 2));
+        assert!(open.is_old(age, now + DAY), "and is a day old in a day");
+        assert!(!open.is_old(age, now - DAY), "set back again");
+        assert!(open.is_old(age, now + 365 * DAY), "set forward");
     }
 }

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use self::compress::Compressor;
 pub use self::sink::FileSink;
-use super::{Outlet, Outlets, Streams, queue::Stream};
+use super::{Outlet, Outlets, Streams, journal::Journal, queue::Stream};
 use crate::{
     config::app::{
         AppDefinition,
@@ -40,6 +40,7 @@ struct Shared {
     desk: Desk,
     sinks: Mutex<HashMap<PathBuf, Weak<FileSink>>>,
     compressor: Arc<Compressor>,
+    journal: Journal,
     done: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
@@ -63,6 +64,7 @@ impl Default for LogFiles {
             desk: Desk::default(),
             sinks: Mutex::default(),
             compressor: Arc::default(),
+            journal: Journal::default(),
             done: Mutex::default(),
         }))
     }
@@ -87,25 +89,32 @@ impl LogFiles {
             .zip([Stream::Stdout, Stream::Stderr])
         {
             let to = match target {
-                LogTarget::Master => Outlet::Queue(log.clone()),
+                LogTarget::Master => Some(Outlet::Queue(log.clone())),
                 LogTarget::Null => continue,
+                LogTarget::Bus => None,
+                LogTarget::Journal => match self.0.journal.queue() {
+                    Ok(queue) => Some(Outlet::Queue(queue)),
+                    Err(error) => {
+                        tracing::error!("{}: no journal, lines go here instead: {error}", app.name);
+                        Some(Outlet::Queue(log.clone()))
+                    }
+                },
                 LogTarget::File(template) => {
                     let path = path_for(&template, app.name.as_str(), &who.slot.to_string());
                     match self.sink(path, app) {
-                        Ok(sink) => Outlet::File(sink),
+                        Ok(sink) => Some(Outlet::File(sink)),
                         Err(error) => {
                             tracing::error!(
                                 "{}: no log files, lines go here instead: {error}",
                                 app.name
                             );
-                            Outlet::Queue(log.clone())
+                            Some(Outlet::Queue(log.clone()))
                         }
                     }
                 }
             };
-            outlets.add(to, Streams::Only(stream));
-            for outlet in all {
-                outlets.add(outlet.clone(), Streams::Only(stream));
+            for outlet in to.into_iter().chain(all.iter().cloned()) {
+                outlets.add(outlet, Streams::Only(stream));
             }
         }
         outlets
@@ -122,6 +131,7 @@ impl LogFiles {
         }
         let sink = Arc::new(FileSink::new(path.clone(), app, Arc::downgrade(&self.0)));
         sinks.insert(path, Arc::downgrade(&sink));
+        sink.tidy();
         Ok(sink)
     }
 
@@ -160,10 +170,20 @@ impl LogFiles {
         lock(&self.0.desk.work).ended = true;
         self.0.desk.there.notify_one();
         let done = lock(&self.0.done).take();
-        match done {
-            Some(done) => matches!(tokio::time::timeout(at_most, done).await, Ok(Ok(()))),
-            None => true,
-        }
+        let written = async {
+            self.0.journal.finish().await;
+            match done {
+                Some(done) => done.await.is_ok(),
+                None => true,
+            }
+        };
+        let until = tokio::time::Instant::now() + at_most;
+        let written = tokio::time::timeout_at(until, written).await;
+        // What isn't compressed by then the next master sees to.
+        let compressor = Arc::clone(&self.0.compressor);
+        let rest = until.saturating_duration_since(tokio::time::Instant::now());
+        let _ = tokio::task::spawn_blocking(move || compressor.rest(rest)).await;
+        matches!(written, Ok(true))
     }
 
     /// The thread is started with the first file: who has none needs none.
@@ -213,7 +233,7 @@ impl Desk {
     }
 }
 
-fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -67,6 +67,41 @@ fn files_of(template: &Path, app: &str) -> Vec<Kept> {
         .collect()
 }
 
+/// What is left of a file put aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// As it was written.
+    Plain,
+    /// Compressed.
+    Compressed,
+    /// Compressed in part: whoever did it ended.
+    Half,
+}
+
+/// What was put aside of the file at this path.
+pub(super) fn put_aside(current: &Path) -> Vec<(PathBuf, Left)> {
+    let (Some(directory), Some(name)) = (current.parent(), current.file_name()) else {
+        return Vec::new();
+    };
+    let name = name.to_string_lossy();
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let left = |entry: fs::DirEntry| {
+        let found = entry.file_name();
+        let found = found.to_str()?;
+        matches(&name, found)??;
+        let left = match found {
+            half if half.ends_with(".part") => Left::Half,
+            whole if whole.ends_with(".gz") => Left::Compressed,
+            _ => Left::Plain,
+        };
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        is_file.then(|| (entry.path(), left))
+    };
+    entries.flatten().filter_map(left).collect()
+}
+
 /// Whether a file is one of the template's: with a number for `{slot}`, and a stamp if it was put aside.
 fn matches(template: &str, name: &str) -> Option<Option<String>> {
     let bare = name.strip_suffix(".part").unwrap_or(name);

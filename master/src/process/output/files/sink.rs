@@ -34,6 +34,8 @@ struct Waiting {
     style: Style,
     plan: Plan,
     queued: bool,
+    /// What an earlier master left of it has not been looked for.
+    new: bool,
     reopen: bool,
     flush: bool,
 }
@@ -68,6 +70,7 @@ impl FileSink {
                 style: style(app),
                 plan: plan(app),
                 queued: false,
+                new: true,
                 reopen: false,
                 flush: false,
             }),
@@ -108,6 +111,11 @@ impl FileSink {
         !full
     }
 
+    /// Sees to what an earlier master put aside and did not finish with.
+    pub(super) fn tidy(self: &Arc<Self>) {
+        self.call(&mut lock(&self.waiting));
+    }
+
     pub(super) fn reopen(self: &Arc<Self>) {
         let mut waiting = lock(&self.waiting);
         waiting.reopen = true;
@@ -136,6 +144,9 @@ impl FileSink {
         let (bytes, plan) = {
             let mut waiting = lock(&self.waiting);
             waiting.queued = false;
+            if std::mem::take(&mut waiting.new) && waiting.plan.rotate.is_some() {
+                compressor.tidy(self.path.clone(), waiting.plan.clone());
+            }
             if std::mem::take(&mut waiting.reopen) {
                 file.close();
             }
@@ -207,7 +218,7 @@ fn plan(app: &AppDefinition) -> Plan {
         .into_iter()
         .filter_map(|target| match target {
             LogTarget::File(template) => Some(template),
-            LogTarget::Master | LogTarget::Null => None,
+            LogTarget::Master | LogTarget::Null | LogTarget::Bus | LogTarget::Journal => None,
         });
     let mut templates: Vec<PathBuf> = templates.collect();
     templates.dedup();

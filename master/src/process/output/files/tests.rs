@@ -351,3 +351,61 @@ async fn a_flood_is_bounded_and_told_in_its_place() {
     assert!(lost >= 10_000 - taken, "{note}");
     assert!(text.ends_with("at last\n"));
 }
+
+#[tokio::test]
+async fn what_an_earlier_master_left_half_done_is_finished_and_the_rest_let_alone() {
+    let setting = rotating(1 << 20, 1 << 30, true);
+    let at = |name: &str| setting.dir.path().join(name);
+    let put_aside = "web-0.log.20260131T120000.123Z";
+    fs::write(at(put_aside), "old words\n").expect("written");
+    fs::write(at(&format!("{put_aside}.gz.part")), "half").expect("written");
+    fs::write(at("web-0.log.20260131T110000.123Z.gz"), "whole").expect("written");
+    // Of another slot, which is not there now, and of somebody else.
+    for other in [
+        "web-1.log.20260131T120000.123Z.gz.part",
+        "web-0.log.mine.gz.part",
+    ] {
+        fs::write(at(other), "other").expect("written");
+    }
+    let sink = setting.sink(0);
+    let gz = at(&format!("{put_aside}.gz"));
+    until("the old file is compressed", || {
+        (gz.exists() && !at(put_aside).exists()).then_some(())
+    });
+    sink.push(&line(0, "new"));
+    setting.end().await;
+    assert_eq!(unzipped(&gz), "old words\n");
+    assert_eq!(
+        setting.names(),
+        [
+            "web-0.log",
+            "web-0.log.20260131T110000.123Z.gz",
+            "web-0.log.20260131T120000.123Z.gz",
+            "web-0.log.mine.gz.part",
+            "web-1.log.20260131T120000.123Z.gz.part",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_end_waits_for_what_is_being_compressed() {
+    let setting = rotating(4 << 10, 1 << 30, true);
+    let sink = setting.sink(0);
+    for n in 0..200 {
+        sink.push(&line(0, &format!("{n} {}", "x".repeat(100))));
+    }
+    setting.end().await;
+    let names = setting.names();
+    assert!(names.len() > 3, "{names:?}");
+    let done = |name: &String| name == "web-0.log" || name.ends_with("Z.gz");
+    assert!(names.iter().all(done), "{names:?}");
+}
+
+fn unzipped(path: &Path) -> String {
+    let mut text = String::new();
+    let file = fs::File::open(path).expect("a file");
+    GzDecoder::new(file)
+        .read_to_string(&mut text)
+        .expect("whole");
+    text
+}

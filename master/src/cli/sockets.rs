@@ -1,0 +1,177 @@
+//! `ostler sockets`: where workers can be reached, and what waits there.
+
+use std::process::ExitCode;
+
+use ostler_bus::vocab::status::{AppStatus, SocketStatus};
+
+use super::{
+    args::SocketsArgs,
+    connect::{self, Wanted},
+    error::{CliError, Exit},
+    output, render, state_verbs,
+    style::Style,
+    table::{self, Align, Cell, Row, Tone},
+};
+use crate::escape;
+
+const COLUMNS: [(&str, Align); 8] = [
+    ("APP", Align::Left),
+    ("SOCKET", Align::Left),
+    ("ADDRESS", Align::Left),
+    ("MODE", Align::Left),
+    ("SLOTS", Align::Left),
+    ("WAITING", Align::Right),
+    ("ROOM", Align::Right),
+    ("DROPPED", Align::Right),
+];
+
+/// `ostler sockets`
+pub(super) fn sockets(args: &SocketsArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
+    connect::talk(wanted, async |session| {
+        let mut apps = state_verbs::ask(&session.bus).await?.apps;
+        if let Some(name) = &args.app {
+            let known: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
+            apps.retain(|app| app.name == name.as_str());
+            if apps.is_empty() {
+                let known = escape::line(&known.join(", ")).into_owned();
+                let text = format!("there is no app {:?}, only {known}", name.as_str());
+                return Err(CliError::new(Exit::UnknownName, text));
+            }
+        }
+        let text = match args.json {
+            true => as_json(&apps)?,
+            false => in_words(&apps, Style::of_stdout()),
+        };
+        output::print(&text)?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// One of an app's, with the app's name.
+#[derive(serde::Serialize)]
+struct Entry<'a> {
+    app: &'a str,
+    #[serde(flatten)]
+    socket: &'a SocketStatus,
+}
+
+fn as_json(apps: &[AppStatus]) -> Result<String, CliError> {
+    let all: Vec<Entry<'_>> = all(apps)
+        .map(|(app, socket)| Entry { app, socket })
+        .collect();
+    let json = render::json(&all).map_err(|error| {
+        CliError::new(Exit::Failed, "the sockets have no JSON form").because(&error)
+    })?;
+    Ok(format!("{json}\n"))
+}
+
+fn all(apps: &[AppStatus]) -> impl Iterator<Item = (&str, &SocketStatus)> {
+    apps.iter().flat_map(|app| {
+        let name = app.name.as_str();
+        app.sockets.iter().map(move |socket| (name, socket))
+    })
+}
+
+fn in_words(apps: &[AppStatus], style: Style) -> String {
+    let rows: Vec<Row<8>> = all(apps)
+        .map(|(app, socket)| Row::Cells(cells(app, socket)))
+        .collect();
+    match rows.is_empty() {
+        true => "no app has a socket\n".into(),
+        false => table::render(COLUMNS, &rows, style),
+    }
+}
+
+fn cells(app: &str, socket: &SocketStatus) -> [Cell; 8] {
+    let text = |text: &str| Cell::plain(escape::line(text));
+    let address = match socket.passed_as {
+        Some(number) => format!("{} (fd:{number})", socket.address),
+        None => socket.address.clone(),
+    };
+    let number = |number: Option<u32>| match number {
+        Some(number) => Cell::plain(number.to_string()),
+        None => Cell::new("-", Tone::Dim),
+    };
+    let dropped = match socket.queue.map(|queue| queue.dropped) {
+        Some(0) => Cell::new("0", Tone::Dim),
+        Some(some) => Cell::new(some.to_string(), Tone::Bad),
+        None => Cell::new("-", Tone::Dim),
+    };
+    let slots = socket.slot.map_or("all".into(), |slot| slot.to_string());
+    [
+        text(app),
+        text(&socket.name),
+        text(&address),
+        text(&socket.mode),
+        Cell::plain(slots),
+        number(socket.queue.map(|queue| queue.waiting)),
+        number(socket.queue.map(|queue| queue.room)),
+        dropped,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use ostler_bus::{Generation, Slot, vocab::status::SocketQueue};
+
+    use super::*;
+
+    #[test]
+    fn each_socket_is_a_row() {
+        let socket = |name: &str, address: &str| SocketStatus {
+            name: name.into(),
+            address: address.into(),
+            mode: "shared".into(),
+            why: None,
+            slot: None,
+            passed_as: None,
+            queue: None,
+            balance: None,
+        };
+        let app = |name: &str, sockets: Vec<SocketStatus>| AppStatus {
+            name: name.into(),
+            state: "running".into(),
+            instances: 1,
+            ready: 1,
+            generation: Generation(1),
+            readiness: "auto".into(),
+            sockets,
+            last_update: None,
+        };
+        let queue = |waiting, dropped| {
+            Some(SocketQueue {
+                waiting,
+                room: 1024,
+                dropped,
+            })
+        };
+        let web = vec![
+            SocketStatus {
+                queue: queue(3, 0),
+                passed_as: Some(3),
+                ..socket("http", "127.0.0.1:80")
+            },
+            SocketStatus {
+                queue: queue(0, 7),
+                slot: Some(Slot(1)),
+                ..socket("own", "127.0.0.1:8101")
+            },
+        ];
+        let apps = [
+            app("web", web),
+            app("jobs", vec![socket("log", "unix:/l\u{1b}")]),
+        ];
+        let shown = in_words(&apps, Style::plain());
+        assert_eq!(
+            shown,
+            "APP   SOCKET  ADDRESS              MODE    SLOTS  WAITING  ROOM  DROPPED\n\
+             web   http    127.0.0.1:80 (fd:3)  shared  all          3  1024        0\n\
+             web   own     127.0.0.1:8101       shared  1            0  1024        7\n\
+             jobs  log     unix:/l\\x1b          shared  all          -     -        -\n"
+        );
+        assert_eq!(
+            in_words(&apps[..0], Style::plain()),
+            "no app has a socket\n"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! What the file says of sockets.
+
+use super::*;
+use crate::config::app::{SocketDeclaration, socket::SocketKind};
+
+fn sockets(line: &str) -> Vec<SocketDeclaration> {
+    let text = format!("[app.a]\ncommand = \"a\"\n{line}\n");
+    good(&text).apps.remove(0).listen
+}
+
+#[test]
+fn every_option_is_read() {
+    let text = r#"[app.a.listen]
+web = { address = "[::]:443", v6_only = true, defer_accept = "5s", fast_open = 256, interface = "eth0", transparent = true }
+own = { address = "127.0.0.1:8100", per_slot = true }
+dns = { address = "0.0.0.0:53", type = "datagram" }
+log = { address = "unix:log", type = "datagram", permissions = "0620", owner = 0, group = "0" }
+pipe = { address = "unix:pipe", type = "seqpacket", backlog = 5, nonblocking = true }
+http = "fd:web.socket"
+"#;
+    let sockets = sockets(text);
+    let shown: Vec<String> = sockets
+        .iter()
+        .map(|socket| format!("{} {}", socket.name, socket.address))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "web [::]:443",
+            "own 127.0.0.1:8100",
+            "dns udp:0.0.0.0:53",
+            "log unix:/srv/shop/log",
+            "pipe unix:/srv/shop/pipe",
+            "http fd:web.socket"
+        ]
+    );
+    let web = &sockets[0].options;
+    assert!(web.v6_only && web.transparent && !web.per_slot);
+    assert_eq!(web.defer_accept, Some(Duration::from_secs(5)));
+    assert_eq!(
+        (web.fast_open, web.interface.as_deref()),
+        (Some(256), Some("eth0"))
+    );
+    assert!(sockets[1].options.per_slot);
+    let log = &sockets[3].options;
+    assert_eq!(log.kind, SocketKind::Datagram);
+    assert_eq!(
+        (log.file.permissions, log.file.owner, log.file.group),
+        (Some(0o620), Some(0), Some(0))
+    );
+    assert_eq!(
+        (sockets[4].options.kind, sockets[4].backlog),
+        (SocketKind::Seqpacket, 5)
+    );
+}
+
+#[test]
+fn what_an_address_can_t_have_is_told_with_its_place() {
+    let text = r#"[app.a]
+command = "a"
+[app.a.listen]
+a = { address = ":1", v6_only = true, permissions = "0600" }
+b = { address = "unix:/s", defer_accept = "1s", per_slot = true }
+c = { address = "udp::2", backlog = 5, fast_open = 1 }
+d = { address = "fd:3", type = "stream", interface = "eth0" }
+e = { address = ":3", type = "seqpacket" }
+f = { address = ":4", type = "dgram", defer_accept = "1500ms", interface = "a-name-too-long-for-linux" }
+g = { address = "unix:t", permissions = "rw", owner = "nobody-of-this-name" }
+h = { address = ":5", keepalive = true }
+"#;
+    let told = faults(text);
+    let expected = [
+        "4:23: app.a.listen.a.v6_only: 0.0.0.0:1 can't have it: it is for IPv6 addresses",
+        "4:39: app.a.listen.a.permissions: 0.0.0.0:1 can't have it: it is for Unix sockets",
+        "app.a.listen.b.defer_accept: unix:/s can't have it: it is for TCP",
+        "app.a.listen.b.per_slot: unix:/s can't have it: it is for IP addresses and ports",
+        "app.a.listen.c.backlog: udp:0.0.0.0:2 can't have it",
+        "app.a.listen.c.fast_open: udp:0.0.0.0:2 can't have it: it is for TCP",
+        "app.a.listen.d.type: what a socket of the starter's is was decided by that",
+        "app.a.listen.d.interface: fd:3 can't have it",
+        "app.a.listen.e.type: 0.0.0.0:3 can't be of that type",
+        "app.a.listen.f.type: \"dgram\" is no type of socket",
+        "app.a.listen.f.defer_accept: an accept is deferred by whole seconds",
+        "app.a.listen.f.interface: \"a-name-too-long-for-linux\" is not an interface's name",
+        "app.a.listen.g.permissions: \"rw\" is no octal number",
+        "app.a.listen.g.owner: there is no user \"nobody-of-this-name\"",
+        "app.a.listen.h.keepalive: unknown key",
+    ];
+    for line in expected {
+        assert!(
+            told.iter().any(|told| told.contains(line)),
+            "no {line:?}: {told:#?}"
+        );
+    }
+    assert_eq!(told.len(), 2 * expected.len(), "{told:#?}");
+}

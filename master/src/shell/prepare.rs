@@ -1,0 +1,133 @@
+//! What the workers of an app need before the first of them starts, and what is given back when the app, or a slot, has gone.
+
+use ostler_bus::Slot;
+
+use super::{ShellHandle, Workshop};
+use crate::{
+    config::app::{AppDefinition, AppName},
+    fleet::SpawnOrder,
+    home::Reach,
+    process::Outlet,
+    sockets::{Added, BindError},
+};
+
+impl Workshop {
+    /// Makes ready what the workers of an app will need; an app that can't have it is passed over, and that is said.
+    pub(super) fn prepare(
+        &mut self,
+        app: AppDefinition,
+        shell: &ShellHandle,
+    ) -> Option<AppDefinition> {
+        let prepared = self.check_name(&app).and_then(|()| self.try_prepare(&app));
+        match prepared {
+            Ok(_added) => {
+                self.equip(&app, shell);
+                Some(app)
+            }
+            Err(error) => {
+                tracing::error!("{error}; this definition was passed over");
+                None
+            }
+        }
+    }
+
+    /// What would keep any of these apps, all there are to be, from being prepared: a line each. Nothing is changed.
+    pub(super) fn check(&self, apps: &[AppDefinition]) -> Result<(), String> {
+        let mut wrong: Vec<String> = Vec::new();
+        for app in apps {
+            wrong.extend(self.check_name(app).err());
+            let errors = self.sockets.check(app).into_iter();
+            wrong.extend(errors.map(|error| of_app(app, &error)));
+        }
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => Err(wrong.join("\n")),
+        }
+    }
+
+    /// A name must leave room for the paths of its workers' sockets.
+    fn check_name(&self, app: &AppDefinition) -> Result<(), String> {
+        let fits = self.home.check_lengths([&app.name]);
+        fits.map_err(|error| format!("{}: {error}", app.name))
+    }
+
+    /// Makes an app's directory and binds the sockets that it doesn't have yet; those are told, so that they can be taken
+    /// back.
+    pub(super) fn try_prepare(&mut self, app: &AppDefinition) -> Result<Added, String> {
+        let dir = self.home.create_app_dir(&app.name, Reach::of(app));
+        dir.map_err(|error| format!("{}: {error}", app.name))?;
+        self.sockets.bind(app).map_err(|error| of_app(app, &error))
+    }
+
+    /// Sees to the rest of what an app needs, which can't fail: it is only said if something doesn't hold.
+    pub(super) fn equip(&mut self, app: &AppDefinition, shell: &ShellHandle) {
+        if let Some(limits) = &app.process.cgroup {
+            for missing in self.cgroups.prepare(limits) {
+                tracing::warn!("{}: {missing}", app.name);
+            }
+        }
+        self.watch_listeners(&app.name, shell);
+    }
+
+    /// Gives back what the workers of an app needed.
+    pub(super) fn forget(&mut self, app: &AppName) {
+        self.sockets.forget(app);
+        self.balancer.forget(app);
+        self.let_go_of_listeners();
+        self.rights.forget(app);
+        self.renew_rules();
+        for outlet in &self.all_lines {
+            match outlet {
+                Outlet::Book(book) => book.forget(Some(app.as_str())),
+                Outlet::Queue(_) | Outlet::File(_) => {}
+            }
+        }
+    }
+
+    /// Binds what a slot that came with a larger size has for itself.
+    pub(super) fn bind_slot(
+        &mut self,
+        order: &SpawnOrder,
+        shell: &ShellHandle,
+    ) -> Result<(), String> {
+        let added = self.sockets.bind_slot(&order.app, order.slot);
+        let added = added.map_err(|error| of_socket(&error))?;
+        if !added.is_empty() {
+            self.watch_listeners(&order.app, shell);
+            let sockets = self.sockets.of_worker(&order.app, order.slot).into_iter();
+            let own: Vec<String> = sockets
+                .filter(|socket| socket.slot().is_some())
+                .map(|socket| format!("{}={}", socket.name(), socket.address()))
+                .collect();
+            tracing::info!(
+                "{}.{}: listening on {}",
+                order.app,
+                order.slot,
+                own.join(" ")
+            );
+        }
+        Ok(())
+    }
+
+    /// Closes what slots have for themselves that an app of this size doesn't have, and in which nobody lives.
+    pub(super) fn free_slots(&mut self, app: &AppName, size: u32, lives: impl Fn(Slot) -> bool) {
+        for slot in self
+            .sockets
+            .free(app, |slot| slot.0 >= size && !lives(slot))
+        {
+            tracing::info!("{app}.{slot}: its sockets are closed");
+        }
+        self.let_go_of_listeners();
+    }
+}
+
+fn of_app(app: &AppDefinition, error: &BindError) -> String {
+    format!("{}: {}", app.name, of_socket(error))
+}
+
+fn of_socket(error: &BindError) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    }
+}

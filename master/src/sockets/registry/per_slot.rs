@@ -1,0 +1,49 @@
+//! Sockets that each slot has for itself: they come with a slot and go with it, not with its workers.
+
+use ostler_bus::Slot;
+
+use super::{Added, Held, Sockets};
+use crate::{
+    config::app::{AppName, SocketDeclaration},
+    sockets::BindError,
+};
+
+impl Sockets {
+    /// Binds what an app's workers in this slot have for themselves, and what isn't bound yet: all of it, or nothing.
+    ///
+    /// # Errors
+    /// For the first that can't be bound.
+    pub fn bind_slot(&mut self, app: &AppName, slot: Slot) -> Result<Added, BindError> {
+        let declared = self.bound.get(app).into_iter().flatten();
+        let missing = declared
+            .filter(|declared| declared.declaration.options.per_slot && !declared.has(Some(slot)));
+        let missing: Vec<SocketDeclaration> = missing
+            .map(|declared| declared.declaration.clone())
+            .collect();
+        let mut added = Added::none(app);
+        for declaration in &missing {
+            match self.bind_one(app, declaration, Some(slot)) {
+                Ok(id) => added.ids.push(id),
+                Err(error) => {
+                    self.take_back(added);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(added)
+    }
+
+    /// Closes what slots for which this is true have for themselves; gives those that had something.
+    pub fn free(&mut self, app: &AppName, is_gone: impl Fn(Slot) -> bool) -> Vec<Slot> {
+        let mut gone = Vec::new();
+        for declared in self.bound.get_mut(app).into_iter().flatten() {
+            let leaves = |held: &mut Held| held.socket.slot().is_some_and(&is_gone);
+            gone.extend(declared.held.extract_if(.., leaves));
+        }
+        let mut slots: Vec<Slot> = gone.iter().filter_map(|held| held.socket.slot()).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        self.close(app, gone);
+        slots
+    }
+}

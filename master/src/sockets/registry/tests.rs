@@ -1,0 +1,109 @@
+use std::{net::TcpStream, path::Path};
+
+use super::*;
+use crate::config::{app::AppName, flags::listen, settings::Settings};
+
+fn app(sockets: &[&str]) -> AppDefinition {
+    let name = AppName::new("web").expect("a name");
+    let mut app = Settings::default().define(name, vec!["x".into()], 1);
+    app.listen = listen(sockets, Path::new("/")).expect("addresses");
+    app
+}
+
+fn port(sockets: &Sockets, app: &AppDefinition, name: &str) -> u16 {
+    let sockets = sockets.of(&app.name);
+    let socket = sockets.iter().find(|socket| socket.name() == name);
+    socket.expect("bound").port().expect("a port")
+}
+
+fn listens(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+#[test]
+fn what_a_refused_definition_added_is_closed_and_the_rest_stays() {
+    let mut sockets = Sockets::default();
+    let before = app(&["http=127.0.0.1:0"]);
+    let _kept = sockets.bind(&before).expect("bound");
+    let http = port(&sockets, &before, "http");
+
+    // Refused for one of its own.
+    let taken = format!("taken=127.0.0.1:{http}");
+    let clash = app(&["http=127.0.0.1:0", "admin=127.0.0.1:0", &taken]);
+    assert!(sockets.bind(&clash).is_err());
+    assert_eq!(sockets.listeners(&before.name).len(), 1);
+
+    // Refused for something else later on.
+    let after = app(&["http=127.0.0.1:0", "admin=127.0.0.1:0"]);
+    let added = sockets.bind(&after).expect("bound");
+    let admin = port(&sockets, &after, "admin");
+    assert!(listens(admin));
+    sockets.take_back(added);
+    assert!(!listens(admin) && listens(http));
+    assert_eq!(sockets.listeners(&before.name).len(), 1);
+    let added = sockets.bind(&after).expect("bound anew");
+    assert_eq!(added.ids.len(), 1);
+}
+
+#[test]
+fn a_check_finds_what_binding_would_and_binds_nothing() {
+    let mut sockets = Sockets::default();
+    let before = app(&["http=127.0.0.1:0"]);
+    let _kept = sockets.bind(&before).expect("bound");
+    let http = port(&sockets, &before, "http");
+    assert!(sockets.check(&before).is_empty());
+    let plain = tempfile::NamedTempFile::new().expect("a file");
+    let after = [
+        "http=127.0.0.1:1".to_owned(),
+        format!("in-use=127.0.0.1:{http}"),
+        format!("plain=unix:{}", plain.path().display()),
+        "nowhere=unix:/no/where/a.sock".to_owned(),
+        "other=192.0.2.1:80".to_owned(),
+        "fine=127.0.0.1:0".to_owned(),
+    ];
+    let after = app(&after.each_ref().map(String::as_str));
+    let problems = sockets.check(&after);
+    assert!(
+        matches!(
+            problems
+                .iter()
+                .map(|error| &error.problem)
+                .collect::<Vec<_>>()[..],
+            [
+                Problem::Changed,
+                Problem::InUse(Some(_)),
+                Problem::NotASocket,
+                Problem::NoDirectory,
+                Problem::NoSuchAddress
+            ]
+        ),
+        "{problems:#?}"
+    );
+    assert_eq!(sockets.listeners(&before.name).len(), 1);
+    // Alone it could be bound, and nobody could connect meanwhile.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let free = other.local_addr().expect("an address").port();
+    drop(other);
+    assert!(
+        sockets
+            .check(&app(&["http=127.0.0.1:0", &format!("b=127.0.0.1:{free}")]))
+            .is_empty()
+    );
+    assert!(!listens(free));
+}
+
+#[test]
+fn what_is_late_for_a_closed_socket_finds_no_other() {
+    let mut sockets = Sockets::default();
+    let app = app(&["http=127.0.0.1:0"]);
+    let _kept = sockets.bind(&app).expect("bound");
+    let old = sockets.listeners(&app.name)[0];
+    sockets.forget(&app.name);
+    assert!(sockets.get(old).is_none());
+    let _kept = sockets.bind(&app).expect("bound again");
+    assert!(sockets.listen_again(old).is_none() && sockets.watch(old).is_none());
+    let new = sockets.listeners(&app.name)[0];
+    assert_ne!(new, old);
+    let again = sockets.listen_again(new).expect("it is there");
+    assert_eq!((again.app, again.name), (app.name, "http".to_owned()));
+}

@@ -76,7 +76,7 @@ fn unfit(address: &SocketAddress, options: &SocketOptions) -> Option<Wrong> {
         (true, false) => None,
         (false, _) => Some(Wrong::new(
             format!("{address} can't be balanced: it takes no streams that could be handed over"),
-            "leave the mode out: each datagram or message connection goes to the worker that takes it first",
+            "leave the mode out: whichever worker is first takes what comes",
         )),
         (true, true) => Some(Wrong::new(
             "a socket that each slot has for itself can't be balanced: its connections are for that slot alone",

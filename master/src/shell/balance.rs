@@ -92,6 +92,7 @@ impl Shell {
         };
         let max_connections = match bound.declaration().options.mode {
             SocketMode::Balanced { max_connections } => max_connections,
+            // It may have begun before the socket was declared so.
             SocketMode::Auto | SocketMode::Shared => None,
         };
         let socket = Served {

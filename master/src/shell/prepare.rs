@@ -66,6 +66,7 @@ impl Workshop {
                 tracing::warn!("{}: {missing}", app.name);
             }
         }
+        self.sockets.share(app);
         self.watch_listeners(&app.name, shell);
     }
 

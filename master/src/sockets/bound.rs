@@ -127,11 +127,28 @@ impl BoundSocket {
     /// Whether workers may be handed its connections: where they are streams, and not for one slot alone.
     #[must_use]
     pub fn hands_over(&self) -> bool {
-        let streams = match self.kind() {
+        let could = self.takes_streams() && self.slot.is_none();
+        could && self.declaration.options.mode.hands_over()
+    }
+
+    fn takes_streams(&self) -> bool {
+        match self.kind() {
             SocketKind::Stream => true,
             SocketKind::Datagram | SocketKind::Seqpacket => false,
-        };
-        streams && self.slot.is_none() && self.declaration.options.mode.hands_over()
+        }
+    }
+
+    /// Whether workers can share it this way.
+    pub(super) fn can_be(&self, mode: SocketMode) -> bool {
+        match mode {
+            SocketMode::Auto | SocketMode::Shared => true,
+            SocketMode::Balanced { .. } => self.takes_streams(),
+        }
+    }
+
+    /// Has workers that come from now on share it this way.
+    pub(super) fn share(&mut self, mode: SocketMode) {
+        self.declaration.options.mode = mode;
     }
 
     /// What it carries.

@@ -86,6 +86,19 @@ impl Declared {
     fn has(&self, slot: Option<Slot>) -> bool {
         self.held.iter().any(|held| held.socket.slot() == slot)
     }
+
+    /// Whether what is bound can be shared as this declaration says.
+    fn can_have(&self, declaration: &SocketDeclaration) -> Result<(), BindError> {
+        let can = |held: &Held| held.socket.can_be(declaration.options.mode);
+        match self.held.iter().all(can) {
+            true => Ok(()),
+            false => Err(BindError {
+                name: declaration.name.clone(),
+                address: declaration.address.clone(),
+                problem: Problem::NoStreams,
+            }),
+        }
+    }
 }
 
 /// The slots for which a declaration is bound: none in particular, or each of so many.
@@ -151,6 +164,19 @@ impl Sockets {
         Ok(added)
     }
 
+    /// Takes up how an app's workers share its sockets from now on. What was bound stays as it is.
+    pub fn share(&mut self, app: &AppDefinition) {
+        for declared in self.bound.get_mut(&app.name).into_iter().flatten() {
+            let mut new = app.listen.iter();
+            if let Some(new) = new.find(|new| new.name == declared.declaration.name) {
+                declared.declaration.options.mode = new.options.mode;
+                for held in &mut declared.held {
+                    held.socket.share(new.options.mode);
+                }
+            }
+        }
+    }
+
     fn bind_one(
         &mut self,
         app: &AppName,
@@ -192,7 +218,8 @@ impl Sockets {
         let mut there = self.bound.get(app).into_iter().flatten();
         match there.find(|there| there.declaration.name == declaration.name) {
             None => Ok(slots),
-            Some(there) if there.declaration == *declaration => {
+            Some(there) if there.declaration.is_bound_as(declaration) => {
+                there.can_have(declaration)?;
                 slots.retain(|slot| !there.has(*slot));
                 Ok(slots)
             }

@@ -1,6 +1,7 @@
 //! Sockets whose connections the master accepts and hands over: evenly, once, and losing nothing but what a worker that
 //! dies was serving.
 
+mod changes;
 mod load;
 mod stuck;
 

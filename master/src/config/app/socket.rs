@@ -44,6 +44,14 @@ impl SocketKind {
 }
 
 impl SocketDeclaration {
+    /// Whether it is bound as another one is: how workers share it may differ.
+    #[must_use]
+    pub fn is_bound_as(&self, other: &Self) -> bool {
+        let mut same = other.clone();
+        same.options.mode = self.options.mode;
+        *self == same
+    }
+
     /// Where the socket for a worker in this slot is, as declared; `None` if there is no such port.
     #[must_use]
     pub fn address_for(&self, slot: u32) -> Option<SocketAddress> {

@@ -35,7 +35,6 @@ pub(super) struct Desk {
     pub(super) listener: OwnedFd,
     pool: Pool<OwnedFd>,
     channels: HashMap<WorkerId, Channel>,
-    limit: u32,
     /// There may be connections to accept.
     readable: bool,
     /// Nothing is accepted or sent until then.
@@ -43,17 +42,20 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(socket: Served, listener: OwnedFd, limit: Option<u32>) -> Self {
-        let limit = limit.unwrap_or(UNLIMITED);
+    pub(super) fn new(socket: Served, listener: OwnedFd) -> Self {
         Self {
             socket,
             listener,
-            pool: Pool::new(limit),
+            pool: Pool::new(UNLIMITED),
             channels: HashMap::new(),
-            limit,
             readable: false,
             pause: None,
         }
+    }
+
+    /// So many connections each worker may have open from now on; `None`: any number.
+    pub(super) fn limit(&mut self, most: Option<u32>) {
+        self.pool.limit = most.unwrap_or(UNLIMITED);
     }
 
     pub(super) fn join(&mut self, id: WorkerId, ready: bool, channel: Channel) {
@@ -249,7 +251,7 @@ impl Desk {
                     open: member.open,
                     handed: member.handed() as u32,
                     taken: member.taken,
-                    max_connections: member.limit(self.limit),
+                    max_connections: member.limit(self.pool.limit),
                 })
                 .collect(),
         }

@@ -25,7 +25,7 @@ pub(super) struct Pool<C> {
     /// Accepted, and nobody's: the oldest first.
     waiting: VecDeque<C>,
     /// The most that any member may have open.
-    limit: u32,
+    pub(super) limit: u32,
     /// The most turns that any member has had.
     turns: u64,
     /// Connections accepted so far.

@@ -254,7 +254,7 @@ impl Thread {
             .iter()
             .find(|(_, desk)| desk.socket.id == socket.id);
         let known = known.map(|(number, _)| *number);
-        let number = known.or_else(|| self.open(Desk::new(socket, listener, max_connections)));
+        let number = known.or_else(|| self.open(Desk::new(socket, listener)));
         let Some(number) = number else {
             return;
         };
@@ -266,6 +266,7 @@ impl Thread {
             return;
         }
         if let Some(desk) = self.desks.get_mut(&number) {
+            desk.limit(max_connections);
             desk.join(id, ready, channel);
         }
         self.is_busy(number);

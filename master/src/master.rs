@@ -42,7 +42,7 @@ use crate::{
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Releases, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Watches, Workshop, alarm},
-    sockets::{Sockets, StarterSockets},
+    sockets::{Sockets, StarterSockets, balance::Balancer},
     sys::{self, OpenFiles, Signals},
 };
 
@@ -147,6 +147,7 @@ where
         hub: hub.clone(),
         home: lock.home().clone(),
         sockets,
+        balancer: Balancer::default(),
         watches: Watches::default(),
         cgroups: Cgroups::default(),
         log: lines.clone(),

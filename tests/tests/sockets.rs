@@ -314,6 +314,44 @@ async fn sockets_of_the_starter_are_served_and_stay_its_own() {
 }
 
 #[tokio::test]
+async fn sockets_of_the_starter_are_balanced_if_they_take_streams() {
+    let outside = PrivateDir::new();
+    let log = format!("log=unixgram:{}", outside.at("log.sock").display());
+    let (builder, _starter) = activated(&["http=127.0.0.1:0", &log, "zone=udp:127.0.0.1:0"]);
+    let balanced = |name: &str| json!({"address": format!("fd:{name}"), "mode": "balanced"});
+    let with = |listen: Value| {
+        App::new("web", [env!("CARGO_BIN_EXE_sdk_worker"), "version"])
+            .instances(2)
+            .set("listen", listen)
+            .unwatched()
+    };
+    let plain = || json!({"http": balanced("http"), "log": "fd:log", "zone": "fd:zone"});
+    let builder = builder.with("version", "1").apps(&[with(plain())]);
+    let mut master = builder.start().await;
+    master.settled("web", "running").await;
+    let address = master.address("web").await;
+    let mut slots = BTreeSet::new();
+    for _ in 0..20 {
+        slots.insert(Web::get(address, "/").await["slot"].as_u64());
+    }
+    assert_eq!(slots.len(), 2);
+    let shown = sockets(&master).await;
+    let modes: Vec<&Value> = shown.iter().map(|socket| &socket["mode"]).collect();
+    assert_eq!(modes, ["balanced", "shared", "shared"]);
+    for name in ["log", "zone"] {
+        let mut listen = plain();
+        listen[name] = balanced(name);
+        master.rewrite(&[with(listen)]);
+        let output = master.ostler(["plan"]).fails_with(1).await;
+        let told = "it can't be balanced, as it takes no streams that could be handed over";
+        assert!(output.stderr.contains(told), "{output:#?}");
+    }
+    let said = master.process.output();
+    assert!(!said.contains("has called shutdown"), "{said}");
+    assert_eq!(master.end(Signal::TERM).await, Exit::Code(0));
+}
+
+#[tokio::test]
 async fn what_was_passed_to_another_process_is_not_taken() {
     let app = web().set("listen", "fd:3");
     let master = ostler!()

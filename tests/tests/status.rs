@@ -409,13 +409,14 @@ async fn status_text_of_a_worker_is_shown() {
 async fn sockets_are_shown_with_their_bound_address() {
     let fleet = Fleet::ready(PROGRAMS.sdk(1).arg("--log-format=human"), 1).await;
     let socket = &ls(&fleet).await["apps"][0]["sockets"][0];
-    assert_eq!(
-        (&socket["name"], &socket["mode"]),
-        (&json!("http"), &json!("shared"))
-    );
+    assert_eq!(socket["name"], "http");
     let address: std::net::SocketAddr = socket["address"].as_str().unwrap().parse().unwrap();
     assert_ne!(address.port(), 0);
     assert_eq!(Web::get(address, "/").await["slot"], 0);
+    // By then the worker has asked the master for it.
+    let balanced =
+        |status: &StatusReport| status.apps[0].sockets.iter().all(|s| s.mode == "balanced");
+    fleet.until("its mode to be shown", balanced).await;
     fleet.logged(format!("http={address}")).await;
 }
 

@@ -1,10 +1,10 @@
 //! Who this worker is, as the environment it was started with says. Read once, at the edge.
 
-use std::{env, os::fd::RawFd, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, env, os::fd::RawFd, path::PathBuf, str::FromStr, time::Duration};
 
 use ostler_bus::{Generation, Slot, WorkerId};
 
-use crate::StartError;
+use crate::{StartError, handover};
 
 /// Who a worker is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) struct Inheritance {
     pub(crate) managed: Option<Managed>,
     /// Names of the inherited sockets, from descriptor 3 on.
     pub(crate) sockets: Vec<String>,
+    /// The descriptors by which connections to them may be handed over, by socket.
+    pub(crate) channels: BTreeMap<String, RawFd>,
     /// The master must hear of this process so often.
     pub(crate) watchdog: Option<Duration>,
     /// The master wants to hear how much this process serves.
@@ -50,12 +52,14 @@ impl Inheritance {
 
     fn read(var: impl Fn(&str) -> Option<String>, pid: u32) -> Result<Self, StartError> {
         let sockets = sockets(&var, pid)?;
+        let channels = channels(&var)?;
         let watchdog = watchdog(&var, pid)?;
         let counts_requests = var("OSTLER_COUNT_REQUESTS").is_some_and(|value| value == "1");
         let Some(bus_fd) = number::<RawFd>(&var, "OSTLER_BUS_FD")? else {
             return Ok(Self {
                 managed: None,
                 sockets,
+                channels,
                 watchdog,
                 counts_requests,
             });
@@ -83,6 +87,7 @@ impl Inheritance {
                 bus_path: var("OSTLER_BUS").map(PathBuf::from),
             }),
             sockets,
+            channels,
             watchdog,
             counts_requests,
         })
@@ -111,6 +116,21 @@ fn sockets(var: &impl Fn(&str) -> Option<String>, pid: u32) -> Result<Vec<String
                 .unwrap_or_else(|| "unknown".into())
         })
         .collect())
+}
+
+/// Where connections may be handed over: `http=6:admin=7`.
+fn channels(var: &impl Fn(&str) -> Option<String>) -> Result<BTreeMap<String, RawFd>, StartError> {
+    let text = var(handover::VARIABLE).unwrap_or_default();
+    let channel = |part: &str| {
+        let (name, number) = part.split_once('=')?;
+        Some((name.to_owned(), number.parse().ok()?))
+    };
+    let parts = text.split(':').filter(|part| !part.is_empty());
+    let channels = parts.map(channel).collect::<Option<_>>();
+    channels.ok_or_else(|| {
+        let name = handover::VARIABLE;
+        StartError::Environment(format!("{name}={text:?} is no list of sockets and numbers"))
+    })
 }
 
 /// `WATCHDOG_USEC`, if it is for this process: a helper that a worker starts inherits it.
@@ -193,6 +213,7 @@ mod tests {
             Inheritance {
                 managed: None,
                 sockets: vec!["http".into(), "unknown".into()],
+                channels: BTreeMap::new(),
                 watchdog: None,
                 counts_requests: false,
             }
@@ -212,6 +233,16 @@ mod tests {
             1,
             "an app may leave LISTEN_PID out"
         );
+    }
+
+    #[test]
+    fn channels_are_found_by_their_socket() {
+        let channels = read(&[("OSTLER_HANDOVER", "http=6:admin=7")]).unwrap();
+        let expected = [("http".to_owned(), 6), ("admin".to_owned(), 7)];
+        assert_eq!(channels.channels, BTreeMap::from(expected));
+        assert!(read(&[]).unwrap().channels.is_empty());
+        let broken = read(&[("OSTLER_HANDOVER", "http")]);
+        assert!(matches!(broken, Err(StartError::Environment(_))));
     }
 
     #[test]

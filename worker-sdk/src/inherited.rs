@@ -25,19 +25,40 @@ use crate::{
 const LONGEST_NAME: usize = 64;
 
 /// Sockets by name; `None` where one was given away.
-pub(crate) type Sockets = BTreeMap<String, Option<OwnedFd>>;
+pub(crate) type Sockets = BTreeMap<String, Option<Inherited>>;
+
+/// A socket of the master's.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    pub(crate) socket: OwnedFd,
+    /// By which the master may hand connections over.
+    pub(crate) channel: Option<OwnedFd>,
+}
 
 /// The sockets, which begin at descriptor 3. Of two with one name the first counts.
-pub(crate) fn sockets(names: Vec<String>) -> Result<Sockets, StartError> {
+pub(crate) fn sockets(
+    names: Vec<String>,
+    mut channels: BTreeMap<String, RawFd>,
+) -> Result<Sockets, StartError> {
     let mut sockets = Sockets::new();
     for (fd, name) in (FIRST_FD..).zip(names) {
         let socket = sys::take_inherited(fd, is_socket).map_err(|error| StartError::Socket {
             name: name.clone(),
             error,
         })?;
-        sockets.entry(name).or_insert(Some(socket));
+        let channel = channels.remove(&name).and_then(channel);
+        sockets
+            .entry(name)
+            .or_insert(Some(Inherited { socket, channel }));
     }
     Ok(sockets)
+}
+
+/// A channel by which connections come. Without it they are taken from the socket itself.
+fn channel(fd: RawFd) -> Option<OwnedFd> {
+    sys::take_inherited(fd, |fd| is_of(fd, SocketType::SEQPACKET))
+        .inspect_err(|error| tracing::warn!("the master can't hand over connections: {error}"))
+        .ok()
 }
 
 /// Connects to the master's hub: by the inherited socket, and if that is lost by path, as the worker whose token the hub gave.
@@ -68,7 +89,7 @@ fn is_socket(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 fn bus_socket(fd: RawFd) -> Result<UnixStream, StartError> {
-    let socket = sys::take_inherited(fd, is_from_a_master).map_err(|error| {
+    let socket = sys::take_inherited(fd, |fd| is_of(fd, SocketType::STREAM)).map_err(|error| {
         let name = "of the bus (OSTLER_BUS_FD)".into();
         StartError::Socket { name, error }
     })?;
@@ -77,12 +98,12 @@ fn bus_socket(fd: RawFd) -> Result<UnixStream, StartError> {
 
 /// A helper of a worker inherits the variable but not the descriptor: it must not take another one for the bus, such as
 /// a pair of sockets of its own runtime's.
-fn is_from_a_master(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let is_unix_stream = sockopt::socket_domain(fd) == Ok(AddressFamily::UNIX)
-        && sockopt::socket_type(fd) == Ok(SocketType::STREAM);
+fn is_of(fd: BorrowedFd<'_>, kind: SocketType) -> io::Result<()> {
+    let is_it = sockopt::socket_domain(fd) == Ok(AddressFamily::UNIX)
+        && sockopt::socket_type(fd) == Ok(kind);
     let made_here =
         sockopt::socket_peercred(fd).is_ok_and(|maker| maker.pid == rustix::process::getpid());
-    match is_unix_stream && !made_here {
+    match is_it && !made_here {
         true => Ok(()),
         false => Err(io::Error::other(
             "it is none: a process that a worker starts is no worker, and should be started without OSTLER_BUS_FD",

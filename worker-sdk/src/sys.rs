@@ -48,9 +48,8 @@ pub(crate) fn take_inherited(
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Has the runtime tell when a listening socket has a connection.
-pub(crate) fn watch(listener: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+/// Has the runtime tell when a socket is ready.
+pub(crate) fn watch(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is owned by what is returned, and nothing can close or replace it while it is.
-    unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) }
-        .map_err(io::Error::from)
+    unsafe { AsyncFd::register_with_interest(socket, interest) }.map_err(io::Error::from)
 }

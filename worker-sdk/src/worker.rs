@@ -1,7 +1,6 @@
 //! The worker: its bus, its sockets, its word that it is ready, and the word that it should go.
 
 use std::{
-    os::fd::OwnedFd,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -21,8 +20,8 @@ use crate::{
     DirectCalls, DirectEvents, DrainSignal, Identity, Listener, RequestCounter, StartError, alone,
     count, drain, hear, heartbeat, holding, http,
     identity::Inheritance,
-    inherited::{self, Sockets},
-    listener,
+    inherited::{self, Inherited, Sockets},
+    udp,
 };
 
 /// How long [`Worker::finish`] waits for the hub.
@@ -51,7 +50,10 @@ impl Worker {
         // First: a signal that comes while this goes on waits to be heard.
         let signals = hear::Signals::catch()?;
         let inheritance = Inheritance::from_env()?;
-        let sockets = Mutex::new(inherited::sockets(inheritance.sockets)?);
+        let sockets = Mutex::new(inherited::sockets(
+            inheritance.sockets,
+            inheritance.channels,
+        )?);
         let (watchdog, counted) = (inheritance.watchdog, inheritance.counts_requests);
         let (bus, identity, alone) = match inheritance.managed {
             Some(managed) => (inherited::bus(&managed).await?, managed.identity, None),
@@ -110,7 +112,7 @@ impl Worker {
     /// Under Ostler if no such socket was declared, or it was taken before; else if the fallback can't be bound.
     pub fn listen(&self, name: &str, fallback: &str) -> Result<Listener, StartError> {
         match self.inherited(name)? {
-            Some(socket) => Listener::inherited(name, socket),
+            Some(it) => Listener::inherited(name, it.socket, it.channel),
             None => Listener::bind(name, fallback),
         }
     }
@@ -122,13 +124,13 @@ impl Worker {
     /// As [`Worker::listen`].
     pub fn udp(&self, name: &str, fallback: &str) -> Result<UdpSocket, StartError> {
         match self.inherited(name)? {
-            Some(socket) => listener::inherited_udp(name, socket),
-            None => listener::bind_udp(name, fallback),
+            Some(it) => udp::inherited(name, it.socket),
+            None => udp::bind(name, fallback),
         }
     }
 
     /// The master's socket of this name, once; `None` outside Ostler.
-    fn inherited(&self, name: &str) -> Result<Option<OwnedFd>, StartError> {
+    fn inherited(&self, name: &str) -> Result<Option<Inherited>, StartError> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         match sockets.get_mut(name) {
             Some(socket) => match socket.take() {

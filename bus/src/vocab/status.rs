@@ -105,14 +105,18 @@ pub struct SocketStatus {
     pub name: String,
     /// Its address as bound: "127.0.0.1:8080", "udp:127.0.0.1:53", "unix:/run/web.sock".
     pub address: String,
-    /// "shared".
+    /// How its workers share it: "shared" or "balanced".
     pub mode: String,
+    /// Why, where that was not said for certain.
+    pub why: Option<String>,
     /// The slot whose workers alone have it; `None`: all have.
     pub slot: Option<Slot>,
     /// The number under which the master's own starter passed it on, if it did.
     pub passed_as: Option<u32>,
     /// What waits there, where the kernel tells.
     pub queue: Option<SocketQueue>,
+    /// How the master hands its connections over, while it does.
+    pub balance: Option<BalanceStatus>,
 }
 
 /// What waits at a socket until a worker takes it.
@@ -125,6 +129,34 @@ pub struct SocketQueue {
     /// Connections or datagrams that the kernel has turned away since the socket was bound, mostly for want of room; 0 where it
     /// doesn't count them.
     pub dropped: u32,
+}
+
+/// A socket whose connections the master accepts and hands to workers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct BalanceStatus {
+    /// Connections accepted so far.
+    pub accepted: u64,
+    /// Connections handed over once more: the first worker died, drained or refused before it took them.
+    pub given_again: u64,
+    /// Accepted connections that no worker has room for: only after workers went.
+    pub waiting: u64,
+    /// The workers that take connections.
+    pub workers: Vec<BalancedWorker>,
+}
+
+/// A worker that takes connections from the master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct BalancedWorker {
+    /// Which worker.
+    pub id: WorkerId,
+    /// Connections that it has open.
+    pub open: u32,
+    /// Connections handed to it that it has not taken yet.
+    pub handed: u32,
+    /// Connections that it has taken so far.
+    pub taken: u64,
+    /// The most that it may have open; `None`: any number.
+    pub max_connections: Option<u32>,
 }
 
 /// The state of a worker, or of a slot that has none just now.

@@ -122,9 +122,11 @@ mod tests {
             name: name.into(),
             address: address.into(),
             mode: "shared".into(),
+            why: None,
             slot: None,
             passed_as: None,
             queue: None,
+            balance: None,
         };
         let app = |name: &str, sockets: Vec<SocketStatus>| AppStatus {
             name: name.into(),

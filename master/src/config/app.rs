@@ -2,9 +2,11 @@
 
 mod differences;
 mod inheritance;
+mod socket_mode;
 mod start_order;
 
 pub use inheritance::Inheritance;
+pub use socket_mode::SocketMode;
 pub use start_order::StartOrder;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};

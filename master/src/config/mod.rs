@@ -39,6 +39,7 @@ mod reload_table;
 pub mod settings;
 pub mod shell_line;
 pub mod signal;
+mod socket_mode;
 mod socket_table;
 mod sources;
 mod start_order;

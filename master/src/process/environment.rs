@@ -9,6 +9,7 @@
 //! | `OSTLER_MASTER_PID` | its master: with the worker's id, the mark by which what it leaves behind is recognised |
 //! | `OSTLER_BUS` | the path of the bus socket |
 //! | `OSTLER_BUS_FD` | a connected bus socket, on the descriptor after the declared sockets |
+//! | `OSTLER_HANDOVER` | `http=6:admin=7`: the channels by which connections to these sockets may come, on the descriptors after the bus |
 //! | `USER`, `LOGNAME`, `HOME` | those of the app's `user`, if it names one; the app's own value wins |
 //! | `OSTLER_COUNT_REQUESTS` | 1: the master wants to hear how much it has served (`max_requests`, `idle_timeout`) |
 //! | `OSTLER_FD_NAME` | the descriptor of the file NAME of the app's `fds`, in capitals, `-` as `_` |
@@ -26,6 +27,7 @@ use std::{
 };
 
 use ostler_bus::{Generation, Slot, WorkerId};
+use ostler_worker_sdk::handover;
 
 use super::{
     Attributes, SpawnSpec, StdinFrom,
@@ -66,12 +68,22 @@ pub struct Gifts<'a> {
     pub bus: Option<&'a Path>,
     /// Whether a connected bus socket follows the sockets.
     pub bus_fd: bool,
+    /// Whether channels follow the bus: one for each socket whose connections may be handed over, in their order.
+    pub channels: bool,
     /// The directory of its control group.
     pub cgroup: Option<&'a Path>,
 }
 
+impl<'a> Gifts<'a> {
+    /// The sockets that have a channel each.
+    fn handing_over(self) -> impl Iterator<Item = &'a BoundSocket> {
+        let sockets = self.sockets.iter().filter(move |_| self.channels);
+        sockets.copied().filter(|socket| socket.hands_over())
+    }
+}
+
 /// The order to start a worker. `base` is the master's own environment; `open_files` is the soft limit it was started
-/// with. Beside it go the sockets, then the connected bus socket if there is one.
+/// with. Beside it go the sockets, then the connected bus socket if there is one, then the channels.
 #[must_use]
 pub fn spawn_spec(
     base: impl IntoIterator<Item = (OsString, OsString)>,
@@ -218,6 +230,14 @@ fn promised(who: &Identity, gifts: Gifts<'_>) -> impl Iterator<Item = (OsString,
         let number = fd_number(gifts.sockets.len());
         ours.push(("OSTLER_BUS_FD", number.to_string().into()));
     }
+    let first = fd_number(gifts.sockets.len() + usize::from(gifts.bus_fd));
+    let channels: Vec<String> = (first..)
+        .zip(gifts.handing_over())
+        .map(|(number, socket)| format!("{}={number}", socket.name()))
+        .collect();
+    if !channels.is_empty() {
+        ours.push((handover::VARIABLE, channels.join(":").into()));
+    }
     ours.into_iter().map(|(name, value)| (name.into(), value))
 }
 
@@ -241,9 +261,10 @@ fn only_port(app: &AppDefinition, sockets: &[&BoundSocket]) -> Option<u16> {
     ports.next().is_none().then_some(first)
 }
 
-/// The descriptor of a file: they follow the sockets and the bus.
+/// The descriptor of a file: they follow the sockets, the bus and the channels.
 fn file_number(gifts: Gifts<'_>, index: usize) -> usize {
-    fd_number(gifts.sockets.len() + usize::from(gifts.bus_fd) + index)
+    let channels = gifts.handing_over().count();
+    fd_number(gifts.sockets.len() + usize::from(gifts.bus_fd) + channels + index)
 }
 
 fn fd_number(index: usize) -> usize {

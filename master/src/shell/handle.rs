@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::app::{AppDefinition, AppName},
     fleet::{Command, Requester, Snapshot, WorkerNews},
-    sockets::SocketId,
+    sockets::{SocketId, balance::Channel},
 };
 
 /// Messages that may wait for the shell; senders wait for room. The shell never waits for any of them.
@@ -78,6 +78,14 @@ pub(super) enum Message {
     Define(Vec<AppDefinition>),
     /// A worker has shut a shared listener down, and so often it could not be opened again.
     ListenerDied { socket: SocketId, failures: u32 },
+    /// A worker takes connections of a socket from the master.
+    Takes {
+        id: WorkerId,
+        socket: SocketId,
+        channel: Channel,
+    },
+    /// A worker has been ready for so long that it should have.
+    Overdue { id: WorkerId },
     /// The bus to publish on from here on.
     Voice(Bus),
     /// The hub began anew: every connection to it has ended.

@@ -53,7 +53,7 @@ impl Workshop {
     /// Lets go of those that are no more.
     pub(super) fn let_go_of_listeners(&mut self) {
         let sockets = &self.sockets;
-        self.watches.0.retain(|id, _| sockets.has(*id));
+        self.watches.0.retain(|id, _| sockets.get(*id).is_some());
     }
 
     fn watch_one(&mut self, socket: SocketId, shell: &ShellHandle) {
@@ -77,6 +77,7 @@ impl Workshop {
         match tried.outcome {
             Ok(mended) => {
                 tell_mended(&app, &name, mended, failures);
+                self.tell_balancer(socket);
                 self.watch_one(socket, shell);
                 match mended {
                     Mended::InPlace => None,

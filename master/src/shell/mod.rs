@@ -7,6 +7,7 @@
 
 mod add;
 pub mod alarm;
+mod balance;
 mod handle;
 mod helper;
 mod hook;
@@ -247,6 +248,7 @@ impl Shell {
                 match &mut news {
                     WorkerNews::Exited(exit) => {
                         if let Some(process) = self.processes.remove(&id) {
+                            self.workshop.balancer.gone(id);
                             if let Some(hint) = self.workshop.hint(&process.order, exit) {
                                 exit.hint = Some(hint);
                             }
@@ -325,15 +327,25 @@ impl Shell {
                 });
                 renewed.into_iter().collect()
             }
+            Message::Takes {
+                id,
+                socket,
+                channel,
+            } => {
+                self.takes(id, socket, channel);
+                vec![]
+            }
+            Message::Overdue { id } => {
+                self.overdue(id);
+                vec![]
+            }
             Message::Voice(bus) => {
                 self.bus = bus;
                 vec![]
             }
             Message::Snapshot(sender) => {
-                let mut snapshot = self.fleet.snapshot(self.now());
-                self.workshop.fill_in(&mut snapshot);
-                // Whoever asked has gone.
-                let _gone = sender.send(snapshot);
+                let snapshot = self.fleet.snapshot(self.now());
+                self.workshop.fill_in(snapshot, sender);
                 vec![]
             }
         }

@@ -77,6 +77,7 @@ impl Shell {
                     }
                     other => log(other),
                 }
+                self.stand(&event);
                 publish(&self.bus, &event);
             }
             Action::Warn(text) => tracing::warn!("{}", escape::line(&text)),

@@ -84,12 +84,14 @@ impl Workshop {
                 tracing::warn!("{}: {missing}", app.name);
             }
         }
+        self.sockets.share(app);
         self.watch_listeners(&app.name, shell);
     }
 
     /// Gives back what the workers of an app needed.
     pub(super) fn forget(&mut self, app: &AppName) {
         self.sockets.forget(app);
+        self.balancer.forget(app);
         self.let_go_of_listeners();
         self.rights.forget(app);
         self.renew_rules();

@@ -7,7 +7,7 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use ostler_bus::{
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::{
     alarm::{self, Schedules},
+    balance::{Standing, taking},
     handle::{Message, ShellHandle},
     listeners::Watches,
     panics::{self, Made},
@@ -30,13 +31,16 @@ use crate::{
         shell_line,
     },
     features::watch::run::Watched,
-    fleet::{self, SignalTarget, Snapshot, SpawnOrder, WorkerNews},
+    fleet::{self, SignalTarget, SpawnOrder, WorkerNews},
     home::MasterHome,
     process::{
         self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
         Outlet, Outlets, Releases, Spawned, Spawner, StdinLines, WorkerGroup,
     },
-    sockets::Sockets,
+    sockets::{
+        SocketId, Sockets,
+        balance::{Balancer, Channel},
+    },
 };
 
 /// How long a dead worker's pipes are still read, if others hold them open.
@@ -56,6 +60,8 @@ pub struct Workshop {
     pub home: MasterHome,
     /// All declared sockets, bound.
     pub sockets: Sockets,
+    /// Hands connections to workers.
+    pub balancer: Balancer,
     /// Who watches each of them: nobody at first, also of those that are bound.
     pub watches: Watches,
     /// Where workers' control groups are.
@@ -94,6 +100,10 @@ pub(super) struct Process {
     pub(super) by_shell: bool,
     /// Where lines for its standard input go, if they go anywhere.
     pub(super) stdin: Option<StdinLines>,
+    /// Whether it may be handed connections.
+    pub(super) standing: Standing,
+    /// Sockets whose connections it could be handed, and has not asked for.
+    pub(super) untaken: BTreeSet<SocketId>,
 }
 
 impl Process {
@@ -199,16 +209,6 @@ impl Workshop {
         })?
     }
 
-    /// Adds to a snapshot what only the shell knows.
-    pub(super) fn fill_in(&self, snapshot: &mut Snapshot) {
-        for app in &mut snapshot.apps {
-            app.sockets = self.sockets.status(&app.name);
-            let schedules = self.schedules.borrow();
-            let schedule = schedules.iter().find(|(name, _)| name.as_str() == app.name);
-            app.next_cron = schedule.and_then(|(_, it)| it.next_in_words(SystemTime::now()));
-        }
-    }
-
     pub(super) fn reap_orphans(&self) {
         if let Err(error) = self.spawner.reap_orphans() {
             tracing::warn!("orphans can't be reaped: {error}");
@@ -276,6 +276,7 @@ impl Workshop {
             notify: Some(notify.path()),
             bus: Some(&self.home.bus_socket()),
             bus_fd: true,
+            channels: true,
             cgroup: cgroup.as_ref().map(WorkerGroup::dir),
         };
         let spec = process::spawn_spec(self.inherited(app), app, &who, gifts, self.open_files);
@@ -284,6 +285,9 @@ impl Workshop {
             .descriptors(&order.app, order.slot)
             .map_err(|error| format!("hand over its sockets: {error}"))?;
         fds.push(OwnedFd::from(theirs));
+        let channels = self
+            .channels(order, &mut fds)
+            .map_err(|error| format!("make a channel for connections: {error}"))?;
         let mut stdin = None;
         if app.given.stdin == Some(Stdin::Lines) {
             let (lines, end) =
@@ -302,6 +306,7 @@ impl Workshop {
             bus: ours,
             cgroup,
             stdin,
+            channels,
             spawned,
         })
     }
@@ -318,6 +323,7 @@ struct Begun {
     bus: UnixStream,
     cgroup: Option<WorkerGroup>,
     stdin: Option<StdinLines>,
+    channels: Vec<(SocketId, Channel)>,
     spawned: Spawning,
 }
 
@@ -367,9 +373,13 @@ impl Begun {
                     order: Arc::new(order.clone()),
                     stdin: self.stdin,
                     by_shell: shell_line::stays(&order.definition.command),
+                    standing: Standing::Starting,
+                    untaken: self.channels.iter().map(|(socket, _)| *socket).collect(),
                 },
             })
             .await;
+        // Ended with the worker.
+        let _taking = taking(id, self.channels, shell);
         // While the worker gets ready: the next one, or this one's successor, need not wait for its shim.
         spawner.keep_spare();
         let weighed = order.definition.recycle.max_memory.is_some();

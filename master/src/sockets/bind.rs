@@ -15,12 +15,13 @@ use super::{
     BindError, BoundSocket, Problem, StarterSockets,
     holder::{holder_of_tcp, holder_of_udp},
     options,
+    starter::Lent,
     unix::{OwnPath, bind_unix, look_at},
 };
 use crate::{
     config::app::{
-        AppName, SocketAddress, SocketDeclaration,
-        socket::{SocketKind, SocketOptions},
+        AppName, SocketAddress, SocketDeclaration, SocketMode,
+        socket::{SocketKind, SocketOptions, StarterSocket},
     },
     sys::FdTable,
 };
@@ -109,7 +110,7 @@ pub(super) fn trial(
         SocketAddress::Tcp(address) => bind_ip(*address, SocketType::STREAM, options).map(drop),
         SocketAddress::Udp(address) => bind_ip(*address, SocketType::DGRAM, options).map(drop),
         SocketAddress::Unix(path) => look_at(path, options.kind),
-        SocketAddress::Starter(which) => starter.lend(which).map(drop),
+        SocketAddress::Starter(which) => borrow(which, options, starter).map(drop),
     };
     tried.map_err(|problem| failed(declaration, wanted, problem))
 }
@@ -149,7 +150,11 @@ pub(super) enum Place {
     /// Bound here.
     Ours(SocketAddress),
     /// The starter's, of this number.
-    Starters(SocketAddress, u32),
+    Starters {
+        address: SocketAddress,
+        number: u32,
+        kind: SocketKind,
+    },
 }
 
 /// Opens the socket at this address, which is the declaration's but for the slot and the port that was found.
@@ -174,9 +179,14 @@ pub(super) fn open(
             (fd, Place::Ours(wanted.clone()), Some(own))
         }
         SocketAddress::Starter(which) => {
-            let lent = starter.lend(which)?;
+            let lent = borrow(which, options, starter)?;
             let address = lent.address.unwrap_or_else(|| wanted.clone());
-            (lent.socket, Place::Starters(address, lent.number), None)
+            let place = Place::Starters {
+                address,
+                number: lent.number,
+                kind: lent.kind,
+            };
+            (lent.socket, place, None)
         }
     };
     if declaration.nonblocking {
@@ -189,6 +199,22 @@ pub(super) fn open(
         listen(fd.as_fd(), declaration.backlog, address)?;
     }
     Ok(Opened { fd, at, path })
+}
+
+/// A socket of the starter's, if it is one that can be used as declared.
+fn borrow(
+    which: &StarterSocket,
+    options: &SocketOptions,
+    starter: &StarterSockets,
+) -> Result<Lent, Problem> {
+    let lent = starter.lend(which)?;
+    match (options.mode, lent.kind) {
+        (SocketMode::Balanced { .. }, SocketKind::Datagram | SocketKind::Seqpacket) => {
+            Err(Problem::NoStreams)
+        }
+        (SocketMode::Balanced { .. }, SocketKind::Stream)
+        | (SocketMode::Auto | SocketMode::Shared, _) => Ok(lent),
+    }
 }
 
 fn takes_connections(address: &SocketAddress, options: &SocketOptions) -> bool {

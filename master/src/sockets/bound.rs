@@ -14,7 +14,7 @@ use super::{
     unix::OwnPath,
 };
 use crate::{
-    config::app::{SocketAddress, SocketDeclaration, socket::SocketKind},
+    config::app::{SocketAddress, SocketDeclaration, SocketMode, socket::SocketKind},
     sys::FdTable,
 };
 
@@ -77,7 +77,7 @@ impl BoundSocket {
     #[must_use]
     pub fn address(&self) -> &SocketAddress {
         match &self.at {
-            Place::Ours(address) | Place::Starters(address, _) => address,
+            Place::Ours(address) | Place::Starters { address, .. } => address,
         }
     }
 
@@ -86,7 +86,7 @@ impl BoundSocket {
     pub fn passed_as(&self) -> Option<u32> {
         match &self.at {
             Place::Ours(_) => None,
-            Place::Starters(_, number) => Some(*number),
+            Place::Starters { number, .. } => Some(*number),
         }
     }
 
@@ -118,13 +118,48 @@ impl BoundSocket {
     /// datagrams can't be shut down.
     #[must_use]
     pub fn listens(&self) -> bool {
-        match self.address() {
-            SocketAddress::Tcp(_) | SocketAddress::Starter(_) => true,
-            SocketAddress::Udp(_) => false,
-            SocketAddress::Unix(_) => match self.declaration.options.kind {
-                SocketKind::Stream | SocketKind::Seqpacket => true,
-                SocketKind::Datagram => false,
-            },
+        match self.kind() {
+            SocketKind::Stream | SocketKind::Seqpacket => true,
+            SocketKind::Datagram => false,
+        }
+    }
+
+    /// Whether workers may be handed its connections: where they are streams, and not for one slot alone.
+    #[must_use]
+    pub fn hands_over(&self) -> bool {
+        let could = self.takes_streams() && self.slot.is_none();
+        could && self.declaration.options.mode.hands_over()
+    }
+
+    fn takes_streams(&self) -> bool {
+        match self.kind() {
+            SocketKind::Stream => true,
+            SocketKind::Datagram | SocketKind::Seqpacket => false,
+        }
+    }
+
+    /// Whether workers can share it this way.
+    pub(super) fn can_be(&self, mode: SocketMode) -> bool {
+        match mode {
+            SocketMode::Auto | SocketMode::Shared => true,
+            SocketMode::Balanced { .. } => self.takes_streams(),
+        }
+    }
+
+    /// Has workers that come from now on share it this way.
+    pub(super) fn share(&mut self, mode: SocketMode) {
+        self.declaration.options.mode = mode;
+    }
+
+    /// What it carries.
+    fn kind(&self) -> SocketKind {
+        match &self.at {
+            Place::Starters { kind, .. } => *kind,
+            Place::Ours(SocketAddress::Udp(_)) => SocketKind::Datagram,
+            Place::Ours(SocketAddress::Tcp(_)) => SocketKind::Stream,
+            Place::Ours(SocketAddress::Unix(_) | SocketAddress::Starter(_)) => {
+                self.declaration.options.kind
+            }
         }
     }
 
@@ -145,7 +180,7 @@ impl BoundSocket {
         let mended = match (&self.at, self.address()) {
             (_, SocketAddress::Tcp(_)) => self.mend(table),
             (Place::Ours(_), _) => self.replace(table),
-            (Place::Starters(..), _) => Err(Problem::StartersOwn),
+            (Place::Starters { .. }, _) => Err(Problem::StartersOwn),
         };
         mended.map_err(|problem| BindError {
             name: self.declaration.name.clone(),
@@ -171,7 +206,7 @@ impl BoundSocket {
         Ok(Mended::Replaced)
     }
 
-    /// As status shows it.
+    /// As status shows it while no worker takes connections from the master.
     #[must_use]
     pub fn status(&self, table: &FdTable) -> SocketStatus {
         let queue = table.get(&self.fd_name);
@@ -179,9 +214,23 @@ impl BoundSocket {
             name: self.name().into(),
             address: self.address().to_string(),
             mode: "shared".into(),
+            why: self.why_shared().map(str::to_owned),
             slot: self.slot,
             passed_as: self.passed_as(),
             queue: queue.and_then(|socket| queue_of(socket, self.address())),
+            balance: None,
+        }
+    }
+
+    fn why_shared(&self) -> Option<&'static str> {
+        match self.declaration.options.mode {
+            SocketMode::Auto if self.hands_over() => {
+                Some("auto: no worker takes connections from the master")
+            }
+            SocketMode::Balanced { .. } => {
+                Some("balanced, but no worker takes connections from the master")
+            }
+            SocketMode::Auto | SocketMode::Shared => None,
         }
     }
 

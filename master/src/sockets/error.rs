@@ -45,6 +45,8 @@ pub enum Problem {
     Ambiguous(Vec<String>),
     /// What it passed on takes connections, and doesn't listen.
     NotListening,
+    /// What it passed on takes no streams, and is to be balanced.
+    NoStreams,
     /// Another app's, or another name's, already.
     GivenAway(String),
     /// A worker has shut it down, and only the starter can open it again.
@@ -99,6 +101,7 @@ impl BindError {
             ),
             Problem::Ambiguous(_) => Some("say its number: \"fd:3\"".into()),
             Problem::NotListening => Some("pass on a listening socket (systemd: Accept=no)".into()),
+            Problem::NoStreams => Some("leave its mode out".into()),
             Problem::GivenAway(_) => Some("give each socket to one app, under one name".into()),
             Problem::StartersOwn => {
                 Some("start the master again by its socket, such as `systemctl restart`".into())
@@ -161,6 +164,10 @@ impl fmt::Display for BindError {
                 passed.join(", ")
             ),
             Problem::NotListening => write!(f, "it doesn't listen"),
+            Problem::NoStreams => write!(
+                f,
+                "it can't be balanced, as it takes no streams that could be handed over"
+            ),
             Problem::GivenAway(to) => write!(f, "it is the socket {to} already"),
             Problem::StartersOwn => {
                 write!(
@@ -191,6 +198,7 @@ impl std::error::Error for BindError {
             | Problem::NotPassed(_)
             | Problem::Ambiguous(_)
             | Problem::NotListening
+            | Problem::NoStreams
             | Problem::GivenAway(_)
             | Problem::StartersOwn => None,
         }

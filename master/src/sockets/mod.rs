@@ -6,8 +6,11 @@
 //! where it listens ([`BoundSocket`]); [`ListenerWatch`] tells when a worker has called `shutdown` on it, which closes it
 //! for all, and [`BoundSocket::listen_again`] mends that.
 //!
+//! Connections of a socket may be accepted by the master and handed over: see [`balance`].
+//!
 //! [`FdTable`]: crate::sys::FdTable
 
+pub mod balance;
 mod bind;
 mod bound;
 mod error;

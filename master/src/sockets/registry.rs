@@ -86,6 +86,19 @@ impl Declared {
     fn has(&self, slot: Option<Slot>) -> bool {
         self.held.iter().any(|held| held.socket.slot() == slot)
     }
+
+    /// Whether what is bound can be shared as this declaration says.
+    fn can_have(&self, declaration: &SocketDeclaration) -> Result<(), BindError> {
+        let can = |held: &Held| held.socket.can_be(declaration.options.mode);
+        match self.held.iter().all(can) {
+            true => Ok(()),
+            false => Err(BindError {
+                name: declaration.name.clone(),
+                address: declaration.address.clone(),
+                problem: Problem::NoStreams,
+            }),
+        }
+    }
 }
 
 /// The slots for which a declaration is bound: none in particular, or each of so many.
@@ -151,6 +164,19 @@ impl Sockets {
         Ok(added)
     }
 
+    /// Takes up how an app's workers share its sockets from now on. What was bound stays as it is.
+    pub fn share(&mut self, app: &AppDefinition) {
+        for declared in self.bound.get_mut(&app.name).into_iter().flatten() {
+            let mut new = app.listen.iter();
+            if let Some(new) = new.find(|new| new.name == declared.declaration.name) {
+                declared.declaration.options.mode = new.options.mode;
+                for held in &mut declared.held {
+                    held.socket.share(new.options.mode);
+                }
+            }
+        }
+    }
+
     fn bind_one(
         &mut self,
         app: &AppName,
@@ -192,7 +218,8 @@ impl Sockets {
         let mut there = self.bound.get(app).into_iter().flatten();
         match there.find(|there| there.declaration.name == declaration.name) {
             None => Ok(slots),
-            Some(there) if there.declaration == *declaration => {
+            Some(there) if there.declaration.is_bound_as(declaration) => {
+                there.can_have(declaration)?;
                 slots.retain(|slot| !there.has(*slot));
                 Ok(slots)
             }
@@ -245,11 +272,30 @@ impl Sockets {
         sockets.filter(its).collect()
     }
 
-    /// Whether a socket is still bound.
+    /// A worker's sockets whose connections it may be handed, in the order of its descriptors.
     #[must_use]
-    pub fn has(&self, id: SocketId) -> bool {
-        let mut held = self.bound.values().flatten().flat_map(|there| &there.held);
-        held.any(|held| held.id == id)
+    pub fn handing_over(&self, app: &AppName, slot: Slot) -> Vec<(SocketId, &BoundSocket)> {
+        let its = |held: &&Held| held.socket.slot().is_none_or(|own| own == slot);
+        let held = self.held(app).filter(its);
+        held.filter(|held| held.socket.hands_over())
+            .map(|held| (held.id, &held.socket))
+            .collect()
+    }
+
+    /// A socket and whose it is, as long as it is bound.
+    #[must_use]
+    pub fn get(&self, id: SocketId) -> Option<(&AppName, &BoundSocket)> {
+        self.bound.iter().find_map(|(app, declared)| {
+            let mut held = declared.iter().flat_map(|declared| &declared.held);
+            Some((app, &held.find(|held| held.id == id)?.socket))
+        })
+    }
+
+    /// A duplicate of a socket; `None` if it is bound no more.
+    #[must_use]
+    pub fn duplicate(&self, id: SocketId) -> Option<io::Result<OwnedFd>> {
+        let (_, socket) = self.get(id)?;
+        Some(socket.duplicate(&self.table))
     }
 
     /// Duplicates of a worker's sockets.
@@ -265,13 +311,8 @@ impl Sockets {
 
     /// Tells when a worker shuts this listener down; `None` if there is no such socket any more.
     pub fn watch(&self, id: SocketId) -> Option<io::Result<ListenerWatch>> {
-        let mut all = self.bound.values().flatten().flat_map(|there| &there.held);
-        let held = all.find(|held| held.id == id)?;
-        Some(
-            held.socket
-                .duplicate(&self.table)
-                .and_then(ListenerWatch::new),
-        )
+        let listener = self.duplicate(id)?;
+        Some(listener.and_then(ListenerWatch::new))
     }
 
     /// Listens again on a socket that a worker has shut down; `None` if there is no such socket any more.

@@ -13,7 +13,10 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sock
 
 use super::Problem;
 use crate::{
-    config::app::{SocketAddress, socket::StarterSocket},
+    config::app::{
+        SocketAddress,
+        socket::{SocketKind, StarterSocket},
+    },
     sys,
 };
 
@@ -44,6 +47,7 @@ pub(super) struct Lent {
     pub(super) socket: OwnedFd,
     /// Where it is; `None` if that can't be written as an address.
     pub(super) address: Option<SocketAddress>,
+    pub(super) kind: SocketKind,
 }
 
 impl StarterSockets {
@@ -98,12 +102,14 @@ impl StarterSockets {
         if fitting.next().is_some() {
             return Err(Problem::Ambiguous(told().collect()));
         }
-        let address = address_of(&passed.socket)?;
+        let kind = kind_of(&passed.socket)?;
+        let address = address_of(&passed.socket, kind)?;
         let socket = passed.socket.try_clone().map_err(Problem::Other)?;
         Ok(Lent {
             number: passed.number,
             socket,
             address,
+            kind,
         })
     }
 }
@@ -129,22 +135,30 @@ fn told(
     (FIRST..FIRST + count, named.chain(unknown))
 }
 
-/// Where a socket is, which must listen if it is one that takes connections.
-fn address_of(socket: &OwnedFd) -> Result<Option<SocketAddress>, Problem> {
+/// What a socket carries, which must listen if it is one that takes connections.
+fn kind_of(socket: &OwnedFd) -> Result<SocketKind, Problem> {
     let other = |error: rustix::io::Errno| Problem::Other(error.into());
-    let kind = sockopt::socket_type(socket).map_err(other)?;
-    let listens = sockopt::socket_acceptconn(socket).map_err(other)?;
-    if kind != SocketType::DGRAM && !listens {
-        return Err(Problem::NotListening);
+    let kind = match sockopt::socket_type(socket).map_err(other)? {
+        SocketType::DGRAM => return Ok(SocketKind::Datagram),
+        SocketType::SEQPACKET => SocketKind::Seqpacket,
+        _ => SocketKind::Stream,
+    };
+    match sockopt::socket_acceptconn(socket).map_err(other)? {
+        true => Ok(kind),
+        false => Err(Problem::NotListening),
     }
+}
+
+fn address_of(socket: &OwnedFd, kind: SocketKind) -> Result<Option<SocketAddress>, Problem> {
+    let other = |error: rustix::io::Errno| Problem::Other(error.into());
     let family = sockopt::socket_domain(socket).map_err(other)?;
     let name = rustix::net::getsockname(socket.as_fd()).map_err(other)?;
     Ok(match family {
         AddressFamily::INET | AddressFamily::INET6 => {
             let ip = ip_of(name)?;
             Some(match kind {
-                SocketType::DGRAM => SocketAddress::Udp(ip),
-                _ => SocketAddress::Tcp(ip),
+                SocketKind::Datagram => SocketAddress::Udp(ip),
+                SocketKind::Stream | SocketKind::Seqpacket => SocketAddress::Tcp(ip),
             })
         }
         AddressFamily::UNIX => {

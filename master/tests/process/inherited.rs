@@ -37,6 +37,7 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
         notify: Some(notify.path()),
         bus: Some(Path::new("/run/bus")),
         bus_fd: true,
+        channels: true,
         cgroup: None,
     };
     let base = [
@@ -74,6 +75,7 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
         ("OSTLER_GENERATION", "3"),
         ("OSTLER_BUS", "/run/bus"),
         ("OSTLER_BUS_FD", "5"),
+        ("OSTLER_HANDOVER", "http=6:admin=7"),
         ("NODE_APP_INSTANCE", "1"),
         ("PORT", &port),
     ]

@@ -146,7 +146,11 @@ async fn descriptors_signals_and_groups_are_as_a_program_expects() {
     let fds = given["fds"].as_object().expect("descriptors");
     let mut numbers: Vec<u32> = fds.keys().filter_map(|fd| fd.parse().ok()).collect();
     numbers.sort_unstable();
-    assert_eq!(numbers, [0, 1, 2, 3, 4], "standard, socket, bus: {fds:#?}");
+    assert_eq!(
+        numbers,
+        [0, 1, 2, 3, 4, 5],
+        "standard, socket, bus, its channel: {fds:#?}"
+    );
     assert_eq!(given["pgid"], given["pid"]);
     assert_eq!(given["SigBlk"], "0000000000000000");
     // Bit 12, SIGPIPE, is Rust's own doing in the worker.

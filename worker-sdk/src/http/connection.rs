@@ -11,7 +11,6 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
     sync::watch,
     time::Instant,
 };
@@ -23,13 +22,6 @@ use crate::{DrainSignal, RequestCounter};
 /// How long a client may take for a request's head, the pause before it included. A little more than reverse proxies keep
 /// unused connections (60 s), so that they close first and never ask a connection that is being closed.
 const HEAD: Duration = Duration::from_secs(75);
-
-/// A connection as it was accepted.
-#[derive(Debug)]
-pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
 
 /// Where the conversation stands.
 #[derive(Clone, Copy, Debug)]

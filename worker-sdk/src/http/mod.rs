@@ -12,7 +12,6 @@
 //! An answer whose head was sent before the drain could not say `close`: its connection gets another [`LAME_DUCK`] when
 //! it is complete. [`serve`] returns as soon as no connection is open, or when the time to drain is over.
 
-mod accept;
 mod body;
 mod connection;
 
@@ -21,7 +20,6 @@ use std::{io, time::Duration};
 use axum::Router;
 use tokio::{sync::watch, task::JoinSet};
 
-use self::{accept::Acceptor, connection::Stream};
 use crate::{DrainSignal, Listener, RequestCounter};
 
 /// How long requests on connections that are already open are answered after a drain began. A client that uses its
@@ -56,28 +54,27 @@ pub async fn serve_counted(
 
 /// The same; while it drains, `open` says how many connections there are.
 pub(crate) async fn serve_telling(
-    listener: Listener,
+    mut listener: Listener,
     router: Router,
     mut drain: DrainSignal,
     counter: RequestCounter,
     open: &watch::Sender<u64>,
 ) -> io::Result<()> {
     let mut connections = JoinSet::new();
-    let mut acceptor = Acceptor::new(listener)?;
     let signal = drain.clone();
     loop {
         tokio::select! {
             biased;
             _ = drain.begun() => break,
-            accepted = acceptor.next() => match accepted? {
-                Stream::Tcp(stream) => connections.spawn(connection::serve(stream, router.clone(), signal.clone(), counter.clone())),
-                Stream::Unix(stream) => connections.spawn(connection::serve(stream, router.clone(), signal.clone(), counter.clone())),
-            },
+            accepted = listener.accept() => {
+                let counter = counter.clone();
+                connections.spawn(connection::serve(accepted?, router.clone(), signal.clone(), counter))
+            }
             // A handler that panicked has ended its own connection, and nothing else.
             Some(_) = connections.join_next() => continue,
         };
     }
-    drop(acceptor);
+    drop(listener);
     let tell = |connections: &JoinSet<()>| {
         open.send_replace(u64::try_from(connections.len()).unwrap_or(u64::MAX));
     };

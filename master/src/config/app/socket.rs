@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use super::{SocketAddress, SocketDeclaration};
+use super::{SocketAddress, SocketDeclaration, SocketMode};
 
 /// A socket that the master's own starter has bound and passed on, as systemd does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ impl fmt::Display for StarterSocket {
     }
 }
 
-/// What a Unix socket carries.
+/// What a socket carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SocketKind {
     /// Connections, each a stream of bytes.
@@ -44,6 +44,14 @@ impl SocketKind {
 }
 
 impl SocketDeclaration {
+    /// Whether it is bound as another one is: how workers share it may differ.
+    #[must_use]
+    pub fn is_bound_as(&self, other: &Self) -> bool {
+        let mut same = other.clone();
+        same.options.mode = self.options.mode;
+        *self == same
+    }
+
     /// Where the socket for a worker in this slot is, as declared; `None` if there is no such port.
     #[must_use]
     pub fn address_for(&self, slot: u32) -> Option<SocketAddress> {
@@ -66,6 +74,8 @@ impl SocketDeclaration {
 /// The options of a socket. By default nothing is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SocketOptions {
+    /// How workers share its connections. Default: handed over to those that take them.
+    pub mode: SocketMode,
     /// What a Unix socket carries. Default: a stream.
     pub kind: SocketKind,
     /// One socket for each slot, at the declared port plus the slot's number. Default: one for all.

@@ -879,6 +879,21 @@ const LISTEN: &[Key] = &[
         "\"root\"",
         "The group of a Unix socket's file.",
     ),
+    key(
+        "mode",
+        Words(&["auto", "shared", "balanced"]),
+        "\"auto\"",
+        "\"balanced\"",
+        "How workers share its connections: `shared`, each accepts for itself; `balanced`, the master accepts, and hands each to the ready worker \
+         with the fewest open ones (workers with the Rust SDK; others go on accepting for themselves); `auto`, `balanced` for workers that can, `shared` for the rest.",
+    ),
+    key(
+        "max_connections",
+        FROM_ONE,
+        "(any number)",
+        "1000",
+        "With `mode = \"balanced\"`: how many connections a worker has open at most. Others wait in the kernel's queue.",
+    ),
 ];
 
 const BACKOFF: &[Key] = &[

@@ -91,7 +91,11 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
                 "permissions" | "owner" | "group" => "unix:s",
                 _ => ":1",
             };
-            let socket = inside(&format!(", address = {address:?}"));
+            let mode = match key.name {
+                "max_connections" => ", mode = \"balanced\"",
+                _ => "",
+            };
+            let socket = inside(&format!(", address = {address:?}{mode}"));
             app(format!("listen = {{ x = {socket} }}"))
         }
         "rights" => app(format!("bus = {}", inside(""))),

@@ -1,7 +1,11 @@
 use std::{net::TcpStream, path::Path};
 
 use super::*;
-use crate::config::{app::AppName, flags::listen, settings::Settings};
+use crate::config::{
+    app::{AppName, SocketMode},
+    flags::listen,
+    settings::Settings,
+};
 
 fn app(sockets: &[&str]) -> AppDefinition {
     let name = AppName::new("web").expect("a name");
@@ -99,11 +103,54 @@ fn what_is_late_for_a_closed_socket_finds_no_other() {
     let _kept = sockets.bind(&app).expect("bound");
     let old = sockets.listeners(&app.name)[0];
     sockets.forget(&app.name);
-    assert!(!sockets.has(old));
+    assert!(sockets.get(old).is_none());
     let _kept = sockets.bind(&app).expect("bound again");
     assert!(sockets.listen_again(old).is_none() && sockets.watch(old).is_none());
     let new = sockets.listeners(&app.name)[0];
     assert_ne!(new, old);
     let again = sockets.listen_again(new).expect("it is there");
     assert_eq!((again.app, again.name), (app.name, "http".to_owned()));
+}
+
+#[test]
+fn workers_may_share_a_socket_otherwise_than_before() {
+    let mut sockets = Sockets::default();
+    let mut app = app(&["http=127.0.0.1:0", "log=udp:127.0.0.1:0"]);
+    let _kept = sockets.bind(&app).expect("bound");
+    let handed = |sockets: &Sockets, app: &AppDefinition| {
+        let handing = sockets.handing_over(&app.name, Slot(0)).into_iter();
+        let names = handing.map(|(_, socket)| socket.name().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(handed(&sockets, &app), ["http"], "no datagrams");
+    app.listen[0].options.mode = SocketMode::Shared;
+    let added = sockets.bind(&app).expect("no other socket");
+    assert!(added.is_empty());
+    // Not before the definition is taken up.
+    assert_eq!(handed(&sockets, &app), ["http"]);
+    sockets.share(&app);
+    assert_eq!(handed(&sockets, &app), [""; 0]);
+    let balanced = SocketMode::Balanced {
+        max_connections: None,
+    };
+    app.listen[0].options.mode = balanced;
+    sockets.share(&app);
+    assert_eq!(handed(&sockets, &app), ["http"]);
+    // As a socket of the starter's shows only when it is there.
+    app.listen[1].options.mode = balanced;
+    let errors = sockets.check(&app);
+    assert!(
+        matches!(&errors[..], [error] if error.name == "log" && matches!(error.problem, Problem::NoStreams)),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn what_each_slot_has_for_itself_is_not_handed_over() {
+    let mut sockets = Sockets::default();
+    let mut app = app(&["http=127.0.0.1:0"]);
+    app.listen[0].options.per_slot = true;
+    let _kept = sockets.bind(&app).expect("bound");
+    assert_eq!(sockets.of_worker(&app.name, Slot(0)).len(), 1);
+    assert!(sockets.handing_over(&app.name, Slot(0)).is_empty());
 }

@@ -4,7 +4,10 @@ use std::{
     net::{TcpListener, UdpSocket},
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::{net::UnixListener, process::CommandExt},
+        unix::{
+            net::{UnixDatagram, UnixListener},
+            process::CommandExt,
+        },
     },
     process::{Command, ExitCode},
 };
@@ -62,6 +65,9 @@ pub(super) fn activate(words: &[&str]) -> Result<ExitCode, String> {
 fn bind(address: &str) -> std::io::Result<OwnedFd> {
     if let Some(path) = address.strip_prefix("unix:") {
         return UnixListener::bind(path).map(Into::into);
+    }
+    if let Some(path) = address.strip_prefix("unixgram:") {
+        return UnixDatagram::bind(path).map(Into::into);
     }
     match address.strip_prefix("udp:") {
         Some(address) => UdpSocket::bind(address).map(Into::into),

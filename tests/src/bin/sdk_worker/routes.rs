@@ -40,6 +40,7 @@ pub(super) fn router(worker: &Worker, version: String) -> Router {
     Router::new()
         .route("/", get(who))
         .route("/slow/{ms}", get(slow))
+        .route("/stall/{slot}/{ms}", get(stall))
         .route("/note/{text}", get(note))
         .route("/clones", get(clones))
         .route("/emit/{topic}", get(emit))
@@ -83,6 +84,15 @@ async fn who(State(known): State<Known>) -> Json<Value> {
 async fn slow(state: State<Known>, Path(ms): Path<u64>) -> Json<Value> {
     println!("slow");
     tokio::time::sleep(Duration::from_millis(ms).min(SLOWEST)).await;
+    who(state).await
+}
+
+/// The worker in this slot stands still, and all that it serves with it.
+async fn stall(state: State<Known>, Path((slot, ms)): Path<(u32, u64)>) -> Json<Value> {
+    if state.identity.slot.0 == slot {
+        #[expect(clippy::disallowed_methods, reason = "it is to block its thread")]
+        std::thread::sleep(Duration::from_millis(ms).min(SLOWEST));
+    }
     who(state).await
 }
 

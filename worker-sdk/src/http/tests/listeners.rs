@@ -37,7 +37,7 @@ async fn ask(address: std::net::SocketAddr) -> String {
 #[tokio::test]
 async fn a_listener_that_another_worker_shut_down_serves_again_when_the_master_opens_it() {
     let (master, address) = shared();
-    let listener = Listener::inherited("http", master.try_clone().unwrap()).unwrap();
+    let listener = Listener::inherited("http", master.try_clone().unwrap(), None).unwrap();
     let (_trigger, signal) = drain::signal();
     let server = tokio::spawn(http::serve(listener, app(), signal));
     assert_eq!(ask(address).await, "hello");
@@ -66,7 +66,7 @@ fn cpu() -> Duration {
 #[tokio::test]
 async fn a_listener_that_stays_shut_ends_the_worker() {
     let (master, address) = shared();
-    let listener = Listener::inherited("http", master.try_clone().unwrap()).unwrap();
+    let listener = Listener::inherited("http", master.try_clone().unwrap(), None).unwrap();
     let (_trigger, signal) = drain::signal();
     let server = tokio::spawn(http::serve(listener, app(), signal));
     assert_eq!(ask(address).await, "hello");
@@ -79,14 +79,14 @@ async fn a_listener_that_stays_shut_ends_the_worker() {
 async fn draining_one_worker_leaves_a_shared_socket_to_the_others() {
     let (master, address) = shared();
     let (trigger, signal) = drain::signal();
-    let listener = Listener::inherited("http", master.try_clone().unwrap()).unwrap();
+    let listener = Listener::inherited("http", master.try_clone().unwrap(), None).unwrap();
     let first = tokio::spawn(http::serve(listener, app(), signal));
     assert_eq!(ask(address).await, "hello");
     trigger.begin(Draining::within("test", PATIENCE));
     timeout(PATIENCE, first).await.unwrap().unwrap().unwrap();
     // Nobody accepts; the socket is open all the same, and the connection waits for whoever comes.
     let waiting = tokio::spawn(ask(address));
-    let listener = Listener::inherited("http", master).unwrap();
+    let listener = Listener::inherited("http", master, None).unwrap();
     let (_trigger, signal) = drain::signal();
     let second = tokio::spawn(http::serve(listener, app(), signal));
     assert_eq!(timeout(PATIENCE, waiting).await.unwrap().unwrap(), "hello");
@@ -98,7 +98,7 @@ async fn unix_sockets_are_served_and_drained_alike() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let socket = StdUnixListener::bind(&path).unwrap();
-    let listener = Listener::inherited("http", socket.into()).unwrap();
+    let listener = Listener::inherited("http", socket.into(), None).unwrap();
     assert_eq!(listener.address(), format!("unix:{}", path.display()));
     let (trigger, signal) = drain::signal();
     let server = tokio::spawn(http::serve(listener, app(), signal));

@@ -93,7 +93,8 @@ impl Server {
                     Body::from_stream(first.chain(last))
                 }),
             );
-        let running = tokio::spawn(http::serve(Listener::Tcp(listener), app, signal));
+        let listener = Listener::try_from(listener).unwrap();
+        let running = tokio::spawn(http::serve(listener, app, signal));
         Self {
             address,
             trigger,

@@ -1,7 +1,7 @@
 //! What the file says of sockets.
 
 use super::*;
-use crate::config::app::{SocketDeclaration, socket::SocketKind};
+use crate::config::app::{SocketDeclaration, SocketMode, socket::SocketKind};
 
 fn sockets(line: &str) -> Vec<SocketDeclaration> {
     let text = format!("[app.a]\ncommand = \"a\"\n{line}\n");
@@ -85,6 +85,65 @@ h = { address = ":5", keepalive = true }
         "app.a.listen.g.permissions: \"rw\" is no octal number",
         "app.a.listen.g.owner: there is no user \"nobody-of-this-name\"",
         "app.a.listen.h.keepalive: unknown key",
+    ];
+    for line in expected {
+        assert!(
+            told.iter().any(|told| told.contains(line)),
+            "no {line:?}: {told:#?}"
+        );
+    }
+    assert_eq!(told.len(), 2 * expected.len(), "{told:#?}");
+}
+
+#[test]
+fn how_workers_share_a_socket_is_read() {
+    let text = r#"[app.a.listen]
+plain = ":1"
+auto = { address = ":2", mode = "auto" }
+shared = { address = "udp::3", mode = "shared" }
+balanced = { address = "unix:s", mode = "balanced" }
+limited = { max_connections = 5, mode = "balanced", address = "fd:3" }
+"#;
+    let modes: Vec<SocketMode> = sockets(text).iter().map(|s| s.options.mode).collect();
+    let balanced = |max_connections| SocketMode::Balanced { max_connections };
+    assert_eq!(
+        modes,
+        [
+            SocketMode::Auto,
+            SocketMode::Auto,
+            SocketMode::Shared,
+            balanced(None),
+            balanced(Some(5))
+        ]
+    );
+}
+
+#[test]
+fn what_can_t_be_handed_over_is_not_balanced() {
+    let text = r#"[app.a]
+command = "a"
+[app.a.listen]
+a = { address = "udp::1", mode = "balanced" }
+b = { mode = "balanced", address = ":2", type = "datagram" }
+c = { address = "unix:c", type = "datagram", mode = "balanced" }
+d = { address = "unix:d", type = "seqpacket", mode = "balanced" }
+e = { address = ":5", per_slot = true, mode = "balanced" }
+f = { address = ":6", mode = "fair" }
+g = { address = ":7", max_connections = 5 }
+h = { address = ":8", mode = "shared", max_connections = 5 }
+i = { address = ":9", mode = "balanced", max_connections = 0 }
+"#;
+    let told = faults(text);
+    let expected = [
+        "4:34: app.a.listen.a.mode: udp:0.0.0.0:1 can't be balanced: it takes no streams",
+        "5:14: app.a.listen.b.mode: udp:0.0.0.0:2 can't be balanced",
+        "/c can't be balanced",
+        "/d can't be balanced",
+        "app.a.listen.e.mode: a socket that each slot has for itself can't be balanced",
+        "app.a.listen.f.mode: \"fair\" is no way to share a socket",
+        "app.a.listen.g.max_connections: workers that accept by themselves can't be limited",
+        "app.a.listen.h.max_connections: workers that accept by themselves can't be limited",
+        "app.a.listen.i.max_connections: ",
     ];
     for line in expected {
         assert!(

@@ -7,17 +7,16 @@ use std::{io, os::fd::OwnedFd, time::Duration};
 
 use rustix::{
     io::Errno,
-    net::{AddressFamily, SocketFlags, accept_with, sockopt},
+    net::{SocketFlags, accept_with},
 };
 use tokio::{
-    io::unix::AsyncFd,
-    net::{TcpStream, UnixStream},
+    io::{Interest, unix::AsyncFd},
     task::coop,
     time::Instant,
 };
 
 use super::connection::Stream;
-use crate::{Listener, sys};
+use crate::sys;
 
 /// How long to wait when the process has no descriptor left for another connection, or the listener doesn't listen.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -28,18 +27,24 @@ const SHUT: Duration = Duration::from_secs(2);
 
 /// Takes connections.
 #[derive(Debug)]
-pub(super) struct Acceptor {
-    /// `None` only while it is registered anew.
+pub(super) struct Direct {
+    /// Not watched yet: every connection would wake this process, though others accept it.
+    unwatched: Option<OwnedFd>,
+    /// `None` until it is watched, and while it is registered anew.
     socket: Option<AsyncFd<OwnedFd>>,
+    is_unix: bool,
     shut_since: Option<Instant>,
 }
 
-impl Acceptor {
-    pub(super) fn new(listener: Listener) -> io::Result<Self> {
-        Ok(Self {
-            socket: Some(sys::watch(listener.into_socket()?)?),
+impl Direct {
+    /// Over a listening socket that doesn't block.
+    pub(super) fn new(listener: OwnedFd, is_unix: bool) -> Self {
+        Self {
+            unwatched: Some(listener),
+            socket: None,
+            is_unix,
             shut_since: None,
-        })
+        }
     }
 
     /// The next connection. May be dropped while it waits.
@@ -47,6 +52,9 @@ impl Acceptor {
     /// # Errors
     /// If the listener can't be used any more.
     pub(super) async fn next(&mut self) -> io::Result<Stream> {
+        if let Some(listener) = self.unwatched.take() {
+            self.socket = Some(sys::watch(listener, Interest::READABLE)?);
+        }
         loop {
             // So that a flood of connections lets those that are open go on.
             coop::consume_budget().await;
@@ -60,7 +68,7 @@ impl Acceptor {
             ) {
                 Ok(connection) => {
                     self.shut_since = None;
-                    match stream(connection) {
+                    match Stream::new(connection, self.is_unix) {
                         Ok(stream) => return Ok(stream),
                         Err(error) => tracing::debug!("a connection was lost: {error}"),
                     }
@@ -99,20 +107,8 @@ impl Acceptor {
     /// Forgets the hang-up.
     fn register_anew(&mut self) -> io::Result<()> {
         if let Some(registered) = self.socket.take() {
-            self.socket = Some(sys::watch(registered.into_inner())?);
+            self.socket = Some(sys::watch(registered.into_inner(), Interest::READABLE)?);
         }
         Ok(())
-    }
-}
-
-fn stream(connection: OwnedFd) -> io::Result<Stream> {
-    match sockopt::socket_domain(&connection)? {
-        AddressFamily::UNIX => UnixStream::from_std(connection.into()).map(Stream::Unix),
-        _ => {
-            let stream = TcpStream::from_std(connection.into())?;
-            // Answers are written whole; waiting to fill a packet only delays them.
-            stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
-        }
     }
 }

@@ -1,0 +1,27 @@
+//! How workers share a socket.
+
+/// How workers share a socket's connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SocketMode {
+    /// `balanced` for workers that take connections by the SDK, `shared` for all others. The default.
+    #[default]
+    Auto,
+    /// Every worker accepts on the one socket they inherit.
+    Shared,
+    /// The master accepts, and hands each connection to the ready worker with the fewest open ones.
+    Balanced {
+        /// How many connections a worker has open at most; `None`: any number.
+        max_connections: Option<u32>,
+    },
+}
+
+impl SocketMode {
+    /// Whether workers may be handed connections.
+    #[must_use]
+    pub fn hands_over(self) -> bool {
+        match self {
+            Self::Auto | Self::Balanced { .. } => true,
+            Self::Shared => false,
+        }
+    }
+}

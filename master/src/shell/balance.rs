@@ -1,0 +1,269 @@
+//! Workers that take connections from the master: who they are, when they may be handed some, and what became of it in
+//! the status.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, SystemTime},
+};
+
+use ostler_bus::{WorkerId, vocab::status::SocketStatus};
+use tokio::{sync::oneshot, task::JoinSet};
+
+use super::{
+    Shell,
+    handle::{Message, ShellHandle},
+    worker::Workshop,
+};
+use crate::{
+    config::app::{Readiness, SocketMode},
+    fleet::{FleetEvent, Snapshot, SpawnOrder},
+    sockets::{
+        BoundSocket, SocketId,
+        balance::{Channel, Joins, Served, channel_pair},
+    },
+};
+
+/// A ready worker of a `balanced` socket that has not asked for connections by then won't, as far as one can tell.
+const OVERDUE: Duration = Duration::from_secs(5);
+
+/// How long a status waits for the thread that hands connections over, which is never long about anything.
+const REPORT: Duration = Duration::from_millis(500);
+
+/// Whether a worker may be handed connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is not ready yet.
+    Starting,
+    /// It is.
+    Ready,
+    /// It is on its way out.
+    Leaving,
+}
+
+/// Waits, for as long as what is returned is kept, until a worker asks for the connections of each of its sockets.
+pub(super) fn taking(
+    id: WorkerId,
+    channels: Vec<(SocketId, Channel)>,
+    shell: &ShellHandle,
+) -> JoinSet<()> {
+    let mut waiting = JoinSet::new();
+    for (socket, channel) in channels {
+        let shell = shell.clone();
+        waiting.spawn(async move {
+            match channel.first_word().await {
+                Ok(Some(channel)) => {
+                    let takes = Message::Takes {
+                        id,
+                        socket,
+                        channel,
+                    };
+                    shell.send(takes).await;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!("worker {id} can't be handed connections: {error}");
+                }
+            }
+        });
+    }
+    waiting
+}
+
+impl Shell {
+    /// A worker takes connections of a socket from now on.
+    pub(super) fn takes(&mut self, id: WorkerId, socket: SocketId, channel: Channel) {
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        process.untaken.remove(&socket);
+        let ready = match (process.standing, &process.order.definition.ready) {
+            // It would accept for itself.
+            (Standing::Leaving, _) => return channel.end(),
+            (Standing::Ready, _) => true,
+            // Whoever asks whether it is ready may ask at this very socket.
+            (Standing::Starting, Readiness::Probe(_)) => true,
+            (
+                Standing::Starting,
+                Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Delay(_),
+            ) => false,
+        };
+        let sockets = &self.workshop.sockets;
+        let (Some((app, bound)), Some(listener)) = (sockets.get(socket), sockets.duplicate(socket))
+        else {
+            // Closed meanwhile.
+            return;
+        };
+        let max_connections = match bound.declaration().options.mode {
+            SocketMode::Balanced { max_connections } => max_connections,
+            // It may have begun before the socket was declared so.
+            SocketMode::Auto | SocketMode::Shared => None,
+        };
+        let socket = Served {
+            id: socket,
+            app: app.clone(),
+            name: bound.name().to_owned(),
+        };
+        let joined = listener.and_then(|listener| {
+            self.workshop.balancer.join(Joins {
+                id,
+                socket,
+                channel,
+                ready,
+                listener,
+                max_connections,
+            })
+        });
+        if let Err(error) = joined {
+            tracing::warn!(
+                "worker {id} can't be handed connections: {error}; it accepts for itself"
+            );
+        }
+    }
+
+    /// Notes how a worker stands, before anybody else hears of it.
+    pub(super) fn stand(&mut self, event: &FleetEvent) {
+        let (id, standing) = match event {
+            FleetEvent::WorkerReady(event) => (event.worker.id, Standing::Ready),
+            FleetEvent::WorkerDraining(event) => (event.worker.id, Standing::Leaving),
+            // It is nobody's any more: it is handed nothing.
+            FleetEvent::WorkerReleased(event) => (event.worker.id, Standing::Leaving),
+            FleetEvent::WorkerSpawned(_)
+            | FleetEvent::WorkerOnline(_)
+            | FleetEvent::WorkerDisconnected(_)
+            // Noted with its exit.
+            | FleetEvent::WorkerExited(_)
+            | FleetEvent::WorkerHook(_)
+            | FleetEvent::UpdateStarted(_)
+            | FleetEvent::UpdateProgress(_)
+            | FleetEvent::UpdateFinished(_)
+            | FleetEvent::UpdateAborted(_)
+            | FleetEvent::UpdateRolledBack(_)
+            | FleetEvent::UpdateSuspended(_)
+            | FleetEvent::AppResized(_)
+            | FleetEvent::AppFailed(_)
+            | FleetEvent::OperationFinished(_) => return,
+        };
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut process.standing, standing);
+        match standing {
+            Standing::Starting => {}
+            Standing::Ready => {
+                self.workshop.balancer.ready(id);
+                let mut untaken = process.untaken.iter();
+                let amiss = untaken.any(|socket| self.workshop.balanced(*socket).is_some());
+                if before == Standing::Starting && amiss {
+                    let shell = self.handle.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(OVERDUE).await;
+                        shell.send(Message::Overdue { id }).await;
+                    });
+                }
+            }
+            Standing::Leaving => self.workshop.balancer.drains(id),
+        }
+    }
+
+    /// Says of a ready worker that it takes no connections from the master although its socket is `balanced`: clients
+    /// are served all the same, as it accepts for itself.
+    pub(super) fn overdue(&self, id: WorkerId) {
+        let Some(process) = self.processes.get(&id) else {
+            return;
+        };
+        if process.standing != Standing::Ready {
+            return;
+        }
+        let untaken = process.untaken.iter();
+        for socket in untaken.filter_map(|socket| self.workshop.balanced(*socket)) {
+            tracing::error!(
+                "{}.{}: worker {id} does not take the connections of the socket {:?} from the master, so it shares the socket instead; \
+                 hint: mode = \"balanced\" is for workers that call `listen` and `accept` of the Rust SDK; for others leave the mode out",
+                process.order.app,
+                process.order.slot,
+                socket.name()
+            );
+        }
+    }
+}
+
+impl Workshop {
+    /// A socket that was declared `balanced`.
+    fn balanced(&self, socket: SocketId) -> Option<&BoundSocket> {
+        let (_, socket) = self.sockets.get(socket)?;
+        match socket.declaration().options.mode {
+            SocketMode::Balanced { .. } => Some(socket),
+            SocketMode::Auto | SocketMode::Shared => None,
+        }
+    }
+
+    /// A listener was mended.
+    pub(super) fn tell_balancer(&self, socket: SocketId) {
+        match self.sockets.duplicate(socket) {
+            Some(Ok(listener)) => self.balancer.mended(socket, listener),
+            Some(Err(error)) => tracing::error!("a mended socket is not accepted on: {error}"),
+            None => {}
+        }
+    }
+
+    /// One channel for each socket whose connections this worker may be handed; its own ends are added to `fds`.
+    pub(super) fn channels(
+        &self,
+        order: &SpawnOrder,
+        fds: &mut Vec<OwnedFd>,
+    ) -> io::Result<Vec<(SocketId, Channel)>> {
+        let sockets = self
+            .sockets
+            .handing_over(&order.app, order.slot)
+            .into_iter();
+        sockets
+            .map(|(id, _)| {
+                let (ours, theirs) = channel_pair()?;
+                fds.push(theirs);
+                Ok((id, ours))
+            })
+            .collect()
+    }
+
+    /// Adds to a snapshot what only the shell and its threads know, and sends it.
+    pub(super) fn fill_in(&self, mut snapshot: Snapshot, to: oneshot::Sender<Snapshot>) {
+        for app in &mut snapshot.apps {
+            app.sockets = self.sockets.status(&app.name);
+            let schedules = self.schedules.borrow();
+            let schedule = schedules.iter().find(|(name, _)| name.as_str() == app.name);
+            app.next_cron = schedule.and_then(|(_, it)| it.next_in_words(SystemTime::now()));
+        }
+        let Some(report) = self.balancer.report() else {
+            // Whoever asked has gone.
+            let _gone = to.send(snapshot);
+            return;
+        };
+        tokio::spawn(async move {
+            let report = tokio::time::timeout(REPORT, report).await;
+            let report = report.ok().and_then(Result::ok);
+            for (served, balance) in report.into_iter().flatten() {
+                let apps = snapshot.apps.iter_mut();
+                let app = apps.filter(|app| app.name == served.app.as_str());
+                let sockets = app.flat_map(|app| &mut app.sockets);
+                for socket in sockets.filter(|socket| socket.name == served.name) {
+                    if !balance.workers.is_empty() {
+                        take_over(socket);
+                    }
+                    socket.balance = Some(balance.clone());
+                }
+            }
+            // Whoever asked has gone.
+            let _gone = to.send(snapshot);
+        });
+    }
+}
+
+/// The master accepts: that says more than what was declared.
+fn take_over(socket: &mut SocketStatus) {
+    socket.mode = "balanced".into();
+    socket.why = socket.why.take().and_then(|why| {
+        why.starts_with("auto")
+            .then(|| "auto: its workers take connections from the master".into())
+    });
+}

@@ -1,0 +1,194 @@
+//! The master's end of the channel to one worker.
+
+use std::{
+    io::{self, IoSlice},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use ostler_worker_sdk::handover::{FromWorker, MasterWord, WINDOW, WorkerWord};
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
+        SocketFlags, SocketType, recv, sendmsg, shutdown, socketpair,
+    },
+};
+use tokio::io::Interest;
+
+use crate::sys;
+
+const CONTROL: usize = rustix::cmsg_space!(ScmRights(WINDOW));
+
+/// Words read at once; as many as come of a whole window, and what closed beside.
+const WORDS: usize = 2 * WINDOW;
+
+/// The master's end.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+/// A new channel, and the end for its worker.
+///
+/// # Errors
+/// If no descriptor is left.
+pub fn channel_pair() -> io::Result<(Channel, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    rustix::io::ioctl_fionbio(&ours, true)?;
+    Ok((Channel(ours), theirs))
+}
+
+/// What was heard of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// A word.
+    Word(WorkerWord),
+    /// Something that is no word.
+    Nonsense,
+    /// It has hung up.
+    End,
+}
+
+impl Channel {
+    /// Waits until the worker says its first word, which remains to be read; `None` if it never will. Nothing but this
+    /// is spent on a worker that accepts for itself.
+    ///
+    /// # Errors
+    /// If it can't be watched.
+    pub async fn first_word(self) -> io::Result<Option<Self>> {
+        let watched = sys::watch_fd(self.0, Interest::READABLE)?;
+        loop {
+            let mut ready = watched.readable().await?;
+            let mut byte = [0];
+            let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+            match recv(watched.get_ref(), &mut byte, peek) {
+                Ok((0, _)) => return Ok(None),
+                Ok(_) => break,
+                Err(Errno::WOULDBLOCK | Errno::INTR) => ready.clear_ready(),
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(Self(watched.into_inner())))
+    }
+
+    /// Hands connections over: all of them, or none.
+    ///
+    /// # Errors
+    /// Those of `sendmsg`.
+    pub(super) fn hand_over(&self, connections: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+        let count = u16::try_from(connections.len()).map_err(|_| Errno::INVAL)?;
+        let mut space = [MaybeUninit::uninit(); CONTROL];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !control.push(SendAncillaryMessage::ScmRights(connections)) {
+            return Err(Errno::INVAL);
+        }
+        let word = MasterWord::Connections(count).encode();
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        sendmsg(&self.0, &[IoSlice::new(&word)], &mut control, flags).map(drop)
+    }
+
+    /// What was said, a few words at most; empty if nothing was.
+    pub(super) fn hear(&self) -> impl Iterator<Item = Heard> + use<> {
+        let mut packets = [FromWorker::default(); WORDS];
+        let lengths = sys::receive_packets(self.0.as_fd(), &mut packets);
+        let (lengths, broken) = match lengths {
+            Ok(lengths) => (Some(lengths), false),
+            Err(error) => {
+                let passes = matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                );
+                (None, !passes)
+            }
+        };
+        let words =
+            lengths
+                .into_iter()
+                .flatten()
+                .zip(packets)
+                .map(|(length, packet)| match length {
+                    0 => Heard::End,
+                    length => {
+                        WorkerWord::decode(&packet[..length]).map_or(Heard::Nonsense, Heard::Word)
+                    }
+                });
+        words.chain(broken.then_some(Heard::End))
+    }
+
+    /// Nothing can be said any more, by either side. What was said before can still be heard, to its end.
+    pub(super) fn cut(&self) {
+        if let Err(error) = shutdown(&self.0, Shutdown::Both) {
+            tracing::debug!("a channel was cut already: {error}");
+        }
+    }
+
+    /// Tells a worker that it gets no more, because it drains: it must not begin to accept for itself.
+    pub fn end(&self) {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        if let Err(error) = rustix::net::send(&self.0, &MasterWord::End.encode(), flags) {
+            tracing::debug!("a worker was not told that it gets no more: {error}");
+        }
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ostler_worker_sdk::handover::Account;
+    use rustix::net::send;
+
+    use super::*;
+
+    fn taken(count: u32) -> WorkerWord {
+        WorkerWord::Account(Account {
+            taken: count,
+            ..Account::default()
+        })
+    }
+
+    #[test]
+    fn what_was_said_before_a_cut_is_heard_and_nothing_can_be_said_after_it() {
+        let (ours, theirs) = channel_pair().expect("a pair");
+        let null = std::fs::File::open("/dev/null").expect("/dev/null");
+        ours.hand_over(&[null.as_fd()]).expect("handed over");
+        let flags = SendFlags::NOSIGNAL;
+        send(&theirs, &taken(1).encode(), flags).expect("said");
+        ours.end();
+        ours.cut();
+        let late = send(&theirs, &taken(2).encode(), flags);
+        assert_eq!(late, Err(Errno::PIPE));
+        let heard: Vec<Heard> = ours.hear().take(2).collect();
+        assert_eq!(heard, [Heard::Word(taken(1)), Heard::End]);
+        let mut bytes = [0; 8];
+        for (length, kind) in [(8, 1), (8, 2), (0, 2)] {
+            let (_, got) = recv(&theirs, &mut bytes, RecvFlags::empty()).expect("received");
+            assert_eq!((got, bytes[1]), (length, kind));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_told_from_silence_and_from_the_end() {
+        let (ours, theirs) = channel_pair().expect("a pair");
+        assert_eq!(ours.hear().count(), 0);
+        send(&theirs, b"hello", SendFlags::empty()).expect("sent");
+        assert_eq!(ours.hear().collect::<Vec<_>>(), [Heard::Nonsense]);
+        drop(theirs);
+        assert_eq!(ours.hear().next(), Some(Heard::End));
+    }
+
+    #[tokio::test]
+    async fn the_first_word_is_waited_for_and_left_to_be_read() {
+        let (ours, theirs) = channel_pair().expect("a pair");
+        send(&theirs, &taken(1).encode(), SendFlags::empty()).expect("said");
+        let ours = ours.first_word().await.expect("watched").expect("a word");
+        assert_eq!(ours.hear().next(), Some(Heard::Word(taken(1))));
+        let (ours, theirs) = channel_pair().expect("a pair");
+        drop(theirs);
+        assert!(ours.first_word().await.expect("watched").is_none());
+    }
+}

@@ -1,0 +1,259 @@
+//! One socket: its listener, the channels of its workers, and the pool that decides.
+
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use ostler_bus::{
+    WorkerId,
+    vocab::status::{BalanceStatus, BalancedWorker},
+};
+use ostler_worker_sdk::handover::{UNLIMITED, WorkerWord};
+use rustix::{
+    io::Errno,
+    net::{SocketFlags, accept_with},
+};
+
+use super::{
+    Served,
+    channel::{Channel, Heard},
+    pool::Pool,
+};
+
+/// Connections accepted at once, before others have their turn.
+const BATCH: usize = 64;
+
+/// How long to wait when the system has no room for another connection.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// A socket whose connections are handed over.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) socket: Served,
+    pub(super) listener: OwnedFd,
+    pool: Pool<OwnedFd>,
+    channels: HashMap<WorkerId, Channel>,
+    /// There may be connections to accept.
+    readable: bool,
+    /// Nothing is accepted or sent until then.
+    pause: Option<Instant>,
+}
+
+impl Desk {
+    pub(super) fn new(socket: Served, listener: OwnedFd) -> Self {
+        Self {
+            socket,
+            listener,
+            pool: Pool::new(UNLIMITED),
+            channels: HashMap::new(),
+            readable: false,
+            pause: None,
+        }
+    }
+
+    /// So many connections each worker may have open from now on; `None`: any number.
+    pub(super) fn limit(&mut self, most: Option<u32>) {
+        self.pool.limit = most.unwrap_or(UNLIMITED);
+    }
+
+    pub(super) fn join(&mut self, id: WorkerId, ready: bool, channel: Channel) {
+        self.pool.join(id, ready);
+        self.channels.insert(id, channel);
+    }
+
+    pub(super) fn ready(&mut self, id: WorkerId) {
+        self.pool.ready(id);
+    }
+
+    pub(super) fn knows(&self, id: WorkerId) -> bool {
+        self.channels.contains_key(&id)
+    }
+
+    /// A connection has come, or a new listener.
+    pub(super) fn has_come(&mut self) {
+        self.readable = true;
+    }
+
+    /// Hears what a worker says; its channel if that has broken.
+    #[must_use = "a channel is watched until it is let go of"]
+    pub(super) fn hear(&mut self, id: WorkerId) -> Option<Channel> {
+        let words = self.channels.get(&id)?.hear();
+        for heard in words {
+            let sound = match heard {
+                Heard::Word(word) => self.take_in(id, word),
+                Heard::Nonsense | Heard::End => false,
+            };
+            if !sound {
+                if heard != Heard::End {
+                    tracing::warn!(
+                        "{}: worker {id} doesn't keep to the protocol of the socket {:?}: it is handed no more connections",
+                        self.socket.app,
+                        self.socket.name
+                    );
+                }
+                return self.part_with(id);
+            }
+        }
+        None
+    }
+
+    fn take_in(&mut self, id: WorkerId, word: WorkerWord) -> bool {
+        match word {
+            WorkerWord::Take { limit } => self.pool.takes(id, limit),
+            WorkerWord::Account(account) => return self.pool.account(id, account).is_ok(),
+        }
+        true
+    }
+
+    /// A worker that drains gets no more; what it has not taken, others get.
+    #[must_use = "a channel is watched until it is let go of"]
+    pub(super) fn drain(&mut self, id: WorkerId) -> Option<Channel> {
+        self.channels.get(&id)?.end();
+        self.part_with(id)
+    }
+
+    /// The same for one that is gone.
+    #[must_use = "a channel is watched until it is let go of"]
+    pub(super) fn part_with(&mut self, id: WorkerId) -> Option<Channel> {
+        let channel = self.channels.remove(&id)?;
+        channel.cut();
+        loop {
+            let mut heard_more = false;
+            for heard in channel.hear() {
+                match heard {
+                    Heard::Word(word) => heard_more |= self.take_in(id, word),
+                    Heard::Nonsense => heard_more = true,
+                    Heard::End => {
+                        heard_more = false;
+                        break;
+                    }
+                }
+            }
+            if !heard_more {
+                break;
+            }
+        }
+        self.pool.leave(id);
+        Some(channel)
+    }
+
+    /// Accepts as much as workers have room for, and hands it over; gives the channels that broke at it.
+    pub(super) fn serve(&mut self, now: Instant) -> Vec<Channel> {
+        if self.pause.is_some_and(|until| now < until) {
+            return Vec::new();
+        }
+        self.pause = None;
+        self.accept(now);
+        let mut broken = Vec::new();
+        loop {
+            self.pool.deal();
+            let lost = self.send(now);
+            if lost.is_empty() {
+                return broken;
+            }
+            for id in lost {
+                broken.extend(self.part_with(id));
+            }
+        }
+    }
+
+    /// Whether there is more to do already.
+    pub(super) fn has_more(&self) -> bool {
+        self.pause.is_none() && self.readable && self.pool.room() > 0
+    }
+
+    /// Whether no worker has room.
+    pub(super) fn is_full(&self) -> bool {
+        self.pool.room() == 0
+    }
+
+    /// When to try again what could not be done.
+    pub(super) fn pause(&self) -> Option<Instant> {
+        self.pause
+    }
+
+    fn accept(&mut self, now: Instant) {
+        let mut tries = match self.readable {
+            true => self.pool.room().min(BATCH),
+            false => 0,
+        };
+        while tries > 0 {
+            tries -= 1;
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            match accept_with(&self.listener, flags) {
+                Ok(connection) => self.pool.accepted(connection),
+                // Shut down by a worker: whoever mends it says so.
+                Err(Errno::WOULDBLOCK | Errno::INVAL) => {
+                    self.readable = false;
+                    return;
+                }
+                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                    tracing::warn!("{}: can't accept: {error}; trying again", self.socket.app);
+                    self.pause = Some(now + AGAIN);
+                    return;
+                }
+                Err(error @ (Errno::BADF | Errno::NOTSOCK | Errno::OPNOTSUPP)) => {
+                    tracing::error!("{}: can't accept: {error}", self.socket.app);
+                    self.readable = false;
+                    return;
+                }
+                // Of one connection that has gone already.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Sends what was dealt; gives the workers whose channels are broken.
+    fn send(&mut self, now: Instant) -> Vec<WorkerId> {
+        let mut outcomes = Vec::new();
+        for (id, connections) in self.pool.unsent() {
+            let connections: Vec<BorrowedFd<'_>> = connections.map(AsFd::as_fd).collect();
+            let channel = self.channels.get(&id);
+            let sent = channel.map_or(Err(Errno::PIPE), |c| c.hand_over(&connections));
+            outcomes.push((id, sent));
+        }
+        let mut lost = Vec::new();
+        for (id, sent) in outcomes {
+            match sent {
+                Ok(()) => self.pool.sent(id),
+                Err(
+                    Errno::WOULDBLOCK
+                    | Errno::NOBUFS
+                    | Errno::NOMEM
+                    | Errno::TOOMANYREFS
+                    | Errno::INTR,
+                ) => {
+                    self.pool.not_sent(id);
+                    self.pause = Some(now + AGAIN);
+                }
+                Err(_) => {
+                    self.pool.not_sent(id);
+                    lost.push(id);
+                }
+            }
+        }
+        lost
+    }
+
+    /// How things stand.
+    pub(super) fn status(&self) -> BalanceStatus {
+        BalanceStatus {
+            accepted: self.pool.accepted,
+            given_again: self.pool.given_again,
+            waiting: self.pool.waiting() as u64,
+            workers: self
+                .pool
+                .members()
+                .map(|member| BalancedWorker {
+                    id: member.id,
+                    open: member.open,
+                    handed: member.handed() as u32,
+                    taken: member.taken,
+                    max_connections: member.limit(self.pool.limit),
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! How the shell speaks to the thread that hands connections over.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use ostler_bus::{WorkerId, vocab::status::BalanceStatus};
+use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::oneshot;
+
+use super::{channel::Channel, thread};
+use crate::{config::app::AppName, sockets::SocketId};
+
+/// Which socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The very one, as long as it is bound.
+    pub id: SocketId,
+    /// Whose.
+    pub app: AppName,
+    /// Its name.
+    pub name: String,
+}
+
+/// A worker that takes connections of a socket.
+#[derive(Debug)]
+pub struct Joins {
+    /// Which worker.
+    pub id: WorkerId,
+    /// Which socket.
+    pub socket: Served,
+    /// Our end of its channel; its first word is still unread.
+    pub channel: Channel,
+    /// Whether it may be handed connections already.
+    pub ready: bool,
+    /// The socket's listener, for the first.
+    pub listener: OwnedFd,
+    /// How many connections a worker may have open; `None`: any number.
+    pub max_connections: Option<u32>,
+}
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    Joins(Box<Joins>),
+    Ready(WorkerId),
+    Drains(WorkerId),
+    Gone(WorkerId),
+    /// A worker had shut the listener down: this is the one that listens now.
+    Mended(SocketId, OwnedFd),
+    Forget(AppName),
+    Report(oneshot::Sender<Vec<(Served, BalanceStatus)>>),
+    End,
+}
+
+/// Commands on their way to the thread. There are a handful for each worker in its life, and the thread never waits for
+/// anything: so they are few, and whoever sends one doesn't wait.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    commands: Mutex<Vec<Command>>,
+    pub(super) bell: OwnedFd,
+    alive: AtomicBool,
+}
+
+impl Inbox {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            commands: Mutex::default(),
+            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            alive: AtomicBool::new(true),
+        })
+    }
+
+    fn send(&self, command: Command) {
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        commands.push(command);
+        drop(commands);
+        // Only if the count is full it can't be written, and then the bell has rung.
+        let _rung = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    }
+
+    /// What was sent; the bell falls silent.
+    pub(super) fn take(&self) -> Vec<Command> {
+        let _silent = rustix::io::read(&self.bell, &mut [0_u8; 8][..]);
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *commands)
+    }
+
+    /// The thread has ended.
+    pub(super) fn close(&self) {
+        self.alive.store(false, Ordering::Release);
+        // Whoever waits for a report is told by its end.
+        drop(self.take());
+    }
+}
+
+/// Has connections handed to workers; by a thread that begins with the first that takes any, and ends with this.
+#[derive(Debug, Default)]
+pub struct Balancer {
+    inbox: Option<Arc<Inbox>>,
+}
+
+impl Balancer {
+    /// A worker takes connections.
+    ///
+    /// # Errors
+    /// If the thread can't be started: the worker then accepts for itself.
+    pub fn join(&mut self, joins: Joins) -> io::Result<()> {
+        let inbox = match self.running() {
+            Some(inbox) => inbox,
+            None => {
+                let inbox = Arc::new(Inbox::new()?);
+                thread::start(Arc::clone(&inbox))?;
+                self.inbox.insert(inbox)
+            }
+        };
+        inbox.send(Command::Joins(Box::new(joins)));
+        Ok(())
+    }
+
+    /// A worker is ready.
+    pub fn ready(&self, id: WorkerId) {
+        self.tell(Command::Ready(id));
+    }
+
+    /// A worker drains: it is handed nothing more, and what it has not taken goes to others.
+    pub fn drains(&self, id: WorkerId) {
+        self.tell(Command::Drains(id));
+    }
+
+    /// A worker is gone: what it has not taken goes to others.
+    pub fn gone(&self, id: WorkerId) {
+        self.tell(Command::Gone(id));
+    }
+
+    /// A listener was mended; this is a duplicate of the one that listens now.
+    pub fn mended(&self, socket: SocketId, listener: OwnedFd) {
+        self.tell(Command::Mended(socket, listener));
+    }
+
+    /// An app has gone, and its sockets.
+    pub fn forget(&self, app: &AppName) {
+        self.tell(Command::Forget(app.clone()));
+    }
+
+    /// How things stand; the answer never comes if the thread ends meanwhile, and there is none if it doesn't run.
+    #[must_use]
+    pub fn report(&self) -> Option<oneshot::Receiver<Vec<(Served, BalanceStatus)>>> {
+        let inbox = self.running()?;
+        let (sender, report) = oneshot::channel();
+        inbox.send(Command::Report(sender));
+        Some(report)
+    }
+
+    fn running(&self) -> Option<&Arc<Inbox>> {
+        let inbox = self.inbox.as_ref()?;
+        inbox.alive.load(Ordering::Acquire).then_some(inbox)
+    }
+
+    fn tell(&self, command: Command) {
+        if let Some(inbox) = self.running() {
+            inbox.send(command);
+        }
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        self.tell(Command::End);
+    }
+}

@@ -1,0 +1,245 @@
+//! Who gets which connection of one socket: all decisions, and nothing else.
+//!
+//! ```text
+//!  accepted ──► waiting ── deal: the ready member with the fewest open, of those the one whose turn it is ──► handed
+//!                  ▲                                                                                           │
+//!                  └── refused, or its member left (died, drains) ◄────────────────────────────────────────────┤
+//!                                                                                                    taken ──► open ──► closed
+//! ```
+//! No I/O and no clock. A connection is this pool's from [`Pool::accepted`] until a member says that it has taken it;
+//! whatever happens to members meanwhile, it comes to one of them. As many are accepted as members have room for, so
+//! that others wait in the kernel, where they cost nothing and survive everybody.
+
+use std::collections::VecDeque;
+
+use ostler_bus::WorkerId;
+use ostler_worker_sdk::handover::{Account, UNLIMITED, WINDOW};
+
+/// So many turns that a member missed, because it was busy, it may have later, while it is idle.
+const CATCH_UP: u64 = 64;
+
+/// The members that share a socket's connections, and the connections that none of them has taken yet.
+#[derive(Debug)]
+pub(super) struct Pool<C> {
+    members: Vec<Member<C>>,
+    /// Accepted, and nobody's: the oldest first.
+    waiting: VecDeque<C>,
+    /// The most that any member may have open.
+    pub(super) limit: u32,
+    /// The most turns that any member has had.
+    turns: u64,
+    /// Connections accepted so far.
+    pub(super) accepted: u64,
+    /// Connections dealt more than once: their first member died, drained or refused.
+    pub(super) given_again: u64,
+}
+
+/// One worker.
+#[derive(Debug)]
+pub(super) struct Member<C> {
+    pub(super) id: WorkerId,
+    ready: bool,
+    /// The most it wants open; 0 until it has said so.
+    limit: u32,
+    /// It refused what it was handed, and has not said since that anything changed.
+    refuses: bool,
+    /// Handed to it, and not taken: the oldest first.
+    handed: VecDeque<C>,
+    /// So many of those, the newest, are not sent yet.
+    unsent: usize,
+    /// Taken, and not closed.
+    pub(super) open: u32,
+    /// Taken so far.
+    pub(super) taken: u64,
+    /// How many turns it has had, those that it has missed for good among them.
+    turns: u64,
+}
+
+/// A worker gave account of connections that it doesn't have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Misreckoned;
+
+impl<C> Pool<C> {
+    /// A pool whose members have at most so many connections open each.
+    pub(super) fn new(limit: u32) -> Self {
+        Self {
+            members: Vec::new(),
+            waiting: VecDeque::new(),
+            limit,
+            turns: 0,
+            accepted: 0,
+            given_again: 0,
+        }
+    }
+
+    /// A worker has a channel. It is dealt nothing before it is ready and has said how much it takes.
+    pub(super) fn join(&mut self, id: WorkerId, ready: bool) {
+        self.members.push(Member {
+            id,
+            ready,
+            limit: 0,
+            refuses: false,
+            handed: VecDeque::with_capacity(WINDOW),
+            unsent: 0,
+            open: 0,
+            taken: 0,
+            turns: self.turns,
+        });
+    }
+
+    /// A worker is ready.
+    pub(super) fn ready(&mut self, id: WorkerId) {
+        if let Some(member) = self.member(id) {
+            member.ready = true;
+        }
+    }
+
+    /// A worker says how many it wants open at most.
+    pub(super) fn takes(&mut self, id: WorkerId, limit: u32) {
+        if let Some(member) = self.member(id) {
+            member.limit = limit;
+            member.refuses = false;
+        }
+    }
+
+    /// A worker gives account. Our copies of what it has taken are dropped; what it refused waits for others.
+    ///
+    /// # Errors
+    /// If it can't be: nothing was changed then.
+    pub(super) fn account(&mut self, id: WorkerId, account: Account) -> Result<(), Misreckoned> {
+        let Some(member) = self.members.iter_mut().find(|member| member.id == id) else {
+            return Ok(());
+        };
+        let sent = (member.handed.len() - member.unsent) as u64;
+        if u64::from(account.taken) + u64::from(account.refused) > sent
+            || u64::from(account.closed) > u64::from(member.open) + u64::from(account.taken)
+        {
+            return Err(Misreckoned);
+        }
+        member.handed.drain(..account.taken as usize);
+        member.taken += u64::from(account.taken);
+        member.open = member.open + account.taken - account.closed;
+        if account.closed > 0 {
+            member.refuses = false;
+        }
+        if account.refused > 0 {
+            member.refuses = true;
+            let refused: Vec<C> = member.handed.drain(..account.refused as usize).collect();
+            self.take_back(refused);
+        }
+        Ok(())
+    }
+
+    /// A worker gets no more: it died, it drains, its channel broke. What it has not taken waits for others.
+    pub(super) fn leave(&mut self, id: WorkerId) {
+        if let Some(at) = self.members.iter().position(|member| member.id == id) {
+            let member = self.members.remove(at);
+            self.take_back(member.handed);
+        }
+    }
+
+    /// Older than all that wait, as a rule: first in their line.
+    fn take_back(&mut self, back: impl IntoIterator<Item = C, IntoIter: DoubleEndedIterator>) {
+        for connection in back.into_iter().rev() {
+            self.given_again += 1;
+            self.waiting.push_front(connection);
+        }
+    }
+
+    /// How many connections to accept now.
+    pub(super) fn room(&self) -> usize {
+        let room: usize = self.members.iter().map(|m| m.room(self.limit)).sum();
+        room.saturating_sub(self.waiting.len())
+    }
+
+    /// How many were accepted and are nobody's.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// A connection was accepted.
+    pub(super) fn accepted(&mut self, connection: C) {
+        self.accepted += 1;
+        self.waiting.push_back(connection);
+    }
+
+    /// Deals what waits, as far as members have room: each to the one with the fewest open, and of several to the one
+    /// that has had the fewest turns.
+    pub(super) fn deal(&mut self) {
+        while !self.waiting.is_empty() {
+            let open = self.members.iter_mut().filter(|m| m.room(self.limit) > 0);
+            let missed = self.turns.saturating_sub(CATCH_UP);
+            let Some(next) = open.min_by_key(|m| (m.load(), m.turns.max(missed))) else {
+                return;
+            };
+            next.turns = next.turns.max(missed) + 1;
+            self.turns = self.turns.max(next.turns);
+            next.unsent += 1;
+            next.handed.extend(self.waiting.pop_front());
+        }
+    }
+
+    /// What was dealt to members and not sent to them yet.
+    pub(super) fn unsent(&self) -> impl Iterator<Item = (WorkerId, impl Iterator<Item = &C>)> {
+        let members = self.members.iter().filter(|member| member.unsent > 0);
+        members.map(|m| (m.id, m.handed.iter().skip(m.handed.len() - m.unsent)))
+    }
+
+    /// All that was dealt to this worker has been sent.
+    pub(super) fn sent(&mut self, id: WorkerId) {
+        if let Some(member) = self.member(id) {
+            member.unsent = 0;
+        }
+    }
+
+    /// What was dealt to this worker could not be sent just now: it waits again.
+    pub(super) fn not_sent(&mut self, id: WorkerId) {
+        if let Some(member) = self.member(id) {
+            let first = member.handed.len() - std::mem::take(&mut member.unsent);
+            let back = member.handed.split_off(first);
+            for connection in back.into_iter().rev() {
+                self.waiting.push_front(connection);
+            }
+        }
+    }
+
+    /// All members.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member<C>> {
+        self.members.iter()
+    }
+
+    fn member(&mut self, id: WorkerId) -> Option<&mut Member<C>> {
+        self.members.iter_mut().find(|member| member.id == id)
+    }
+}
+
+impl<C> Member<C> {
+    /// How many were handed to it that it has not taken.
+    pub(super) fn handed(&self) -> usize {
+        self.handed.len()
+    }
+
+    /// The most it may have open, by its own word and by ours.
+    pub(super) fn limit(&self, ours: u32) -> Option<u32> {
+        Some(self.limit.min(ours)).filter(|limit| *limit != UNLIMITED)
+    }
+
+    /// What it has, and will have as soon as it looks.
+    fn load(&self) -> u64 {
+        u64::from(self.open) + self.handed.len() as u64
+    }
+
+    fn room(&self, limit: u32) -> usize {
+        if !self.ready || self.refuses {
+            return 0;
+        }
+        let within_limit = u64::from(self.limit.min(limit)).saturating_sub(self.load());
+        let within_window = WINDOW.saturating_sub(self.handed.len());
+        within_window.min(usize::try_from(within_limit).unwrap_or(usize::MAX))
+    }
+}
+
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod tests;

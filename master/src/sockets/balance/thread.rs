@@ -1,0 +1,405 @@
+//! The thread: waits for connections, for what workers say and for commands, and has each socket's desk do its work.
+//!
+//! A listener tells of a connection once (edge-triggered): while no worker has room, whatever comes wakes nobody twice,
+//! and waits in the kernel. A channel tells as long as there is something to read.
+//!
+//! Whatever is decided is decided on all that was said by then. After a connection the thread sleeps for a
+//! moment without listening to workers, unless one of them must make room: where connections come quickly, what is
+//! said of one is heard when the next one comes, which halves how often the thread wakes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Instant,
+};
+
+use ostler_bus::WorkerId;
+use rustix::{
+    buffer::spare_capacity,
+    event::{
+        PollFd, PollFlags, Timespec,
+        epoll::{self, CreateFlags, EventData, EventFlags},
+        poll,
+    },
+    io::Errno,
+};
+
+use super::{
+    channel::Channel,
+    desk::Desk,
+    inbox::{Command, Inbox, Joins},
+};
+use crate::sockets::SocketId;
+
+/// Events taken in at once.
+const EVENTS: usize = 128;
+
+/// How long words may wait to be heard together. The master's copy of a taken connection lives as long, which is nothing
+/// to a client that waits for its end.
+const TOGETHER: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 250_000,
+};
+
+/// What it needs is small.
+const STACK: usize = 256 << 10;
+
+/// The bell's token; the others grow from the next one on and are never used twice.
+const BELL: u64 = 0;
+
+/// Starts the thread. It ends when it is told to, or when what it waits on fails.
+pub(super) fn start(inbox: Arc<Inbox>) -> io::Result<()> {
+    let thread = Thread::new(inbox)?;
+    std::thread::Builder::new()
+        .name("balance".into())
+        .stack_size(STACK)
+        .spawn(move || thread.run())
+        .map(drop)
+}
+
+/// A desk's number, never used twice.
+type DeskNumber = u64;
+
+/// Whose event it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Listener(DeskNumber),
+    Channel(DeskNumber, WorkerId),
+}
+
+struct Thread {
+    /// The bell and the listeners.
+    epoll: OwnedFd,
+    /// The channels.
+    channels: OwnedFd,
+    /// A connection has just come: what is said of it comes soon.
+    expects_words: bool,
+    inbox: Arc<Inbox>,
+    desks: BTreeMap<DeskNumber, Desk>,
+    sources: HashMap<u64, Source>,
+    /// The last number given to a source or a desk.
+    numbers: u64,
+    /// Desks that something has happened to.
+    busy: Vec<DeskNumber>,
+}
+
+impl Drop for Thread {
+    /// Channels break with it, and workers accept for themselves.
+    fn drop(&mut self) {
+        self.inbox.close();
+        if std::thread::panicking() {
+            tracing::error!(
+                "handing over connections has failed, which is a fault of ostler's: workers accept for themselves"
+            );
+        }
+    }
+}
+
+impl Thread {
+    fn new(inbox: Arc<Inbox>) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let data = EventData::new_u64(BELL);
+        epoll::add(&epoll, &inbox.bell, data, EventFlags::IN)?;
+        Ok(Self {
+            epoll,
+            channels: epoll::create(CreateFlags::CLOEXEC)?,
+            expects_words: false,
+            inbox,
+            desks: BTreeMap::new(),
+            sources: HashMap::new(),
+            numbers: BELL,
+            busy: Vec::new(),
+        })
+    }
+
+    fn run(mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            if let Err(error) = self.wait(&mut events) {
+                tracing::error!("handing over connections ends: {error}");
+                return;
+            }
+            let mut rung = false;
+            self.expects_words = false;
+            for event in events.drain(..) {
+                match event.data.u64() {
+                    BELL => rung = true,
+                    token => {
+                        self.expects_words = true;
+                        self.happened(token);
+                    }
+                }
+            }
+            // Before anything is decided, and before what was said by a worker that is told to be gone.
+            if let Err(error) = self.hear(&mut events) {
+                tracing::error!("handing over connections ends: {error}");
+                return;
+            }
+            if rung && !self.obey() {
+                return;
+            }
+            self.serve();
+        }
+    }
+
+    /// Waits for commands and connections; and for words, unless some are about to come: those are heard together.
+    fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+        let timeout = self.timeout(Instant::now());
+        let timeout = match self.expects_words {
+            true => timeout.min(Some(TOGETHER)).or(Some(TOGETHER)),
+            false => {
+                let mut fds = [
+                    PollFd::new(&self.epoll, PollFlags::IN),
+                    PollFd::new(&self.channels, PollFlags::IN),
+                ];
+                passing(poll(&mut fds, timeout.as_ref()))?;
+                Some(Timespec::default())
+            }
+        };
+        passing(epoll::wait(
+            &self.epoll,
+            spare_capacity(events),
+            timeout.as_ref(),
+        ))
+    }
+
+    /// Hears what workers have said by now.
+    fn hear(&mut self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+        let now = Timespec::default();
+        passing(epoll::wait(
+            &self.channels,
+            spare_capacity(events),
+            Some(&now),
+        ))?;
+        for event in events.drain(..) {
+            self.happened(event.data.u64());
+        }
+        Ok(())
+    }
+
+    /// How long to wait for something to happen; `None` for as long as it takes.
+    fn timeout(&self, now: Instant) -> Option<Timespec> {
+        let desks = || self.busy.iter().filter_map(|number| self.desks.get(number));
+        if desks().any(Desk::has_more) {
+            return Some(Timespec::default());
+        }
+        let next = desks().filter_map(Desk::pause).min()?;
+        Timespec::try_from(next.saturating_duration_since(now)).ok()
+    }
+
+    fn happened(&mut self, token: u64) {
+        match self.sources.get(&token) {
+            Some(Source::Listener(number)) => {
+                let number = *number;
+                if let Some(desk) = self.desks.get_mut(&number) {
+                    desk.has_come();
+                    self.is_busy(number);
+                }
+            }
+            Some(Source::Channel(number, id)) => {
+                let (number, id) = (*number, *id);
+                let broken = self.desks.get_mut(&number).and_then(|desk| desk.hear(id));
+                self.is_busy(number);
+                self.let_go(broken);
+            }
+            None => {}
+        }
+    }
+
+    /// Does what it was told; false if that is to end.
+    fn obey(&mut self) -> bool {
+        for command in self.inbox.take() {
+            match command {
+                Command::Joins(joins) => self.join(*joins),
+                Command::Ready(id) => self.each(|desk| {
+                    desk.ready(id);
+                    None
+                }),
+                Command::Drains(id) => self.each(|desk| desk.drain(id)),
+                Command::Gone(id) => self.each(|desk| desk.part_with(id)),
+                Command::Mended(socket, listener) => self.mended(socket, listener),
+                Command::Forget(app) => self.forget(|desk| desk.socket.app == app),
+                Command::Report(report) => {
+                    let desks = self.desks.values();
+                    let status = desks.map(|desk| (desk.socket.clone(), desk.status()));
+                    // Whoever asked has gone.
+                    let _gone = report.send(status.collect());
+                }
+                Command::End => return false,
+            }
+        }
+        true
+    }
+
+    /// A worker may have several sockets.
+    fn each(&mut self, what: impl FnMut(&mut Desk) -> Option<Channel>) {
+        let broken: Vec<Channel> = self.desks.values_mut().filter_map(what).collect();
+        self.busy = self.desks.keys().copied().collect();
+        self.let_go(broken);
+    }
+
+    fn join(&mut self, joins: Joins) {
+        let Joins {
+            id,
+            socket,
+            channel,
+            ready,
+            listener,
+            max_connections,
+        } = joins;
+        let known = self
+            .desks
+            .iter()
+            .find(|(_, desk)| desk.socket.id == socket.id);
+        let known = known.map(|(number, _)| *number);
+        let number = known.or_else(|| self.open(Desk::new(socket, listener)));
+        let Some(number) = number else {
+            return;
+        };
+        let token = self.source(Source::Channel(number, id));
+        let data = EventData::new_u64(token);
+        if let Err(error) = epoll::add(&self.channels, &channel, data, EventFlags::IN) {
+            tracing::error!("worker {id} can't be handed connections: {error}");
+            self.sources.remove(&token);
+            return;
+        }
+        if let Some(desk) = self.desks.get_mut(&number) {
+            desk.limit(max_connections);
+            desk.join(id, ready, channel);
+        }
+        self.is_busy(number);
+    }
+
+    /// Begins to accept for a socket.
+    fn open(&mut self, desk: Desk) -> Option<DeskNumber> {
+        self.numbers += 1;
+        let number = self.numbers;
+        self.desks.insert(number, desk);
+        match self.watch_listener(number) {
+            Ok(()) => Some(number),
+            Err(error) => {
+                self.give_up(number, &error);
+                None
+            }
+        }
+    }
+
+    fn give_up(&mut self, number: DeskNumber, error: &io::Error) {
+        if let Some(desk) = self.desks.get(&number) {
+            tracing::error!(
+                "{}: connections to the socket {:?} can't be handed over: {error}; workers accept for themselves",
+                desk.socket.app,
+                desk.socket.name
+            );
+            let id = desk.socket.id;
+            self.forget(|desk| desk.socket.id == id);
+        }
+    }
+
+    fn watch_listener(&mut self, number: DeskNumber) -> io::Result<()> {
+        let token = self.source(Source::Listener(number));
+        let Some(desk) = self.desks.get_mut(&number) else {
+            return Ok(());
+        };
+        rustix::io::ioctl_fionbio(&desk.listener, true)?;
+        let (data, flags) = (EventData::new_u64(token), EventFlags::IN | EventFlags::ET);
+        epoll::add(&self.epoll, &desk.listener, data, flags)?;
+        desk.has_come();
+        self.is_busy(number);
+        Ok(())
+    }
+
+    fn mended(&mut self, socket: SocketId, listener: OwnedFd) {
+        let desk = self
+            .desks
+            .iter_mut()
+            .find(|(_, desk)| desk.socket.id == socket);
+        let Some((number, desk)) = desk else {
+            return;
+        };
+        let (number, old) = (*number, std::mem::replace(&mut desk.listener, listener));
+        unwatch(&self.epoll, &old);
+        self.sources
+            .retain(|_, source| *source != Source::Listener(number));
+        if let Err(error) = self.watch_listener(number) {
+            self.give_up(number, &error);
+        }
+    }
+
+    /// Lets go of sockets. What nobody has taken is closed, as what waits in the kernel will be.
+    fn forget(&mut self, which: impl Fn(&Desk) -> bool) {
+        let gone = self.desks.extract_if(.., |_, desk| which(desk));
+        let gone: Vec<Desk> = gone.map(|(_, desk)| desk).collect();
+        for desk in &gone {
+            // The description is others' too: closing ours would not end the watch.
+            unwatch(&self.epoll, &desk.listener);
+        }
+        let desks = &self.desks;
+        self.sources.retain(|_, source| match source {
+            Source::Listener(number) | Source::Channel(number, _) => desks.contains_key(number),
+        });
+    }
+
+    fn serve(&mut self) {
+        let now = Instant::now();
+        let mut busy = std::mem::take(&mut self.busy);
+        busy.retain(|number| {
+            let Some(desk) = self.desks.get_mut(number) else {
+                return false;
+            };
+            let broken = desk.serve(now);
+            // A worker must make room before anything goes on.
+            self.expects_words &= !desk.is_full();
+            let goes_on = desk.has_more() || desk.pause().is_some();
+            self.let_go(broken);
+            goes_on
+        });
+        self.busy = busy;
+    }
+
+    fn is_busy(&mut self, number: DeskNumber) {
+        if !self.busy.contains(&number) {
+            self.busy.push(number);
+        }
+    }
+
+    /// Closes channels that no desk has any more.
+    fn let_go(&mut self, channels: impl IntoIterator<Item = Channel>) {
+        let mut any = false;
+        for channel in channels {
+            unwatch(&self.channels, &channel);
+            any = true;
+        }
+        if any {
+            let desks = &self.desks;
+            self.sources.retain(|_, source| match source {
+                Source::Listener(_) => true,
+                Source::Channel(number, id) => {
+                    desks.get(number).is_some_and(|desk| desk.knows(*id))
+                }
+            });
+        }
+    }
+
+    fn source(&mut self, source: Source) -> u64 {
+        self.numbers += 1;
+        self.sources.insert(self.numbers, source);
+        self.numbers
+    }
+}
+
+fn unwatch(epoll: &OwnedFd, what: impl AsFd) {
+    if let Err(error) = epoll::delete(epoll, what) {
+        tracing::debug!("it was not watched: {error}");
+    }
+}
+
+/// An interrupted wait is a short one.
+fn passing(waited: Result<usize, Errno>) -> io::Result<()> {
+    match waited {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

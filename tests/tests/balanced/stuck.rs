@@ -1,0 +1,148 @@
+//! What was handed to a worker that does not get to it is not lost.
+
+use super::*;
+
+/// Two workers, the one in slot 0 stopped (as SIGSTOP stops it), and connections that have come to both.
+async fn half_stopped(app: &App) -> (Fleet, WorkerStatus, Vec<JoinHandle<String>>) {
+    let fleet = ready(app, 2).await;
+    let address = fleet.address().await;
+    taking_after(&fleet, address).await;
+    let stopped = fleet.worker("web", 0).await;
+    signal(&stopped, Signal::STOP);
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        answers.push(knock(address, "/").await);
+    }
+    let id = stopped.id;
+    let handed = move |status: &StatusReport| {
+        let mut workers = balance(status).workers.iter();
+        workers.any(|worker| Some(worker.id) == id && worker.handed > 0)
+    };
+    fleet
+        .until("something handed to the stopped one", handed)
+        .await;
+    (fleet, stopped, answers)
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_loses_nothing_that_it_had_not_taken() {
+    let (fleet, stopped, answers) = half_stopped(&web(2)).await;
+    signal(&stopped, Signal::KILL);
+    answered(answers).await;
+    let again = |status: &StatusReport| balance(status).given_again > 0;
+    fleet.until("it to be counted", again).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_drains_gives_back_what_it_had_not_taken_even_if_it_hangs() {
+    let app = web(2).set("kill_ladder", json!(["TERM:5s", "KILL"]));
+    let (fleet, stopped, answers) = half_stopped(&app).await;
+    let others: Vec<_> = answers;
+    let command = fleet.ostler(["reload"]).start();
+    let draining = move |status: &StatusReport| {
+        let old = status.workers.iter().find(|worker| worker.id == stopped.id);
+        old.is_some_and(|old| old.state == "draining")
+    };
+    fleet.until("the stopped one to drain", draining).await;
+    // Long before it is killed.
+    for answer in others {
+        let answer = tokio::time::timeout(Duration::from_secs(3), answer).await;
+        assert!(
+            answer
+                .expect("at once")
+                .expect("read")
+                .starts_with("HTTP/1.1 200")
+        );
+    }
+    drop(command);
+}
+
+#[tokio::test]
+async fn while_no_worker_has_room_connections_wait_in_the_kernel_and_the_master_sleeps() {
+    let (fleet, stopped, mut answers) = half_stopped(&web(2)).await;
+    let other = fleet.worker("web", 1).await;
+    signal(&other, Signal::STOP);
+    let address = fleet.address().await;
+    for _ in 0..30 {
+        answers.push(knock(address, "/").await);
+    }
+    let full = |status: &StatusReport| balance(status).workers.iter().all(|w| w.handed == 4);
+    let status = fleet.until("both windows to be full", full).await;
+    assert!(balance(&status).accepted < 30, "{:?}", balance(&status));
+    it_sleeps(&fleet).await;
+    signal(&other, Signal::CONT);
+    signal(&stopped, Signal::CONT);
+    answered(answers).await;
+}
+
+/// Nothing wakes the thread for a while, once what was begun has ended.
+async fn it_sleeps(fleet: &Fleet) {
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let before = wake_ups(fleet);
+        tokio::time::sleep(A_WHILE).await;
+        let after = wake_ups(fleet);
+        if before == after {
+            return;
+        }
+        seen.push(after - before);
+    }
+    panic!("it is woken again and again: {seen:?}");
+}
+
+/// How often the thread that hands connections over has begun to wait.
+fn wake_ups(fleet: &Fleet) -> u64 {
+    let tasks = format!("/proc/{}/task", fleet.process.id());
+    let threads = std::fs::read_dir(tasks).expect("a living master").flatten();
+    let read = |thread: &std::fs::DirEntry, what| std::fs::read_to_string(thread.path().join(what));
+    let thread = threads
+        .into_iter()
+        .find(|thread| read(thread, "comm").is_ok_and(|name| name.trim() == "balance"));
+    let status = read(&thread.expect("its thread"), "status").expect("its status");
+    let count = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.expect("a count").trim().parse().expect("a number")
+}
+
+#[tokio::test]
+async fn an_app_that_nobody_connects_to_costs_no_wake_ups() {
+    let fleet = ready(&web(2), 2).await;
+    taking_after(&fleet, fleet.address().await).await;
+    it_sleeps(&fleet).await;
+}
+
+#[tokio::test]
+async fn while_every_worker_is_down_connections_wait() {
+    let app = web(2).set("backoff", json!({"first": "1s", "max": "1s"}));
+    let fleet = ready(&app, 2).await;
+    let address = fleet.address().await;
+    taking_after(&fleet, address).await;
+    for worker in fleet.until_ready(2).await {
+        signal(&worker, Signal::KILL);
+    }
+    let none = |status: &StatusReport| status.apps[0].ready == 0;
+    fleet.until("both to be gone", none).await;
+    let load = fleet
+        .load_with(to(address, "/").connections(8).requests(200))
+        .await;
+    let tally = load.finish().await;
+    assert_eq!(tally.lost(), 0, "{tally}");
+}
+
+/// A worker that stands still 20 ms at every request: taking turns, all 16 clients would soon wait for it alone.
+#[tokio::test]
+async fn one_that_stalls_does_not_hold_up_the_others() {
+    let fleet = ready(&web(4), 4).await;
+    let address = fleet.address().await;
+    taking_after(&fleet, address).await;
+    let plan = to(address, "/stall/0/20").connections(16).by_field("slot");
+    let tally = fleet.load_with(plan.requests(2_000)).await.finish().await;
+    assert_eq!(tally.lost(), 0, "{tally}");
+    // Taking turns it would be a quarter.
+    let by_it = tally.by.get("0").copied().unwrap_or(0);
+    assert!(
+        by_it < 360,
+        "{by_it} of 2000 waited for the one that stalls: {tally}"
+    );
+}

@@ -160,6 +160,7 @@ where
         tokens: options.bus.tcp.as_ref().map(|tcp| tcp.tokens.clone()),
         auto_reload,
         added: Default::default(),
+        kept: Default::default(),
         schedules,
     };
     let voice = feature(&hub, "shell").await?;

@@ -43,7 +43,7 @@ async fn a_master_is_started_watched_and_ended() {
     let args = master.process.wait_for_line("args: ", PATIENCE).await;
     assert_eq!(
         args,
-        "args: run -n web -i 2 -l 127.0.0.1:0 --ready notify -- worker --flag"
+        "args: run --stay -n web -i 2 -l 127.0.0.1:0 --ready notify -- worker --flag"
     );
     let mut tail = master.tail().await;
     master

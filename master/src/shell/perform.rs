@@ -128,7 +128,10 @@ impl Shell {
     /// Lets go of a worker, or of what is about to become one.
     fn release(&mut self, id: WorkerId) {
         match self.processes.remove(&id) {
-            Some(process) => process.let_go(),
+            Some(process) => {
+                process.let_go();
+                self.workshop.kept.insert(process.order.app.clone());
+            }
             None => drop(self.released.insert(id)),
         }
     }

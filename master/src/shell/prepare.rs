@@ -90,7 +90,10 @@ impl Workshop {
 
     /// Gives back what the workers of an app needed.
     pub(super) fn forget(&mut self, app: &AppName) {
-        self.sockets.forget(app);
+        match self.kept.remove(app) {
+            true => self.sockets.leave(app),
+            false => self.sockets.forget(app),
+        }
         self.balancer.forget(app);
         self.let_go_of_listeners();
         self.rights.forget(app);

@@ -86,6 +86,8 @@ pub struct Workshop {
     pub auto_reload: watch::Sender<Watched>,
     /// The apps that came by command: what the process file says of files to watch is not about them.
     pub added: BTreeSet<AppName>,
+    /// The apps some of whose workers were let go of, and keep their sockets.
+    pub kept: BTreeSet<AppName>,
     /// The apps with a schedule, as they are defined now.
     pub schedules: watch::Sender<Schedules>,
 }

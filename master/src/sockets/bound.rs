@@ -238,4 +238,12 @@ impl BoundSocket {
     pub fn close(self, table: &mut FdTable) {
         table.take(&self.fd_name);
     }
+
+    /// Closes it for this process alone: whoever has it goes on, and a Unix socket's file stays.
+    pub fn leave(mut self, table: &mut FdTable) {
+        if let Some(path) = self.path.take() {
+            path.stay();
+        }
+        self.close(table);
+    }
 }

@@ -334,6 +334,14 @@ impl Sockets {
         self.close(app, gone.flat_map(|declared| declared.held).collect());
     }
 
+    /// Closes an app's sockets for this process alone: workers that were let go of keep them.
+    pub fn leave(&mut self, app: &AppName) {
+        let gone = self.bound.remove(app).unwrap_or_default().into_iter();
+        for Held { socket, .. } in gone.flat_map(|declared| declared.held) {
+            socket.leave(&mut self.table);
+        }
+    }
+
     fn close(&mut self, app: &AppName, sockets: Vec<Held>) {
         for Held { socket, .. } in sockets {
             // So that its address is free at once, whoever else still holds it. The starter's own lives on.

@@ -35,6 +35,13 @@ pub(super) struct OwnPath {
     file: (u64, u64),
 }
 
+impl OwnPath {
+    /// It isn't removed any more.
+    pub(super) fn stay(self) {
+        std::mem::forget(self);
+    }
+}
+
 impl Drop for OwnPath {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|file| file == self.file) {

@@ -8,7 +8,10 @@ mod verbs;
 
 use std::path::Path;
 
-use ostler_tests::harness::{App, Fleet, PATIENCE, Programs, eventually};
+use ostler_tests::{
+    habit,
+    harness::{App, Fleet, PATIENCE, Programs, Web, eventually},
+};
 
 const PROGRAMS: Programs = ostler_tests::programs!();
 

@@ -156,7 +156,6 @@ where
         rights,
         tokens: options.bus.tcp.as_ref().map(|tcp| tcp.tokens.clone()),
         auto_reload,
-        added: Default::default(),
         schedules,
     };
     let voice = feature(&hub, "shell").await?;

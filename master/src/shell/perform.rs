@@ -130,6 +130,9 @@ impl Shell {
             Some(process) => process.let_go(),
             None => drop(self.released.insert(id)),
         }
+        if let Some(leash) = self.leashes.get_mut(&id) {
+            leash.released = true;
+        }
     }
 
     fn note_disconnect(&mut self, request: RequestToken) {

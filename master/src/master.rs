@@ -159,7 +159,6 @@ where
         rights,
         tokens: options.bus.tcp.as_ref().map(|tcp| tcp.tokens.clone()),
         auto_reload,
-        added: Default::default(),
         kept: Default::default(),
         schedules,
     };

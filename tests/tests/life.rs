@@ -85,11 +85,14 @@ async fn a_worker_that_is_silent_leaves_a_core_first_and_is_killed_then() {
 #[tokio::test]
 async fn a_worker_that_checks_in_lives_on_until_it_hangs() {
     let app = habit!("web", "beat 50 1000").set("watchdog", "400ms");
-    let mut fleet = Fleet::start(ostler!().apps(&[app])).await;
+    let fleet = Fleet::start(ostler!().apps(&[app])).await;
     let mut exits = fleet.hear::<WorkerExited>().await;
-    fleet.wait_for_log("ready after").await;
-    let checked_in = fleet.worker("web", 0).await.check_in_ms;
-    assert!(checked_in.is_some_and(|ms| ms < 400), "{checked_in:?}");
+    let checks_in = |ms: Option<u64>| ms.is_some_and(|ms| ms < 400);
+    fleet
+        .until("a check-in", |s| {
+            s.workers.iter().any(|w| checks_in(w.check_in_ms))
+        })
+        .await;
     let exit = exits.next().await.event;
     assert_eq!(exit.status, ExitStatus::Signal("SIGABRT".into()));
     assert!(exit.uptime_ms >= 1300 && exit.hung.is_some(), "{exit:?}");

@@ -3,7 +3,7 @@
 use std::{os::unix::net::UnixDatagram, path::Path};
 
 use ostler_tests::{
-    harness::{App, PATIENCE, eventually},
+    harness::{App, PATIENCE, deadline, eventually},
     ostler,
 };
 use rustix::process::Signal;
@@ -193,11 +193,16 @@ async fn the_journal_gets_every_line_to_the_last() {
     for _ in 0..2 {
         master.wait_for_log("taken to be ready").await;
     }
-    let told = master
-        .ostler(["logs", "web", "--err"])
-        .success()
-        .await
-        .stdout;
+    // "Taken to be ready" is said of a worker that has yet to print as well.
+    let told = async {
+        loop {
+            let told = master.ostler(["logs", "web", "--err"]).success().await;
+            if told.stdout.contains("broken") {
+                return told.stdout;
+            }
+        }
+    };
+    let told = deadline("the lines", PATIENCE, told).await;
     assert_eq!(told, "web.0 ! <4>mind\nweb.0 ! broken\n");
     master.end(Signal::TERM).await;
     let heard = heard.join().expect("all lines");

@@ -1,10 +1,19 @@
 //! What reading the process file again must not do: keep the master waiting, or leave something behind.
 
-use std::{fs, net::TcpListener, net::TcpStream, time::Instant};
+use std::{net::TcpListener, net::TcpStream, time::Instant};
 
+use ostler_bus::{
+    Request,
+    vocab::{
+        commands::AppAdd,
+        control::{Answer, AppScale, ScaleTo},
+        plan::{MasterPlan, MasterReload, PlanAnswer},
+        status::StatusReport,
+    },
+};
 use ostler_tests::{
     habit,
-    harness::{App, Exit, Master, PATIENCE, eventually},
+    harness::{App, Exit, Fleet, Master, PATIENCE},
     ostler,
 };
 use rustix::process::Signal;
@@ -82,46 +91,69 @@ async fn what_an_app_that_went_has_printed_is_forgotten() {
     assert_eq!(logs().await, "");
 }
 
-#[tokio::test]
-async fn a_file_that_takes_its_time_keeps_nobody_waiting() {
-    let mut master = running(&[web()], &["web"]).await;
-    let dir = master.dir().path().to_owned();
-    let fifo = dir.join("late.toml");
-    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
-    assert!(made.expect("run").success());
-    let file = format!("include = \"late.toml\"\n{}", App::file(&[web()]));
-    master.dir().write("ostler.toml", &file);
-    let plan = tokio::spawn(master.ostler(["plan"]).run());
-    let reload = tokio::spawn(master.ostler(["reload", "--config"]).run());
-    // Each of them opens the pipe and waits there for what it says.
-    let said = "[app.late]\ncommand = [\"sleep\", \"600\"]\ninstances = 1\n";
-    for _ in 0..2 {
-        let mut pipe = open_for_writing(&fifo).await;
-        for _ in 0..3 {
-            master.ostler(["ls"]).success().await;
-        }
-        std::io::Write::write_all(&mut pipe, said.as_bytes()).expect("written");
-    }
-    let plan = plan.await.expect("planned");
-    assert!(plan.stdout.contains("start  late"), "{plan:#?}");
-    assert_eq!(reload.await.expect("reloaded").exit, Exit::Code(0));
-    assert_eq!(master.pids("late").await.len(), 1);
-    // Nor does a file that is never read to its end keep the master from ending.
-    let never = tokio::spawn(master.ostler(["plan"]).run());
-    let _pipe = open_for_writing(&fifo).await;
-    assert_eq!(master.end(Signal::TERM).await, Exit::Code(0));
-    assert_ne!(never.await.expect("refused").exit, Exit::Code(0));
+/// A process file with these apps, and so much beside them that it takes a second or more to read.
+fn long(fleet: &Fleet, name: &str, apps: &[App]) {
+    let file = format!("include = \"part*.toml\"\n{}", App::file(apps));
+    fleet.dir().write(name, &file);
 }
 
-/// Once somebody reads it.
-async fn open_for_writing(fifo: &std::path::Path) -> fs::File {
-    use std::os::unix::fs::OpenOptionsExt;
-    let open = || {
-        let mut options = fs::OpenOptions::new();
-        let options = options.write(true).custom_flags(libc::O_NONBLOCK);
-        options.open(fifo).ok()
+/// How many commands are obeyed until an answer comes.
+async fn meanwhile<R: Request>(fleet: &Fleet, asked: &R) -> (R::Reply, usize) {
+    let scale = AppScale {
+        app: "web".into(),
+        to: ScaleTo::Exactly(1),
     };
-    eventually("a reader", PATIENCE, open).await
+    let mut answer = std::pin::pin!(fleet.bus.request_within(asked, PATIENCE));
+    let mut obeyed = 0;
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut answer => return (answer.expect("an answer"), obeyed),
+            scaled = fleet.bus.request_within(&scale, PATIENCE) => {
+                assert!(matches!(scaled, Ok(Answer::Accepted { .. })), "{scaled:?}");
+                obeyed += 1;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_takes_its_time_keeps_nobody_waiting() {
+    let mut fleet = Fleet::ready(ostler!().apps(&[web()]), 1).await;
+    for part in 0..8 {
+        let template = |n| format!("[template.t{part}-{n}]\ncommand = [\"x\"]\nenv.A = \"{n}\"\n");
+        let templates: String = (0..5000).map(template).collect();
+        fleet.dir().write(&format!("part{part}.toml"), &templates);
+    }
+    long(&fleet, "ostler.toml", &[web(), quiet("late")]);
+    long(&fleet, "more.toml", &[quiet("more")]);
+    // Held up, it would obey the first at most.
+    let (plan, obeyed) = meanwhile(&fleet, &MasterPlan::default()).await;
+    let PlanAnswer::Plan(plan) = plan else {
+        panic!("{plan:?}")
+    };
+    assert!(
+        plan.apps
+            .iter()
+            .any(|app| app.action == "start" && app.app == "late")
+    );
+    assert!(obeyed > 10, "while it planned: {obeyed}");
+    let (answer, obeyed) = meanwhile(&fleet, &MasterReload::default()).await;
+    assert!(matches!(answer, Answer::Accepted { .. }), "{answer:?}");
+    assert!(obeyed > 10, "while it read the file again: {obeyed}");
+    let add = AppAdd {
+        file: fleet.dir().at("more.toml").display().to_string(),
+        text: None,
+        environment: None,
+    };
+    let (answer, obeyed) = meanwhile(&fleet, &add).await;
+    assert!(matches!(answer, Answer::Accepted { .. }), "{answer:?}");
+    assert!(obeyed > 10, "while it read another file: {obeyed}");
+    fleet.until_ready(3).await;
+    // Nor does a file that is being read keep the master from ending.
+    let never = tokio::spawn(fleet.ostler(["plan"]).run());
+    assert_eq!(fleet.end(Signal::TERM).await, Exit::Code(0));
+    assert_ne!(never.await.expect("refused").exit, Exit::Code(0));
 }
 
 #[tokio::test]
@@ -145,4 +177,29 @@ async fn sighup_says_nothing_of_an_app_that_is_on_its_way_out() {
     assert!(!log.contains("runs on as it was"), "{log}");
     assert!(log.contains("SIGHUP: read"), "{log}");
     master.process.signal(Signal::QUIT);
+}
+
+#[tokio::test]
+async fn sighup_rolls_what_came_by_command_too_and_leaves_it_watched() {
+    let fleet = Fleet::ready(ostler!().apps(&[web()]), 1).await;
+    fleet.dir().write("src.txt", "1");
+    let extra = quiet("extra").set("auto_reload", json!(["src.txt"]));
+    fleet.dir().write("extra.toml", &App::file(&[extra]));
+    fleet.ostler(["start", "extra.toml"]).success().await;
+    let generation = |status: &StatusReport, app: &str| {
+        let mut workers = status.workers.iter();
+        workers.any(|w| w.app == app && w.current && w.state == "ready" && w.generation.0 == 2)
+    };
+    fleet.process.signal(Signal::HUP);
+    let both = |s: &StatusReport| generation(s, "web") && generation(s, "extra");
+    fleet.until("both to be rolled", both).await;
+    let log = fleet.process.output();
+    assert!(!log.contains("extra is not in"), "{log}");
+    fleet.dir().write("src.txt", "2");
+    let third = |s: &StatusReport| {
+        s.workers
+            .iter()
+            .any(|w| w.app == "extra" && w.generation.0 == 3)
+    };
+    fleet.until("an update for its file", third).await;
 }

@@ -215,6 +215,12 @@ fn publish(worker: WorkerRef, running: Running, error: Option<String>, turn: &mu
     }));
 }
 
+/// Whether its `before_start` runs: there is no process yet.
+pub(super) fn comes_before(worker: &Worker) -> bool {
+    let running = worker.hook.map(|running| running.kind);
+    running == Some(HookKind::BeforeStart)
+}
+
 /// What of a worker is waited for, if it is a hook.
 pub(super) fn awaited(worker: &Worker) -> Option<String> {
     match worker.hook?.kind {

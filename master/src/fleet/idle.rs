@@ -111,9 +111,11 @@ fn standing(app: &App) -> Standing {
 
 fn of_slot(slot: &Slot) -> Standing {
     let watched = slot.definition.auto_reload.is_some();
-    let comes_again = slot.definition.recycle.cron.is_some();
+    let definition = &slot.definition;
+    // What ends by itself begins again at its hour, however it ended.
+    let comes_again = definition.recycle.cron.is_some() && definition.life.oneshot;
     match slot.state {
-        SlotState::Ended { .. } if comes_again => Standing::Runs,
+        SlotState::Ended { .. } | SlotState::Failed { .. } if comes_again => Standing::Runs,
         SlotState::Ended { well: true } => Standing::Well,
         // Whoever mends the program brings it up again.
         SlotState::Ended { well: false } | SlotState::Failed { until: None } if watched => {

@@ -14,13 +14,15 @@ use super::{
     Action, Fleet, FleetEvent, RequestToken,
     app::{App, Errand, Goal, Wait},
     commands::{Refusal, accept},
+    hooks,
     operations::pay,
     selector,
     slot::SlotState,
     start_stop,
     turn::Turn,
+    worker::Worker,
 };
-use crate::config::app::AppDefinition;
+use crate::config::app::{AppDefinition, AppName};
 
 /// Takes apps out of the fleet, with their workers or without them.
 pub(super) fn delete(
@@ -50,9 +52,11 @@ pub(super) fn delete(
     Ok(())
 }
 
-/// Lets go of its workers. Those that were told to go before still do.
+/// Lets go of its workers. Those that were told to go before still do, and those whose `before_start` runs are no processes
+/// yet.
 fn release(app: &mut App, turn: &mut Turn) {
-    let stay = app.workers.values().filter(|w| w.leaving().is_none());
+    let begun = |w: &&Worker| w.leaving().is_none() && !hooks::comes_before(w);
+    let stay = app.workers.values().filter(begun);
     let stay: Vec<WorkerId> = stay.map(|worker| worker.id).collect();
     for id in stay {
         let Some(worker) = app.workers.remove(&id) else {
@@ -103,6 +107,12 @@ fn await_app(app: &mut App, op: OpId, since: u64, turn: &mut Turn) {
 }
 
 impl Fleet {
+    /// The apps that came by command, and that the process file doesn't have.
+    pub fn added(&self) -> impl Iterator<Item = &AppName> {
+        let added = self.apps.iter().filter(|(_, app)| app.added && !app.going);
+        added.map(|(name, _)| name)
+    }
+
     /// Why these apps can't be added, if they can't: an app of the same name runs that is defined otherwise.
     #[must_use]
     pub fn clash(&self, apps: &[AppDefinition]) -> Option<String> {

@@ -190,7 +190,12 @@ impl Fleet {
             Input::Define(definition) => self.define(definition, turn),
             Input::DefineAll(definitions) => {
                 for definition in definitions {
+                    let name = definition.name.clone();
                     self.define(definition, turn);
+                    // It is the file's from here on, however it came.
+                    if let Some(app) = self.apps.get_mut(&name) {
+                        app.added = false;
+                    }
                 }
             }
             Input::Worker { id, news } => self.hear(id, news, turn),

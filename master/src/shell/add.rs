@@ -1,4 +1,5 @@
-//! Apps that come by command: read, made ready, and handed to the fleet; or nothing of it.
+//! Apps that come by command: read, made ready, and handed to the fleet; or nothing of it. They are read on a thread of its
+//! own, like the process file: whoever looks users up may have to wait.
 
 use std::{os::unix::fs::MetadataExt as _, path::Path};
 
@@ -8,7 +9,7 @@ use ostler_bus::vocab::{
 };
 use tokio::sync::oneshot;
 
-use super::{Shell, Waiting};
+use super::{Message, Shell, Waiting};
 use crate::{
     config::{
         app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, program,
@@ -16,16 +17,31 @@ use crate::{
     fleet::{Command, Input},
 };
 
-type Refused = (RefusalKind, String);
+/// Why nothing was added.
+pub(super) type Refused = (RefusalKind, String);
 
 impl Shell {
-    /// Adds what a file, or a text, says.
-    pub(super) fn add(&mut self, wanted: &AppAdd, answer: oneshot::Sender<Answer>) -> Vec<Input> {
-        let trusted = self.trust(wanted);
-        match trusted
-            .and_then(|()| read(wanted))
-            .and_then(|apps| self.make_ready(apps))
-        {
+    /// Has read what a file, or a text, says.
+    pub(super) fn read_to_add(&self, wanted: AppAdd, answer: oneshot::Sender<Answer>) {
+        let (networked, shell) = (self.workshop.tokens.is_some(), self.handle.clone());
+        tokio::spawn(async move {
+            let read = move || trust(&wanted, networked).and_then(|()| read(&wanted));
+            let said = tokio::task::spawn_blocking(read).await;
+            let said = said.unwrap_or_else(|fault| {
+                let reason = format!("it could not be read: {fault}");
+                Err((RefusalKind::BadConfig, reason))
+            });
+            shell.send(Message::ReadToAdd { said, answer }).await;
+        });
+    }
+
+    /// Adds what was read.
+    pub(super) fn add(
+        &mut self,
+        said: Result<Vec<AppDefinition>, Refused>,
+        answer: oneshot::Sender<Answer>,
+    ) -> Vec<Input> {
+        match said.and_then(|apps| self.make_ready(apps)) {
             Ok(apps) => {
                 let request = self.token(Waiting::Command(answer));
                 let command = Command::Add(apps);
@@ -39,48 +55,44 @@ impl Shell {
         }
     }
 
-    /// Whoever may add an app may run any command as the master's user. On this machine operators are that user, or root; over
-    /// a network they are whoever has a token, and that shall not be enough: what is started then is in a file of that user's.
-    fn trust(&self, wanted: &AppAdd) -> Result<(), Refused> {
-        if self.workshop.tokens.is_none() {
-            return Ok(());
-        }
-        let refused = |reason: String| Err((RefusalKind::WrongState, reason));
-        if wanted.text.is_some() {
-            return refused(
-                "this master is open to a network (bus.listen), where a token must not be enough to run any command; write the \
-                 app into a process file, and `ostler start FILE`".to_owned(),
-            );
-        }
-        let own = rustix::process::geteuid().as_raw();
-        match std::fs::metadata(&wanted.file) {
-            Ok(file) if ![0, own].contains(&file.uid()) => refused(format!(
-                "{} is neither root's nor that of the master's user, and the master is open to a network (bus.listen)",
-                wanted.file
-            )),
-            // What can't be read is told with its reason when it is.
-            Ok(_) | Err(_) => Ok(()),
-        }
-    }
-
     fn make_ready(&mut self, apps: Vec<AppDefinition>) -> Result<Vec<AppDefinition>, Refused> {
         if let Some(clash) = self.fleet.clash(&apps) {
             return Err((RefusalKind::WrongState, clash));
         }
-        let known = self.fleet.snapshot(self.now()).apps;
-        let is_new = |app: &AppDefinition| known.iter().all(|k| k.name != app.name.as_str());
         let possible = self.workshop.try_prepare_all(&apps);
         possible.map_err(|why| (RefusalKind::WrongState, why))?;
         for app in &apps {
             self.workshop.equip(app, &self.handle);
             self.workshop.rights.take(app);
-            if is_new(app) {
-                self.workshop.added.insert(app.name.clone());
-            }
         }
         self.workshop.renew_doors();
         self.workshop.watch_also(&apps);
         Ok(apps)
+    }
+}
+
+/// Whoever may add an app may run any command as the master's user. On this machine operators are that user, or root; over
+/// a network they are whoever has a token, and that shall not be enough: what is started then is in a file of that user's.
+fn trust(wanted: &AppAdd, networked: bool) -> Result<(), Refused> {
+    if !networked {
+        return Ok(());
+    }
+    let refused = |reason: String| Err((RefusalKind::WrongState, reason));
+    if wanted.text.is_some() {
+        return refused(
+            "this master is open to a network (bus.listen), where a token must not be enough to run any command; write the \
+             app into a process file, and `ostler start FILE`"
+                .to_owned(),
+        );
+    }
+    let own = rustix::process::geteuid().as_raw();
+    match std::fs::metadata(&wanted.file) {
+        Ok(file) if ![0, own].contains(&file.uid()) => refused(format!(
+            "{} is neither root's nor that of the master's user, and the master is open to a network (bus.listen)",
+            wanted.file
+        )),
+        // What can't be read is told with its reason when it is.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

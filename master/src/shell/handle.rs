@@ -19,6 +19,7 @@ use ostler_bus::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    add::Refused,
     reread::{Asked, Reading, Said},
     worker::Process,
 };
@@ -55,6 +56,11 @@ pub(super) enum Message {
     /// Apps are to be added.
     Add {
         wanted: AppAdd,
+        answer: oneshot::Sender<Answer>,
+    },
+    /// They were read.
+    ReadToAdd {
+        said: Result<Vec<AppDefinition>, Refused>,
         answer: oneshot::Sender<Answer>,
     },
     /// Workers are to be sent a signal.

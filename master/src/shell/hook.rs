@@ -17,6 +17,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Leash {
     _held: oneshot::Sender<()>,
+    /// Its worker was let go of: what that has started is nobody's to end.
+    pub(super) released: bool,
 }
 
 impl Shell {
@@ -39,7 +41,11 @@ impl Shell {
             .in_the_log(&self.workshop, &worker, kind.name())
             .with(variables);
         let (held, let_go) = oneshot::channel();
-        self.leashes.insert(id, Leash { _held: held });
+        let leash = Leash {
+            _held: held,
+            released: false,
+        };
+        self.leashes.insert(id, leash);
         let run = run(helper, hook.clone(), let_go);
         let spawner = self.workshop.spawner.clone();
         tokio::spawn(report(id, kind, run, spawner, self.handle.clone()));
@@ -52,10 +58,10 @@ impl Shell {
 
     /// A command beside a worker has ended. If the worker has gone before, nobody else sees to what that has left behind.
     pub(super) fn hook_ended(&mut self, id: WorkerId, kind: HookKind) {
-        self.leashes.remove(&id);
+        let released = self.leashes.remove(&id).is_some_and(|leash| leash.released);
         // What a `before_start` has started may be for the worker, which is to come.
         let beside = matches!(kind, HookKind::AfterReady | HookKind::BeforeStop);
-        if beside && !self.processes.contains_key(&id) {
+        if beside && !released && !self.processes.contains_key(&id) {
             self.clear(id);
         }
     }

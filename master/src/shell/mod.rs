@@ -293,7 +293,11 @@ impl Shell {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
             }
-            Message::Add { wanted, answer } => self.add(&wanted, answer),
+            Message::Add { wanted, answer } => {
+                self.read_to_add(wanted, answer);
+                vec![]
+            }
+            Message::ReadToAdd { said, answer } => self.add(said, answer),
             Message::SignalWorkers { wanted, answer } => {
                 self.signal_workers(&wanted, answer);
                 vec![]

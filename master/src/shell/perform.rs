@@ -134,6 +134,9 @@ impl Shell {
             }
             None => drop(self.released.insert(id)),
         }
+        if let Some(leash) = self.leashes.get_mut(&id) {
+            leash.released = true;
+        }
     }
 
     fn note_disconnect(&mut self, request: RequestToken) {

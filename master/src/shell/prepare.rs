@@ -98,7 +98,6 @@ impl Workshop {
         self.let_go_of_listeners();
         self.rights.forget(app);
         self.renew_rules();
-        self.added.remove(app);
         self.schedules
             .send_if_modified(|kept| kept.remove(app).is_some());
         self.auto_reload.send_if_modified(|watched| {

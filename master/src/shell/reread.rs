@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{Message, Shell, Waiting};
 use crate::{
-    config::app::AppDefinition,
+    config::app::{AppDefinition, AppName},
     fleet::{Change, Command, Input, Requester},
 };
 
@@ -228,6 +228,8 @@ impl Shell {
         self.workshop.renew_doors();
         let watched = said.apps.iter();
         let watched = watched.map(|app| (app.name.clone(), Some(app.clone())));
+        let by_command = self.by_command(&said.apps).into_iter();
+        let watched = watched.chain(by_command.map(|name| (name, None)));
         self.workshop.watch_files(watched.collect());
         for what in said.held_back {
             tracing::warn!("{what}");
@@ -239,8 +241,16 @@ impl Shell {
         Ok(said.apps)
     }
 
-    /// SIGHUP: each app there is takes up what the file says now, and is rolled. One that is new starts with it anyway, one
-    /// whose new definition can't be had is left alone, and one that is on its way out already goes on so.
+    /// The apps that came by command and stay as they are, whatever the file says.
+    fn by_command(&self, file: &[AppDefinition]) -> Vec<AppName> {
+        let added = self.fleet.added();
+        let others = added.filter(|name| file.iter().all(|app| app.name != **name));
+        others.cloned().collect()
+    }
+
+    /// SIGHUP: each app there is takes up what the file says now, and is rolled, and so are those that came by command. One
+    /// that is new starts with it anyway, one whose new definition can't be had is left alone, and one that is on its way out
+    /// already goes on so.
     fn take_over(&mut self, said: Said) -> Vec<Input> {
         let file = self.reread.as_ref().map(|reread| reread.file.display());
         let file = file.map(|file| file.to_string()).unwrap_or_default();
@@ -248,12 +258,12 @@ impl Shell {
         for what in said.held_back {
             tracing::warn!("{what}");
         }
-        let mut rolled = Vec::new();
+        let by_command = self.by_command(&said.apps);
+        let mut rolled = by_command.clone();
         for (name, change) in self.fleet.plan(&said.apps) {
             match change {
                 Change::Added(_) => {}
                 Change::Same | Change::Resized { .. } | Change::Changed(_) => rolled.push(name),
-                Change::Removed(_) if self.workshop.added.contains(&name) => rolled.push(name),
                 Change::Removed(_) => {
                     tracing::warn!(
                         "{name} is not in {file} any more, and runs on as it was, its files unwatched; `ostler stop {name}` ends it"
@@ -278,6 +288,7 @@ impl Shell {
                 }
             }
         }
+        taken.extend(by_command.into_iter().map(|name| (name, None)));
         self.workshop.watch_files(taken);
         self.workshop.renew_doors();
         let rolls = rolled.into_iter().map(|app| roll(app.to_string()));

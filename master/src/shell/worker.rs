@@ -84,8 +84,6 @@ pub struct Workshop {
     pub tokens: Option<PathBuf>,
     /// The apps whose files are watched.
     pub auto_reload: watch::Sender<Watched>,
-    /// The apps that came by command: what the process file says of files to watch is not about them.
-    pub added: BTreeSet<AppName>,
     /// The apps some of whose workers were let go of, and keep their sockets.
     pub kept: BTreeSet<AppName>,
     /// The apps with a schedule, as they are defined now.
@@ -166,26 +164,18 @@ impl Workshop {
     /// Has the files of these apps watched that want it, and of no others, and their schedules kept; where there is no new
     /// definition, the old one holds.
     pub(super) fn watch_files(&self, apps: Vec<(AppName, Option<AppDefinition>)>) {
-        let named: BTreeSet<AppName> = apps.iter().map(|(name, _)| name.clone()).collect();
         self.schedules.send_if_modified(|kept| {
-            let mut schedules = alarm::redefined(kept, &apps);
-            let by_command = |name: &AppName| self.added.contains(name) && !named.contains(name);
-            let others = kept.iter().filter(|(name, _)| by_command(name));
-            schedules.extend(others.map(|(name, it)| (name.clone(), it.clone())));
+            let schedules = alarm::redefined(kept, &apps);
             let changed = *kept != schedules;
             *kept = schedules;
             changed
         });
         let before = self.auto_reload.borrow().apps.clone();
         let old = |name: &AppName| before.iter().find(|app| app.name == *name).cloned();
-        let by_command =
-            |app: &&AppDefinition| self.added.contains(&app.name) && !named.contains(&app.name);
-        let others: Vec<AppDefinition> = before.iter().filter(by_command).cloned().collect();
         let now: Vec<AppDefinition> = apps
             .into_iter()
             .filter_map(|(name, new)| new.or_else(|| old(&name)))
             .filter(|app| app.auto_reload.is_some())
-            .chain(others)
             .collect();
         self.auto_reload.send_if_modified(|watched| {
             let changed = watched.apps != now;
@@ -396,7 +386,8 @@ impl Begun {
             status = living => Some(status),
             () = child.when_let_go() => None,
         };
-        let Some(status) = status else {
+        // It may end in the moment in which it is let go of.
+        let Some(status) = status.filter(|_| !child.is_let_go()) else {
             withdraw(&hub, id);
             // Nobody reads what it notifies any more: it is told so, and not kept waiting.
             drop(self.notify);

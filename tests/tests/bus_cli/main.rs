@@ -305,7 +305,9 @@ async fn bench_measures_everything_and_leaves_nothing() {
     .await;
     long.signal(Signal::INT);
     assert_eq!(long.wait(PATIENCE).await, Exit::Code(1));
-    assert!(long.stderr.text().contains("error: interrupted"));
+    long.stderr
+        .wait_for_line("error: interrupted", PATIENCE)
+        .await;
     assert_eq!(left(), 0);
     bench(&["--seconds", "0"]).fails_with(2).await;
 }

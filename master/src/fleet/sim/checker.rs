@@ -416,6 +416,11 @@ impl Checker {
             .remove(&id)
             .ok_or("nobody to let go of")?;
         promise!(!worker.leaving(), "told to go, and let go of");
+        let hooks = self.model.hooks.get(&id);
+        promise!(
+            hooks.is_none_or(|hooks| hooks.prepared(&worker)),
+            "let go of before there was anything of it"
+        );
         let removed = self
             .model
             .apps

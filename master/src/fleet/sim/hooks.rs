@@ -149,8 +149,18 @@ impl Checker {
         let Life::Leaving { reason, .. } = &worker.life else {
             return Ok(());
         };
-        let by_us = ["update", "update given up", "stop", "scale", "kill"];
-        let asked = by_us.contains(&reason.as_str()) || reason.starts_with("recycle: ");
+        // "update: reload", "recycle: older than 1d".
+        let cause = reason.split(": ").next().unwrap_or_default();
+        let by_us = [
+            "update",
+            "update given up",
+            "stop",
+            "restart",
+            "scale",
+            "kill",
+            "recycle",
+        ];
+        let asked = by_us.contains(&cause);
         let waits = worker.definition.hooks.before_stop.is_some() && worker.was_ready && asked;
         let released = self.model.hooks.get(&id).is_some_and(HookModel::released);
         let killed = signal == 9 && self.model.forced;

@@ -6,6 +6,7 @@ mod decisions;
 mod drains;
 mod hangs;
 mod hooks;
+mod idle;
 mod order;
 mod policies;
 mod probes;

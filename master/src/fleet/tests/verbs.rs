@@ -1,18 +1,22 @@
 //! Restarting, deleting, adding, single slots, and the words that choose them.
 
+use std::time::Duration;
+
 use ostler_bus::{
     Slot, WorkerId,
     vocab::{
         commands::{AppAwait, AppDelete, AppRestart},
         control::{Answer, AppReset, AppStart, AppStop, Outcome, RefusalKind, ScaleTo},
-        worker::ExitStatus,
     },
 };
 
 use crate::{
-    config::app::{AppDefinition, AppName, life::Restart},
+    config::app::{
+        AppDefinition, AppName,
+        hooks::{Hook, HookKind},
+    },
     fleet::{
-        Action, Command, Exit, Fleet, FleetEvent, Input, WorkerNews,
+        Action, Command, FleetEvent, Input, WorkerNews,
         testing::{Stage, definition, reload, scale, start, stop},
     },
 };
@@ -411,6 +415,24 @@ fn workers_are_let_go_of_without_a_signal_and_those_that_go_still_do() {
     assert!(stage.fleet.snapshot(stage.now).apps.is_empty());
 }
 
+#[test]
+fn what_is_no_process_yet_can_not_be_let_go_of() {
+    let mut app = definition("web", 1);
+    app.hooks.before_start = Some(Hook {
+        command: vec!["hook".into()],
+        timeout: Duration::from_secs(30),
+    });
+    let mut stage = Stage::of(app);
+    let op = stage.op(delete("web", true));
+    let id = WorkerId(1);
+    assert!(stage.actions.contains(&Action::EndHook { id }));
+    assert!(!stage.actions.contains(&Action::Release { id }));
+    let (hook, outcome) = (HookKind::BeforeStart, Err("cut short".to_owned()));
+    stage.news(id, WorkerNews::Hooked { hook, outcome });
+    assert_eq!(stage.outcome(op), Some(Outcome::Done));
+    assert!(stage.fleet.snapshot(stage.now).apps.is_empty());
+}
+
 // ---- add, await
 
 #[test]
@@ -426,6 +448,25 @@ fn an_added_app_is_started_and_reading_the_file_again_leaves_it_alone() {
     stage.op(Command::TakeUp(both));
     stage.op(Command::TakeUp(vec![definition("web", 1)]));
     assert_eq!(told_to_go(&stage), [("extra".to_owned(), Slot(0))]);
+}
+
+#[test]
+fn what_came_by_command_is_the_files_once_that_names_it() {
+    let added = |stage: &Stage| {
+        stage
+            .fleet
+            .added()
+            .map(AppName::to_string)
+            .collect::<Vec<_>>()
+    };
+    let mut stage = Stage::serving(definition("web", 1));
+    assert_eq!(added(&stage), [""; 0]);
+    // On its way out, and added again.
+    stage.op(delete("web", false));
+    stage.op(Command::Add(vec![definition("web", 1)]));
+    assert_eq!(added(&stage), ["web"]);
+    stage.input(Input::DefineAll(vec![definition("web", 1)]));
+    assert_eq!(added(&stage), [""; 0]);
 }
 
 #[test]
@@ -476,83 +517,4 @@ fn a_start_that_failed_before_anybody_asked_is_told() {
     stage.exits(id, 5);
     let op = stage.op(Command::Await(AppAwait { app: None }));
     assert!(matches!(stage.outcome(op), Some(Outcome::Failed(why)) if why.contains("code 5")));
-}
-
-// ---- nothing left to run
-
-fn leaving(apps: Vec<AppDefinition>) -> Stage {
-    let mut stage = Stage::of_all(Vec::new());
-    stage.fleet = Fleet::new(1).leaving_when_done();
-    stage.input(Input::DefineAll(apps));
-    stage
-}
-
-fn oneshot(name: &str) -> AppDefinition {
-    let mut app = definition(name, 1);
-    app.life.oneshot = true;
-    app.life.restart = Restart::Never;
-    app
-}
-
-fn end(stage: &Stage) -> Option<u8> {
-    stage.actions.iter().find_map(|action| match action {
-        Action::Done { code } => Some(*code),
-        _ => None,
-    })
-}
-
-/// Every worker that was ordered runs, and ends like this.
-fn all_end(stage: &mut Stage, status: &ExitStatus) {
-    for order in stage.orders_only() {
-        stage.news(order.id, WorkerNews::Spawned { pid: 1 });
-        let exit = Exit {
-            status: status.clone(),
-            stderr_tail: Vec::new(),
-            hint: None,
-            core_dumped: false,
-        };
-        stage.news(order.id, WorkerNews::Exited(exit));
-    }
-}
-
-#[test]
-fn a_master_ends_when_all_that_had_to_be_done_is_done() {
-    let mut stage = leaving(vec![oneshot("a"), oneshot("b"), definition("none", 0)]);
-    let orders = stage.orders_only();
-    assert_eq!(orders.len(), 2);
-    for order in &orders {
-        stage.news(order.id, WorkerNews::Spawned { pid: 1 });
-    }
-    stage.exits(orders[0].id, 0);
-    assert_eq!(end(&stage), None);
-    stage.exits(orders[1].id, 0);
-    assert_eq!(end(&stage), Some(0));
-    assert_eq!(stage.actions.last(), Some(&Action::Done { code: 0 }));
-}
-
-#[test]
-fn what_has_not_ended_well_is_its_exit_code_and_nobody_waits_for_it() {
-    let mut waits = definition("web", 1);
-    waits.start.depends_on = AppName::new("a").into_iter().collect();
-    let mut stage = leaving(vec![oneshot("a"), waits]);
-    all_end(&mut stage, &ExitStatus::Code(3));
-    assert_eq!(end(&stage), Some(1));
-}
-
-#[test]
-fn what_was_stopped_may_be_started_again_and_what_backs_off_will() {
-    let mut stage = leaving(vec![oneshot("a"), definition("web", 1)]);
-    stage.op(stop_of("web"));
-    let order = stage.orders_only();
-    for order in order {
-        stage.news(order.id, WorkerNews::Spawned { pid: 1 });
-        stage.exits(order.id, 0);
-    }
-    assert_eq!(end(&stage), None, "somebody has stopped web");
-    let mut stage = leaving(vec![definition("web", 1)]);
-    all_end(&mut stage, &ExitStatus::Code(1));
-    assert_eq!(end(&stage), None);
-    let mut stage = Stage::of(oneshot("a"));
-    all_end(&mut stage, &ExitStatus::Code(0));
-    assert_eq!(end(&stage), None, "told to stay");
 }

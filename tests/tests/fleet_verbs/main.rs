@@ -8,10 +8,7 @@ mod verbs;
 
 use std::path::Path;
 
-use ostler_tests::{
-    habit,
-    harness::{App, Fleet, PATIENCE, Programs, Web, eventually},
-};
+use ostler_tests::harness::{App, Fleet, PATIENCE, Programs, eventually};
 
 const PROGRAMS: Programs = ostler_tests::programs!();
 

@@ -130,6 +130,7 @@ impl Shell {
             Some(process) => process.let_go(),
             None => drop(self.released.insert(id)),
         }
+        self.signalled.remove(&id);
         if let Some(leash) = self.leashes.get_mut(&id) {
             leash.released = true;
         }

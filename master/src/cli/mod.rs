@@ -46,7 +46,7 @@ use self::{
     args::{Cli, Verb},
     connect::Wanted,
 };
-use crate::{bench, demo};
+use crate::{bench, demo, home};
 
 /// The command line, from its words to the exit code.
 pub(crate) fn main() -> ExitCode {
@@ -54,8 +54,10 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
+    // Who says nothing, in a worker, means its own master.
+    let wanted = cli.master.clone().or_else(home::own_master);
     let master = Wanted {
-        master: cli.master.as_ref(),
+        master: wanted.as_ref(),
         way: &cli.way,
     };
     let done = match cli.verb {

@@ -57,14 +57,46 @@ impl Surroundings {
     #[must_use]
     pub fn of_this_process() -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        Self {
+        let mut around = Self {
             ostler_home: set("OSTLER_HOME"),
             xdg_runtime_dir: set("XDG_RUNTIME_DIR"),
             xdg_state_home: set("XDG_STATE_HOME"),
             home: set("HOME"),
             uid: rustix::process::geteuid().as_raw(),
+        };
+        if let Some(bus) = set(BUS).filter(|_| around.ostler_home.is_none()) {
+            around.ostler_home = around.home_of(Path::new(&bus));
         }
+        around
     }
+
+    /// The home of the master with this bus socket, if it isn't where it would be anyway.
+    fn home_of(&self, bus: &Path) -> Option<OsString> {
+        let (home, _) = place_of(bus)?;
+        let usual = Home::locate(self).ok();
+        usual
+            .is_none_or(|usual| usual.dir != home)
+            .then(|| home.into())
+    }
+}
+
+/// Where a worker finds the bus of its master, which is where that master lives.
+const BUS: &str = "OSTLER_BUS";
+
+/// A home, and whose bus socket in it this is.
+fn place_of(bus: &Path) -> Option<(&Path, MasterName)> {
+    let dir = bus
+        .parent()
+        .filter(|_| bus.is_absolute() && bus.ends_with("bus.sock"))?;
+    let name = MasterName::new(dir.file_name()?.to_str()?).ok()?;
+    Some((dir.parent()?, name))
+}
+
+/// The master of the worker that this process is, or was started by.
+#[must_use]
+pub fn own_master() -> Option<MasterName> {
+    let bus = std::env::var_os(BUS)?;
+    place_of(Path::new(&bus)).map(|(_, name)| name)
 }
 
 /// The directory of one user's masters.

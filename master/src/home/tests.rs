@@ -491,3 +491,24 @@ fn where_state_is_kept() {
     assert_eq!(told(None, Some("relative"), 9).as_deref(), default);
     assert_eq!(told(Some("o"), None, 9), None);
 }
+
+#[test]
+fn a_worker_s_home_is_its_masters() {
+    let around = Surroundings {
+        uid: 0,
+        ..Surroundings::default()
+    };
+    let home = |bus: &str| around.home_of(Path::new(bus));
+    assert_eq!(home("/srv/o/shop/bus.sock"), Some("/srv/o".into()));
+    assert_eq!(home("/run/ostler/shop/bus.sock"), None, "the usual one");
+    for none in [
+        "tcp://localhost:1",
+        "shop/bus.sock",
+        "/srv/o/shop/x",
+        "/bus.sock",
+    ] {
+        assert_eq!(home(none), None, "{none}");
+    }
+    let (_, name) = place_of(Path::new("/srv/o/shop/bus.sock")).expect("a place");
+    assert_eq!(name.to_string(), "shop");
+}

@@ -85,6 +85,8 @@ pub struct Shell {
     leashes: HashMap<WorkerId, Leash>,
     /// Workers that were sent SIGKILL, until their exit is told.
     killed: HashSet<WorkerId>,
+    /// The last signal that a command has sent to a worker, and when.
+    signalled: HashMap<WorkerId, (i32, Instant)>,
     /// Apps that may have fewer slots than before.
     shrunk: HashSet<AppName>,
     /// Workers that were let go of before they had a process.
@@ -137,6 +139,7 @@ impl Shell {
             processes: HashMap::new(),
             leashes: HashMap::new(),
             killed: HashSet::new(),
+            signalled: HashMap::new(),
             shrunk: HashSet::new(),
             released: HashSet::new(),
             waiting: HashMap::new(),
@@ -251,6 +254,9 @@ impl Shell {
                             self.workshop.balancer.gone(id);
                             if let Some(hint) = self.workshop.hint(&process.order, exit) {
                                 exit.hint = Some(hint);
+                            }
+                            if let Some(sent) = self.sent_by_command(id, &exit.status) {
+                                exit.hint.get_or_insert(sent);
                             }
                             self.shrunk.insert(process.order.app.clone());
                         }

@@ -134,6 +134,7 @@ impl Shell {
             }
             None => drop(self.released.insert(id)),
         }
+        self.signalled.remove(&id);
         if let Some(leash) = self.leashes.get_mut(&id) {
             leash.released = true;
         }

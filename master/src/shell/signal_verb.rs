@@ -1,23 +1,36 @@
 //! `ostler signal`: a signal to workers, to their children, or to all that descend from them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use ostler_bus::{
     WorkerId,
     vocab::{
         commands::{AppSignal, SignalAnswer, SignalScope},
         control::RefusalKind,
+        worker::ExitStatus,
     },
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{Shell, worker::Process};
-use crate::{config::signal, fleet::SignalTarget, process::family};
+use crate::{config::signal, fleet::SignalTarget, process::family, sys};
+
+/// A worker that ends of a signal so long after it was sent one has had another.
+const LATELY: Duration = Duration::from_secs(10);
 
 /// Workers with their processes.
 type Workers = Vec<(WorkerId, Process)>;
 
 impl Shell {
+    /// That a worker ended of a signal that a command has sent it, if it did.
+    pub(super) fn sent_by_command(&mut self, id: WorkerId, status: &ExitStatus) -> Option<String> {
+        let (number, at) = self.signalled.remove(&id)?;
+        let name = sys::signal_name(number);
+        let of_it = matches!(status, ExitStatus::Signal(signal) if *signal == name);
+        (of_it && at.elapsed() < LATELY)
+            .then(|| format!("`ostler signal` had sent it {name} just before"))
+    }
+
     /// Sends it, and answers. Families are looked up on a thread of their own: that takes as long as there are processes.
     pub(super) fn signal_workers(
         &mut self,
@@ -34,8 +47,13 @@ impl Shell {
             }
         };
         let scope = wanted.scope;
-        if number == libc::SIGKILL && scope != SignalScope::Children {
-            self.killed.extend(workers.iter().map(|(id, _)| *id));
+        if scope != SignalScope::Children {
+            if number == libc::SIGKILL {
+                self.killed.extend(workers.iter().map(|(id, _)| *id));
+            }
+            let now = Instant::now();
+            let sent = workers.iter().map(|(id, _)| (*id, (number, now)));
+            self.signalled.extend(sent);
         }
         let work = move || {
             let _gone = answer.send(send(number, scope, &workers));

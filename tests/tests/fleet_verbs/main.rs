@@ -4,6 +4,7 @@
 mod background;
 mod done;
 mod signalling;
+mod together;
 mod verbs;
 
 use std::path::Path;

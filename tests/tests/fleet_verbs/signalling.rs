@@ -55,6 +55,9 @@ async fn what_is_no_signal_is_refused_and_one_that_kills_is_a_crash() {
         s.workers[0].pid.is_some_and(|pid| pid != before) && s.workers[0].restarts == 1
     };
     fleet.until("it to be started again", again).await;
+    let log = fleet.process.output();
+    assert!(log.contains("`ostler signal` had sent it SIGKILL"), "{log}");
+    assert!(!log.contains("out of memory?"), "{log}");
     fleet.ostler(["stop"]).success().await;
     fleet
         .ostler(["signal", "web", "HUP"])

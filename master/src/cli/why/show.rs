@@ -16,7 +16,7 @@ use std::{
 
 use ostler_bus::vocab::worker::{ExitStatus, Next, WorkerExited};
 
-use super::story::{AppNews, Leaving, Life, MasterNews, Now, Part, What};
+use super::story::{AppNews, FailedHook, Leaving, Life, MasterNews, Now, Part, What};
 use crate::{chronicle, cli::style::Style, config::units::rough, escape, process::stamp};
 
 /// Below the words, not the times.
@@ -106,6 +106,19 @@ impl Page {
             let why = escape::line(&leaving.reason).into_owned();
             self.line(leaving.time_ms, &format!("leaves: {why}"));
         }
+        for FailedHook {
+            time_ms,
+            hook,
+            error,
+        } in &life.failed_hooks
+        {
+            let failed = self.style.red("failed");
+            let (hook, why) = (escape::line(hook), escape::line(error));
+            self.line(*time_ms, &format!("{hook} {failed}: {why}"));
+        }
+        if let Some(at) = life.released_ms {
+            self.line(at, "let go of (delete --keep-running): it is nobody's");
+        }
         match (&life.exited, life.now) {
             (Some(exited), _) => {
                 self.line(exited.time_ms, &how_it_ended(&exited.event, self.style));
@@ -115,6 +128,8 @@ impl Page {
                 let runs = self.style.green("it runs");
                 self.below(&runs);
             }
+            // How it went on nobody has seen.
+            (None, Now::Released) => {}
             (None, Now::Ended | Now::Unknown) => {
                 self.below("its end is not known: its master was gone before");
             }

@@ -5,16 +5,20 @@ use std::collections::HashMap;
 use ostler_bus::{
     Event as _, WorkerId,
     vocab::{
+        commands::WorkerReleased,
         update::{
             AppFailed, AppResized, UpdateAborted, UpdateFinished, UpdateStarted, UpdateSuspended,
         },
-        worker::{WorkerDraining, WorkerExited, WorkerReady, WorkerRef, WorkerSpawned},
+        worker::{WorkerDraining, WorkerExited, WorkerHook, WorkerReady, WorkerRef, WorkerSpawned},
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::chronicle::{self, Record};
+use crate::{
+    chronicle::{self, Record},
+    config::app::hooks::HookKind,
+};
 
 /// A part of a story.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,8 +48,19 @@ pub(super) struct Life {
     pub(super) spawned_ms: Option<u64>,
     pub(super) ready: Option<Ready>,
     pub(super) leaving: Option<Leaving>,
+    /// The commands beside it that failed, and life went on.
+    pub(super) failed_hooks: Vec<FailedHook>,
     pub(super) exited: Option<Exited>,
+    /// When it was let go of.
+    pub(super) released_ms: Option<u64>,
     pub(super) now: Now,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct FailedHook {
+    pub(super) time_ms: u64,
+    pub(super) hook: String,
+    pub(super) error: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -75,6 +90,8 @@ pub(super) enum Now {
     Running,
     /// It has ended.
     Ended,
+    /// It was let go of, and nobody looks after it.
+    Released,
     /// Its master was gone before it ended, or before that was written down.
     Unknown,
 }
@@ -155,9 +172,10 @@ impl Life {
         match (&self.exited, self.now) {
             (Some(exited), _) => exited.time_ms,
             (None, Now::Running) => u64::MAX,
-            (None, Now::Ended | Now::Unknown) => {
+            (None, Now::Ended | Now::Released | Now::Unknown) => {
                 let leaving = self.leaving.as_ref().map(|leaving| leaving.time_ms);
-                leaving.unwrap_or_else(|| self.first_ms())
+                let last = self.released_ms.or(leaving);
+                last.unwrap_or_else(|| self.first_ms())
             }
         }
     }
@@ -198,6 +216,7 @@ pub(super) fn tell(records: &[Record], alive: Option<u32>) -> Vec<Part> {
         if let Part::Worker(life) = part {
             life.now = match &life.exited {
                 Some(_) => Now::Ended,
+                None if life.released_ms.is_some() => Now::Released,
                 None if running == Some(life.run) => Now::Running,
                 None => Now::Unknown,
             };
@@ -230,7 +249,9 @@ enum Step {
     Spawned(WorkerSpawned),
     Ready(WorkerReady),
     Draining(WorkerDraining),
+    Hook(WorkerHook),
     Exited(WorkerExited),
+    Released(WorkerReleased),
 }
 
 impl Step {
@@ -239,7 +260,9 @@ impl Step {
             WorkerSpawned::TOPIC => read(record).map(Self::Spawned),
             WorkerReady::TOPIC => read(record).map(Self::Ready),
             WorkerDraining::TOPIC => read(record).map(Self::Draining),
+            WorkerHook::TOPIC => read(record).map(Self::Hook),
             WorkerExited::TOPIC => read(record).map(Self::Exited),
+            WorkerReleased::TOPIC => read(record).map(Self::Released),
             _ => None,
         }
     }
@@ -249,7 +272,9 @@ impl Step {
             Self::Spawned(event) => &event.worker,
             Self::Ready(event) => &event.worker,
             Self::Draining(event) => &event.worker,
+            Self::Hook(event) => &event.worker,
             Self::Exited(event) => &event.worker,
+            Self::Released(event) => &event.worker,
         }
     }
 }
@@ -263,7 +288,9 @@ impl Life {
             spawned_ms: None,
             ready: None,
             leaving: None,
+            failed_hooks: Vec::new(),
             exited: None,
+            released_ms: None,
             now: Now::Unknown,
         }
     }
@@ -288,6 +315,17 @@ impl Life {
                     reason: event.reason,
                 });
             }
+            // A `before_start` that fails is told as the start that failed.
+            Step::Hook(event) if event.hook == HookKind::BeforeStart.name() => {}
+            Step::Hook(WorkerHook { hook, error, .. }) => {
+                let failed = |error| FailedHook {
+                    time_ms,
+                    hook,
+                    error,
+                };
+                self.failed_hooks.extend(error.map(failed));
+            }
+            Step::Released(_) => self.released_ms = Some(time_ms),
             Step::Exited(event) => {
                 self.trigger.get_or_insert_with(|| event.trigger.clone());
                 self.exited = Some(Exited { time_ms, event });

@@ -126,6 +126,36 @@ web.0  worker 3, generation 2, pid 4003
 }
 
 #[test]
+fn what_failed_beside_a_worker_is_told_and_that_it_was_let_go_of() {
+    let hook = |after, hook: &str, error: Value| {
+        let event = json!({"worker": worker(1, 1), "hook": hook, "error": error, "took_ms": 5});
+        record(after, 1, "worker.hook", event)
+    };
+    let records = [
+        record(
+            0,
+            1,
+            chronicle::STARTED,
+            json!({"pid": 77, "version": "0.1.0"}),
+        ),
+        hook(5, "before_start", Value::Null),
+        spawned(10, 1, 1, "first start"),
+        hook(20, "after_ready", json!("`greet` exited with 3")),
+        record(30, 1, "worker.released", json!({"worker": worker(1, 1)})),
+    ];
+    for alive in [Some(77), None] {
+        let (text, _) = shown(&records, alive, "web", 10);
+        let expected = "\
+web.0  worker 1, generation 1, pid 4001
+  12:00:00.010  started: first start
+  12:00:00.020  after_ready failed: `greet` exited with 3
+  12:00:00.030  let go of (delete --keep-running): it is nobody's
+";
+        assert!(text.ends_with(expected), "{text}");
+    }
+}
+
+#[test]
 fn a_master_that_is_gone_leaves_ends_unknown_and_ids_begin_anew() {
     let mut records = history();
     let (text, _) = shown(&records, None, "3", 10);

@@ -18,7 +18,7 @@ mod connection;
 use std::{io, time::Duration};
 
 use axum::Router;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{DrainSignal, Listener, RequestCounter};
 
@@ -29,6 +29,10 @@ pub const LAME_DUCK: Duration = Duration::from_secs(1);
 /// How long a draining worker waits for the first request of a connection, from when it was accepted: clients connect
 /// because they have something to ask, but some only probe or connect ahead.
 pub const FRESH: Duration = Duration::from_secs(5);
+
+/// How long a draining worker takes what the master had handed over before. The master says when that was all, which is at
+/// once unless this is the last worker that takes any; but it may not know of the drain, or have gone.
+const LAST: Duration = Duration::from_millis(100);
 
 /// Serves `router` on `listener` until `drain` begins and everything begun has been answered.
 ///
@@ -73,6 +77,11 @@ pub(crate) async fn serve_telling(
             // A handler that panicked has ended its own connection, and nothing else.
             Some(_) = connections.join_next() => continue,
         };
+    }
+    let until = Instant::now() + LAST;
+    while let Some(last) = listener.last(until).await {
+        let (router, signal, counter) = (router.clone(), signal.clone(), counter.clone());
+        connections.spawn(connection::serve(last, router, signal, counter));
     }
     drop(listener);
     let tell = |connections: &JoinSet<()>| {

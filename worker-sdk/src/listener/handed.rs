@@ -87,6 +87,11 @@ impl Handed {
         self.said = false;
     }
 
+    /// Whether connections may be on their way.
+    pub(super) fn has_asked(&self) -> bool {
+        self.said
+    }
+
     /// The next connection. May be dropped while it waits.
     pub(super) async fn next(&mut self) -> io::Result<Next> {
         loop {

@@ -19,7 +19,10 @@ use std::{
 };
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    time::Instant,
+};
 
 pub use self::connection::{Connection, Peer};
 use self::{
@@ -129,6 +132,16 @@ impl Listener {
         self.tally.room().await;
         let stream = self.direct.next().await?;
         Ok(Connection::new(stream, Open::count(&self.tally)))
+    }
+
+    /// The next connection of those that the master handed over before this worker was to drain: nobody else may be there
+    /// to take it. `None` when there are no more, or nothing came until then.
+    pub(crate) async fn last(&mut self, until: Instant) -> Option<Connection> {
+        let handed = self.handed.as_mut().filter(|handed| handed.has_asked())?;
+        match tokio::time::timeout_at(until, handed.next()).await {
+            Ok(Ok(Next::Connection(connection))) => Some(connection),
+            Ok(Ok(Next::Drained | Next::Lost) | Err(_)) | Err(_) => None,
+        }
     }
 
     /// Takes no further connection while so many are open; the others go to other workers, or wait. Default: any number.

@@ -107,14 +107,22 @@ impl Desk {
         true
     }
 
-    /// A worker that drains gets no more; what it has not taken, others get.
-    #[must_use = "a channel is watched until it is let go of"]
-    pub(super) fn drain(&mut self, id: WorkerId) -> Option<Channel> {
-        self.channels.get(&id)?.end();
-        self.part_with(id)
+    /// A worker that drains gets no more.
+    pub(super) fn drain(&mut self, id: WorkerId) {
+        self.pool.drain(id);
     }
 
-    /// The same for one that is gone.
+    /// Parts with those that drain; what they have not taken, others get, if there are any.
+    fn part(&mut self) -> Vec<Channel> {
+        let parting = self.pool.parting().into_iter();
+        let part = |id| {
+            self.channels.get(&id)?.end();
+            self.part_with(id)
+        };
+        parting.filter_map(part).collect()
+    }
+
+    /// Parts with a worker that is gone.
     #[must_use = "a channel is watched until it is let go of"]
     pub(super) fn part_with(&mut self, id: WorkerId) -> Option<Channel> {
         let channel = self.channels.remove(&id)?;
@@ -139,14 +147,14 @@ impl Desk {
         Some(channel)
     }
 
-    /// Accepts as much as workers have room for, and hands it over; gives the channels that broke at it.
+    /// Accepts as much as workers have room for, and hands it over; gives the channels that are done with.
     pub(super) fn serve(&mut self, now: Instant) -> Vec<Channel> {
+        let mut broken = self.part();
         if self.pause.is_some_and(|until| now < until) {
-            return Vec::new();
+            return broken;
         }
         self.pause = None;
         self.accept(now);
-        let mut broken = Vec::new();
         loop {
             self.pool.deal();
             let lost = self.send(now);

@@ -39,6 +39,8 @@ pub(super) struct Pool<C> {
 pub(super) struct Member<C> {
     pub(super) id: WorkerId,
     ready: bool,
+    /// It is to go: nothing that comes is for it.
+    leaving: bool,
     /// The most it wants open; 0 until it has said so.
     limit: u32,
     /// It refused what it was handed, and has not said since that anything changed.
@@ -77,6 +79,7 @@ impl<C> Pool<C> {
         self.members.push(Member {
             id,
             ready,
+            leaving: false,
             limit: 0,
             refuses: false,
             handed: VecDeque::with_capacity(WINDOW),
@@ -130,7 +133,22 @@ impl<C> Pool<C> {
         Ok(())
     }
 
-    /// A worker gets no more: it died, it drains, its channel broke. What it has not taken waits for others.
+    /// A worker drains: it is dealt nothing more.
+    pub(super) fn drain(&mut self, id: WorkerId) {
+        if let Some(member) = self.member(id) {
+            member.leaving = true;
+        }
+    }
+
+    /// The draining members whose time has come: while others stay, at once. Where nobody stays there is nobody who could
+    /// have what they were handed (all may stop, or workers that accept for themselves may follow), so they take that first.
+    pub(super) fn parting(&self) -> Vec<WorkerId> {
+        let others = self.members.iter().any(|member| !member.leaving);
+        let done = |member: &&Member<C>| member.leaving && (others || member.handed.is_empty());
+        self.members.iter().filter(done).map(|m| m.id).collect()
+    }
+
+    /// A worker gets no more: it died, its time to part has come, its channel broke. What it has not taken waits for others.
     pub(super) fn leave(&mut self, id: WorkerId) {
         if let Some(at) = self.members.iter().position(|member| member.id == id) {
             let member = self.members.remove(at);
@@ -230,7 +248,7 @@ impl<C> Member<C> {
     }
 
     fn room(&self, limit: u32) -> usize {
-        if !self.ready || self.refuses {
+        if !self.ready || self.refuses || self.leaving {
             return 0;
         }
         let within_limit = u64::from(self.limit.min(limit)).saturating_sub(self.load());

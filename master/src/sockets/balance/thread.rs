@@ -217,7 +217,10 @@ impl Thread {
                     desk.ready(id);
                     None
                 }),
-                Command::Drains(id) => self.each(|desk| desk.drain(id)),
+                Command::Drains(id) => self.each(|desk| {
+                    desk.drain(id);
+                    None
+                }),
                 Command::Gone(id) => self.each(|desk| desk.part_with(id)),
                 Command::Mended(socket, listener) => self.mended(socket, listener),
                 Command::Forget(app) => self.forget(|desk| desk.socket.app == app),

@@ -26,8 +26,10 @@ enum Step {
     Limit(u8, u8),
     /// The master hears one word of it.
     Listen(u8),
-    /// It is killed, or told to drain: its channel is cut.
-    Cut(u8, bool),
+    /// It is killed: its channel is cut.
+    Cut(u8),
+    /// It is to drain: its channel is cut in time.
+    Drain(u8),
     /// Its next packet can't be sent just now.
     Clog(u8),
 }
@@ -43,7 +45,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         9 => any::<u8>().prop_map(Step::Close),
         1 => (any::<u8>(), 0..6_u8).prop_map(|(who, limit)| Step::Limit(who, limit)),
         12 => any::<u8>().prop_map(Step::Listen),
-        1 => (any::<u8>(), any::<bool>()).prop_map(|(who, dies)| Step::Cut(who, dies)),
+        1 => any::<u8>().prop_map(Step::Cut),
+        1 => any::<u8>().prop_map(Step::Drain),
         1 => any::<u8>().prop_map(Step::Clog),
     ];
     proptest::collection::vec(step, 1..200)
@@ -57,6 +60,7 @@ enum Said {
 #[derive(Default)]
 struct Worker {
     ready: bool,
+    leaving: bool,
     limit: u32,
     /// On their way to it.
     packets: VecDeque<Vec<u32>>,
@@ -119,9 +123,15 @@ impl World {
                     self.listen(id);
                 }
             }
-            Step::Cut(who, dies) => {
+            Step::Cut(who) => {
                 if let Some(id) = self.pick(who) {
-                    self.cut(id, dies);
+                    self.cut(id, true);
+                }
+            }
+            Step::Drain(who) => {
+                if let Some(id) = self.pick(who) {
+                    self.pool.drain(id);
+                    self.workers.get_mut(&id).unwrap().leaving = true;
                 }
             }
             Step::Hear(who)
@@ -174,6 +184,9 @@ impl World {
 
     /// What the thread does after each event.
     fn serve(&mut self) {
+        for id in self.pool.parting() {
+            self.cut(id, false);
+        }
         for _ in 0..self.pool.room() {
             let Some(connection) = self.queue.pop_front() else {
                 break;
@@ -192,6 +205,7 @@ impl World {
                 .get_mut(&id)
                 .expect("nothing for those who left");
             assert!(worker.ready, "nothing before it is ready");
+            assert!(!worker.leaving, "nothing while it drains");
             if std::mem::take(&mut worker.clogged) {
                 self.pool.not_sent(id);
             } else {
@@ -205,6 +219,10 @@ impl World {
     fn check(&self) {
         for member in self.pool.members() {
             assert!(member.handed() <= WINDOW);
+            assert!(
+                !self.workers[&member.id].leaving || member.handed() > 0,
+                "it may go"
+            );
         }
         let clogged = self.pool.unsent().count();
         assert_eq!(clogged, 0);

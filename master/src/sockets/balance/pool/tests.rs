@@ -212,3 +212,44 @@ fn accounts_that_cannot_be_are_refused() {
         "nobody's: late news"
     );
 }
+
+#[test]
+fn one_that_drains_gives_back_what_it_has_not_taken_to_those_who_stay() {
+    let mut pool = pool(&[A, B]);
+    assert_eq!(deal(&mut pool, 0..4), [(A, vec![0, 2]), (B, vec![1, 3])]);
+    pool.drain(A);
+    assert_eq!(pool.parting(), [A]);
+    pool.leave(A);
+    assert_eq!(deal(&mut pool, []), [(B, vec![0, 2])]);
+}
+
+#[test]
+fn where_nobody_stays_those_who_drain_take_what_they_were_handed_and_nothing_else() {
+    let mut pool = pool(&[A, B]);
+    assert_eq!(deal(&mut pool, 0..3), [(A, vec![0, 2]), (B, vec![1])]);
+    pool.drain(A);
+    pool.drain(B);
+    assert_eq!((pool.parting(), pool.room()), (vec![], 0));
+    pool.account(B, account(1, 0, 0)).unwrap();
+    assert_eq!(pool.parting(), [B]);
+    pool.leave(B);
+    pool.account(A, account(1, 0, 0)).unwrap();
+    assert_eq!(pool.parting(), []);
+    // One that refuses the rest will not take it later.
+    pool.account(A, account(0, 1, 0)).unwrap();
+    assert_eq!((pool.parting(), pool.waiting()), (vec![A], 1));
+    pool.leave(A);
+    pool.join(C, true);
+    pool.takes(C, UNLIMITED);
+    assert_eq!(deal(&mut pool, []), [(C, vec![2])]);
+}
+
+#[test]
+fn one_that_hangs_while_it_drains_gives_back_when_another_comes() {
+    let mut pool = pool(&[A]);
+    assert_eq!(deal(&mut pool, 0..2), [(A, vec![0, 1])]);
+    pool.drain(A);
+    assert_eq!(pool.parting(), []);
+    pool.join(B, false);
+    assert_eq!(pool.parting(), [A]);
+}

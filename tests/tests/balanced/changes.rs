@@ -112,3 +112,29 @@ async fn what_each_slot_has_for_itself_is_its_own_workers() {
     let status = fleet.status().await;
     assert!(status.apps[0].sockets.iter().all(|s| s.balance.is_none()));
 }
+
+/// Whoever accepted for them: afterwards they do.
+#[tokio::test]
+async fn workers_that_are_let_go_of_keep_their_sockets() {
+    for mode in ["balanced", "shared"] {
+        let at = |address: &str| json!({"address": address, "mode": mode});
+        let listen = json!({"http": at("127.0.0.1:0"), "local": at("unix:web.sock")});
+        let app = web(2).set("listen", listen);
+        let fleet = ready(&app, 2).await;
+        let address = fleet.address().await;
+        answered(vec![knock(address, "/").await]).await;
+        let workers = fleet.until_ready(2).await;
+        fleet
+            .ostler(["delete", "web", "--keep-running"])
+            .success()
+            .await;
+        assert!(fleet.status().await.apps.is_empty());
+        let plan = to(address, "/").requests(50);
+        let tally = fleet.load_with(plan).await.finish().await;
+        assert_eq!(tally.lost(), 0, "{mode}: {tally}");
+        assert!(fleet.dir().at("web.sock").exists(), "{mode}");
+        for worker in &workers {
+            signal(worker, Signal::KILL);
+        }
+    }
+}

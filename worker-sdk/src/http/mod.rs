@@ -66,13 +66,13 @@ pub(crate) async fn serve_telling(
 ) -> io::Result<()> {
     let mut connections = JoinSet::new();
     let signal = drain.clone();
+    let serve = |taken| connection::serve(taken, router.clone(), signal.clone(), counter.clone());
     loop {
         tokio::select! {
             biased;
             _ = drain.begun() => break,
             accepted = listener.accept() => {
-                let counter = counter.clone();
-                connections.spawn(connection::serve(accepted?, router.clone(), signal.clone(), counter))
+                connections.spawn(serve(accepted?))
             }
             // A handler that panicked has ended its own connection, and nothing else.
             Some(_) = connections.join_next() => continue,
@@ -80,8 +80,7 @@ pub(crate) async fn serve_telling(
     }
     let until = Instant::now() + LAST;
     while let Some(last) = listener.last(until).await {
-        let (router, signal, counter) = (router.clone(), signal.clone(), counter.clone());
-        connections.spawn(connection::serve(last, router, signal, counter));
+        connections.spawn(serve(last));
     }
     drop(listener);
     let tell = |connections: &JoinSet<()>| {

@@ -15,8 +15,8 @@ const SHARE: u32 = 20;
 /// Which part of the time slept beyond what was worked: the processor it was slept on may be busy with the peers.
 const OF_SLEEP: u32 = 4;
 
-/// The most that is saved up: some ten thousand small events.
-const SAVED_MOST: Duration = Duration::from_millis(20);
+/// The most that is saved up: some five thousand small events, and little beside what a burst takes that is felt.
+const SAVED_MOST: Duration = Duration::from_millis(10);
 
 /// The most that is owed, however long something took: it is paid back within two seconds.
 const OWED_MOST: Duration = Duration::from_millis(100);

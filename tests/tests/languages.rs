@@ -10,7 +10,10 @@ mod scripted;
 
 use std::collections::BTreeMap;
 
-use ostler_bus::client::{ConnectOptions, Delivery, RequestError};
+use ostler_bus::{
+    client::{ConnectOptions, Delivery, RequestError},
+    vocab::worker::WorkerDraining,
+};
 use ostler_tests::{
     harness::{Agent, Cut, Fleet, Language, PATIENCE, Programs, deadline},
     load::{Load, Plan},
@@ -514,6 +517,27 @@ async fn updates_of_workers_lose_no_request(language: Language) {
     fleet.ostler(["stop"]).within(3 * PATIENCE).success().await;
 }
 
+/// They count what they serve, and say so: whoever has served enough is replaced, and loses nothing.
+async fn workers_count_what_they_serve(language: Language) {
+    let words = language.example_worker();
+    let file = format!(
+        "[app.web]\ncommand = {words:?}\ninstances = 1\nlisten = {{ http = \"127.0.0.1:0\" }}\n\
+         ready = \"sdk\"\nmin_healthy = \"200ms\"\nmax_requests = 20\n"
+    );
+    let fleet = Fleet::ready(PROGRAMS.master().file(&file), 1).await;
+    assert_eq!(fleet.status().await.workers[0].requests, Some(0));
+    let mut draining = fleet.hear::<WorkerDraining>().await;
+    let load = Load::start(Plan::to(fleet.address().await)).unwrap();
+    let reason = draining.next().await.event.reason;
+    assert!(
+        reason.ends_with(" requests served (max_requests)"),
+        "{reason}"
+    );
+    let tally = load.stop().await;
+    assert_eq!((tally.lost(), &tally.fault), (0, &None), "{tally}");
+    fleet.ostler(["stop"]).within(3 * PATIENCE).success().await;
+}
+
 /// Each of these, in each language.
 macro_rules! in_both {
     ($($name:ident)*) => {
@@ -547,4 +571,5 @@ in_both! {
     windows_are_told_what_was_taken
     a_held_topic_waits
     updates_of_workers_lose_no_request
+    workers_count_what_they_serve
 }

@@ -9,6 +9,7 @@ import { Worker } from './ostler.mjs';
 const worker = await Worker.start();
 
 const server = http.createServer((request, response) => {
+  response.on('close', worker.countRequest());
   worker.emit('visits.seen', { path: request.url, slot: worker.slot }).catch((error) => console.error(`${error}`));
   const body = JSON.stringify({ worker: worker.id, generation: worker.generation });
   // One connection a request: nothing stays open when this worker drains.

@@ -105,6 +105,8 @@ export class Worker extends Bus {
   readonly draining: Promise<{ reason: string; deadline: number }>;
   listener(name: string): { fd: number };
   ready(): Promise<void>;
+  /** Counts a request, for `max_requests` and `idle_timeout`; what this returns is to be called at its end. */
+  countRequest(): () => void;
   disconnect(): Promise<void>;
   drain(reason: string, ms: number): void;
 }

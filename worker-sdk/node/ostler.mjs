@@ -418,7 +418,8 @@ export class Bus {
 /** This process as the worker of Ostler that it is. `draining` resolves with `{ reason, deadline }` (of Date.now()) at the
  * master's word, TERM or INT. */
 export class Worker extends Bus {
-  #drain; #alive;
+  #drain; #alive; #telling;
+  #begun = 0; #ended = 0; #counts = process.env.OSTLER_COUNT_REQUESTS === '1';
   draining = new Promise((resolve) => (this.#drain = resolve));
 
   static async start() {
@@ -449,7 +450,32 @@ export class Worker extends Bus {
 
   /** Says that it can serve. Until then the master takes no old worker away. */
   async ready() {
+    if (this.#counts) await this.#sayServed();
     await this.request('_sys.worker.ready', {});
+  }
+
+  /** Counts a request, for `max_requests` and `idle_timeout`; what this returns is to be called at its end. */
+  countRequest() {
+    let isUnderWay = true;
+    this.#begun += 1;
+    this.#sayServedSoon();
+    return () => {
+      this.#ended += isUnderWay ? 1 : 0;
+      isUnderWay = false;
+      this.#sayServedSoon();
+    };
+  }
+
+  async #sayServed() {
+    await this.request('_sys.worker.served', { requests: this.#begun, under_way: this.#begun - this.#ended });
+  }
+
+  #sayServedSoon() {
+    if (!this.#counts || this.#telling) return;
+    this.#telling = setTimeout(() => {
+      this.#telling = undefined; // What comes while it is said is said next.
+      this.#sayServed().catch((error) => error.final || this.#sayServedSoon());
+    }, 1000).unref();
   }
 
   /** Says that it goes of its own accord: its exit is no crash. */
@@ -459,6 +485,8 @@ export class Worker extends Bus {
 
   async close() {
     clearInterval(this.#alive);
+    clearTimeout(this.#telling);
+    this.#counts = false;
     await super.close();
   }
 

@@ -14,7 +14,10 @@ class Visits(http.server.BaseHTTPRequestHandler):
     """One connection a request, as HTTP/1.0 has it: nothing stays open when this worker drains."""
 
     def do_GET(self):
-        worker = self.server.worker
+        with self.server.worker.count_request():
+            self.answer(self.server.worker)
+
+    def answer(self, worker):
         worker.emit("visits.seen", {"path": self.path, "slot": worker.slot})
         body = json.dumps({"worker": worker.id, "generation": worker.generation}).encode()
         self.send_response(200)

@@ -394,6 +394,7 @@ class Worker(Bus):
         fd, self.app = int(env.pop("OSTLER_BUS_FD")), env["OSTLER_APP"]  # What this process starts is no worker.
         self.id, self.slot, self.generation = (int(env["OSTLER_" + k]) for k in ("WORKER_ID", "SLOT", "GENERATION"))
         self.draining, self.reason, self.deadline = threading.Event(), None, None
+        self._begun, self._ended, self._counting, self._changed = 0, 0, threading.Lock(), threading.Event()
         os.set_inheritable(fd, False)
         super().__init__(name=self.app, kind="worker", fd=fd)
         if threading.current_thread() is threading.main_thread():
@@ -413,7 +414,37 @@ class Worker(Bus):
 
     def ready(self):
         """Says that it can serve. Until then the master takes no old worker away."""
+        if os.environ.get("OSTLER_COUNT_REQUESTS") == "1":
+            self._say_served()
+            self._start(self._tell_served)
         self.request("_sys.worker.ready", {})
+
+    @contextlib.contextmanager
+    def count_request(self):
+        """`with worker.count_request(): …` is a request from begin to end, for `max_requests` and `idle_timeout`."""
+        with self._counting:
+            self._begun += 1
+        self._changed.set()
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._ended += 1
+            self._changed.set()
+
+    def _say_served(self):
+        self._changed.clear()
+        with self._counting:
+            served = {"requests": self._begun, "under_way": self._begun - self._ended}
+        self.request("_sys.worker.served", served)
+
+    def _tell_served(self):
+        while self._changed.wait() and not self._over:
+            try:
+                self._say_served()
+            except (Disconnected, Refused):  # Not heard: said again.
+                self._changed.set()
+            self._closing.wait(1)
 
     def disconnect(self):
         """Says that it goes of its own accord: its exit is no crash."""

@@ -10,7 +10,8 @@
 //!                rung 1, 2, …: its signal ─► … ─► KILL to the whole group
 //! ```
 //! The ladder ends as soon as the worker exits. One that leaves of its own accord gets the first rung's wait for it
-//! before the ladder begins. A worker that is told to go before its process exists gets the first rung when it does.
+//! before the ladder begins. The start of a worker that is told to go before its process exists is called off; if its process
+//! has begun all the same, it gets the first rung then.
 //! A ladder that would end in waiting ends in KILL all the same. Signals are for the worker's main process, KILL for its
 //! whole group; with `kill_group` all are.
 
@@ -179,8 +180,17 @@ pub(super) fn send_away(worker: &mut Worker, app: &AppName, cause: Cause, turn: 
         return;
     }
     hooks::overtake(worker, turn);
-    if worker.pid.is_some() && !waits_for_hook(worker, app, cause, turn) {
+    if worker.pid.is_none() {
+        call_off(worker, turn);
+    } else if !waits_for_hook(worker, app, cause, turn) {
         climb(worker, turn);
+    }
+}
+
+/// Calls off its start, if that has been ordered.
+fn call_off(worker: &Worker, turn: &mut Turn) {
+    if !hooks::comes_before(worker) && !turn.mutated(Mutation::StartOnRegardless) {
+        turn.act(Action::CallOff { id: worker.id });
     }
 }
 
@@ -254,8 +264,9 @@ pub(super) fn end(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut T
     }
     leaving.next = Next::Kill;
     hooks::cut_short(worker, turn);
-    if worker.pid.is_some() {
-        climb(worker, turn);
+    match worker.pid {
+        Some(_) => climb(worker, turn),
+        None => call_off(worker, turn),
     }
 }
 
@@ -388,13 +399,15 @@ fn rung(ladder: &[Rung], step: usize) -> Option<Rung> {
     (open && step == ladder.len()).then_some(KILL)
 }
 
-/// How long a worker on its way out has until it is killed; `None` if never, or if it is not on its way.
+/// How long a worker on its way out has until it is killed, if it and the command before take all their time; `None` if never,
+/// or if it is not on its way.
 pub(super) fn left(worker: &Worker, now: Moment) -> Option<Duration> {
     let leaving = worker.leaving()?;
-    let Next::Rung(next) = leaving.next else {
-        return Some(Duration::ZERO);
+    let (mut left, next) = match leaving.next {
+        Next::Hook => (hooks::left(worker, HookKind::BeforeStop, now), 0),
+        Next::Rung(next) => (leaving.at.map_or(Duration::ZERO, |at| at - now), next),
+        Next::Kill | Next::Nothing => return Some(Duration::ZERO),
     };
-    let mut left = leaving.at.map_or(Duration::ZERO, |at| at - now);
     for step in next.. {
         let rung = match leaving.cause == Cause::Hung {
             true => hung_rung(&worker.definition.life, step),

@@ -14,7 +14,6 @@ use super::{
     Action, Fleet, FleetEvent, RequestToken,
     app::{App, Errand, Goal, Wait},
     commands::{Refusal, accept},
-    hooks,
     operations::pay,
     selector,
     slot::SlotState,
@@ -52,10 +51,9 @@ pub(super) fn delete(
     Ok(())
 }
 
-/// Lets go of its workers. Those that were told to go before still do, and those whose `before_start` runs are no processes
-/// yet.
+/// Lets go of its workers. Those that were told to go before still do, and those that are no processes yet never will be.
 fn release(app: &mut App, turn: &mut Turn) {
-    let begun = |w: &&Worker| w.leaving().is_none() && !hooks::comes_before(w);
+    let begun = |w: &&Worker| w.leaving().is_none() && w.pid.is_some();
     let stay = app.workers.values().filter(begun);
     let stay: Vec<WorkerId> = stay.map(|worker| worker.id).collect();
     for id in stay {

@@ -8,6 +8,7 @@
 mod add;
 pub mod alarm;
 mod balance;
+mod call_off;
 mod handle;
 mod helper;
 mod hook;
@@ -89,8 +90,8 @@ pub struct Shell {
     signalled: HashMap<WorkerId, (i32, Instant)>,
     /// Apps that may have fewer slots than before.
     shrunk: HashSet<AppName>,
-    /// Workers that were let go of before they had a process.
-    released: HashSet<WorkerId>,
+    /// Workers that have no process yet: their start is called off when this is dropped.
+    starting: HashMap<WorkerId, oneshot::Sender<()>>,
     waiting: HashMap<RequestToken, Waiting>,
     tokens: u64,
     bus: Bus,
@@ -141,7 +142,7 @@ impl Shell {
             killed: HashSet::new(),
             signalled: HashMap::new(),
             shrunk: HashSet::new(),
-            released: HashSet::new(),
+            starting: HashMap::new(),
             waiting: HashMap::new(),
             tokens: 0,
             bus,
@@ -238,10 +239,8 @@ impl Shell {
             Message::Started { id, process } => {
                 let pid = process.pid();
                 self.rest = Some(Instant::now() + REST);
-                match self.released.remove(&id) {
-                    true => process.let_go(),
-                    false => drop(self.processes.insert(id, process)),
-                }
+                self.starting.remove(&id);
+                self.processes.insert(id, process);
                 vec![Input::Worker {
                     id,
                     news: WorkerNews::Spawned { pid },
@@ -261,7 +260,7 @@ impl Shell {
                             self.shrunk.insert(process.order.app.clone());
                         }
                     }
-                    WorkerNews::SpawnFailed { .. } => drop(self.released.remove(&id)),
+                    WorkerNews::SpawnFailed { .. } => drop(self.starting.remove(&id)),
                     WorkerNews::Hooked { hook, .. } => self.hook_ended(id, *hook),
                     WorkerNews::Spawned { .. }
                     | WorkerNews::BusConnected

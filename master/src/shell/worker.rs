@@ -15,11 +15,12 @@ use ostler_bus::{
     hub::{Hub, Principal},
     vocab::worker::ExitStatus,
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     alarm::{self, Schedules},
     balance::{Standing, taking},
+    call_off::unless_called_off,
     handle::{Message, ShellHandle},
     listeners::Watches,
     panics::{self, Made},
@@ -119,7 +120,20 @@ impl Process {
             true => SignalTarget::Group,
             false => SignalTarget::Leader,
         };
-        self.signal(first.map_or(libc::SIGTERM, |rung| rung.signal), target)
+        self.tell(first.map_or(libc::SIGTERM, |rung| rung.signal), target)
+    }
+
+    /// Sends it a signal that is to end it, and sees to it that it hears it.
+    pub(super) fn tell(&self, signal: i32, target: SignalTarget) -> io::Result<()> {
+        self.signal(signal, target)?;
+        self.wake(target);
+        Ok(())
+    }
+
+    /// Wakes it, if it is stopped (SIGSTOP, a debugger, a terminal): until then it hears nothing but SIGKILL.
+    pub(super) fn wake(&self, target: SignalTarget) {
+        // ESRCH: it has just ended.
+        let _ = self.signal(libc::SIGCONT, target);
     }
 
     /// It is told to go: notes what could not be recognised as its own afterwards.
@@ -207,8 +221,13 @@ impl Workshop {
         }
     }
 
-    /// Starts a worker; what becomes of it is reported to `shell`.
-    pub(super) fn start(&mut self, mut order: SpawnOrder, shell: ShellHandle) {
+    /// Starts a worker, unless that is called off; what becomes of it is reported to `shell`.
+    pub(super) fn start(
+        &mut self,
+        mut order: SpawnOrder,
+        called_off: oneshot::Receiver<()>,
+        shell: ShellHandle,
+    ) {
         order.definition = self
             .releases
             .of(&order.app, order.generation, &order.definition);
@@ -222,7 +241,7 @@ impl Workshop {
                 Err(error) => return shell.news(id, WorkerNews::SpawnFailed { error }).await,
             };
             let made = Made::default();
-            let life = begun.run(&order, spawner, hub.clone(), &shell, &made);
+            let life = begun.run(&order, called_off, spawner, hub.clone(), &shell, &made);
             if panics::caught(id, life, &made, &shell).await {
                 withdraw(&hub, id);
             }
@@ -282,8 +301,8 @@ impl Workshop {
             .map_err(|error| format!("make a channel for connections: {error}"))?;
         let mut stdin = None;
         if app.given.stdin == Some(Stdin::Lines) {
-            let (lines, end) =
-                StdinLines::new().map_err(|error| format!("make its standard input: {error}"))?;
+            let (lines, end) = StdinLines::new()
+                .map_err(|error| format!("make its standard input: {error}"))?;
             fds.push(end);
             stdin = Some(lines);
         }
@@ -323,27 +342,23 @@ impl Begun {
     async fn run(
         self,
         order: &SpawnOrder,
+        called_off: oneshot::Receiver<()>,
         spawner: Spawner,
         hub: Hub,
         shell: &ShellHandle,
         made: &Made,
     ) {
         let id = order.id;
-        let spawned = match self.spawned.await {
-            Ok(spawned) => spawned,
-            Err(error) => {
+        let failed = |error| shell.news(id, WorkerNews::SpawnFailed { error });
+        let spawned = match unless_called_off(self.spawned, called_off).await {
+            Some(Ok(spawned)) => spawned,
+            Some(Err(error)) => {
                 let hint = error
                     .hint()
                     .map_or_else(String::new, |hint| format!(" ({hint})"));
-                return shell
-                    .news(
-                        id,
-                        WorkerNews::SpawnFailed {
-                            error: format!("{error}{hint}"),
-                        },
-                    )
-                    .await;
+                return failed(format!("{error}{hint}")).await;
             }
+            None => return failed("it was told to go before it began".into()).await,
         };
         let child = Arc::new(spawned.child);
         made.set(Arc::clone(&child));

@@ -182,6 +182,7 @@ impl Checker {
     fn act(&mut self, now: Moment, action: &Action) -> Checked {
         match action {
             Action::Spawn(order) => self.spawn(order),
+            Action::CallOff { id } => self.called_off(*id),
             Action::Hook(order) => self.hook(order),
             Action::EndHook { .. } => Ok(()),
             Action::Signal { id, signal, target } => {
@@ -263,6 +264,19 @@ impl Checker {
         Ok(())
     }
 
+    /// A start is called off: one that is under way, of a worker that is to go.
+    fn called_off(&mut self, id: WorkerId) -> Checked {
+        let worker = self.model.workers.get_mut(&id);
+        let worker = worker.ok_or("nobody's start is called off")?;
+        promise!(
+            worker.leaving() && !worker.spawned,
+            "called off out of turn"
+        );
+        worker.called_off = true;
+        *self.seen.entry("called off").or_default() += 1;
+        Ok(())
+    }
+
     /// A worker comes to be.
     pub(super) fn ordered(&mut self, order: &SpawnOrder) -> Checked {
         let SpawnOrder {
@@ -320,6 +334,7 @@ impl Checker {
             generation: *generation,
             definition: Arc::clone(definition),
             spawned: false,
+            called_off: false,
             online: false,
             disconnected: false,
             life: Life::Starting,
@@ -416,11 +431,7 @@ impl Checker {
             .remove(&id)
             .ok_or("nobody to let go of")?;
         promise!(!worker.leaving(), "told to go, and let go of");
-        let hooks = self.model.hooks.get(&id);
-        promise!(
-            hooks.is_none_or(|hooks| hooks.prepared(&worker)),
-            "let go of before there was anything of it"
-        );
+        promise!(worker.spawned, "let go of before there was anything of it");
         let removed = self
             .model
             .apps
@@ -458,6 +469,13 @@ impl Checker {
     /// What must hold after every step.
     fn hold(&mut self) -> Checked {
         let workers = &self.model.workers;
+        for (id, worker) in workers {
+            let starts = !worker.spawned && self.prepared(*id, worker);
+            promise!(
+                !(starts && worker.leaving()) || worker.called_off,
+                "the start of worker {id} was not called off"
+            );
+        }
         for (name, app) in &mut self.model.apps {
             let mut staying: BTreeMap<_, usize> = BTreeMap::new();
             let of = |worker: &&WorkerModel| worker.app == *name && !worker.leaving();

@@ -271,6 +271,7 @@ fn histories_are_eventful() {
         ("before_stop", 50),
         ("after_exit", 100),
         ("released", 10),
+        ("called off", 50),
         ("left", 3),
         ("rolled back", 10),
         ("rollback failed", 5),
@@ -364,6 +365,11 @@ fn a_stop_that_does_not_wait_for_its_command_is_noticed() {
         100,
         &["before its before_stop has ended"],
     );
+}
+
+#[test]
+fn a_start_that_goes_on_although_nobody_wants_it_is_noticed() {
+    noticed(Mutation::StartOnRegardless, 100, &["was not called off"]);
 }
 
 #[test]

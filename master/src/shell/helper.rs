@@ -112,7 +112,10 @@ impl Helper {
             spawned = spawner.spawn(spec, Vec::new()) => spawned,
             () = &mut unwanted => return cut_short(),
         };
-        let spawned = spawned.map_err(|error| format!("`{name}`: {error}"))?;
+        let spawned = spawned.map_err(|error| match error.hint() {
+            Some(hint) => format!("`{name}`: {error} ({hint})"),
+            None => format!("`{name}`: {error}"),
+        })?;
         let child = spawned.child;
         let whose = (who, child.pid());
         let output = process::capture(spawned.stdout, spawned.stderr, whose, outlets);

@@ -38,6 +38,7 @@ use crate::{
         self, Cgroups, Child, Gifts, Identity, LineQueue, LogFiles, Notification, NotifySocket,
         Outlet, Outlets, Releases, Spawned, Spawner, StdinLines, WorkerGroup,
     },
+    shortage::Told,
     sockets::{
         SocketId, Sockets,
         balance::{Balancer, Channel},
@@ -275,12 +276,12 @@ impl Workshop {
         let notify = NotifySocket::bind(path, owner)
             .map_err(|error| format!("make its notify socket: {error}"))?;
         let (ours, theirs) =
-            UnixStream::pair().map_err(|error| format!("make its bus socket: {error}"))?;
+            UnixStream::pair().map_err(|error| format!("make its bus socket: {}", Told(&error)))?;
         let cgroup = match &app.process.cgroup {
             Some(limits) => self.cgroups.make(&who, limits),
             None => Ok(None),
         }
-        .map_err(|error| format!("make its control group: {error}"))?;
+        .map_err(|error| format!("make its control group: {}", Told(&error)))?;
         let sockets = self.sockets.of_worker(&order.app, order.slot);
         let gifts = Gifts {
             sockets: &sockets,
@@ -294,15 +295,15 @@ impl Workshop {
         let mut fds = self
             .sockets
             .descriptors(&order.app, order.slot)
-            .map_err(|error| format!("hand over its sockets: {error}"))?;
+            .map_err(|error| format!("hand over its sockets: {}", Told(&error)))?;
         fds.push(OwnedFd::from(theirs));
         let channels = self
             .channels(order, &mut fds)
-            .map_err(|error| format!("make a channel for connections: {error}"))?;
+            .map_err(|error| format!("make a channel for connections: {}", Told(&error)))?;
         let mut stdin = None;
         if app.given.stdin == Some(Stdin::Lines) {
             let (lines, end) = StdinLines::new()
-                .map_err(|error| format!("make its standard input: {error}"))?;
+                .map_err(|error| format!("make its standard input: {}", Told(&error)))?;
             fds.push(end);
             stdin = Some(lines);
         }

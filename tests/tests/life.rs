@@ -197,6 +197,8 @@ async fn a_oneshot_runs_to_its_end_and_again_when_asked() {
         (status.workers[0].state.as_str(), status.workers[0].restarts),
         ("stopped", 0)
     );
+    let told = status.workers[0].last_exit.as_deref().unwrap_or_default();
+    assert!(!told.contains("before it was ready"), "{told}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, os::fd::OwnedFd, process::ExitCode, time::Durat
 
 use ostler_bus::{
     OpId, Request,
-    client::RequestError,
+    client::{Bus, RequestError},
     vocab::{
         commands::{AppDelete, AppRestart, AppSignal, SignalAnswer},
         control::{
@@ -206,6 +206,13 @@ fn only_app(report: &StatusReport) -> Result<String, CliError> {
     }
 }
 
+/// The one app that this word names: not a worker, a namespace, or several.
+async fn named(bus: &Bus, word: Option<String>) -> Option<String> {
+    let word = word?;
+    let known = state_verbs::ask(bus).await.ok()?.apps;
+    known.iter().any(|app| app.name == word).then_some(word)
+}
+
 /// Sends the request, and waits for the end of what it asked for.
 pub(super) async fn carry_out<R: Request<Reply = Answer>>(
     session: &Session,
@@ -215,9 +222,9 @@ pub(super) async fn carry_out<R: Request<Reply = Answer>>(
     waiting: Waiting,
 ) -> Result<ExitCode, CliError> {
     let bus = &session.bus;
-    let watch = match waiting.wanted() {
-        true => Some(Watch::begin(bus).await?),
-        false => None,
+    let (watch, app) = match waiting.wanted() {
+        true => (Some(Watch::begin(bus).await?), named(bus, app).await),
+        false => (None, None),
     };
     let op = match (bus.request(request).await, doing) {
         (Ok(Answer::Accepted { op }), _) => op,

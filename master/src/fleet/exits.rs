@@ -146,7 +146,9 @@ fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String
         };
         return format!("{who} {what}: {why}; it {how}");
     }
-    let before = if was_ready {
+    // What is done with its work need never be ready.
+    let done = worker.definition.life.oneshot && exit.status == ExitStatus::Code(0);
+    let before = if was_ready || done {
         ""
     } else {
         ", before it was ready"

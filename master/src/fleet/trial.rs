@@ -18,7 +18,7 @@ use super::{
     app::{App, Made},
     budget, clearing,
     drain::{self, Cause},
-    exits,
+    epitaph,
     mutation::Mutation,
     progress::progress,
     readiness, recycle,
@@ -240,7 +240,7 @@ fn judge_one(app: &mut App, slot: SlotNumber, turn: &mut Turn) -> bool {
     if let Stage::Late(_, until) = stage
         && until <= turn.now
     {
-        let why = exits::late(worker);
+        let why = epitaph::late(worker);
         failed(app, slot, &why, turn);
         return true;
     }

@@ -5,7 +5,7 @@ use ostler_bus::vocab::worker::ExitStatus;
 
 use super::{
     Exit,
-    drain::Cause,
+    cause::Cause,
     turn::Turn,
     worker::{Phase, Worker},
 };

@@ -2,12 +2,7 @@
 
 use ostler_bus::vocab::worker::{ExitStatus, Next};
 
-use super::{
-    Exit,
-    drain::{Cause, Leaving},
-    epitaph,
-    worker::Worker,
-};
+use super::{Exit, cause::Cause, drain::Leaving, epitaph, worker::Worker};
 use crate::config::app::life::Restart;
 
 /// What is done about a worker's end.

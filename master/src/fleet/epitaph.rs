@@ -2,7 +2,7 @@
 
 use ostler_bus::vocab::worker::ExitStatus;
 
-use super::{Exit, drain::Cause, turn::Turn, worker::Worker};
+use super::{Exit, cause::Cause, turn::Turn, worker::Worker};
 use crate::config::{
     app::Readiness,
     units::{exact, rough},

@@ -12,8 +12,9 @@ use ostler_bus::{
 
 use super::{
     Action, Fleet, FleetEvent, RequestToken,
-    app::{App, Errand, Goal, Wait},
+    app::App,
     commands::{Refusal, accept},
+    goal::{Errand, Goal, Wait},
     operations::pay,
     selector,
     slot::SlotState,

@@ -20,7 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ostler_bus::vocab::control::Outcome;
 
 use super::{
-    app::{App, Errand, Goal, Wait},
+    app::App,
+    goal::{Errand, Goal, Wait},
     mutation::Mutation,
     operations::pay,
     pending,

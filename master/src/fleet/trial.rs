@@ -16,9 +16,9 @@ use ostler_bus::{Slot as SlotNumber, WorkerId, vocab::update::UpdateStep};
 use super::{
     Moment,
     app::{App, Made},
-    budget, clearing,
-    drain::{self, Cause},
-    epitaph,
+    budget,
+    cause::Cause,
+    clearing, drain, epitaph,
     mutation::Mutation,
     progress::progress,
     readiness, recycle,

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use ostler_bus::vocab::worker::ExitStatus;
 
-use super::worker::Workshop;
+use super::workshop::Workshop;
 use crate::{
     config::{app::given::Given, shell_line, units},
     fleet::SpawnOrder,

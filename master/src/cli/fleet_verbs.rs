@@ -222,9 +222,9 @@ pub(super) async fn carry_out<R: Request<Reply = Answer>>(
     waiting: Waiting,
 ) -> Result<ExitCode, CliError> {
     let bus = &session.bus;
-    let (watch, app) = match waiting.wanted() {
-        true => (Some(Watch::begin(bus).await?), named(bus, app).await),
-        false => (None, None),
+    let watch = match waiting.wanted() {
+        true => Some(Watch::begin(bus).await?),
+        false => None,
     };
     let op = match (bus.request(request).await, doing) {
         (Ok(Answer::Accepted { op }), _) => op,
@@ -245,7 +245,7 @@ pub(super) async fn carry_out<R: Request<Reply = Answer>>(
     let mut interrupt = interrupt::listen()?;
     let mut live = Live::on_stderr();
     live.show(&Line::Step(format!("{} accepted", doing.word())));
-    let progress = Progress::new(doing, op, app);
+    let progress = Progress::new(doing, op, named(bus, app).await);
     let end = watch
         .follow(bus, (op, progress), &mut live, interrupt.heard())
         .await;

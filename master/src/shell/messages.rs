@@ -25,6 +25,7 @@ impl Shell {
             Message::News { id, mut news } => {
                 match &mut news {
                     WorkerNews::Exited(exit) => {
+                        self.starting.remove(&id);
                         if let Some(process) = self.processes.remove(&id) {
                             self.workshop.balancer.gone(id);
                             if let Some(hint) = self.workshop.hint(&process.order, exit) {

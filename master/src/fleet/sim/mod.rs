@@ -8,6 +8,7 @@
 //! A failure prints its seed. `OSTLER_SIM_SEED=<seed> cargo test -p ostler one_history -- --nocapture` tells that
 //! history step by step; `OSTLER_SIM_SEEDS=<n>` runs another number of histories, `OSTLER_SIM_FIRST=<seed>` from another seed on.
 
+mod births;
 mod checker;
 mod dice;
 mod events;
@@ -18,6 +19,7 @@ mod process;
 mod replacing;
 mod script;
 mod verdict;
+mod words;
 mod world;
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};

@@ -27,6 +27,7 @@ mod network;
 mod plain_file;
 pub mod process;
 pub mod shell;
+pub mod shortage;
 pub mod sockets;
 pub mod sys;
 

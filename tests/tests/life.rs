@@ -95,7 +95,9 @@ async fn a_worker_that_checks_in_lives_on_until_it_hangs() {
         .await;
     let exit = exits.next().await.event;
     assert_eq!(exit.status, ExitStatus::Signal("SIGABRT".into()));
-    assert!(exit.uptime_ms >= 1300 && exit.hung.is_some(), "{exit:?}");
+    let why = exit.hung.as_deref().unwrap_or_default();
+    assert_eq!(why, "no check-in for 400ms (watchdog)");
+    assert!(exit.uptime_ms >= 1300, "{exit:?}");
 }
 
 #[tokio::test]
@@ -195,6 +197,8 @@ async fn a_oneshot_runs_to_its_end_and_again_when_asked() {
         (status.workers[0].state.as_str(), status.workers[0].restarts),
         ("stopped", 0)
     );
+    let told = status.workers[0].last_exit.as_deref().unwrap_or_default();
+    assert!(!told.contains("before it was ready"), "{told}");
 }
 
 #[tokio::test]
@@ -211,23 +215,33 @@ async fn an_app_that_cannot_boot_ends_the_master_with_its_code() {
 
 #[tokio::test]
 async fn counters_are_shown_and_can_be_reset() {
-    let app = habit!("web", "exit 1")
-        .set("restart", "on_crash")
-        .set("max_restarts", 3)
-        .set("retry_failed", "never");
-    let mut fleet = Fleet::start(ostler!().apps(&[app])).await;
-    fleet
-        .wait_for_log("failed too often; tried again by `start`")
-        .await;
+    let apps = ["web", "api", "job"].map(|name| {
+        habit!(name, "exit 1")
+            .set("restart", "on_crash")
+            .set("max_restarts", 3)
+            .set("retry_failed", "never")
+    });
+    let mut fleet = Fleet::start(ostler!().apps(&apps)).await;
+    for _ in &apps {
+        fleet
+            .wait_for_log("failed too often; tried again by `start`")
+            .await;
+    }
     let slot = fleet.worker("web", 0).await;
     assert_eq!(
         (slot.restarts, slot.failures, slot.retry_in_ms),
         (3, 3, None)
     );
     assert!(slot.backoff_ms >= 150, "{slot:?}");
-    fleet.ostler(["reset", "web"]).success().await;
+    for (which, left) in [("web", 2), ("job:0", 1), ("all", 0)] {
+        fleet.ostler(["reset", which]).success().await;
+        let slots = fleet.status().await.workers;
+        let counts = slots.iter().filter(|slot| slot.restarts > 0).count();
+        assert_eq!(counts, left, "after reset {which}");
+    }
     let slot = fleet.worker("web", 0).await;
     assert_eq!((slot.restarts, slot.failures, slot.backoff_ms), (0, 0, 0));
+    fleet.ostler(["reset", "wob"]).fails_with(4).await;
 }
 
 // ---- recycling

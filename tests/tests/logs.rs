@@ -295,9 +295,10 @@ async fn the_last_lines_are_told_over_a_worker_s_end_and_wherever_they_went() {
         ),
         script("file", "echo to a file; exec sleep 600").set("log", "file.log"),
         script("quiet", "echo unheard; exec sleep 600").set("log", "null"),
+        script("other", "echo stays; exec sleep 600").set("log", "other.log"),
     ];
     let mut master = ostler!().apps(&apps).start().await;
-    for _ in 0..3 {
+    for _ in 0..4 {
         master.wait_for_log("taken to be ready").await;
     }
     master.ostler(["reload", "web"]).success().await;
@@ -371,6 +372,7 @@ async fn the_last_lines_are_told_over_a_worker_s_end_and_wherever_they_went() {
         read(&master.dir().at("file.log")).is_empty().then_some(())
     })
     .await;
+    assert_eq!(read(&master.dir().at("other.log")), "stays\n");
     let left = master.ostler(["logs"]).success().await.stdout;
     assert!(
         left.contains("web.0 | out") && !left.contains("to a file"),

@@ -188,6 +188,25 @@ async fn an_app_waits_for_what_it_depends_on() {
 }
 
 #[tokio::test]
+async fn what_depends_on_an_app_that_has_failed_is_not_started_in_silence() {
+    let db = habit!("zdb", "exit 3")
+        .set("max_restarts", 1)
+        .set("retry_failed", "never");
+    let web = web().set("depends_on", "zdb").set("autostart", false);
+    let master = ostler!().apps(&[db.unwatched(), web]).start().await;
+    master.settled("zdb", "failed").await;
+    let failed = master.ostler(["start", "web"]).fails_with(1).await;
+    for told in [
+        "error: start failed: web waits for zdb: worker 1 ",
+        "exited with code 3",
+        "\nhint: web starts as soon as zdb is ready: see to it (`ostler why zdb`), then `ostler start zdb`\n",
+    ] {
+        assert!(failed.stderr.contains(told), "no {told:?}: {failed:#?}");
+    }
+    assert_eq!(master.app("web").await["state"], "waiting");
+}
+
+#[tokio::test]
 async fn an_environment_chooses_variables_and_sizes() {
     let app = habit!("web", "print-env given")
         .set("ready", "delay(0s)")

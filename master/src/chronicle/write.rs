@@ -12,7 +12,10 @@ use rustix::fs::{Mode, OFlags};
 use serde_json::json;
 
 use super::{ENDED, FILE_BYTES, LINE_BYTES, LOST, STARTED, files};
-use crate::home::{HomeError, MasterName, StateDir};
+use crate::{
+    home::{HomeError, MasterName, StateDir},
+    shortage::Told,
+};
 
 /// What is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +93,9 @@ impl Writer {
             Err(error) => {
                 if self.lost == 0 {
                     tracing::warn!(
-                        "the chronicle in {} can't be written: {error}; `ostler why` will miss what happens now",
-                        self.shown.display()
+                        "the chronicle in {} can't be written: {}; `ostler why` will miss what happens now",
+                        self.shown.display(),
+                        Told(&error)
                     );
                 }
                 self.lost += entries.len() as u64;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, os::fd::OwnedFd, process::ExitCode, time::Durat
 
 use ostler_bus::{
     OpId, Request,
-    client::RequestError,
+    client::{Bus, RequestError},
     vocab::{
         commands::{AppDelete, AppRestart, AppSignal, SignalAnswer},
         control::{
@@ -161,9 +161,13 @@ pub(super) fn kill(args: KillArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliEr
         };
         let begun = Instant::now();
         // Opened while it lives: its number may be another process's afterwards.
-        let process = match &session.place {
-            Place::Here { master, .. } => sys::pidfd_open(master.pid).ok(),
-            Place::There => None,
+        let (pid, process) = match &session.place {
+            Place::Here { master, .. } => (Some(master.pid), sys::pidfd_open(master.pid).ok()),
+            // Asked while it answers.
+            Place::There => {
+                let status = state_verbs::ask(&session.bus).await.ok();
+                (status.map(|status| status.master.pid), None)
+            }
         };
         let ending = async {
             let code = carry_out(&session, Doing::Kill, None, &request, args.waiting).await?;
@@ -175,7 +179,8 @@ pub(super) fn kill(args: KillArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliEr
             Ok(code)
         };
         let ended = tokio::time::timeout(patience, ending).await;
-        ended.unwrap_or_else(|_| Err(still_there(&session, args.force, patience)))
+        let name = session.bus.hub();
+        ended.unwrap_or_else(|_| Err(still_there(name, pid, args.force, patience)))
     })
 }
 
@@ -199,6 +204,13 @@ fn only_app(report: &StatusReport) -> Result<String, CliError> {
         .details(report.apps.iter().map(|app| app.name.clone()))
         .hint(format!("for example: ostler scale {} N", first.name))),
     }
+}
+
+/// The one app that this word names: not a worker, a namespace, or several.
+async fn named(bus: &Bus, word: Option<String>) -> Option<String> {
+    let word = word?;
+    let known = state_verbs::ask(bus).await.ok()?.apps;
+    known.iter().any(|app| app.name == word).then_some(word)
 }
 
 /// Sends the request, and waits for the end of what it asked for.
@@ -233,7 +245,7 @@ pub(super) async fn carry_out<R: Request<Reply = Answer>>(
     let mut interrupt = interrupt::listen()?;
     let mut live = Live::on_stderr();
     live.show(&Line::Step(format!("{} accepted", doing.word())));
-    let progress = Progress::new(doing, op, app);
+    let progress = Progress::new(doing, op, named(bus, app).await);
     let end = watch
         .follow(bus, (op, progress), &mut live, interrupt.heard())
         .await;
@@ -270,12 +282,18 @@ fn ended(doing: Doing, op: OpId, end: End) -> Result<(), CliError> {
         // The master that ends closes its connections, in whatever order.
         (End::Outcome(Outcome::Done), _) | (End::Gone(_), Doing::Kill) => Ok(()),
         (End::Outcome(Outcome::Failed(why)), _) => {
+            let (why, hint) = match why.rsplit_once("\nhint: ") {
+                Some((why, hint)) if !hint.contains('\n') => (why, Some(hint)),
+                Some(_) | None => (why.as_str(), None),
+            };
             let mut lines = why.lines();
             let first = lines.next().unwrap_or("the master doesn't say why");
-            Err(
-                CliError::new(Exit::Failed, format!("{word} failed: {first}"))
-                    .details(lines.map(ToOwned::to_owned)),
-            )
+            let error = CliError::new(Exit::Failed, format!("{word} failed: {first}"))
+                .details(lines.map(ToOwned::to_owned));
+            Err(match hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            })
         }
         (End::Outcome(Outcome::Superseded(by)), _) => Err(CliError::new(
             Exit::Failed,
@@ -346,18 +364,13 @@ async fn lock_released(session: &Session, process: Option<OwnedFd>) -> Result<()
     Ok(())
 }
 
-fn still_there(session: &Session, force: bool, patience: Duration) -> CliError {
-    let (pid, kill) = match &session.place {
-        Place::Here { master, .. } => (
-            format!(" (pid {})", master.pid),
-            format!("kill -KILL {}", master.pid),
-        ),
-        Place::There => (String::new(), "kill -KILL PID".to_owned()),
-    };
-    let (name, after) = (session.bus.hub(), units::exact(patience));
+fn still_there(name: &str, pid: Option<u32>, force: bool, patience: Duration) -> CliError {
+    let number = pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
+    let who = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let (kill, after) = (format!("kill -KILL {number}"), units::exact(patience));
     let error = CliError::new(
         Exit::Failed,
-        format!("master {name}{pid} is still there after {after}"),
+        format!("master {name}{who} is still there after {after}"),
     );
     match force {
         true => error.hint(format!("it is hung: end it with `{kill}`")),
@@ -391,6 +404,11 @@ mod tests {
             failed.render(Style::plain()),
             "error: reload failed: worker 5 exited with code 1; its last lines:\n  boom\\x1b[2J\n  at line 7\n"
         );
+        let hinted = outcome(Outcome::Failed("db is not there\nhint: start it".into()));
+        assert_eq!(
+            hinted.unwrap_err().render(Style::plain()),
+            "error: reload failed: db is not there\n\nhint: start it\n"
+        );
         let overtaken = outcome(Outcome::Superseded("stop".into())).unwrap_err();
         assert_eq!(overtaken.exit, Exit::Failed);
         assert!(overtaken.message.ends_with("a later command: stop"));
@@ -405,6 +423,19 @@ mod tests {
             assert_eq!(error.exit, Exit::Failed);
             assert!(error.details[0].contains("operation 9"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_master_that_stays_is_named_by_its_pid_with_what_ends_it() {
+        let shown = |pid, force| {
+            still_there("shop", pid, force, Duration::from_secs(5)).render(Style::plain())
+        };
+        assert_eq!(
+            shown(Some(7), true),
+            "error: master shop (pid 7) is still there after 5s\n\nhint: it is hung: end it with `kill -KILL 7`\n"
+        );
+        assert!(shown(Some(7), false).contains("(pid 7) is still there"));
+        assert!(shown(None, true).contains("`kill -KILL PID`"));
     }
 
     #[test]

@@ -13,11 +13,16 @@ use ostler_bus::{
             AppFailed, Drainer, UpdateAborted, UpdateFinished, UpdateProgress, UpdateRolledBack,
             UpdateStarted, UpdateStep,
         },
-        worker::{ExitStatus, WorkerDraining, WorkerExited, WorkerReady, WorkerRef, WorkerSpawned},
+        worker::{
+            ExitStatus, Next, WorkerDraining, WorkerExited, WorkerReady, WorkerRef, WorkerSpawned,
+        },
     },
 };
 
-use crate::{config::units::rough, escape};
+use crate::{
+    config::units::{exact, rough},
+    escape,
+};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +99,7 @@ impl Progress {
         Self {
             doing,
             op,
-            // What isn't a name is a selector of several.
-            app: app.filter(|app| !app.contains([',', ':', '*', '?', '[', '/'])),
+            app,
             ours: BTreeMap::new(),
             before: BTreeMap::new(),
             last: None,
@@ -215,7 +219,7 @@ impl Progress {
             ExitStatus::Unknown => "is gone, how is not known".to_owned(),
             ExitStatus::NotStarted(error) => format!("could not be started: {error}"),
         };
-        let when = match exit.was_ready {
+        let when = match exit.was_ready || exit.next == (Next::Ended { well: true }) {
             true => "",
             false => ", before it was ready",
         };
@@ -300,7 +304,10 @@ fn drainer(drainer: &Drainer, after: Duration) -> String {
     }
     if let Some(left) = drainer.left_ms {
         let left = Duration::from_millis(left).saturating_sub(after);
-        text.push_str(&format!(", {} s left", left.as_secs()));
+        text.push_str(&format!(
+            ", {} left",
+            exact(Duration::from_secs(left.as_secs()))
+        ));
     }
     text
 }

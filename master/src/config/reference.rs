@@ -3,7 +3,6 @@
 //! One table, from which `docs/process-file.md` and `docs/ostler.schema.json` are made. Tests hold it to the code that reads
 //! the file: that it has every key, that its examples can be read, and that its defaults are those that hold.
 
-mod life_tables;
 mod markdown;
 mod schema;
 mod tables;

@@ -26,6 +26,12 @@ use crate::config::app::{AppDefinition, AppName, hooks::HookKind, probe::Probe};
 pub enum Action {
     /// Start a worker. Answered by `Spawned` or `SpawnFailed`.
     Spawn(SpawnOrder),
+    /// Call off the start of a worker that is not wanted any more. It is answered all the same, and soon: by `Spawned` if its
+    /// process has begun meanwhile.
+    CallOff {
+        /// Which worker.
+        id: WorkerId,
+    },
     /// Ask a worker whether it serves. Answered by `Probed`, within the probe's timeout.
     Probe(ProbeOrder),
     /// Run a command beside a worker. Answered by `Hooked`, within the hook's timeout.
@@ -35,7 +41,7 @@ pub enum Action {
         /// Which worker.
         id: WorkerId,
     },
-    /// Send a signal.
+    /// Send a signal that asks a worker to end, or makes it. One that is stopped (SIGSTOP) is woken, so that it hears it.
     Signal {
         /// To which worker.
         id: WorkerId,
@@ -44,7 +50,8 @@ pub enum Action {
         /// To which of its processes.
         target: SignalTarget,
     },
-    /// Tell a worker on the bus to finish what it has and go. What follows if it doesn't comes as signals.
+    /// Tell a worker on the bus to finish what it has and go, and wake it if it is stopped. What follows if it doesn't go
+    /// comes as signals.
     Drain {
         /// Which worker.
         id: WorkerId,

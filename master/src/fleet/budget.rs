@@ -10,7 +10,7 @@ use ostler_bus::Slot as SlotNumber;
 
 use super::{
     app::App,
-    drain::Cause,
+    cause::Cause,
     slot::{Slot, SlotState},
     trial::Way,
     worker::Worker,

@@ -18,8 +18,9 @@ use ostler_bus::{
 
 use super::{
     Action, Command, Ending, Fleet, MAX_INSTANCES, RequestToken,
-    app::{App, Errand, Fatal, Goal, Wait},
+    app::{App, Fatal},
     drain,
+    goal::{Errand, Goal, Wait},
     guard::Asker,
     hooks, membership,
     mutation::Mutation,

@@ -2,12 +2,7 @@
 
 use ostler_bus::vocab::worker::{ExitStatus, Next};
 
-use super::{
-    Exit,
-    drain::{Cause, Leaving},
-    exits,
-    worker::Worker,
-};
+use super::{Exit, cause::Cause, drain::Leaving, epitaph, worker::Worker};
 use crate::config::app::life::Restart;
 
 /// What is done about a worker's end.
@@ -29,7 +24,7 @@ impl Decision {
 /// Why a worker was sent away, or went, in words.
 pub(super) fn cause(worker: &Worker, leaving: &Leaving) -> String {
     match (leaving.cause, &worker.hung) {
-        (Cause::StartTimeout, _) => exits::not_in_time(worker),
+        (Cause::StartTimeout, _) => epitaph::not_in_time(worker),
         (Cause::Hung | Cause::Memory, Some(why)) => format!("{}: {why}", leaving.reason),
         (
             Cause::Update

@@ -10,7 +10,8 @@
 //!                rung 1, 2, …: its signal ─► … ─► KILL to the whole group
 //! ```
 //! The ladder ends as soon as the worker exits. One that leaves of its own accord gets the first rung's wait for it
-//! before the ladder begins. A worker that is told to go before its process exists gets the first rung when it does.
+//! before the ladder begins. The start of a worker that is told to go before its process exists is called off; if its process
+//! has begun all the same, it gets the first rung then.
 //! A ladder that would end in waiting ends in KILL all the same. Signals are for the worker's main process, KILL for its
 //! whole group; with `kill_group` all are.
 
@@ -19,105 +20,21 @@ use std::time::Duration;
 use ostler_bus::vocab::worker::WorkerDraining;
 
 use super::{
-    Action, FleetEvent, Moment, SignalTarget, hooks,
+    Action, FleetEvent, Moment, SignalTarget,
+    cause::Cause,
+    hooks,
+    ladder::{self, KILL, SIGKILL},
     mutation::Mutation,
     turn::Turn,
     worker::{Bus, Phase, Worker},
 };
-use crate::config::app::{AppName, Rung, hooks::HookKind, life::Life};
-
-const SIGKILL: i32 = 9;
-
-/// The last word.
-const KILL: Rung = Rung {
-    signal: SIGKILL,
-    wait: None,
-};
+use crate::config::app::{AppName, Rung, hooks::HookKind};
 
 /// How long a worker that goes of its own accord may take where the ladder's first rung doesn't say.
 const OWN_PACE: Duration = Duration::from_secs(30);
 
 /// The most a worker can extend its own deadlines by, in all.
 pub(super) const MAX_EXTENSION: Duration = Duration::from_secs(3600);
-
-/// Why a worker goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// Its successor has taken over.
-    Update,
-    /// The update it was brought up for was given up.
-    UpdateGivenUp,
-    /// What was there before the update that brought it has taken over again.
-    Rollback,
-    /// Its app is stopped.
-    Stop,
-    /// It is to be started anew once it has gone.
-    Restart,
-    /// Its slot is no longer wanted.
-    Scale,
-    /// The master ends.
-    Kill,
-    /// It said so itself.
-    Own,
-    /// It was not ready in time.
-    StartTimeout,
-    /// It lives, but nothing is heard of it.
-    Hung,
-    /// Its successor has taken over, as it had grown too large or too old.
-    Recycle,
-    /// It has far too much memory.
-    Memory,
-}
-
-impl Cause {
-    /// Whether its exit was asked for, by us or by itself: then it is no crash.
-    pub(super) fn voluntary(self) -> bool {
-        match self {
-            Self::Update
-            | Self::UpdateGivenUp
-            | Self::Rollback
-            | Self::Stop
-            | Self::Restart
-            | Self::Scale
-            | Self::Kill
-            | Self::Own
-            | Self::Recycle => true,
-            Self::StartTimeout | Self::Hung | Self::Memory => false,
-        }
-    }
-
-    /// Whether it is asked to go although it serves well: then `before_stop` comes first.
-    fn waits_for_hook(self) -> bool {
-        match self {
-            Self::Update
-            | Self::UpdateGivenUp
-            | Self::Rollback
-            | Self::Stop
-            | Self::Restart
-            | Self::Scale
-            | Self::Kill
-            | Self::Recycle => true,
-            Self::Own | Self::StartTimeout | Self::Hung | Self::Memory => false,
-        }
-    }
-
-    fn in_words(self) -> &'static str {
-        match self {
-            Self::Update => "update",
-            Self::UpdateGivenUp => "update given up",
-            Self::Rollback => "rollback",
-            Self::Stop => "stop",
-            Self::Restart => "restart",
-            Self::Scale => "scale",
-            Self::Kill => "kill",
-            Self::Own => "its own wish",
-            Self::StartTimeout => "not ready in time",
-            Self::Hung => "hung",
-            Self::Recycle => "recycle",
-            Self::Memory => "too much memory",
-        }
-    }
-}
 
 /// A worker on its way out.
 #[derive(Debug)]
@@ -179,8 +96,17 @@ pub(super) fn send_away(worker: &mut Worker, app: &AppName, cause: Cause, turn: 
         return;
     }
     hooks::overtake(worker, turn);
-    if worker.pid.is_some() && !waits_for_hook(worker, app, cause, turn) {
+    if worker.pid.is_none() {
+        call_off(worker, turn);
+    } else if !waits_for_hook(worker, app, cause, turn) {
         climb(worker, turn);
+    }
+}
+
+/// Calls off its start, if that has been ordered.
+fn call_off(worker: &Worker, turn: &mut Turn) {
+    if !hooks::comes_before(worker) && !turn.mutated(Mutation::StartOnRegardless) {
+        turn.act(Action::CallOff { id: worker.id });
     }
 }
 
@@ -254,8 +180,9 @@ pub(super) fn end(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut T
     }
     leaving.next = Next::Kill;
     hooks::cut_short(worker, turn);
-    if worker.pid.is_some() {
-        climb(worker, turn);
+    match worker.pid {
+        Some(_) => climb(worker, turn),
+        None => call_off(worker, turn),
     }
 }
 
@@ -319,18 +246,15 @@ fn begin(worker: &mut Worker, app: &AppName, cause: Cause, turn: &mut Turn) -> b
 /// Takes the next rung.
 fn climb(worker: &mut Worker, turn: &mut Turn) {
     let (id, main, on_bus) = (worker.id, worker.main_pid, worker.bus == Bus::Connected);
+    let rung = worker.leaving().and_then(|leaving| match leaving.next {
+        Next::Rung(step) => ladder::step(worker, leaving.cause, step),
+        Next::Kill => Some(KILL),
+        Next::Hook | Next::Nothing => None,
+    });
     let Phase::Leaving(leaving) = &mut worker.phase else {
         return;
     };
     leaving.at = None;
-    let rung = match leaving.next {
-        Next::Rung(step) if leaving.cause == Cause::Hung => {
-            hung_rung(&worker.definition.life, step)
-        }
-        Next::Rung(step) => rung(&worker.definition.kill_ladder, step),
-        Next::Kill => Some(KILL),
-        Next::Hook | Next::Nothing => None,
-    };
     let Some(Rung { signal, wait }) = rung else {
         return;
     };
@@ -368,39 +292,17 @@ fn climb(worker: &mut Worker, turn: &mut Turn) {
     });
 }
 
-/// A hung worker hears no wish: it may leave a trace, then it is killed.
-fn hung_rung(life: &Life, step: usize) -> Option<Rung> {
-    let trace = Rung {
-        signal: life.hang_signal,
-        wait: Some(life.hang_grace),
-    };
-    [trace, KILL].get(step).cloned()
-}
-
-/// The rung to take at this step, with KILL after a last one that is neither KILL nor patient for ever.
-fn rung(ladder: &[Rung], step: usize) -> Option<Rung> {
-    if let Some(rung) = ladder.get(step) {
-        return Some(rung.clone());
-    }
-    let open = ladder
-        .last()
-        .is_none_or(|last| last.wait.is_some() && last.signal != SIGKILL);
-    (open && step == ladder.len()).then_some(KILL)
-}
-
-/// How long a worker on its way out has until it is killed; `None` if never, or if it is not on its way.
+/// How long a worker on its way out has until it is killed, if it and the command before take all their time; `None` if never,
+/// or if it is not on its way.
 pub(super) fn left(worker: &Worker, now: Moment) -> Option<Duration> {
     let leaving = worker.leaving()?;
-    let Next::Rung(next) = leaving.next else {
-        return Some(Duration::ZERO);
+    let (mut left, next) = match leaving.next {
+        Next::Hook => (hooks::left(worker, HookKind::BeforeStop, now), 0),
+        Next::Rung(next) => (leaving.at.map_or(Duration::ZERO, |at| at - now), next),
+        Next::Kill | Next::Nothing => return Some(Duration::ZERO),
     };
-    let mut left = leaving.at.map_or(Duration::ZERO, |at| at - now);
     for step in next.. {
-        let rung = match leaving.cause == Cause::Hung {
-            true => hung_rung(&worker.definition.life, step),
-            false => rung(&worker.definition.kill_ladder, step),
-        };
-        match rung?.wait {
+        match ladder::step(worker, leaving.cause, step)?.wait {
             Some(wait) => left += wait,
             None => break,
         }

@@ -15,8 +15,10 @@ use super::{
     Exit, FleetEvent,
     app::{App, Fatal},
     backoff::Verdict,
+    cause::Cause,
+    consequence::{self, Consequence},
     decision::{Decision, cause, for_good},
-    drain::Cause,
+    epitaph::{epitaph, with_last_words},
     hooks, lives,
     mutation::Mutation,
     settle,
@@ -24,12 +26,9 @@ use super::{
     trial::{self, Aim},
     turn::Turn,
     update,
-    worker::{Phase, Worker, millis},
+    worker::{Worker, millis},
 };
-use crate::config::{
-    app::{Readiness, life::Restart},
-    units::{exact, rough},
-};
+use crate::config::units::{exact, rough};
 
 /// A worker is gone: says so, and lets the update or its slot know.
 pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
@@ -126,165 +125,6 @@ fn fatal(app: &App, worker: &Worker, status: &ExitStatus) -> Option<i32> {
     }
 }
 
-/// "worker 7 (slot 2, generation 3) exited with code 1 after 20ms, before it was ready". One that was sent away for not
-/// being ready in time often exits with 0: then the time, and not the exit, is what went wrong.
-fn epitaph(worker: &Worker, exit: &Exit, was_ready: bool, turn: &Turn) -> String {
-    let (who, how) = (worker.describe(), end_in_words(&exit.status));
-    if worker.spawned_at.is_none() {
-        return format!("{who} {how}");
-    }
-    if worker
-        .leaving()
-        .is_some_and(|leaving| leaving.cause == Cause::StartTimeout)
-    {
-        return format!("{}; told to go, it {how}", late(worker));
-    }
-    if let Some(why) = &worker.hung {
-        let what = match worker.leaving().map(|leaving| leaving.cause) {
-            Some(Cause::Memory) => "was killed",
-            Some(_) | None => "was hung",
-        };
-        return format!("{who} {what}: {why}; it {how}");
-    }
-    let before = if was_ready {
-        ""
-    } else {
-        ", before it was ready"
-    };
-    format!(
-        "{who} {how} after {}{before}",
-        rough(worker.uptime(turn.now))
-    )
-}
-
-/// "worker 7 (slot 2, generation 3) was not ready in time: it had 30s (start_timeout) to send READY=1 on NOTIFY_SOCKET".
-pub(super) fn late(worker: &Worker) -> String {
-    format!("{} was {}", worker.describe(), not_in_time(worker))
-}
-
-/// The same without the worker.
-pub(super) fn not_in_time(worker: &Worker) -> String {
-    let how = match &worker.definition.ready {
-        Readiness::Auto => {
-            "to say that it is ready (READY=1 on NOTIFY_SOCKET, or the SDK's ready()), as it had begun to speak to the master".to_owned()
-        }
-        Readiness::Notify => "to send READY=1 on NOTIFY_SOCKET".to_owned(),
-        Readiness::Sdk => "to say so through the SDK".to_owned(),
-        Readiness::Delay(_) => "to stay alive for its delay".to_owned(),
-        Readiness::Probe(probe) => match &worker.probing.trouble {
-            Some(trouble) => format!("to answer {}: {trouble}", probe.check),
-            None => format!("to answer {}", probe.check),
-        },
-    };
-    format!(
-        "not ready in time: it had {} (start_timeout) {how}",
-        exact(worker.definition.start_timeout)
-    )
-}
-
-fn end_in_words(status: &ExitStatus) -> String {
-    match status {
-        ExitStatus::Code(code) => format!("exited with code {code}"),
-        ExitStatus::Signal(name) => format!("was ended by {name}"),
-        ExitStatus::Unknown => "is gone, nobody knows how,".into(),
-        ExitStatus::NotStarted(error) => format!("could not be started: {error}"),
-    }
-}
-
-fn with_last_words(epitaph: &str, exit: &Exit) -> String {
-    let mut text = epitaph.to_owned();
-    if !exit.stderr_tail.is_empty() {
-        text.push_str("; its last lines:\n");
-        text.push_str(&exit.stderr_tail.join("\n"));
-    }
-    if let Some(hint) = &exit.hint {
-        text.push_str("\nhint: ");
-        text.push_str(hint);
-    }
-    text
-}
-
-/// What the exit of its holder means for a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Consequence {
-    /// It was sent away: whether there shall be another is decided by what is wanted now.
-    Vacant,
-    /// That was for good.
-    Ended,
-    /// Replace it at once.
-    Replace,
-    /// It left of its own accord so soon that another might too.
-    ReplaceLater,
-    /// A failed start or an early crash.
-    Failure,
-    /// That was for good, and not well.
-    Fallen,
-    /// It can't boot: failed at once.
-    Hopeless,
-}
-
-fn consequence(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
-    let natural = without_policy(worker, exit, turn);
-    let life = &worker.definition.life;
-    let own_wish = worker
-        .leaving()
-        .is_some_and(|leaving| leaving.cause == Cause::Own);
-    let well = exit.status == ExitStatus::Code(0) || own_wish;
-    let restarts = match life.restart {
-        Restart::Always => !(life.oneshot && exit.status == ExitStatus::Code(0)),
-        Restart::OnCrash => !well,
-        Restart::Never => false,
-    };
-    let hopeless = matches!(&exit.status, ExitStatus::Code(code)
-        if worker.is_starting() && life.fatal_exit_codes.contains(code));
-    match natural {
-        Consequence::Failure if hopeless => Consequence::Hopeless,
-        Consequence::Replace | Consequence::ReplaceLater | Consequence::Failure if !restarts => {
-            if well {
-                Consequence::Ended
-            } else {
-                Consequence::Fallen
-            }
-        }
-        Consequence::Vacant
-        | Consequence::Ended
-        | Consequence::Replace
-        | Consequence::ReplaceLater
-        | Consequence::Failure
-        | Consequence::Fallen
-        | Consequence::Hopeless => natural,
-    }
-}
-
-/// What it means where each end is followed by another beginning.
-fn without_policy(worker: &Worker, exit: &Exit, turn: &Turn) -> Consequence {
-    let definition = &worker.definition;
-    // A minimum of zero would make a worker that dies at birth a busy loop.
-    let lived = worker.uptime(turn.now) >= definition.min_uptime.max(definition.backoff.first);
-    let for_good =
-        matches!(exit.status, ExitStatus::Code(code) if definition.stop_exit_codes.contains(&code));
-    match &worker.phase {
-        Phase::Leaving(leaving) => match leaving.cause {
-            Cause::Own if for_good => Consequence::Ended,
-            Cause::Own if leaving.was_ready && lived => Consequence::Replace,
-            Cause::Own => Consequence::ReplaceLater,
-            Cause::Hung | Cause::Memory if leaving.was_ready && lived => Consequence::Replace,
-            Cause::StartTimeout | Cause::Hung | Cause::Memory => Consequence::Failure,
-            Cause::Update
-            | Cause::UpdateGivenUp
-            | Cause::Rollback
-            | Cause::Recycle
-            | Cause::Stop
-            | Cause::Restart
-            | Cause::Scale
-            | Cause::Kill => Consequence::Vacant,
-        },
-        Phase::Starting { .. } | Phase::Ready { .. } if for_good => Consequence::Ended,
-        Phase::Ready { .. } if lived => Consequence::Replace,
-        Phase::Starting { .. } | Phase::Ready { .. } => Consequence::Failure,
-    }
-}
-
 /// A slot has lost its holder.
 fn vacate(
     app: &mut App,
@@ -305,7 +145,7 @@ fn vacate(
     let consequence = if outdated {
         Consequence::Vacant
     } else {
-        consequence(worker, exit, turn)
+        consequence::of(worker, exit, turn)
     };
     slot.last_exit = Some(epitaph.clone());
     slot.last_worker = (consequence != Consequence::Vacant).then_some(worker.id);

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::{
     Moment,
-    drain::{self, Cause},
+    cause::Cause,
+    drain,
     mutation::Mutation,
     probing,
     turn::Turn,

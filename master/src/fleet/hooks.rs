@@ -12,6 +12,8 @@
 //!
 //! The shell answers each [`Action::Hook`] once, in bounded time: it kills what takes longer than its time.
 
+use std::time::Duration;
+
 use ostler_bus::{
     Slot as SlotNumber, WorkerId,
     vocab::worker::{ExitStatus, WorkerHook, WorkerRef},
@@ -219,6 +221,14 @@ fn publish(worker: WorkerRef, running: Running, error: Option<String>, turn: &mu
 pub(super) fn comes_before(worker: &Worker) -> bool {
     let running = worker.hook.map(|running| running.kind);
     running == Some(HookKind::BeforeStart)
+}
+
+/// How long this hook of a worker may still take: all of its time, if it has not begun.
+pub(super) fn left(worker: &Worker, kind: HookKind, now: Moment) -> Duration {
+    let time = worker.definition.hooks.of(kind).map(|hook| hook.timeout);
+    let running = worker.hook.filter(|running| running.kind == kind);
+    let spent = running.map_or(Duration::ZERO, |running| now - running.since);
+    time.unwrap_or(Duration::ZERO).saturating_sub(spent)
 }
 
 /// What of a worker is waited for, if it is a hook.

@@ -12,9 +12,9 @@ use ostler_bus::{
 
 use super::{
     Action, Fleet, FleetEvent, RequestToken,
-    app::{App, Errand, Goal, Wait},
+    app::App,
     commands::{Refusal, accept},
-    hooks,
+    goal::{Errand, Goal, Wait},
     operations::pay,
     selector,
     slot::SlotState,
@@ -52,10 +52,9 @@ pub(super) fn delete(
     Ok(())
 }
 
-/// Lets go of its workers. Those that were told to go before still do, and those whose `before_start` runs are no processes
-/// yet.
+/// Lets go of its workers. Those that were told to go before still do, and those that are no processes yet never will be.
 fn release(app: &mut App, turn: &mut Turn) {
-    let begun = |w: &&Worker| w.leaving().is_none() && !hooks::comes_before(w);
+    let begun = |w: &&Worker| w.leaving().is_none() && w.pid.is_some();
     let stay = app.workers.values().filter(begun);
     let stay: Vec<WorkerId> = stay.map(|worker| worker.id).collect();
     for id in stay {

@@ -17,6 +17,8 @@ pub(crate) enum Mutation {
     OverlookHang,
     /// A worker is told to go before its `before_stop` has ended.
     StopBeforeHook,
+    /// The start of a worker that is not wanted any more goes on.
+    StartOnRegardless,
     /// A slot that backs off is never tried again.
     NeverLeaveBackoff,
     /// A restart doesn't wait for those that were there.

@@ -7,7 +7,8 @@
 //!                                                      └─┘ a dependency failed: whoever waits is told, and it stays held
 //! ```
 //! * An app is held until each app that it depends on is ready: all its slots are, or have ended for good. One that is
-//!   stopped or has no instances is not waited for: somebody wants it so.
+//!   stopped or has no instances is not waited for: somebody wants it so. Of one that has failed, or waits itself for one that
+//!   has, nobody knows when it will be ready, if ever: it is not waited for in silence.
 //! * It is held as well while an app of a higher priority rises. Priority is order and no more: one that has failed to
 //!   start lets the others pass, and so does one that is itself held by what it depends on.
 //! * Of apps that wait for each other in a circle, none holds the others. Files with circles are refused; but a running
@@ -19,11 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use ostler_bus::vocab::control::Outcome;
 
 use super::{
-    app::{App, Errand, Goal, Wait},
+    app::App,
+    goal::{Errand, Goal, Wait},
     mutation::Mutation,
     operations::pay,
     pending,
-    slot::SlotState,
+    slot::{Slot, SlotState},
     turn::Turn,
 };
 use crate::config::app::AppName;
@@ -120,8 +122,8 @@ fn look(apps: &Apps, name: &AppName, turn: &Turn) -> Turned {
         }
     };
     for other in holders(apps, app) {
-        if let Some(why) = failed(other, since) {
-            return Turned::Failed(format!("{name} waits for {}: {why}", other.name));
+        if let Some(trouble) = trouble(apps, other, since) {
+            return Turned::Failed(trouble.in_words(name));
         }
         waits = true;
     }
@@ -149,7 +151,7 @@ fn holders<'a>(apps: &'a Apps, app: &'a App) -> impl Iterator<Item = &'a App> {
 
 /// Whether there is nothing to wait for any more.
 fn is_ready(app: &App) -> bool {
-    let serves = |(number, slot): (&_, &super::slot::Slot)| match slot.state {
+    let serves = |(number, slot): (&_, &Slot)| match slot.state {
         // Somebody wants it so.
         _ if app.parked.contains(number) => true,
         SlotState::Held(_) => app
@@ -194,12 +196,50 @@ fn goes_before(apps: &Apps, other: &App, app: &App) -> bool {
     higher && starts
 }
 
+/// What keeps an app from becoming ready.
+struct Trouble<'a> {
+    /// Who has failed: it, or one that it waits for.
+    app: &'a AppName,
+    why: String,
+}
+
+impl Trouble<'_> {
+    fn in_words(&self, waits: &AppName) -> String {
+        let Self { app, why } = self;
+        format!(
+            "{waits} waits for {app}: {why}\nhint: {waits} starts as soon as {app} is ready: see to it (`ostler why {app}`), \
+             then `ostler start {app}`"
+        )
+    }
+}
+
+/// What does, if anything has gone wrong since that step, or so badly before that nobody tries again soon.
+fn trouble<'a>(apps: &'a Apps, app: &'a App, since: u64) -> Option<Trouble<'a>> {
+    if let Some(why) = failed(app, since).or_else(|| at_rest(app)) {
+        return Some(Trouble {
+            app: &app.name,
+            why,
+        });
+    }
+    held(app)?;
+    // None of these waits for `app`: there is an end.
+    holders(apps, app).find_map(|other| trouble(apps, other, since))
+}
+
 /// Why it failed to start since that step, if it did.
 fn failed(app: &App, since: u64) -> Option<String> {
     match outcome(app, since)? {
         Outcome::Failed(why) => Some(why),
         Outcome::Done | Outcome::Superseded(_) => None,
     }
+}
+
+/// Why a slot of it is failed, if one is.
+fn at_rest(app: &App) -> Option<String> {
+    let given_up = |slot: &&Slot| matches!(slot.state, SlotState::Failed { .. });
+    let slot = app.slots.values().find(given_up)?;
+    let why = slot.last_failure.as_ref().map(|(_, why)| why.as_str());
+    Some(why.unwrap_or("it has failed").to_owned())
 }
 
 fn outcome(app: &App, since: u64) -> Option<Outcome> {

@@ -9,7 +9,8 @@ use ostler_bus::{
 use super::{
     FleetEvent, Moment,
     app::App,
-    drain::{self, Cause},
+    cause::Cause,
+    drain,
     turn::Turn,
     update::to_do,
     worker::{Worker, millis},

@@ -8,9 +8,8 @@ use ostler_bus::{Slot as SlotNumber, WorkerId};
 use super::{
     Action, Moment,
     app::App,
-    clearing,
-    drain::{self, Cause},
-    hang, lives,
+    cause::Cause,
+    clearing, drain, hang, lives,
     mutation::Mutation,
     operations::pay,
     order::Rise,

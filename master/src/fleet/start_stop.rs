@@ -7,9 +7,11 @@ use ostler_bus::{OpId, Slot as SlotNumber};
 
 use super::{
     Fleet, RequestToken,
-    app::{App, Errand, Goal, Wait},
+    app::App,
+    cause::Cause,
     commands::{Refusal, accept},
-    drain::{self, Cause},
+    drain,
+    goal::{Errand, Goal, Wait},
     order::Rise,
     pending,
     selector::{self, Chosen, Scope},

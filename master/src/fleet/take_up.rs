@@ -15,8 +15,9 @@ use ostler_bus::{OpId, vocab::control::Outcome};
 
 use super::{
     Action, Fleet, RequestToken,
-    app::{App, Errand, Goal, Wait},
+    app::App,
     commands::{self, Refusal},
+    goal::{Errand, Goal, Wait},
     guard::Asker,
     operations::pay,
     pending, start_stop,

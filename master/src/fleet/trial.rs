@@ -16,9 +16,9 @@ use ostler_bus::{Slot as SlotNumber, WorkerId, vocab::update::UpdateStep};
 use super::{
     Moment,
     app::{App, Made},
-    budget, clearing,
-    drain::{self, Cause},
-    exits,
+    budget,
+    cause::Cause,
+    clearing, drain, epitaph,
     mutation::Mutation,
     progress::progress,
     readiness, recycle,
@@ -240,7 +240,7 @@ fn judge_one(app: &mut App, slot: SlotNumber, turn: &mut Turn) -> bool {
     if let Stage::Late(_, until) = stage
         && until <= turn.now
     {
-        let why = exits::late(worker);
+        let why = epitaph::late(worker);
         failed(app, slot, &why, turn);
         return true;
     }

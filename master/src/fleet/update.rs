@@ -30,7 +30,7 @@ use super::{
     FleetEvent, Moment,
     app::{App, Made},
     budget,
-    drain::Cause,
+    cause::Cause,
     mutation::Mutation,
     operations::pay,
     progress::{self, progress},

@@ -11,7 +11,8 @@ use ostler_bus::Generation;
 use super::{
     Action, Moment,
     app::App,
-    drain::{self, Cause},
+    cause::Cause,
+    drain,
     recycle::Due,
     turn::Turn,
     worker::{Phase, Worker},

@@ -7,7 +7,7 @@
 //!                │     withdrawn                 │
 //!                └── told to go, goes by itself, or not ready in time
 //! ```
-//! It can exit from any of them. What its exit means for its slot is decided in `lives`.
+//! It can exit from any of them. What its exit means for its slot is decided in `exits`.
 
 use std::{sync::Arc, time::Duration};
 

@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf};
 
 use super::MasterName;
-use crate::config::address::LONGEST_SOCKET_PATH;
+use crate::{config::address::LONGEST_SOCKET_PATH, shortage};
 
 /// Why a home can't be used.
 #[derive(Debug)]
@@ -127,7 +127,8 @@ fn io_hint(error: &io::Error, path: &std::path::Path) -> String {
         io::ErrorKind::NotADirectory => {
             "a part of the path is a file: set OSTLER_HOME to another directory".into()
         }
-        _ => "set OSTLER_HOME to a directory that you can write to".into(),
+        _ => shortage::hint(error)
+            .unwrap_or_else(|| "set OSTLER_HOME to a directory that you can write to".into()),
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
     kin::{self, Cleared},
     spec::{ABOUT_TO_EXEC, FAILED, Order},
 };
-use crate::sys;
+use crate::{shortage, sys};
 
 /// A shim that has not become the worker after this long is killed: its directory may be on a disk that hangs.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -291,11 +291,8 @@ impl SpawnError {
                 libc::EAGAIN => Some(
                     "the limit on processes is reached (ulimit -u, or the control group's pids.max)".into(),
                 ),
-                libc::EMFILE | libc::ENFILE => {
-                    Some("the limit on open files is reached (ulimit -n)".into())
-                }
                 libc::ENOMEM => Some("the machine is out of memory".into()),
-                _ => None,
+                _ => shortage::hint(error),
             },
             Self::Ended(_) => None,
             Self::TimedOut => {

@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, task::JoinSet};
 use super::{
     Shell,
     handle::{Message, ShellHandle},
-    worker::Workshop,
+    workshop::Workshop,
 };
 use crate::{
     config::app::{Readiness, SocketMode},

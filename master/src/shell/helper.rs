@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use ostler_bus::vocab::worker::ExitStatus;
 
-use super::worker::Workshop;
+use super::workshop::Workshop;
 use crate::{
     config::{app::given::Given, shell_line, units},
     fleet::SpawnOrder,
@@ -112,7 +112,10 @@ impl Helper {
             spawned = spawner.spawn(spec, Vec::new()) => spawned,
             () = &mut unwanted => return cut_short(),
         };
-        let spawned = spawned.map_err(|error| format!("`{name}`: {error}"))?;
+        let spawned = spawned.map_err(|error| match error.hint() {
+            Some(hint) => format!("`{name}`: {error} ({hint})"),
+            None => format!("`{name}`: {error}"),
+        })?;
         let child = spawned.child;
         let whose = (who, child.pid());
         let output = process::capture(spawned.stdout, spawned.stderr, whose, outlets);

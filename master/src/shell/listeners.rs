@@ -7,7 +7,7 @@ use tokio::task::AbortHandle;
 
 use super::{
     handle::{Message, ShellHandle},
-    worker::Workshop,
+    workshop::Workshop,
 };
 use crate::{
     config::{app::AppName, units::rough},

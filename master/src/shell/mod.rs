@@ -8,10 +8,12 @@
 mod add;
 pub mod alarm;
 mod balance;
+mod call_off;
 mod handle;
 mod helper;
 mod hook;
 mod listeners;
+mod messages;
 mod panics;
 mod perform;
 mod prepare;
@@ -22,6 +24,7 @@ mod send;
 mod signal_verb;
 mod signals;
 mod worker;
+mod workshop;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -31,10 +34,7 @@ use std::{
 use ostler_bus::{
     WorkerId,
     client::Bus,
-    vocab::{
-        control::{Answer, RefusalKind},
-        update::WorkerRestartNeeded,
-    },
+    vocab::control::{Answer, RefusalKind},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -44,12 +44,11 @@ use tokio::{
 use self::{handle::Message, hook::Leash, reread::Reading, worker::Process};
 pub use self::{
     handle::ShellHandle, listeners::Watches, reread::ReadFile, reread::Reread, reread::Said,
-    rights::Rights, signals::MasterSignal, worker::Workshop,
+    rights::Rights, signals::MasterSignal, workshop::Workshop,
 };
 use crate::{
     config::{app::AppName, units},
-    escape,
-    fleet::{Fleet, Input, Moment, RequestToken, Requester, WorkerNews},
+    fleet::{Fleet, Input, Moment, RequestToken},
     sys::{self, Signals},
 };
 
@@ -89,8 +88,8 @@ pub struct Shell {
     signalled: HashMap<WorkerId, (i32, Instant)>,
     /// Apps that may have fewer slots than before.
     shrunk: HashSet<AppName>,
-    /// Workers that were let go of before they had a process.
-    released: HashSet<WorkerId>,
+    /// Workers that have no process yet: their start is called off when this is dropped.
+    starting: HashMap<WorkerId, oneshot::Sender<()>>,
     waiting: HashMap<RequestToken, Waiting>,
     tokens: u64,
     bus: Bus,
@@ -141,7 +140,7 @@ impl Shell {
             killed: HashSet::new(),
             signalled: HashMap::new(),
             shrunk: HashSet::new(),
-            released: HashSet::new(),
+            starting: HashMap::new(),
             waiting: HashMap::new(),
             tokens: 0,
             bus,
@@ -231,147 +230,6 @@ impl Shell {
     fn lateness(&self) -> Option<Duration> {
         let late = self.now() - self.fleet.next_deadline()?;
         (late > STOOD_STILL).then_some(late)
-    }
-
-    fn on_message(&mut self, message: Message) -> Vec<Input> {
-        match message {
-            Message::Started { id, process } => {
-                let pid = process.pid();
-                self.rest = Some(Instant::now() + REST);
-                match self.released.remove(&id) {
-                    true => process.let_go(),
-                    false => drop(self.processes.insert(id, process)),
-                }
-                vec![Input::Worker {
-                    id,
-                    news: WorkerNews::Spawned { pid },
-                }]
-            }
-            Message::News { id, mut news } => {
-                match &mut news {
-                    WorkerNews::Exited(exit) => {
-                        if let Some(process) = self.processes.remove(&id) {
-                            self.workshop.balancer.gone(id);
-                            if let Some(hint) = self.workshop.hint(&process.order, exit) {
-                                exit.hint = Some(hint);
-                            }
-                            if let Some(sent) = self.sent_by_command(id, &exit.status) {
-                                exit.hint.get_or_insert(sent);
-                            }
-                            self.shrunk.insert(process.order.app.clone());
-                        }
-                    }
-                    WorkerNews::SpawnFailed { .. } => drop(self.released.remove(&id)),
-                    WorkerNews::Hooked { hook, .. } => self.hook_ended(id, *hook),
-                    WorkerNews::Spawned { .. }
-                    | WorkerNews::BusConnected
-                    | WorkerNews::BusClosed
-                    | WorkerNews::SdkReady
-                    | WorkerNews::SdkDisconnect { .. }
-                    | WorkerNews::Notified(_)
-                    | WorkerNews::Heartbeat
-                    | WorkerNews::Memory(_)
-                    | WorkerNews::Served { .. }
-                    | WorkerNews::Holds(_)
-                    | WorkerNews::Errors(_)
-                    | WorkerNews::Probed { .. } => {}
-                }
-                vec![Input::Worker { id, news }]
-            }
-            Message::Disconnecting { id, noted } => {
-                let request = self.token(Waiting::Disconnect(noted));
-                vec![Input::Worker {
-                    id,
-                    news: WorkerNews::SdkDisconnect { request },
-                }]
-            }
-            Message::Command { command, answer } => {
-                let request = self.token(Waiting::Command(answer));
-                vec![Input::Command { request, command }]
-            }
-            Message::Read(reading) => self.read_for(reading),
-            Message::FileRead(said) => self.file_read(said),
-            Message::CronDue(app) => {
-                tracing::info!("{app}: the hour has come (cron)");
-                vec![Input::CronDue(app)]
-            }
-            Message::RestartNeeded { wish, by } => {
-                self.warn_of_unknown(wish.app.as_deref());
-                vec![Input::RestartNeeded { wish, by }]
-            }
-            Message::Add { wanted, answer } => {
-                self.read_to_add(wanted, answer);
-                vec![]
-            }
-            Message::ReadToAdd { said, answer } => self.add(said, answer),
-            Message::SignalWorkers { wanted, answer } => {
-                self.signal_workers(&wanted, answer);
-                vec![]
-            }
-            Message::Line { line, answer } => {
-                // Whoever asked has gone.
-                let _gone = answer.send(self.send_line(&line));
-                vec![]
-            }
-            Message::Define(apps) => {
-                let apps = apps.into_iter();
-                let prepared = apps.filter_map(|app| self.workshop.prepare(app, &self.handle));
-                vec![Input::DefineAll(prepared.collect())]
-            }
-            Message::HubRestarted => {
-                let lost = |id: &WorkerId| Input::Worker {
-                    id: *id,
-                    news: WorkerNews::BusClosed,
-                };
-                self.processes.keys().map(lost).collect()
-            }
-            Message::ListenerDied { socket, failures } => {
-                let replaced = self.workshop.mend(socket, failures, &self.handle);
-                // Its workers hold the one that is dead.
-                let renewed = replaced.map(|(app, socket)| Input::RestartNeeded {
-                    wish: WorkerRestartNeeded {
-                        app: Some(app.to_string()),
-                        reason: None,
-                    },
-                    by: Requester::Socket(socket),
-                });
-                renewed.into_iter().collect()
-            }
-            Message::Takes {
-                id,
-                socket,
-                channel,
-            } => {
-                self.takes(id, socket, channel);
-                vec![]
-            }
-            Message::Overdue { id } => {
-                self.overdue(id);
-                vec![]
-            }
-            Message::Voice(bus) => {
-                self.bus = bus;
-                vec![]
-            }
-            Message::Snapshot(sender) => {
-                let snapshot = self.fleet.snapshot(self.now());
-                self.workshop.fill_in(snapshot, sender);
-                vec![]
-            }
-        }
-    }
-
-    /// An event has nobody to refuse it to; a name that no app has is at least said.
-    fn warn_of_unknown(&self, wanted: Option<&str>) {
-        let apps = self.fleet.snapshot(self.now()).apps;
-        if let Some(name) = wanted.filter(|name| apps.iter().all(|app| app.name != *name)) {
-            let known: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
-            tracing::warn!(
-                "workerRestartNeeded for {:?} ignored: there is no such app, only {}",
-                escape::line(name),
-                known.join(", ")
-            );
-        }
     }
 
     /// One step of the core and all it decided; the exit code if it is done.

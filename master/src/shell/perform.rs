@@ -25,7 +25,8 @@ impl Shell {
     /// Performs one action without waiting; the exit code if it was the last.
     pub(super) fn perform(&mut self, action: Action) -> Option<u8> {
         match action {
-            Action::Spawn(order) => self.workshop.start(order, self.handle.clone()),
+            Action::Spawn(order) => self.start(order),
+            Action::CallOff { id } => self.call_off(id),
             Action::Probe(order) => self.probe(order),
             Action::Hook(order) => self.hook(order),
             Action::EndHook { id } => self.end_hook(id),
@@ -93,6 +94,7 @@ impl Shell {
         let (bus, process) = (self.bus.clone(), self.processes.get(&id).cloned());
         if let Some(process) = &process {
             process.note_leavers();
+            process.wake(SignalTarget::Leader);
         }
         tokio::spawn(async move {
             let heard = bus.request_to(&Drain::topic(id), &word, HEARD).await;
@@ -125,14 +127,11 @@ impl Shell {
         tokio::spawn(probe::ask(order, helper, self.handle.clone()));
     }
 
-    /// Lets go of a worker, or of what is about to become one.
+    /// Lets go of a worker.
     fn release(&mut self, id: WorkerId) {
-        match self.processes.remove(&id) {
-            Some(process) => {
-                process.let_go();
-                self.workshop.kept.insert(process.order.app.clone());
-            }
-            None => drop(self.released.insert(id)),
+        if let Some(process) = self.processes.remove(&id) {
+            process.let_go();
+            self.workshop.kept.insert(process.order.app.clone());
         }
         self.signalled.remove(&id);
         if let Some(leash) = self.leashes.get_mut(&id) {
@@ -156,10 +155,11 @@ impl Shell {
         let message = process.order.definition.stop.message.as_deref();
         let taken = message.zip(process.stdin.as_ref());
         let taken = taken.map(|(message, stdin)| stdin.send(message));
-        if !matches!(taken, Some(Ok(()))) {
-            tracing::debug!("worker {id} did not take its stop message: sent the signal");
-            self.signal(id, signal, target);
+        if matches!(taken, Some(Ok(()))) {
+            return process.wake(target);
         }
+        tracing::debug!("worker {id} did not take its stop message: sent the signal");
+        self.signal(id, signal, target);
     }
 
     fn signal(&mut self, id: WorkerId, signal: i32, target: SignalTarget) {
@@ -170,10 +170,11 @@ impl Shell {
             self.killed.insert(id);
         }
         process.note_leavers();
-        if let Err(error) = process.signal(signal, target)
-            && error.raw_os_error() != Some(libc::ESRCH)
-        {
-            tracing::warn!("worker {id} can't be sent signal {signal}: {error}");
+        match process.tell(signal, target) {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                tracing::warn!("worker {id} can't be sent signal {signal}: {error}");
+            }
+            Ok(()) | Err(_) => {}
         }
     }
 }

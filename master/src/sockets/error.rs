@@ -3,7 +3,7 @@
 use std::{fmt, io};
 
 use super::Holder;
-use crate::config::app::SocketAddress;
+use crate::{config::app::SocketAddress, shortage};
 
 /// A declared socket that could not be bound. Nothing was left behind.
 #[derive(Debug)]
@@ -112,7 +112,8 @@ impl BindError {
             Problem::Option(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Some("only root, or a master with the rights to it, can do that".into())
             }
-            Problem::NameTaken | Problem::Option(..) | Problem::Other(_) => None,
+            Problem::Option(_, error) | Problem::Other(error) => shortage::hint(error),
+            Problem::NameTaken => None,
         }
     }
 

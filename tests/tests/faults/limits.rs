@@ -18,7 +18,7 @@ async fn without_descriptors_no_worker_starts_and_with_some_the_next_one_does() 
     master.settled("web", "running").await;
     master.ostler(["scale", "20", "--no-wait"]).success().await;
     master
-        .wait_for_log("the limit on open files is reached (ulimit -n)")
+        .wait_for_log("the limit on open files is reached (ulimit -n: 64): start the master with a higher one")
         .await;
     // The commands' own connections need descriptors, too, and those of the dead are free a moment later.
     for command in [&["scale", "2"][..], &["ls"]] {

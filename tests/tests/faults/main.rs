@@ -6,6 +6,7 @@ mod disks;
 mod dying;
 mod limits;
 mod programs;
+mod starts;
 
 use std::{
     fs,

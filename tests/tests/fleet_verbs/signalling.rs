@@ -17,6 +17,24 @@ fn family() -> App {
 }
 
 #[tokio::test]
+async fn a_signal_by_name_reaches_each_worker_once_and_by_id_that_one_alone() {
+    let counts =
+        "trap 'echo $OSTLER_WORKER_ID >> heard' USR1; echo up >> up; while :; do sleep 0.05; done";
+    let app = App::new("web", ["sh", "-c", counts])
+        .set("ready", "delay(0s)")
+        .instances(2);
+    let fleet = fleet(&[app], 2).await;
+    lines_of(&fleet.dir().at("up"), 2).await;
+    let heard = fleet.dir().at("heard");
+    fleet.ostler(["signal", "web", "USR1"]).success().await;
+    lines_of(&heard, 2).await;
+    fleet.ostler(["signal", "2", "USR1"]).success().await;
+    let mut all = lines_of(&heard, 3).await;
+    all.sort();
+    assert_eq!(all, ["1", "2", "2"]);
+}
+
+#[tokio::test]
 async fn a_signal_reaches_the_worker_its_children_or_all_of_them() {
     let fleet = fleet(&[family()], 1).await;
     lines_of(&fleet.dir().at("up"), 3).await;

@@ -76,7 +76,11 @@ async fn apps_are_chosen_by_namespace_and_pattern() {
         let running = apps.iter().filter(|app| app.state == "running");
         running.map(|app| app.name.clone()).collect::<Vec<_>>()
     };
-    fleet.ostler(["stop", "shop"]).success().await;
+    let told = fleet.ostler(["stop", "shop"]).success().await;
+    for app in ["web", "api"] {
+        let line = format!("{app}.0: worker ");
+        assert!(told.stderr.contains(&line), "{told:#?}");
+    }
     assert_eq!(running().await, ["job-a", "job-b"]);
     fleet.ostler(["stop", "job-*"]).success().await;
     assert_eq!(running().await, [""; 0]);

@@ -59,6 +59,31 @@ async fn kill_ladder_ends_when_the_worker_is_gone() {
 }
 
 #[tokio::test]
+async fn one_that_is_stopped_by_a_signal_is_woken_to_hear_that_it_should_go() {
+    let ladder = json!(["TERM:60s", "KILL"]);
+    let apps = [
+        script("signal", &STUBBORN.replace("echo TERM >> heard", "exit 7")),
+        talker("word", "serve").listening(),
+        script("line", "read line; exit 8")
+            .set("stdin", "lines")
+            .set("stop_message", "bye"),
+    ];
+    let apps = apps.map(|app| {
+        app.set("kill_ladder", ladder.clone())
+            .set("ready", "delay(100ms)")
+    });
+    let (master, mut tail) = started(&apps).await;
+    for (app, code) in [("signal", 7), ("word", 0), ("line", 8)] {
+        master.settled(app, "running").await;
+        tail.settle(&master).await;
+        master.signal(master.pid(app, 0).await, Signal::STOP);
+        master.ostler(["stop", app]).success().await;
+        let exited = tail.next_with("worker.exited", "/worker/app", app).await;
+        assert_eq!(exited["status"], json!({"Code": code}), "{exited:#}");
+    }
+}
+
+#[tokio::test]
 async fn stop_wins_over_starting_and_backoff() {
     let (master, mut tail) = started(&[
         habit!("starting", "hang-in-start")

@@ -129,3 +129,52 @@ async fn a_shorter_patience_of_one_app_stands_over_that_of_all() {
     assert_eq!(stop.wait(PATIENCE).await, Exit::Code(0));
     assert_eq!(master.end(Signal::TERM).await, Exit::Code(0));
 }
+
+#[tokio::test]
+async fn an_open_connection_makes_no_worker_fail_at_its_end() {
+    let talker = [env!("CARGO_BIN_EXE_talker"), "serve"];
+    let app = App::new("web", talker).instances(2).listening();
+    let (master, mut tail) = started(&[app]).await;
+    master.settled("web", "running").await;
+    tail.settle(&master).await;
+    let address = master.address("web").await;
+    let held = std::net::TcpStream::connect(address).expect("a connection");
+    // Accepted before it, by whoever has it: another one is answered.
+    drop(master.load("web").await.stop().await);
+    master.ostler(["stop"]).success().await;
+    for exited in tail.next_many("worker.exited", 2).await {
+        assert_eq!(exited["status"], json!({"Code": 0}), "{exited:#}");
+    }
+    drop(held);
+}
+
+#[tokio::test]
+async fn the_log_tells_how_each_worker_ended_and_whether_that_was_asked_for() {
+    let apps = [
+        script("code", "exit 3"),
+        script("signal", "kill -SEGV $$$$"),
+        script("asked", "exec sleep 600").set("ready", "delay(0s)"),
+        script("killed", "kill -KILL $$$$"),
+    ];
+    let apps = apps.map(|app| app.set("max_restarts", 1).set("limits", json!({"core": 0})));
+    let mut master = ostler!().apps(&apps).start().await;
+    master.settled("asked", "running").await;
+    master.ostler(["stop", "asked"]).success().await;
+    for (level, told) in [
+        ("ERROR", "code.0 exited with code 3 after "),
+        ("ERROR", "signal.0 was ended by SIGSEGV after "),
+        ("INFO", "asked.0 was ended by SIGTERM after "),
+        ("ERROR", "killed.0 was ended by SIGKILL after "),
+    ] {
+        let line = eventually("an end in the log", PATIENCE, || {
+            let log = master.process.output();
+            let line = log.lines().find(|line| line.contains(told));
+            line.map(str::to_owned)
+        })
+        .await;
+        assert!(line.contains(level), "{line}");
+        let hint = line.contains("out of memory?");
+        assert_eq!(hint, told.starts_with("killed"), "{line}");
+    }
+    assert_eq!(master.end(Signal::TERM).await, Exit::Code(0));
+}

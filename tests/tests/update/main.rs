@@ -86,24 +86,59 @@ fn steps(tail: &Tail) -> Vec<String> {
 }
 
 /// How many workers an app had at most that were not on their way out, and how few that were ready from when all were.
+///
+/// On a busy machine workers begin before the tail does: whoever is first heard of otherwise than by its start was there
+/// before.
 fn most_and_fewest(tail: &Tail, instances: usize) -> (usize, usize) {
-    let mut states: BTreeMap<u64, &str> = BTreeMap::new();
-    let (mut most, mut fewest) = (0, usize::MAX);
-    for event in tail.events() {
-        let Some(id) = event["payload"]["worker"]["id"].as_u64() else {
-            continue;
-        };
-        match event["topic"].as_str() {
-            Some("worker.spawned") => drop(states.insert(id, "starting")),
-            Some("worker.ready") => drop(states.insert(id, "ready")),
-            Some("worker.draining" | "worker.exited") => drop(states.remove(&id)),
-            _ => continue,
+    let lives = lives_of_workers(tail);
+    let mut first = BTreeMap::new();
+    for (id, life) in &lives {
+        first.entry(*id).or_insert(*life);
+    }
+    let before = |life| match life {
+        Life::Begun => None,
+        Life::Ready => Some(Life::Begun),
+        Life::Leaving => Some(Life::Ready),
+    };
+    let there = first.into_iter();
+    let mut states: BTreeMap<u64, Life> = there
+        .filter_map(|(id, life)| Some((id, before(life)?)))
+        .collect();
+    let (mut most, mut fewest) = (states.len(), usize::MAX);
+    for (id, life) in lives {
+        match life {
+            Life::Begun | Life::Ready => drop(states.insert(id, life)),
+            Life::Leaving => drop(states.remove(&id)),
         }
-        let ready = states.values().filter(|state| **state == "ready").count();
+        let ready = states.values().filter(|life| **life == Life::Ready).count();
         most = most.max(states.len());
         if ready >= instances || fewest < usize::MAX {
             fewest = fewest.min(ready);
         }
     }
     (most, fewest)
+}
+
+/// What a worker has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Begun,
+    Ready,
+    /// On its way out, or gone.
+    Leaving,
+}
+
+/// Who came to what, in order.
+fn lives_of_workers(tail: &Tail) -> Vec<(u64, Life)> {
+    let told = tail.events().into_iter().filter_map(|event| {
+        let id = event["payload"]["worker"]["id"].as_u64()?;
+        let life = match event["topic"].as_str()? {
+            "worker.spawned" => Life::Begun,
+            "worker.ready" => Life::Ready,
+            "worker.draining" | "worker.exited" => Life::Leaving,
+            _ => return None,
+        };
+        Some((id, life))
+    });
+    told.collect()
 }

@@ -224,14 +224,14 @@ fn who_drains_is_told_with_what_is_held_and_how_long_is_left() {
         Some(Line::Step(text))
     };
     let told = shown.see(&News::Progress(event.clone()));
-    assert_eq!(told, line("replaced); worker 1 drains, 3 held, 28 s left"));
+    assert_eq!(told, line("replaced); worker 1 drains, 3 held, 28s left"));
     let later = shown.again(Duration::from_secs(9));
-    assert_eq!(later, line("replaced); worker 1 drains, 3 held, 19 s left"));
+    assert_eq!(later, line("replaced); worker 1 drains, 3 held, 19s left"));
     event.rollback = true;
     let back = shown.see(&News::Progress(event));
     assert_eq!(
         back,
-        line("rolled back); worker 1 drains, 3 held, 28 s left")
+        line("rolled back); worker 1 drains, 3 held, 28s left")
     );
     shown.see(&progress("web", 2, UpdateStep::Drained, 2));
     assert_eq!(shown.again(Duration::ZERO), None, "nobody drains any more");

@@ -251,7 +251,7 @@ fn how_it_ended(event: &WorkerExited, style: Style) -> String {
         true => how,
         false => style.red(&how),
     };
-    let ready = if event.was_ready {
+    let ready = if event.was_ready || event.next == (Next::Ended { well: true }) {
         ""
     } else {
         ", before it was ready"

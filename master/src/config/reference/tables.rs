@@ -1,4 +1,10 @@
-//! The tables themselves.
+//! The tables themselves: the file's, an app's and its sockets' here, smaller ones by what they are about.
+
+mod bus;
+mod life;
+mod log;
+mod process;
+mod watch;
 
 use super::{
     Key, Section,
@@ -6,20 +12,19 @@ use super::{
         self, Any, Duration, Either, Flag, List, Map, Number, Section as Of, Size, Text, Whole,
         Words,
     },
-    life_tables,
 };
 use crate::config::settings::MOST_INSTANCES;
 
 const TEXTS: Shape = List(&Text);
-pub(super) const TEXT_OR_TEXTS: Shape = Either(&[Text, TEXTS]);
+const TEXT_OR_TEXTS: Shape = Either(&[Text, TEXTS]);
 const COUNT: Shape = Whole(0, u32::MAX as i64);
 const SHARE: Shape = Either(&[COUNT, Text]);
 const NAME_OR_ID: Shape = Either(&[Text, Whole(0, u32::MAX as i64 - 1)]);
 const LIMIT_VALUE: Shape = Either(&[Size, Words(&["unlimited", "infinity"])]);
 const HOOK: Shape = Either(&[Flag, Text, TEXTS, Of("hook")]);
-pub(super) const FROM_ONE: Shape = Whole(1, u32::MAX as i64);
+const FROM_ONE: Shape = Whole(1, u32::MAX as i64);
 
-pub(super) const fn key(
+const fn key(
     name: &'static str,
     shape: Shape,
     default: &'static str,
@@ -66,109 +71,109 @@ pub const SECTIONS: &[Section] = &[
         name: "auto_reload",
         header: "[app.NAME.auto_reload]",
         doc: "What to watch.",
-        keys: AUTO_RELOAD,
+        keys: watch::AUTO_RELOAD,
     },
     Section {
         name: "rights",
         header: "[app.NAME.bus]",
         doc: "What the app's workers may do on the bus. Both lists only take away.",
-        keys: RIGHTS,
+        keys: bus::RIGHTS,
     },
     Section {
         name: "allowance",
         header: "[app.NAME.bus.ACTION]",
         doc: "For one action.",
-        keys: ALLOWANCE,
+        keys: bus::ALLOWANCE,
     },
     Section {
         name: "probe",
         header: "[app.NAME.ready]",
         doc: "A question that a worker is ready once it has answered: by `http`, `tcp` or `command`.",
-        keys: life_tables::PROBE,
+        keys: life::PROBE,
     },
     Section {
         name: "health",
         header: "[app.NAME.health]",
         doc: "A question that ready workers must answer again and again: by `http`, `tcp` or `command`.",
-        keys: life_tables::HEALTH,
+        keys: life::HEALTH,
     },
     Section {
         name: "memory",
         header: "[app.NAME.max_memory]",
         doc: "How much memory a worker's own process may have. It is looked at each second.",
-        keys: life_tables::MEMORY,
+        keys: life::MEMORY,
     },
     Section {
         name: "canary",
         header: "[app.NAME.canary]",
         doc: "The first new workers of an update.",
-        keys: life_tables::CANARY,
+        keys: life::CANARY,
     },
     Section {
         name: "cron",
         header: "[app.NAME.cron]",
         doc: "A cron expression in a time zone of its own.",
-        keys: life_tables::CRON,
+        keys: life::CRON,
     },
     Section {
         name: "hook",
         header: "[app.NAME.before_start]",
         doc: "A command beside a worker, and its time. So are `after_ready`, `before_stop` and `after_exit` written.",
-        keys: life_tables::HOOK,
+        keys: life::HOOK,
     },
     Section {
         name: "limit",
         header: "[app.NAME.limits.LIMIT]",
         doc: "A resource limit whose soft and hard values differ.",
-        keys: LIMIT,
+        keys: process::LIMIT,
     },
     Section {
         name: "cgroup",
         header: "[app.NAME.cgroup]",
         doc: "Limits of each worker's control group (version 2), where the master has one delegated to it; each that can't be had is warned of.",
-        keys: CGROUP,
+        keys: process::CGROUP,
     },
     Section {
         name: "fd",
         header: "[app.NAME.fds.FD]",
         doc: "A file that workers find open, by its name.",
-        keys: FD,
+        keys: process::FD,
     },
     Section {
         name: "stdin",
         header: "[app.NAME.stdin]",
         doc: "Standard input from a declared socket.",
-        keys: STDIN,
+        keys: process::STDIN,
     },
     Section {
         name: "log",
         header: "[app.NAME.log]",
         doc: "Where workers' lines go.",
-        keys: LOG,
+        keys: log::LOG,
     },
     Section {
         name: "rotate",
         header: "[app.NAME.log.rotate]",
         doc: "When a log file is put aside, and how much is kept.",
-        keys: ROTATE,
+        keys: log::ROTATE,
     },
     Section {
         name: "bus",
         header: "[bus]",
         doc: "The master's bus. What is said here takes effect when the master starts.",
-        keys: BUS,
+        keys: bus::BUS,
     },
     Section {
         name: "tls",
         header: "[bus.tls]",
         doc: "Files in PEM.",
-        keys: TLS,
+        keys: bus::TLS,
     },
     Section {
         name: "history",
         header: "[[bus.history]]",
         doc: "Which topics keep their last events. Of several that a topic matches the first holds.",
-        keys: HISTORY,
+        keys: bus::HISTORY,
     },
 ];
 
@@ -669,123 +674,6 @@ const APP: &[Key] = &[
     ),
 ];
 
-const LIMIT: &[Key] = &[
-    key("soft", LIMIT_VALUE, "(the master's)", "1024", "What holds."),
-    key(
-        "hard",
-        LIMIT_VALUE,
-        "(the master's)",
-        "\"unlimited\"",
-        "How far the worker may raise it.",
-    ),
-];
-
-const CGROUP: &[Key] = &[
-    key(
-        "memory_max",
-        Size,
-        "(none)",
-        "\"512MiB\"",
-        "Memory of a worker with all that it starts.",
-    ),
-    key(
-        "cpu_max",
-        Number(0.01, 1024.0),
-        "(none)",
-        "1.5",
-        "Processor time, in cores.",
-    ),
-    key(
-        "pids_max",
-        FROM_ONE,
-        "(none)",
-        "200",
-        "Processes and threads.",
-    ),
-];
-
-const FD: &[Key] = &[
-    key(
-        "path",
-        Text,
-        "",
-        "\"data.log\"",
-        "The file, relative to the process file.",
-    ),
-    key(
-        "mode",
-        Words(&["read", "write", "append", "read-write"]),
-        "\"read\"",
-        "\"append\"",
-        "How it is opened: to be read with the master's rights, otherwise with the worker's own, and made if there is none.",
-    ),
-];
-
-const STDIN: &[Key] = &[key(
-    "socket",
-    Text,
-    "",
-    "\"x\"",
-    "The name of a socket in `listen`.",
-)];
-
-const LOG: &[Key] = &[
-    key(
-        "out",
-        Text,
-        "(\"master\")",
-        "\"logs/{app}-{slot}.out\"",
-        "Standard output: a path, \"master\" (the master's log), \"journal\" (systemd's), \"bus\" (only `ostler logs` and listeners) or \"null\".",
-    ),
-    key(
-        "err",
-        Text,
-        "(where `out` goes)",
-        "\"logs/{app}-{slot}.err\"",
-        "Standard error.",
-    ),
-    key(
-        "format",
-        Words(&["plain", "json"]),
-        "(\"plain\")",
-        "\"json\"",
-        "Lines as they are, or one JSON object each with time, app, slot, pid and stream.",
-    ),
-    key(
-        "prefix",
-        List(&Words(&["time", "slot", "pid", "stream"])),
-        "(none)",
-        "[\"time\", \"slot\"]",
-        "What stands before a plain line.",
-    ),
-    key(
-        "rotate",
-        Either(&[Flag, Of("rotate")]),
-        "(by size)",
-        "{ age = \"1d\" }",
-        "When files are put aside; false: something else does it, and sends SIGUSR1.",
-    ),
-    key(
-        "compress",
-        Flag,
-        "(false)",
-        "true",
-        "Compress what was put aside (gzip).",
-    ),
-];
-
-const ROTATE: &[Key] = &[
-    key("size", Size, "\"10MiB\"", "\"1MiB\"", "At this size."),
-    key("age", Duration, "(never)", "\"1d\"", "At this age."),
-    key(
-        "keep_total",
-        Size,
-        "\"100MiB\"",
-        "\"1GiB\"",
-        "All files of the app together: the oldest go when there are more.",
-    ),
-];
-
 const LISTEN: &[Key] = &[
     key(
         "address",
@@ -905,166 +793,5 @@ const BACKOFF: &[Key] = &[
         "1.5",
         "2",
         "Each is this many times the one before, with jitter.",
-    ),
-];
-
-const AUTO_RELOAD: &[Key] = &[
-    key(
-        "paths",
-        TEXTS,
-        "[]",
-        "[\"src\"]",
-        "Files and directories; none: the working directory.",
-    ),
-    key(
-        "include",
-        TEXTS,
-        "(everything)",
-        "[\"*.py\"]",
-        "Patterns as in `.gitignore`: only what matches one of them counts.",
-    ),
-    key(
-        "ignore",
-        TEXTS,
-        "[]",
-        "[\"*.log\"]",
-        "Patterns as in `.gitignore`, beside those of `.gitignore` files.",
-    ),
-    key(
-        "poll",
-        Duration,
-        "(the kernel tells)",
-        "\"2s\"",
-        "Look so often instead: for NFS, and overlays that others write to.",
-    ),
-];
-
-const RIGHTS: &[Key] = &[
-    key(
-        "emit",
-        Of("allowance"),
-        "{}",
-        "{ deny = [\"admin.>\"] }",
-        "Events they publish.",
-    ),
-    key(
-        "retain",
-        Of("allowance"),
-        "{}",
-        "{ allow = [\"state.*\"] }",
-        "Retained values they set.",
-    ),
-    key(
-        "request",
-        Of("allowance"),
-        "{}",
-        "{ deny = [\"billing.>\"] }",
-        "Questions they ask.",
-    ),
-    key(
-        "serve",
-        Of("allowance"),
-        "{}",
-        "{ allow = [\"orders.>\"] }",
-        "Questions they answer.",
-    ),
-    key(
-        "subscribe",
-        Of("allowance"),
-        "{}",
-        "{ deny = [\"billing.>\"] }",
-        "Events they hear.",
-    ),
-];
-
-const ALLOWANCE: &[Key] = &[
-    key(
-        "allow",
-        TEXTS,
-        "(everything)",
-        "[\"orders.>\"]",
-        "Whatever matches none of these is denied.",
-    ),
-    key(
-        "deny",
-        TEXTS,
-        "[]",
-        "[\"admin.>\"]",
-        "Denied, even where `allow` has it too.",
-    ),
-];
-
-const BUS: &[Key] = &[
-    key(
-        "listen",
-        Text,
-        "(off)",
-        "\"127.0.0.1:7400\"",
-        "A TCP address for clients of other machines or users.",
-    ),
-    key(
-        "tls",
-        Of("tls"),
-        "(none)",
-        "{ cert = \"bus.pem\", key = \"bus.key\" }",
-        "Needed beyond this machine.",
-    ),
-    key(
-        "tokens",
-        Text,
-        "",
-        "\"bus.tokens\"",
-        "With `listen`: the file of who may come in, a line `role name token` for each.",
-    ),
-    key(
-        "history",
-        List(&Of("history")),
-        "[]",
-        "[{ pattern = \"orders.>\", messages = 100 }]",
-        "Topics that keep their last events.",
-    ),
-    key(
-        "limits",
-        Of("limits"),
-        "{}",
-        "{ payload_bytes = \"4MiB\" }",
-        "Bounds of the bus; the [guide](guide.md) has the table.",
-    ),
-];
-
-const TLS: &[Key] = &[
-    key(
-        "cert",
-        Text,
-        "",
-        "\"bus.pem\"",
-        "The certificate, and those between it and its authority.",
-    ),
-    key("key", Text, "", "\"bus.key\"", "Its private key."),
-    key(
-        "client_ca",
-        Text,
-        "(none)",
-        "\"clients.pem\"",
-        "Clients must show a certificate of one of these authorities.",
-    ),
-];
-
-const HISTORY: &[Key] = &[
-    key("pattern", Text, "", "\"orders.>\"", "Which topics."),
-    key("messages", FROM_ONE, "", "1000", "Events of each topic."),
-    key(
-        "bytes",
-        Size,
-        "\"1MiB\"",
-        "\"64KiB\"",
-        "Bytes of each topic.",
-    ),
-    key(
-        "max_age",
-        Duration,
-        "(as long as there is room)",
-        "\"1h\"",
-        "How long.",
     ),
 ];

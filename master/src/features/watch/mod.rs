@@ -21,7 +21,7 @@ use self::{
     debounce::{Debounce, What},
     scope::Scope,
 };
-use crate::config::app::AppDefinition;
+use crate::{config::app::AppDefinition, shortage::Told};
 
 mod debounce;
 mod poll;
@@ -191,8 +191,9 @@ impl AppWatch {
     fn watch_or_warn(&mut self, directory: PathBuf) {
         if let Err(error) = self.watch(directory.clone()) {
             tracing::warn!(
-                "can't watch {}: {error}; changes in it won't be noticed",
-                directory.display()
+                "can't watch {}: {}; changes in it won't be noticed",
+                directory.display(),
+                told(&error)
             );
         }
     }
@@ -204,6 +205,24 @@ fn matters(kind: &EventKind, path: &Path) -> bool {
         kind,
         EventKind::Modify(notify::event::ModifyKind::Metadata(_))
     ) && path.is_dir())
+}
+
+/// An error, with the limit that was reached and how to raise it, if one was.
+fn told(error: &notify::Error) -> String {
+    match &error.kind {
+        notify::ErrorKind::MaxFilesWatch => {
+            "the limit on watches is reached (raise it with `sysctl fs.inotify.max_user_watches`, or leave directories out with `ignore`)".to_owned()
+        }
+        notify::ErrorKind::Io(error) if error.raw_os_error() == Some(libc::EMFILE) => format!(
+            "{}, or that on watchers is (`sysctl fs.inotify.max_user_instances`)",
+            Told(error)
+        ),
+        notify::ErrorKind::Io(error) => Told(error).to_string(),
+        notify::ErrorKind::Generic(_)
+        | notify::ErrorKind::PathNotFound
+        | notify::ErrorKind::WatchNotFound
+        | notify::ErrorKind::InvalidConfig(_) => error.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -109,8 +109,9 @@ pub async fn app(bus: Bus, app: AppDefinition, own: Vec<PathBuf>) {
         Ok(watch) => watch,
         Err(error) => {
             return tracing::error!(
-                "{}: can't watch for changes: {error}; `sysctl fs.inotify` shows the limits on watches and instances",
-                app.name
+                "{}: can't watch for changes: {}",
+                app.name,
+                super::told(&error)
             );
         }
     };

@@ -1,24 +1,21 @@
 //! Holds what goes into the fleet and what comes out of it to what is promised. Knows nothing of how the fleet works.
-//! What events may say is in `events`, what must be so when nothing happens any more in `verdict`.
+//! Who may come to be is in `births`, what workers may be told in `words`, what events may say in `events`, what must be so
+//! when nothing happens any more in `verdict`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use ostler_bus::{
-    Generation, OpId, WorkerId,
+    Generation, OpId,
     vocab::{control::Answer, worker::AppErrors},
 };
 
-use super::model::{Life, Model, WorkerModel};
+use super::model::{Model, WorkerModel};
 use crate::{
     config::app::{AppDefinition, update::Canary},
-    fleet::{
-        Action, FleetEvent, Input, Moment, Notification, ProbeOrder, RequestToken, SignalTarget,
-        SpawnOrder, WorkerNews,
-    },
+    fleet::{Action, FleetEvent, Input, Moment, Notification, RequestToken, WorkerNews},
 };
 
 /// The error says what was promised and is not so.
@@ -45,11 +42,11 @@ pub(super) struct Checker {
     pub(super) done: bool,
     /// How often which events were told.
     pub(super) seen: BTreeMap<&'static str, u64>,
-    last_worker: u64,
+    pub(super) last_worker: u64,
     /// The master ends when nothing is left to run.
     pub(super) leaves: bool,
     /// What each generation of each app was made from.
-    made: BTreeMap<(String, Generation), Arc<AppDefinition>>,
+    pub(super) made: BTreeMap<(String, Generation), Arc<AppDefinition>>,
 }
 
 impl Checker {
@@ -182,6 +179,7 @@ impl Checker {
     fn act(&mut self, now: Moment, action: &Action) -> Checked {
         match action {
             Action::Spawn(order) => self.spawn(order),
+            Action::CallOff { id } => self.called_off(*id),
             Action::Hook(order) => self.hook(order),
             Action::EndHook { .. } => Ok(()),
             Action::Signal { id, signal, target } => {
@@ -247,190 +245,6 @@ impl Checker {
         }
     }
 
-    /// A process is to be started: when all that comes before has ended well.
-    fn spawn(&mut self, order: &SpawnOrder) -> Checked {
-        if order.definition.hooks.before_start.is_none() {
-            return self.ordered(order);
-        }
-        let worker = self.model.workers.get(&order.id);
-        let worker = worker.ok_or("started without its before_start")?;
-        let hooks = self.model.hooks.get(&order.id);
-        promise!(
-            hooks.is_some_and(|hooks| hooks.prepared(worker)),
-            "started before its before_start ended well"
-        );
-        promise!(!worker.spawned && !worker.leaving(), "started out of turn");
-        Ok(())
-    }
-
-    /// A worker comes to be.
-    pub(super) fn ordered(&mut self, order: &SpawnOrder) -> Checked {
-        let SpawnOrder {
-            id,
-            app: name,
-            slot,
-            generation,
-            definition,
-        } = order;
-        promise!(id.0 == self.last_worker + 1, "ids have a gap or repeat");
-        self.last_worker = id.0;
-        let app = self.model.apps.get(name.as_str()).ok_or("an unknown app")?;
-        promise!(app.wanted, "a worker of a stopped app is started");
-        promise!(
-            slot.0 < app.size,
-            "slot {slot} is beyond the size {}",
-            app.size
-        );
-        promise!(!app.parked.contains(slot), "a stopped slot is started");
-        let restarted = app.restarting;
-        let oldest = self.model.of(name.as_str()).map(|(id, _)| id).min();
-        promise!(
-            oldest.is_none_or(|oldest| restarted.is_none_or(|last| oldest > last)),
-            "a restart starts one before the last has gone"
-        );
-        let starting = self
-            .model
-            .of(name.as_str())
-            .filter(|(_, worker)| worker.life == Life::Starting)
-            .count();
-        let parallel = definition.start.parallel as usize;
-        promise!(
-            !app.pristine || starting < parallel,
-            "more than {parallel} start at once"
-        );
-        let succeeds = app.updating.is_some() || app.going_back.is_some() || app.recycles;
-        self.in_order(name.as_str(), definition)?;
-        promise!(
-            succeeds || self.cleaned(name.as_str(), *slot),
-            "a worker in a slot whose last one's after_exit runs"
-        );
-        self.in_nobodys_way(order)?;
-        let key = (name.to_string(), *generation);
-        let known = self
-            .made
-            .entry(key)
-            .or_insert_with(|| Arc::clone(definition));
-        promise!(
-            known == definition,
-            "generation {generation} is not what it was"
-        );
-        let worker = WorkerModel {
-            app: name.to_string(),
-            slot: *slot,
-            generation: *generation,
-            definition: Arc::clone(definition),
-            spawned: false,
-            online: false,
-            disconnected: false,
-            life: Life::Starting,
-            was_ready: false,
-            asked: None,
-            answered: false,
-            born: Moment::default(),
-            memory: 0,
-            served: None,
-            worn: false,
-            relieves: false,
-            fails: false,
-            bad: 0,
-            beat: Moment::default(),
-            told: Vec::new(),
-        };
-        self.model.workers.insert(*id, worker);
-        Ok(())
-    }
-
-    /// A worker is asked whether it serves: one question at a time, and none once it is to go.
-    fn asked(&mut self, order: &ProbeOrder) -> Checked {
-        let worker = self
-            .model
-            .workers
-            .get_mut(&order.id)
-            .ok_or("nobody is asked")?;
-        promise!(worker.spawned && !worker.leaving(), "asked out of turn");
-        promise!(worker.asked.is_none(), "asked twice");
-        worker.asked = Some(order.ask);
-        Ok(())
-    }
-
-    /// A signal is for those that it should be for.
-    fn aimed(&self, id: WorkerId, signal: i32, target: SignalTarget) -> Checked {
-        let Some(worker) = self.model.workers.get(&id) else {
-            return Ok(());
-        };
-        let hung = matches!(&worker.life, Life::Leaving { reason, .. } if reason == "hung");
-        let all = signal == 9 || (worker.definition.stop.kill_group && !hung);
-        promise!(
-            all == (target == SignalTarget::Group),
-            "{signal} is for {target:?}"
-        );
-        Ok(())
-    }
-
-    /// A worker is sent a signal, or the drain message.
-    fn told(&mut self, now: Moment, id: WorkerId, signal: i32) -> Checked {
-        self.may_be_told(id, signal)?;
-        let forced = self.model.forced;
-        let worker = self
-            .model
-            .workers
-            .get_mut(&id)
-            .ok_or("a signal to nobody")?;
-        promise!(worker.spawned, "a signal to what is not there yet");
-        let Life::Leaving { since, reason } = &worker.life else {
-            return Err("a signal to one that may stay".into());
-        };
-        promise!(!worker.told.contains(&signal), "told {signal} twice");
-        let patience = if reason == "too much memory" {
-            promise!(signal == 9, "one that is far too large was told {signal}");
-            Duration::ZERO
-        } else if reason == "hung" {
-            let first = worker.definition.life.hang_signal;
-            promise!(
-                signal == 9 || signal == first,
-                "a hung worker was told {signal}"
-            );
-            worker.definition.life.hang_grace
-        } else {
-            let waits = worker
-                .definition
-                .kill_ladder
-                .iter()
-                .filter_map(|rung| rung.wait);
-            waits.sum::<Duration>()
-        };
-        promise!(
-            signal != 9 || forced || now - *since >= patience,
-            "killed after {:?}",
-            now - *since
-        );
-        worker.told.push(signal);
-        Ok(())
-    }
-
-    /// A worker is let go of: only with its app, and none that was told to go.
-    fn released(&mut self, id: WorkerId) -> Checked {
-        let worker = self
-            .model
-            .workers
-            .remove(&id)
-            .ok_or("nobody to let go of")?;
-        promise!(!worker.leaving(), "told to go, and let go of");
-        let hooks = self.model.hooks.get(&id);
-        promise!(
-            hooks.is_none_or(|hooks| hooks.prepared(&worker)),
-            "let go of before there was anything of it"
-        );
-        let removed = self
-            .model
-            .apps
-            .get(&worker.app)
-            .is_some_and(|app| app.removed);
-        promise!(removed, "let go of, and its app stays");
-        *self.seen.entry("released").or_default() += 1;
-        Ok(())
-    }
-
     /// The master ends by itself: nothing may be left, or be about to be started.
     fn may_leave(&mut self) -> Checked {
         *self.seen.entry("left").or_default() += 1;
@@ -448,16 +262,16 @@ impl Checker {
         Ok(())
     }
 
-    fn nobody_hangs(&self, now: Moment) -> Checked {
-        for (id, worker) in &self.model.workers {
-            promise!(!worker.is_hung(now), "worker {id} has hung, and may stay");
-        }
-        Ok(())
-    }
-
     /// What must hold after every step.
     fn hold(&mut self) -> Checked {
         let workers = &self.model.workers;
+        for (id, worker) in workers {
+            let starts = !worker.spawned && self.prepared(*id, worker);
+            promise!(
+                !(starts && worker.leaving()) || worker.called_off,
+                "the start of worker {id} was not called off"
+            );
+        }
         for (name, app) in &mut self.model.apps {
             let mut staying: BTreeMap<_, usize> = BTreeMap::new();
             let of = |worker: &&WorkerModel| worker.app == *name && !worker.leaving();

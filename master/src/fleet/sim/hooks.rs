@@ -141,6 +141,14 @@ impl Checker {
         Ok(())
     }
 
+    /// Whether nothing is between a worker and its process any more.
+    pub(super) fn prepared(&self, id: WorkerId, worker: &WorkerModel) -> bool {
+        let hooks = self.model.hooks.get(&id);
+        hooks.map_or(worker.definition.hooks.before_start.is_none(), |hooks| {
+            hooks.prepared(worker)
+        })
+    }
+
     /// Whether a worker on its way out may hear of it now.
     pub(super) fn may_be_told(&self, id: WorkerId, signal: i32) -> Checked {
         let Some(worker) = self.model.workers.get(&id) else {

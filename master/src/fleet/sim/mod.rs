@@ -8,6 +8,7 @@
 //! A failure prints its seed. `OSTLER_SIM_SEED=<seed> cargo test -p ostler one_history -- --nocapture` tells that
 //! history step by step; `OSTLER_SIM_SEEDS=<n>` runs another number of histories, `OSTLER_SIM_FIRST=<seed>` from another seed on.
 
+mod births;
 mod checker;
 mod dice;
 mod events;
@@ -18,6 +19,7 @@ mod process;
 mod replacing;
 mod script;
 mod verdict;
+mod words;
 mod world;
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
@@ -271,6 +273,7 @@ fn histories_are_eventful() {
         ("before_stop", 50),
         ("after_exit", 100),
         ("released", 10),
+        ("called off", 50),
         ("left", 3),
         ("rolled back", 10),
         ("rollback failed", 5),
@@ -364,6 +367,11 @@ fn a_stop_that_does_not_wait_for_its_command_is_noticed() {
         100,
         &["before its before_stop has ended"],
     );
+}
+
+#[test]
+fn a_start_that_goes_on_although_nobody_wants_it_is_noticed() {
+    noticed(Mutation::StartOnRegardless, 100, &["was not called off"]);
 }
 
 #[test]

@@ -140,6 +140,8 @@ pub(super) struct WorkerModel {
     pub(super) generation: Generation,
     pub(super) definition: Arc<AppDefinition>,
     pub(super) spawned: bool,
+    /// Its start was called off.
+    pub(super) called_off: bool,
     pub(super) online: bool,
     pub(super) disconnected: bool,
     pub(super) life: Life,

@@ -16,18 +16,19 @@ use crate::{
     fleet::{Exit, Input, Moment, Notification, ProbeOrder, SpawnOrder, WorkerNews},
 };
 
+/// As the shell gives a start up that comes to nothing.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(30);
+
 impl World {
     pub(super) fn spawn(&mut self, now: Moment, order: &SpawnOrder) {
         let id = order.id;
         let latency = if self.rng.chance(10) { 400 } else { 5 };
-        let at = now + self.rng.millis(0, latency);
         let good = self.calm;
+        let at = now + self.rng.millis(0, latency);
         if !good && self.rng.chance(4) {
-            let news = WorkerNews::SpawnFailed {
-                error: "exec: no such file".into(),
-            };
-            return self.plan(at, Event::Told(vec![Input::Worker { id, news }]));
+            return self.fails_to_start(at, id, "exec: no such file");
         }
+        let hangs = !good && self.rng.chance(3);
         let heeds = if self.rng.chance(85) {
             Some(self.rng.millis(0, 1500))
         } else {
@@ -39,6 +40,7 @@ impl World {
             Process {
                 app,
                 generation,
+                begins: (!hangs).then_some(at),
                 alive: true,
                 connected: false,
                 serves: None,
@@ -46,6 +48,9 @@ impl World {
                 heeds,
             },
         );
+        if hangs {
+            return self.fails_to_start(now + GIVEN_UP_AFTER, id, "it took too long");
+        }
         let pid = u32::try_from(id.0).unwrap_or(u32::MAX);
         self.plan(
             at,
@@ -58,6 +63,25 @@ impl World {
         if order.definition.recycle.counts_requests() && !good {
             self.give_work(at, id);
         }
+    }
+
+    /// A start is called off: it fails at once, unless it was about to succeed.
+    pub(super) fn call_off(&mut self, now: Moment, id: WorkerId) {
+        let luck = self.rng.one_in(2);
+        let ends = |begins: Option<Moment>| begins.is_none_or(|at| at > now && luck);
+        let process = self.processes.get_mut(&id);
+        let Some(process) = process.filter(|process| process.alive && ends(process.begins)) else {
+            return;
+        };
+        process.alive = false;
+        let soon = now + self.rng.millis(0, 120);
+        self.fails_to_start(soon, id, "it was called off");
+    }
+
+    fn fails_to_start(&mut self, at: Moment, id: WorkerId, why: &str) {
+        let error = why.to_owned();
+        let news = WorkerNews::SpawnFailed { error };
+        self.plan(at, Event::Told(vec![Input::Worker { id, news }]));
     }
 
     /// Draws how a process shows that it lives, and whether it hangs one day.

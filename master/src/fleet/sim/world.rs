@@ -64,6 +64,8 @@ pub(super) enum Deed {
 pub(super) struct Process {
     pub(super) app: AppName,
     pub(super) generation: Generation,
+    /// When it is there; `None`: its start hangs.
+    pub(super) begins: Option<Moment>,
     pub(super) alive: bool,
     pub(super) connected: bool,
     /// From when on it answers when it is asked; `None`: never.
@@ -156,6 +158,7 @@ impl World {
                     Event::Does(id, Deed::Dies(ExitStatus::Signal("SIGKILL".into()))),
                 );
             }
+            Action::CallOff { id } => self.call_off(now, id),
             Action::Hook(order) => self.hook(now, &order),
             Action::EndHook { id } => self.end_hook(now, id),
             Action::Signal { id, .. }

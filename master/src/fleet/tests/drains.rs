@@ -8,7 +8,7 @@ use crate::{
     config::app::{AppDefinition, Rung},
     fleet::{
         Action, Notification, SignalTarget, WorkerNews,
-        testing::{Stage, definition, kill, stop},
+        testing::{Stage, definition, kill, start, stop},
     },
 };
 
@@ -100,14 +100,48 @@ fn being_told_several_times_over_is_being_told_once() {
 }
 
 #[test]
-fn told_to_go_before_its_process_exists_it_hears_when_it_does() {
+fn told_to_go_before_its_process_exists_it_is_called_off_or_hears_when_it_does() {
     let mut stage = Stage::of(patient());
     let id = stage.orders()[0].id;
-    stage.op(stop());
+    let op = stage.op(stop());
+    assert!(stage.actions.contains(&Action::CallOff { id }));
     stage.wait(60_000);
     assert_eq!(stage.signals(id), [0; 0]);
     stage.news(id, WorkerNews::Spawned { pid: 1 });
     assert_eq!(stage.signals(id), [2]);
+    stage.exits(id, 0);
+    assert_eq!(stage.outcome(op), Some(Outcome::Done));
+}
+
+#[test]
+fn a_start_that_is_called_off_is_no_failure_and_the_next_is_as_good_as_the_first() {
+    let mut stage = Stage::of(patient());
+    let id = stage.orders()[0].id;
+    let stopped = stage.op(stop());
+    let error = "called off".to_owned();
+    stage.news(id, WorkerNews::SpawnFailed { error });
+    assert_eq!(stage.outcome(stopped), Some(Outcome::Done));
+    assert_eq!(
+        (stage.states(), stage.app().state.as_str()),
+        (vec!["stopped".to_owned()], "stopped")
+    );
+    let op = stage.op(start());
+    let next = stage.spawned();
+    stage.wait(10_000);
+    assert_eq!(
+        (next, stage.outcome(op)),
+        (WorkerId(2), Some(Outcome::Done))
+    );
+    let workers = stage.fleet.snapshot(stage.now).workers;
+    assert_eq!((workers[0].failures, workers[0].restarts), (0, 0));
+}
+
+#[test]
+fn a_forced_end_calls_starts_off_too() {
+    let mut stage = Stage::of(patient());
+    let id = stage.orders()[0].id;
+    stage.op(kill(true));
+    assert!(stage.actions.contains(&Action::CallOff { id }));
 }
 
 #[test]

@@ -9,11 +9,11 @@ use ostler_bus::{
 
 use crate::{
     config::app::{
-        AppDefinition,
+        AppDefinition, Rung,
         hooks::{Hook, HookKind},
     },
     fleet::{
-        Action, FleetEvent, Notification, WorkerNews,
+        Action, FleetEvent, Notification, WorkerNews, drain,
         testing::{Stage, definition, kill, reload, start, stop},
     },
 };
@@ -171,6 +171,45 @@ fn a_stop_cuts_after_ready_short_and_then_asks_before_stop() {
     assert_eq!(stage.signals(ONE), Vec::<i32>::new());
     stage.hook_ends(ONE, HookKind::BeforeStop, Err("no answer"));
     assert_eq!(stage.signals(ONE), [0], "the stop goes on");
+}
+
+#[test]
+fn what_is_left_counts_the_command_that_comes_first() {
+    let mut app = hooked();
+    app.kill_ladder = vec![Rung {
+        signal: 15,
+        wait: Some(Duration::from_secs(10)),
+    }];
+    app.min_healthy = Some(Duration::ZERO);
+    app.canary_healthy = Some(Duration::ZERO);
+    app.hooks.before_start = None;
+    app.hooks.after_ready = None;
+    let mut stage = Stage::of(app);
+    stage.spawned();
+    stage.says_ready(ONE);
+    stage.op(reload(false));
+    stage.spawned();
+    stage.says_ready(TWO);
+    let left = |stage: &Stage| {
+        let worker = stage
+            .fleet
+            .apps
+            .values()
+            .find_map(|app| app.workers.get(&ONE));
+        drain::left(worker.expect("it drains"), stage.now)
+    };
+    assert_eq!(stage.hooks(), [(HookKind::BeforeStop, ONE)]);
+    assert_eq!(
+        left(&stage),
+        Some(Duration::from_secs(40)),
+        "the command's 30 s first"
+    );
+    stage.wait(5_000);
+    assert_eq!(left(&stage), Some(Duration::from_secs(35)));
+    stage.hook_ends(ONE, HookKind::BeforeStop, Ok(()));
+    assert_eq!(left(&stage), Some(Duration::from_secs(10)));
+    stage.wait(10_000);
+    assert_eq!(left(&stage), Some(Duration::ZERO), "it is killed");
 }
 
 #[test]

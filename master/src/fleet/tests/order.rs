@@ -1,6 +1,9 @@
 //! Which app begins when, and how many of its workers at once.
 
-use ostler_bus::vocab::control::{AppReload, AppScale, AppStart, AppStop, Outcome, ScaleTo};
+use ostler_bus::vocab::{
+    commands::AppRestart,
+    control::{AppReload, AppScale, AppStart, AppStop, Outcome, ScaleTo},
+};
 
 use crate::{
     config::app::{AppDefinition, AppName, life::Restart},
@@ -277,6 +280,84 @@ fn what_depends_on_work_that_failed_for_good_waits_for_somebody_to_see_to_it() {
     assert_eq!(names(&again), ["migrate"]);
     stage.exits(again[0].1.id, 0);
     assert_eq!(names(&begun(&mut stage)), ["web"]);
+}
+
+/// `db`, which has failed for good, and those that wait for it.
+fn failed_db(waiting: Vec<AppDefinition>) -> Stage {
+    let mut db = definition("db", 1);
+    db.max_restarts = 1;
+    db.life.retry_failed = None;
+    let mut stage = fleet([vec![db], waiting].concat());
+    let db = begun(&mut stage)[0].1.id;
+    stage.exits(db, 7);
+    stage.wait(60_000);
+    assert_eq!(state_of(&stage, "db"), "failed");
+    stage
+}
+
+#[test]
+fn a_start_after_what_it_depends_on_has_failed_says_so_at_once() {
+    let some = |app: &str| Some(app.to_owned());
+    let start = |app| Command::Start(AppStart { app: some(app) });
+    let restart = |app| Command::Restart(AppRestart { app: some(app) });
+    let scale = |app: &str| {
+        Command::Scale(AppScale {
+            app: app.into(),
+            to: ScaleTo::More(2),
+        })
+    };
+    let near = || vec![after("web", 1, &["db"])];
+    let far = || vec![after("api", 1, &["db"]), after("web", 1, &["api"])];
+    for (waiting, command, stopped) in [
+        (near(), start("web"), true),
+        (far(), start("web"), true),
+        (far(), restart("web"), true),
+        (far(), scale("web"), false),
+    ] {
+        let mut stage = failed_db(waiting);
+        if stopped {
+            // What is started again waits anew, and what was before says nothing.
+            stage.op(Command::Stop(AppStop { app: some("web") }));
+        }
+        let op = stage.op(command);
+        let Some(Outcome::Failed(why)) = stage.outcome(op) else {
+            panic!("{:?}", stage.outcome(op));
+        };
+        assert!(why.starts_with("web waits for db: worker 1 "), "{why}");
+        let told = [
+            "code 7",
+            "\nhint: web starts as soon as db is ready",
+            "`ostler start db`",
+        ];
+        assert!(told.iter().all(|told| why.contains(told)), "{why}");
+        assert_eq!(state_of(&stage, "web"), "waiting");
+        stage.op(start("db"));
+        let mut all = Vec::new();
+        while let [(app, order), ..] = begun(&mut stage).as_slice() {
+            all.push(app.clone());
+            stage.says_ready(order.id);
+        }
+        assert_eq!(all.first().map(String::as_str), Some("db"), "{all:?}");
+        assert!(all.contains(&"web".to_owned()), "{all:?}");
+    }
+}
+
+#[test]
+fn what_is_tried_again_soon_is_waited_for() {
+    let mut stage = fleet(vec![definition("db", 1), after("web", 1, &["db"])]);
+    let db = begun(&mut stage)[0].1.id;
+    let web = || Some("web".to_owned());
+    stage.op(Command::Stop(AppStop { app: web() }));
+    stage.exits(db, 7);
+    assert_eq!(state_of(&stage, "db"), "starting");
+    let op = stage.op(Command::Start(AppStart { app: web() }));
+    assert_eq!(stage.outcome(op), None, "it backs off, and is tried again");
+    stage.wait(10_000);
+    let db = begun(&mut stage);
+    stage.says_ready(db[0].1.id);
+    let web = begun(&mut stage);
+    stage.says_ready(web[0].1.id);
+    assert_eq!(stage.outcome(op), Some(Outcome::Done));
 }
 
 #[test]

@@ -433,6 +433,22 @@ fn what_is_no_process_yet_can_not_be_let_go_of() {
     assert!(stage.fleet.snapshot(stage.now).apps.is_empty());
 }
 
+#[test]
+fn one_that_is_just_being_started_is_not_let_go_of_but_called_off() {
+    let mut stage = Stage::of(definition("web", 1));
+    let op = stage.op(delete("web", true));
+    let id = WorkerId(1);
+    assert!(stage.actions.contains(&Action::CallOff { id }));
+    assert!(!stage.actions.contains(&Action::Release { id }));
+    assert_eq!(stage.outcome(op), None);
+    // It was too late for that: it is told to go.
+    stage.news(id, WorkerNews::Spawned { pid: 7 });
+    assert_eq!(stage.signals(id), [libc::SIGTERM]);
+    stage.exits(id, 0);
+    assert_eq!(stage.outcome(op), Some(Outcome::Done));
+    assert!(stage.fleet.snapshot(stage.now).apps.is_empty());
+}
+
 // ---- add, await
 
 #[test]

@@ -15,7 +15,7 @@ pub use message::{Notification, parse_notifications};
 use tokio::{io::Interest, net::UnixDatagram};
 
 use self::sender::Sender;
-use crate::escape;
+use crate::{escape, shortage::Told};
 
 /// The longest path that fits a Unix socket's address, in bytes.
 const PATH_BYTES: usize = 107;
@@ -163,7 +163,9 @@ impl fmt::Display for NotifyError {
                 "the notify socket's path {} is longer than {PATH_BYTES} bytes: choose a shorter home directory",
                 path.display()
             ),
-            Self::Bind(path, error) => write!(f, "bind {}: {error}", path.display()),
+            Self::Bind(path, error) => {
+                write!(f, "bind {}: {}", path.display(), Told(error))
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
@@ -21,6 +22,7 @@ use super::{
     channel::{Channel, Heard},
     pool::Pool,
 };
+use crate::shortage::Told;
 
 /// Connections accepted at once, before others have their turn.
 const BATCH: usize = 64;
@@ -39,6 +41,8 @@ pub(super) struct Desk {
     readable: bool,
     /// Nothing is accepted or sent until then.
     pause: Option<Instant>,
+    /// It was said that nothing can be accepted.
+    short: bool,
 }
 
 impl Desk {
@@ -50,6 +54,7 @@ impl Desk {
             channels: HashMap::new(),
             readable: false,
             pause: None,
+            short: false,
         }
     }
 
@@ -191,14 +196,23 @@ impl Desk {
             tries -= 1;
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match accept_with(&self.listener, flags) {
-                Ok(connection) => self.pool.accepted(connection),
+                Ok(connection) => {
+                    self.short = false;
+                    self.pool.accepted(connection);
+                }
                 // Shut down by a worker: whoever mends it says so.
                 Err(Errno::WOULDBLOCK | Errno::INVAL) => {
                     self.readable = false;
                     return;
                 }
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                    tracing::warn!("{}: can't accept: {error}; trying again", self.socket.app);
+                    if !std::mem::replace(&mut self.short, true) {
+                        let (app, error) = (&self.socket.app, io::Error::from(error));
+                        tracing::warn!(
+                            "{app}: can't accept: {}; trying until it can",
+                            Told(&error)
+                        );
+                    }
                     self.pause = Some(now + AGAIN);
                     return;
                 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{compress::Compressor, prune, sink::Plan};
-use crate::process::output::stamp;
+use crate::{process::output::stamp, shortage::Told};
 
 /// Opens a log, which is a plain file or a device. A pipe that nobody reads must not hold up all others' lines; and a master that is root may
 /// write where whoever owns the directory may not: then a link in the file's place is refused.
@@ -224,8 +224,9 @@ impl LogFile {
             None => {
                 self.failed = Some(lost);
                 tracing::error!(
-                    "{} can't be written: {error}; its lines are lost until it can, the workers go on",
-                    self.path.display()
+                    "{} can't be written: {}; its lines are lost until it can, the workers go on",
+                    self.path.display(),
+                    Told(error)
                 );
             }
         }
@@ -236,8 +237,9 @@ impl LogFile {
     fn stay(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.stuck, true) {
             tracing::error!(
-                "{} can't be put aside and grows on: {error}",
-                self.path.display()
+                "{} can't be put aside and grows on: {}",
+                self.path.display(),
+                Told(error)
             );
         }
     }

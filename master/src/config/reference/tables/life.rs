@@ -1,12 +1,12 @@
 //! The tables of how workers are looked after: probes, the bounds beyond which one is replaced, and what a canary proves.
 
-use super::{
+use super::{FROM_ONE, TEXT_OR_TEXTS, key};
+use crate::config::reference::{
     Key,
-    Shape::{Duration, Either, Flag, List, Size, Text, Whole},
-    tables::{FROM_ONE, TEXT_OR_TEXTS, key},
+    Shape::{self, Duration, Either, Flag, List, Size, Text, Whole},
 };
 
-const STATUS: super::Shape = Whole(100, 599);
+const STATUS: Shape = Whole(100, 599);
 
 const HTTP: Key = key(
     "http",

@@ -14,6 +14,7 @@ mod hook;
 mod listeners;
 mod panics;
 mod perform;
+mod portraits;
 mod prepare;
 mod probe;
 mod reread;
@@ -41,11 +42,11 @@ use tokio::{
     time::Instant,
 };
 
-use self::{handle::Message, hook::Leash, reread::Reading, worker::Process};
 pub use self::{
-    handle::ShellHandle, listeners::Watches, reread::ReadFile, reread::Reread, reread::Said,
-    rights::Rights, signals::MasterSignal, worker::Workshop,
+    add::Which, handle::ShellHandle, listeners::Watches, portraits::Drawn, reread::ReadFile,
+    reread::Reread, reread::Said, rights::Rights, signals::MasterSignal, worker::Workshop,
 };
+use self::{handle::Message, hook::Leash, reread::Reading, worker::Process};
 use crate::{
     config::{app::AppName, units},
     escape,
@@ -299,11 +300,24 @@ impl Shell {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
             }
-            Message::Add { wanted, answer } => {
-                self.read_to_add(wanted, answer);
+            Message::Add {
+                wanted,
+                which,
+                answer,
+            } => {
+                self.read_to_add(wanted, which, answer);
                 vec![]
             }
-            Message::ReadToAdd { said, answer } => self.add(said, answer),
+            Message::ReadToAdd {
+                said,
+                which,
+                answer,
+            } => self.add(said, which, answer),
+            Message::Portraits { selector, answer } => {
+                // Whoever asked has gone.
+                let _gone = answer.send(self.portraits(selector.as_deref()));
+                vec![]
+            }
             Message::SignalWorkers { wanted, answer } => {
                 self.signal_workers(&wanted, answer);
                 vec![]
@@ -383,6 +397,9 @@ impl Shell {
                 .watch_running(self.fleet.wanted().cloned().collect());
         }
         self.handle.changed();
+        if self.fleet.is_ending() {
+            self.handle.ends();
+        }
         self.workshop.hub.outdate();
         let mut done = None;
         for action in actions {

@@ -41,7 +41,7 @@ pub struct AppDescription {
     pub release: Option<Release>,
     /// What is said of it, and of what is not, that which is asked most often.
     pub settings: Vec<Setting>,
-    /// The files that its lines go to, by slot; none for slots whose lines go elsewhere.
+    /// The files that its lines go to, by slot; none for slots whose lines go elsewhere. Of a whole app at most 1,000.
     pub logs: Vec<SlotLogs>,
 }
 
@@ -61,7 +61,7 @@ pub struct Setting {
     pub key: String,
     /// Its value, as the process file would say it. Of variables only the names are told.
     pub value: String,
-    /// Where it was said: "FILE:LINE", "a command", "scale", or "default".
+    /// Where it was said: "FILE:LINE", "a command", "scale", "reload --env", or "default".
     pub source: String,
 }
 

@@ -207,7 +207,7 @@ pub(super) fn read(
         let w = &mut *walker;
         settings
             .places
-            .note(name, w.sources.line_of(key.span().start));
+            .note(name, w.sources.absolute_line_of(key.span().start));
         match name {
             "command" => settings.command = command(w, &path, node),
             "cwd" => settings.cwd = directory(w, &path, node, base),

@@ -30,6 +30,9 @@ const ASKED_FOR: [&str; 9] = [
     "log",
 ];
 
+/// Of a whole app the files of so many slots are told: an answer has to fit into a frame.
+const MOST_LOGS: u32 = 1_000;
+
 /// Runs until the bus goes.
 ///
 /// # Errors
@@ -63,6 +66,20 @@ fn describe(drawn: &Drawn) -> AppDescription {
         size.value = portrait.size.to_string();
         size.source = "scale".into();
     }
+    let extra = &app.overlay.extra;
+    if !extra.is_empty() {
+        let names: Vec<&str> = extra.keys().map(String::as_str).collect();
+        settings.push(Setting {
+            key: "env".into(),
+            value: names.join(", "),
+            source: "reload --env".into(),
+        });
+    }
+    let slots: Vec<u32> = match &portrait.chosen {
+        Some(chosen) => chosen.iter().map(|slot| slot.0).collect(),
+        None => (0..portrait.size.min(MOST_LOGS)).collect(),
+    };
+    let slots = slots.into_iter();
     AppDescription {
         name: app.name.to_string(),
         generation: portrait.generation,
@@ -72,22 +89,22 @@ fn describe(drawn: &Drawn) -> AppDescription {
             cwd: app.cwd.as_deref().map(shown),
         }),
         settings,
-        logs: (0..portrait.size)
-            .filter_map(|slot| logs(app, slot))
-            .collect(),
+        logs: slots.filter_map(|slot| logs(app, slot)).collect(),
     }
 }
 
 fn setting(app: &AppDefinition, key: Key) -> Setting {
-    let source = match app.places.of(key.name) {
-        Some(place) => place,
+    let by = match key.name {
         // Variables come from files of their own, too.
-        None if key.name == "env" => app.places.of("env_file").unwrap_or("a command"),
-        None if key.usual || key.name == "instances" || key.name == "cwd" => "default",
-        // The first rung of the ladder.
-        None if key.name == "kill_ladder" => app.places.of("stop_signal").unwrap_or("a command"),
-        None => "a command",
+        "env" => "env_file",
+        // Its first rung.
+        "kill_ladder" => "stop_signal",
+        // Lines, as that is one.
+        "stdin" => "stop_message",
+        name => name,
     };
+    let source = app.places.of(key.name).or(app.places.of(by));
+    let source = source.unwrap_or("default");
     let value = match (key.name, key.value) {
         ("env", Value::Table(variables)) => {
             let names: Vec<String> = variables.into_iter().map(|(name, _)| name).collect();

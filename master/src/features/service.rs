@@ -5,6 +5,7 @@
 //! they have one of their own.
 
 use std::{
+    io::{self, ErrorKind},
     os::{
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr, UnixDatagram},
@@ -33,6 +34,12 @@ const PATIENCE_EVERY: Duration = Duration::from_secs(10);
 
 /// For how long each time.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long somebody who doesn't read is told again.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Who started the master and wants to know.
 #[derive(Debug)]
@@ -64,7 +71,7 @@ impl ServiceManager {
             .ok()
     }
 
-    fn at(address: &str, watchdog: Option<Duration>) -> std::io::Result<Self> {
+    fn at(address: &str, watchdog: Option<Duration>) -> io::Result<Self> {
         let to = match address.strip_prefix('@') {
             Some(name) => SocketAddr::from_abstract_name(name)?,
             None => SocketAddr::from_pathname(address)?,
@@ -81,10 +88,28 @@ impl ServiceManager {
         })
     }
 
+    /// Says it once; who doesn't read just now doesn't hear it.
     fn tell(&self, message: &str) {
-        if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.to) {
-            tracing::warn!("the service manager was not told {message:?}: {error}");
+        if let Err(error) = self.send(message) {
+            not_told(message, &error);
         }
+    }
+
+    /// Says what must be heard: who doesn't read just now is told again, for a while.
+    async fn make_heard(&self, message: &str) {
+        let until = Instant::now() + HEARD_WITHIN;
+        while let Err(error) = self.send(message) {
+            if error.kind() != ErrorKind::WouldBlock || Instant::now() > until {
+                return not_told(message, &error);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    fn send(&self, message: &str) -> io::Result<()> {
+        self.socket
+            .send_to_addr(message.as_bytes(), &self.to)
+            .map(drop)
     }
 
     /// Tells, once, that the master ends.
@@ -93,6 +118,10 @@ impl ServiceManager {
             self.tell("STOPPING=1\nSTATUS=workers finish what they have");
         }
     }
+}
+
+fn not_told(message: &str, error: &io::Error) {
+    tracing::warn!("the service manager was not told {message:?}: {error}");
 }
 
 /// Runs until the bus goes, or the master ends.
@@ -130,7 +159,8 @@ async fn tell<U>(
             () = started(shell, finished) => {}
             () = ask_for_time(manager) => {}
         }
-        manager.tell(&format!("READY=1\n{}", status(shell).await));
+        let ready = format!("READY=1\n{}", status(shell).await);
+        manager.make_heard(&ready).await;
         manager.ready.store(true, Ordering::Release);
     }
     let mut told = false;
@@ -140,11 +170,15 @@ async fn tell<U>(
         match (told, updating) {
             (false, true) => {
                 let micros = monotonic_micros();
-                manager.tell(&format!(
+                let reloading = format!(
                     "RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=workers are being replaced"
-                ));
+                );
+                manager.make_heard(&reloading).await;
             }
-            (true, false) => manager.tell(&format!("READY=1\n{}", status(shell).await)),
+            (true, false) => {
+                let ready = format!("READY=1\n{}", status(shell).await);
+                manager.make_heard(&ready).await;
+            }
             (true, true) | (false, false) => {}
         }
         told = updating;

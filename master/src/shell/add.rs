@@ -12,10 +12,7 @@ use tokio::sync::oneshot;
 use super::{Message, Shell, Waiting};
 use crate::{
     config::{
-        app::{AppDefinition, places::Places},
-        bus_table::BusSettings,
-        circumstances::Circumstances,
-        file, program,
+        app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, program,
     },
     fleet::{Command, Input},
 };
@@ -139,9 +136,9 @@ fn read(wanted: &AppAdd) -> Result<Vec<AppDefinition>, Refused> {
     let bad = |reason: String| (RefusalKind::BadConfig, reason);
     let mut file = read.map_err(|errors| bad(errors.to_string()))?;
     if wanted.text.is_some() {
-        // No file says it.
+        // No file said it.
         for app in &mut file.apps {
-            app.places = Places::default();
+            app.places = app.places.by_a_command();
         }
     }
     for app in &file.apps {

@@ -84,7 +84,14 @@ async fn an_app_is_told_with_where_each_setting_was_said() {
         setting(&cmd, "command"),
         ("[\"sleep\", \"600\"]", "a command")
     );
-    assert_eq!(setting(&cmd, "instances").0, "1");
+    assert_eq!(setting(&cmd, "instances"), ("1", "a command"));
+    assert_eq!(setting(&cmd, "cwd").1, "default");
+
+    let reload = ["reload", "cmd", "--env", "HUE=secret-green"];
+    yard.ostler(&reload).success().await;
+    let told = yard.ostler(&["describe", "cmd"]).success().await.stdout;
+    assert!(told.contains("reload --env  HUE"), "{told}");
+    assert!(!told.contains("secret-green"), "{told}");
 
     // For people; `show` is the same word.
     let told = yard.ostler(&["show", "web"]).success().await.stdout;

@@ -6,9 +6,12 @@ use super::*;
 
 /// Whether systemd finds nothing wrong with a unit, where its tool is installed.
 fn verify(unit: &Path) {
+    let directory = unit.parent().expect("a directory");
     let checked = Command::new("systemd-analyze")
         .args(["--user", "verify"])
         .arg(unit)
+        // Without one it looks at nothing.
+        .env("XDG_RUNTIME_DIR", directory)
         .output();
     let Ok(checked) = checked else {
         return;

@@ -67,7 +67,7 @@ impl Unit {
         let mut line = |line: String| lines.push(line);
         match self.scope {
             Scope::System => {
-                line("Wants=network-online.target\nAfter=network-online.target".into())
+                line("Wants=network-online.target\nAfter=network-online.target".into());
             }
             // A user's systemd knows nothing of the network.
             Scope::User => {}

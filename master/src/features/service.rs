@@ -49,6 +49,8 @@ pub struct ServiceManager {
     /// It wants to hear of the master at least so often.
     watchdog: Option<Duration>,
     ready: AtomicBool,
+    /// It was told that workers are being replaced, and not yet that they were.
+    reloading: AtomicBool,
     stopping: AtomicBool,
 }
 
@@ -84,6 +86,7 @@ impl ServiceManager {
             to,
             watchdog,
             ready: AtomicBool::new(false),
+            reloading: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })
     }
@@ -139,6 +142,7 @@ pub async fn run(
     drop(settling);
     let mut ending = shell.ending();
     tokio::select! {
+        biased;
         _ = ending.wait_for(|ending| *ending) => manager.stopping(),
         () = tell(&shell, manager, finished, updates) => {}
         () = pulse(&shell, manager) => {}
@@ -163,11 +167,10 @@ async fn tell<U>(
         manager.make_heard(&ready).await;
         manager.ready.store(true, Ordering::Release);
     }
-    let mut told = false;
     // Whatever is heard, or was missed: what counts is how things stand now.
-    while updates.next().await.is_some() {
+    loop {
         let updating = is_updating(shell).await;
-        match (told, updating) {
+        match (manager.reloading.swap(updating, Ordering::AcqRel), updating) {
             (false, true) => {
                 let micros = monotonic_micros();
                 let reloading = format!(
@@ -181,7 +184,9 @@ async fn tell<U>(
             }
             (true, true) | (false, false) => {}
         }
-        told = updating;
+        if updates.next().await.is_none() {
+            return;
+        }
     }
 }
 

@@ -51,7 +51,7 @@ async fn a_service_manager_is_told_each_turn() {
     let late = ostler_tests::habit!("web", "notify 300").set("ready", "notify");
     let (builder, manager) = managed(late.instances(2).set("min_healthy", "0s"));
     let begun = Instant::now();
-    let mut master = builder.spawn();
+    let master = builder.spawn();
     let first = manager.news().await;
     assert!(
         begun.elapsed() >= Duration::from_millis(600),

@@ -154,7 +154,7 @@ async fn what_the_unit_runs_is_the_saved_fleet() {
         .lines()
         .find_map(|line| line.strip_prefix("ExecStart="));
     let words: Vec<&str> = line.expect("a command").split(' ').skip(1).collect();
-    let mut master = yard.ostler(&words).start();
+    let master = yard.ostler(&words).start();
     ostler_tests::harness::deadline("the fleet", PATIENCE, async {
         loop {
             let status = yard.ostler(&["ls", "--json"]).run().await;

@@ -26,6 +26,7 @@ pub mod master;
 mod network;
 mod plain_file;
 pub mod process;
+pub mod saved;
 pub mod shell;
 pub mod shortage;
 pub mod sockets;

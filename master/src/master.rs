@@ -26,11 +26,12 @@ use crate::{
     features::{
         Settling, bus_lagged, bus_stats,
         chronicle::{self, Pen},
-        errors,
+        describe, errors,
         keep::{attach, keep},
         log_tap,
         logs::{self, Lines, Listeners},
-        roll,
+        roll, save,
+        service::{self, ServiceManager},
         status::Keeper,
         system_restart,
         watch::run::{self as watcher, Watched},
@@ -41,6 +42,7 @@ use crate::{
     log,
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Releases, Spawner},
+    saved::Kept,
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Watches, Workshop, alarm},
     sockets::{Sockets, StarterSockets, balance::Balancer},
     sys::{self, OpenFiles, Signals},
@@ -118,6 +120,7 @@ where
     // First, while there is one thread: signals that come from here on wait to be read.
     let signals = Signals::block(&MasterSignal::ALL).map_err(|e| system("block signals", &e))?;
     let open_files = sys::raise_open_files().ok();
+    let manager = ServiceManager::of_this_process().map(Arc::new);
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let home = Home::of_this_process()?;
     let lock = MasterLock::acquire(&home, &options.name)?;
@@ -219,6 +222,10 @@ where
         Some(pen) => Some(start_chronicle(&hub, pen.clone(), settling.clone()).await?),
         None => None,
     };
+    if let Some(manager) = &manager {
+        start_service(&hub, shell.handle(), Arc::clone(manager), settling.clone()).await?;
+    }
+    start_paperwork(&hub, shell.handle(), &options, settling.clone()).await?;
     start_features(&hub, shell.handle(), &options, settling).await?;
     let watching = watch_files(
         hub.clone(),
@@ -238,6 +245,9 @@ where
     }
     tokio::spawn(beside(feature(&hub, "guide").await?));
     let code = shell.run().await;
+    if let Some(manager) = manager {
+        manager.stopping();
+    }
     last_words([voice, control]).await;
     hub.shutdown().await;
     if let (Some(pen), Some(chronicler)) = (pen, chronicler) {
@@ -375,6 +385,52 @@ async fn start_features(
     let bus = feature(hub, "log-tap").await?;
     keep(hub.clone(), "log of broadcasts", bus, move |bus| {
         log_tap::run(bus, first.take())
+    });
+    Ok(())
+}
+
+/// Tells who started the master how it is.
+async fn start_service(
+    hub: &Hub,
+    shell: ShellHandle,
+    manager: Arc<ServiceManager>,
+    settling: Settling,
+) -> Result<(), CliError> {
+    let mut first = Some(settling);
+    let bus = feature(hub, "service").await?;
+    keep(
+        hub.clone(),
+        "telling the service manager",
+        bus,
+        move |bus| {
+            let (shell, manager, first) = (shell.clone(), Arc::clone(&manager), first.take());
+            async move { service::run(bus, shell, &manager, first).await }
+        },
+    );
+    Ok(())
+}
+
+/// Describing apps, and writing them down.
+async fn start_paperwork(
+    hub: &Hub,
+    shell: ShellHandle,
+    options: &MasterOptions,
+    settling: Settling,
+) -> Result<(), CliError> {
+    let (told, mut first) = (shell.clone(), Some(settling.clone()));
+    let bus = feature(hub, "describe").await?;
+    keep(hub.clone(), "app.describe", bus, move |bus| {
+        describe::run(bus, told.clone(), first.take())
+    });
+    let kept = Kept {
+        master: options.name.clone(),
+        bus: options.bus.clone(),
+        signals: options.signals,
+    };
+    let mut first = Some(settling);
+    let bus = feature(hub, "save").await?;
+    keep(hub.clone(), "save and resurrect", bus, move |bus| {
+        save::run(bus, shell.clone(), kept.clone(), first.take())
     });
     Ok(())
 }

@@ -3,10 +3,12 @@
 pub mod bus;
 pub mod commands;
 pub mod control;
+pub mod describe;
 pub mod log;
 pub mod plan;
 pub mod rights;
 pub mod rules;
+pub mod saved;
 pub mod status;
 pub mod update;
 pub mod worker;

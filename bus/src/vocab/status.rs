@@ -192,6 +192,8 @@ pub struct WorkerStatus {
     pub age_ms: u64,
     /// Its resident memory, in bytes.
     pub memory: Option<u64>,
+    /// Milliseconds of a core that its own process has used since it began: twice asked, they tell how busy it is.
+    pub cpu_ms: Option<u64>,
     /// What it last said of itself (`STATUS=`).
     pub status_text: Option<String>,
     /// What it waits for while it is not ready, in words, if the master waits for its word.

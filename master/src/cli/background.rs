@@ -18,7 +18,7 @@ use rustix::fs::CWD;
 use tokio::time::Instant;
 
 use super::{
-    args::{RunArgs, RunWhat, StartArgs, StartWhat, usual},
+    args::{RunArgs, RunWhat, StartArgs, StartWhat, Waiting, usual},
     connect::{self, Place, Session, Wanted},
     error::{CliError, Exit},
     fleet_verbs, remote, run,
@@ -56,7 +56,7 @@ pub(super) fn start(args: &StartArgs, wanted: Wanted<'_>) -> Result<ExitCode, Cl
     }
 }
 
-fn is_remote(wanted: Wanted<'_>) -> Result<bool, CliError> {
+pub(super) fn is_remote(wanted: Wanted<'_>) -> Result<bool, CliError> {
     Ok(wanted.master.is_none() && remote::Address::of(wanted.way)?.is_some())
 }
 
@@ -70,6 +70,21 @@ fn nobody_runs(wanted: Wanted<'_>) -> Result<bool, CliError> {
         Some(name) => live.iter().all(|master| master.name != *name),
         None => live.is_empty(),
     })
+}
+
+/// Starts a master of this name for a process file.
+pub(super) fn start_file(
+    file: PathBuf,
+    name: MasterName,
+    waiting: Waiting,
+) -> Result<ExitCode, CliError> {
+    let args = StartArgs {
+        what: RunArgs::of_file(file),
+        waiting,
+    };
+    // Whatever is wrong with it is said here.
+    run::checked(&args.what, args.what.what()?, Some(name.clone()))?;
+    in_background(&args, &Home::of_this_process()?, name)
 }
 
 fn start_what(args: &StartArgs, what: RunWhat, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
@@ -191,6 +206,10 @@ fn spawn(what: &RunArgs, name: &MasterName, log: &Log) -> Result<Child, CliError
         // Of a worker that starts it: the new master isn't to end with that.
         .env_remove("OSTLER_MASTER_PID")
         .env_remove("OSTLER_WORKER_ID")
+        // Of a service whose program starts it: the new master is not that service.
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
+        .env_remove("WATCHDOG_PID")
         .arg0("ostler")
         .args(["-M", name.as_str(), "run", "--detached"])
         .arg(&log.path)

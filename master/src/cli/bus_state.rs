@@ -71,7 +71,7 @@ fn whose(args: BusArgs) -> Whose {
 }
 
 /// The whole state, page by page.
-async fn look(bus: &Bus) -> Result<HubStats, CliError> {
+pub(super) async fn look(bus: &Bus) -> Result<HubStats, CliError> {
     let mut all: Option<HubStats> = None;
     loop {
         let after = all

@@ -55,6 +55,51 @@ Examples:
   ostler ls
   ostler ls --json | jq '.workers[] | select(.state != \"ready\")'";
 
+pub(super) const DESCRIBE: &str = "\
+Examples:
+  ostler describe web         definition, sockets, workers, log files
+  ostler describe web:1       one slot
+  ostler describe 17 --json   a worker by its id, for programs
+
+Beside each setting stands where it was said. Of variables (env) only the names are told.";
+
+pub(super) const MONIT: &str = "\
+Examples:
+  ostler monit
+  ostler -M shop monit
+
+Keys: arrows choose a worker, l shows its lines alone, r reloads its app, q ends. It needs a terminal; programs read \
+`ostler ls --json`, or listen with `ostler tail`.";
+
+pub(super) const SAVE: &str = "\
+Examples:
+  ostler save               for `ostler resurrect` and `ostler startup`
+  ostler save shop.toml     a process file as any other
+
+Apps that were added by hand are in it, sizes as `scale` left them, and what is stopped with autostart = false. What was \
+there before is kept as NAME.1.toml. Nobody but its owner can read it: variables may be secrets.";
+
+pub(super) const RESURRECT: &str = "\
+Examples:
+  ostler resurrect
+  ostler -M shop resurrect    if several masters were saved
+
+If the master runs, it gets the apps that it doesn't have; those that it has are left as they are.";
+
+pub(super) const STARTUP: &str = "\
+Examples:
+  ostler startup                       print a unit for what was saved
+  ostler startup --install             write it, and enable it
+  ostler startup /srv/ostler.toml      run a process file instead
+  ostler startup --remove              disable it, and remove it
+
+Supported is systemd: a unit of the machine's for root, of their own for other users. Elsewhere let the service \
+manager run `ostler run --stay FILE` in the foreground, and end it with TERM.";
+
+pub(super) const UNSTARTUP: &str = "\
+Examples:
+  ostler unstartup        the same as: ostler startup --remove";
+
 pub(super) const SOCKETS: &str = "\
 Examples:
   ostler sockets
@@ -230,10 +275,10 @@ Examples:
   ostler demo -i 2 --port 8080";
 
 #[cfg(test)]
-pub(super) const ALL: [&str; 29] = [
-    TOP, RUN, VALIDATE, INIT, IMPORT, LS, SOCKETS, RELOAD, PLAN, SCALE, STOP, START, RESET, KILL,
-    PING, EMIT, REQUEST, BUS, TAIL, WAIT, BENCH, DEMO, SEND, LOGS, FLUSH, WHY, RESTART, DELETE,
-    SIGNAL,
+pub(super) const ALL: [&str; 35] = [
+    DESCRIBE, MONIT, SAVE, RESURRECT, STARTUP, UNSTARTUP, TOP, RUN, VALIDATE, INIT, IMPORT, LS,
+    SOCKETS, RELOAD, PLAN, SCALE, STOP, START, RESET, KILL, PING, EMIT, REQUEST, BUS, TAIL, WAIT,
+    BENCH, DEMO, SEND, LOGS, FLUSH, WHY, RESTART, DELETE, SIGNAL,
 ];
 
 pub(super) const RESET: &str = "\

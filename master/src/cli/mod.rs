@@ -12,6 +12,7 @@ mod bus_state;
 mod bus_verbs;
 mod config_verbs;
 mod connect;
+mod describe;
 pub mod error;
 mod event_line;
 mod examples;
@@ -21,6 +22,7 @@ mod import;
 pub(crate) mod interrupt;
 pub(crate) mod live;
 mod logs;
+mod monit;
 mod operation;
 pub(crate) mod output;
 mod plan;
@@ -28,10 +30,13 @@ pub(crate) mod progress;
 mod project;
 mod remote;
 pub mod render;
+mod resurrect;
 mod run;
+mod save;
 pub mod select;
 mod send;
 mod sockets;
+mod startup;
 mod state_verbs;
 pub mod style;
 pub(crate) mod table;
@@ -66,6 +71,8 @@ pub(crate) fn main() -> ExitCode {
         Verb::Init(args) => config_verbs::init(&args),
         Verb::Import(args) => import::import(&args),
         Verb::Ls(args) => state_verbs::ls(args, master),
+        Verb::Describe(args) => describe::describe(&args, master),
+        Verb::Monit => monit::monit(master),
         Verb::Sockets(args) => sockets::sockets(&args, master),
         Verb::Reload(args) => fleet_verbs::reload(&args, master),
         Verb::Plan(args) => plan::plan(&args, master),
@@ -81,6 +88,10 @@ pub(crate) fn main() -> ExitCode {
         Verb::Flush(args) => logs::flush(&args, master),
         Verb::Why(args) => why::why(&args, master),
         Verb::Send(args) => send::send(&args, master),
+        Verb::Save(args) => save::save(&args, master),
+        Verb::Resurrect(args) => resurrect::resurrect(&args, master),
+        Verb::Startup(args) => startup::startup(&args, master),
+        Verb::Unstartup(args) => startup::unstartup(&args, master),
         Verb::Ping(args) => state_verbs::ping(args, master),
         Verb::Emit(args) => bus_verbs::emit(&args, master),
         Verb::Request(args) => bus_verbs::request(&args, master),

@@ -77,7 +77,7 @@ fn header(report: &StatusReport, style: Style) -> String {
     out
 }
 
-fn app_line(app: &AppStatus, style: Style) -> String {
+pub(super) fn app_line(app: &AppStatus, style: Style) -> String {
     let state = escape::line(&app.state);
     let state = match app.state.as_str() {
         "running" => style.green(&state),
@@ -135,15 +135,13 @@ const COLUMNS: [(&str, Align); 9] = [
 fn workers(workers: &[WorkerStatus], style: Style) -> String {
     let mut rows = Vec::with_capacity(workers.len());
     for worker in workers {
-        let trial = !worker.current && !worker.closing;
-        rows.push(Row::Cells(cells(worker, trial)));
+        rows.push(Row::Cells(cells(worker)));
         rows.extend(notes(worker).into_iter().map(Row::Note));
     }
     table::render(COLUMNS, &rows, style)
 }
 
-/// `trial`: it was brought up beside the one that holds its slot.
-fn cells(worker: &WorkerStatus, trial: bool) -> [Cell; 9] {
+fn cells(worker: &WorkerStatus) -> [Cell; 9] {
     let dash = |value: Option<String>| value.map_or_else(|| Cell::new("-", Tone::Dim), Cell::plain);
     let restarts = match worker.restarts {
         0 => Cell::new("0", Tone::Dim),
@@ -158,29 +156,36 @@ fn cells(worker: &WorkerStatus, trial: bool) -> [Cell; 9] {
         dash(worker.id.map(|id| id.to_string())),
         dash(worker.pid.map(|pid| pid.to_string())),
         Cell::plain(worker.generation.to_string()),
-        state(worker, trial),
+        state(worker),
         restarts,
         dash(age),
         dash(worker.memory.map(bytes)),
     ]
 }
 
-fn state(worker: &WorkerStatus, trial: bool) -> Cell {
+/// The state of a worker.
+pub(super) fn state(worker: &WorkerStatus) -> Cell {
     let tone = match worker.state.as_str() {
         "ready" => Tone::Good,
         "failed" | "exited" => Tone::Bad,
         "stopped" => Tone::Dim,
         _ => Tone::Moving,
     };
+    Cell::new(state_words(worker), tone)
+}
+
+/// The same in words.
+pub(super) fn state_words(worker: &WorkerStatus) -> String {
+    // It was brought up beside the one that holds its slot.
+    let trial = !worker.current && !worker.closing;
     let state = escape::line(&worker.state);
-    let text = match (worker.assumed_ready, worker.current) {
+    match (worker.assumed_ready, worker.current) {
         (true, true) if worker.state == "ready" => "ready (assumed)".to_owned(),
         (_, true) => state.into_owned(),
         (_, false) if trial => format!("{state} (new)"),
         // It drains beside its successor.
         (_, false) => format!("{state} (old)"),
-    };
-    Cell::new(text, tone)
+    }
 }
 
 fn notes(worker: &WorkerStatus) -> Vec<String> {
@@ -222,4 +227,4 @@ fn notes(worker: &WorkerStatus) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -33,6 +33,11 @@ impl Cell {
         self.text.chars().count()
     }
 
+    /// Its text, as it is painted.
+    pub(crate) fn painted(&self, style: Style) -> String {
+        paint(self, style)
+    }
+
     /// Cuts its text to so many columns.
     pub(crate) fn cut(&mut self, width: usize) {
         self.text = truncate(&self.text, width);

@@ -16,6 +16,7 @@ pub mod hooks;
 pub mod life;
 pub mod log;
 pub mod overlay;
+pub mod places;
 pub mod probe;
 pub mod process;
 pub mod recycle;
@@ -30,6 +31,7 @@ use self::{
     life::Life,
     log::LogSettings,
     overlay::Overlay,
+    places::Places,
     probe::Probe,
     process::ProcessAttributes,
     recycle::Recycle,
@@ -106,6 +108,8 @@ pub struct AppDefinition {
     pub log: LogSettings,
     /// What the reload that made this generation brought. No process file says it.
     pub overlay: Overlay,
+    /// Where it was said.
+    pub places: Places,
 }
 
 impl AppDefinition {

@@ -111,6 +111,7 @@ pub(super) fn shared(
     }
     let mut settings = app_table::read(walker, path, table, base);
     settings.listen = None;
+    settings.places.forget("listen");
     settings
 }
 
@@ -245,11 +246,12 @@ fn whole(
     let mut settings = entry.settings.clone();
     for ancestor in ancestors(entries, entry) {
         has_command |= says(ancestor);
-        let inherited = Settings {
+        let mut inherited = Settings {
             // Two apps can't listen on one address.
             listen: None,
             ..ancestor.settings.clone()
         };
+        inherited.places.forget("listen");
         settings = settings.or(&inherited);
     }
     settings = settings.or(&defaults[entry.part]);

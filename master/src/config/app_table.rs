@@ -205,6 +205,9 @@ pub(super) fn read(
         let name = key.get_ref().as_ref();
         let path = format!("{path}.{name}");
         let w = &mut *walker;
+        settings
+            .places
+            .note(name, w.sources.absolute_line_of(key.span().start));
         match name {
             "command" => settings.command = command(w, &path, node),
             "cwd" => settings.cwd = directory(w, &path, node, base),

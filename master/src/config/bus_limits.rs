@@ -10,6 +10,7 @@ use super::{
     errors::Wrong,
     reference::Shape,
     walk::{Node, Walker},
+    written::Value,
 };
 
 /// A bound, by how it is written.
@@ -126,6 +127,24 @@ pub(super) fn read(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Limi
     }
     check(walker, path, table, &limits);
     limits
+}
+
+/// What differs from the defaults, as the table would say it.
+pub(super) fn written(limits: &Limits) -> Vec<(&'static str, Value)> {
+    let value = |limits: &Limits, key| {
+        let mut limits = limits.clone();
+        slot(&mut limits, key).map(|(slot, _)| match slot {
+            Slot::Bytes(bytes) => Value::size(*bytes as u64),
+            Slot::Count(count) => Value::plain(count),
+            Slot::Time(time) => Value::time(*time),
+        })
+    };
+    let usual = Limits::default();
+    let said = KEYS.map(|key| (key, value(limits, key)));
+    let said = said
+        .into_iter()
+        .filter(|(key, said)| *said != value(&usual, key));
+    said.filter_map(|(key, said)| Some((key, said?))).collect()
 }
 
 /// Whether they can be kept together; told at the first of them that was written.

@@ -39,6 +39,9 @@ use super::{
 };
 use crate::home::MasterName;
 
+/// The largest process file that is read, in bytes.
+pub const LARGEST: usize = load::LARGEST as usize;
+
 /// What a process file says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProcessFile {

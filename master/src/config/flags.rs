@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     address,
-    app::{AppDefinition, AppName, Readiness, SocketDeclaration, Watch, probe},
+    app::{AppDefinition, AppName, Readiness, SocketDeclaration, Watch, places::Places, probe},
     errors::Wrong,
     naming, placeholders,
     settings::{Instances, Reload, Settings},
@@ -56,7 +56,16 @@ pub fn define(flags: AppFlags, cwd: &Path, cores: u32) -> Result<AppDefinition, 
             ..Watch::default()
         })
     });
+    let said = [
+        ("command", true),
+        ("instances", flags.instances.is_some()),
+        ("listen", !sockets.is_empty()),
+        ("ready", flags.ready.is_some()),
+        ("auto_reload", auto_reload.is_some()),
+    ];
+    let said = said.into_iter().filter(|(_, said)| *said);
     let settings = Settings {
+        places: Places::of_a_command(said.map(|(key, _)| key)),
         instances: flags.instances,
         listen: Some(sockets),
         ready: flags.ready,

@@ -26,7 +26,7 @@ const KEYS: [&str; 6] = ["out", "err", "format", "prefix", "rotate", "compress"]
 
 const ROTATE_KEYS: [&str; 3] = ["size", "age", "keep_total"];
 
-const FIELDS: [(&str, LogField); 4] = [
+pub(super) const FIELDS: [(&str, LogField); 4] = [
     ("time", LogField::Time),
     ("slot", LogField::Slot),
     ("pid", LogField::Pid),

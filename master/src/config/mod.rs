@@ -49,3 +49,4 @@ mod syntax;
 pub mod units;
 mod update_table;
 mod walk;
+pub mod written;

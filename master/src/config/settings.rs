@@ -16,6 +16,7 @@ use super::{
         life::LifeSettings,
         log::LogSettings,
         overlay::Overlay,
+        places::Places,
         process::ProcessAttributes,
         recycle::RecycleSettings,
         stop::{self, StopSettings},
@@ -126,6 +127,7 @@ pub struct Settings {
     pub process: ProcessAttributes,
     pub given: Given,
     pub log: LogSettings,
+    pub places: Places,
 }
 
 /// Whether to watch files.
@@ -186,6 +188,7 @@ impl Settings {
             process: self.process.or(base.process),
             given: self.given.or(base.given),
             log: self.log.or(base.log),
+            places: self.places.or(base.places),
         }
     }
 
@@ -252,6 +255,7 @@ impl Settings {
             given,
             log: self.log,
             overlay: Overlay::default(),
+            places: self.places,
         }
     }
 }

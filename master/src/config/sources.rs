@@ -81,6 +81,14 @@ impl<'t> Sources<'t> {
             .map_or(Path::new(""), |source| &source.path)
     }
 
+    /// The same wherever the working directory is.
+    pub(super) fn absolute_line_of(&self, offset: usize) -> String {
+        let (number, place) = self.place(offset);
+        let path = self.path(number);
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        format!("{}:{}", path.display(), place.line)
+    }
+
     /// An offset's place in words: `FILE:LINE`.
     pub(super) fn line_of(&self, offset: usize) -> String {
         let (number, place) = self.place(offset);

@@ -18,7 +18,7 @@ use ostler_bus::{
 use crate::{
     features::Settling,
     fleet::{Command, WorkerNews},
-    shell::ShellHandle,
+    shell::{ShellHandle, Which},
 };
 
 /// Serves all of it until the bus goes.
@@ -128,7 +128,7 @@ async fn add(
     let mut calls = bus.serve::<AppAdd>().await?;
     drop(settling);
     while let Some(call) = calls.next().await {
-        let answer = shell.add(call.request().clone()).await;
+        let answer = shell.add(call.request().clone(), Which::All).await;
         if let Err(error) = call.reply(&answer).await {
             tracing::debug!("{} was done but not answered: {error}", AppAdd::TOPIC);
         }

@@ -4,11 +4,14 @@
 pub mod bus_lagged;
 pub mod bus_stats;
 pub mod chronicle;
+pub mod describe;
 pub mod errors;
 pub mod keep;
 pub mod log_tap;
 pub mod logs;
 pub mod roll;
+pub mod save;
+pub mod service;
 pub mod status;
 pub mod system_restart;
 pub mod watch;

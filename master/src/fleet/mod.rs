@@ -51,6 +51,7 @@ mod mutation;
 mod operations;
 mod order;
 mod pending;
+mod portrait;
 mod probing;
 mod progress;
 mod readiness;
@@ -80,6 +81,7 @@ mod tests;
 pub use action::{Action, FleetEvent, HookOrder, ProbeOrder, SignalTarget, SpawnOrder};
 pub use input::{Command, Exit, Input, Notification, RequestToken, Requester, WorkerNews};
 pub use moment::Moment;
+pub use portrait::Portrait;
 pub use snapshot::Snapshot;
 pub use take_up::Change;
 

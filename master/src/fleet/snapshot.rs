@@ -117,6 +117,7 @@ fn worker_status(app: &App, worker: &Worker, now: Moment) -> WorkerStatus {
         restarts: slot.map_or(0, |slot| slot.restarts),
         age_ms: millis(now - worker.spawned_at.unwrap_or(worker.ordered_at)),
         memory: None,
+        cpu_ms: None,
         status_text: worker.status_text.clone(),
         waits_for: hooks::awaited(worker)
             .or_else(|| readiness::awaited(worker).map(Cow::into_owned)),
@@ -166,6 +167,7 @@ fn slot_status(app: &App, number: SlotNumber, slot: &Slot, now: Moment) -> Worke
         restarts: slot.restarts,
         age_ms: 0,
         memory: None,
+        cpu_ms: None,
         status_text: None,
         waits_for: app.remains_in(number).map(Remains::awaited),
         last_exit: slot.last_exit.clone(),

@@ -79,6 +79,7 @@ pub(crate) fn definition(name: &str, instances: u32) -> AppDefinition {
         log: LogSettings::default(),
         update: UpdateRules::default(),
         overlay: Overlay::default(),
+        places: Default::default(),
     }
 }
 

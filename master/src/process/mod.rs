@@ -40,7 +40,7 @@ pub use drainer::{DRAIN_COMMAND, drain, drain_main};
 pub use environment::{Gifts, Identity, environment, spawn_spec};
 pub use exit_hint::exit_hint;
 pub use kin::Cleared;
-pub use memory::resident_memory;
+pub use memory::{cpu_time, resident_memory};
 pub use notify::{Notification, NotifyError, NotifySocket, parse_notifications};
 pub(crate) use output::stamp;
 pub use output::{

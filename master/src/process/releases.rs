@@ -57,6 +57,15 @@ impl Releases {
     }
 }
 
+impl Releases {
+    /// What a generation runs, once its first worker was started.
+    #[must_use]
+    pub fn known(&self, app: &AppName, generation: Generation) -> Option<Arc<AppDefinition>> {
+        let release = self.0.get(&(app.clone(), generation))?;
+        Some(Arc::clone(&release.resolved))
+    }
+}
+
 /// The same definition, as it stands if the disk doesn't answer in time.
 fn resolve_in_time(definition: &Arc<AppDefinition>) -> Arc<AppDefinition> {
     let (done, resolved) = mpsc::sync_channel(1);

@@ -17,12 +17,26 @@ use crate::{
     fleet::{Command, Input},
 };
 
+/// Which apps of a file are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All; those that are stopped are started.
+    All,
+    /// Those that there are none of; the others are left as they are.
+    Missing,
+}
+
 /// Why nothing was added.
 pub(super) type Refused = (RefusalKind, String);
 
 impl Shell {
     /// Has read what a file, or a text, says.
-    pub(super) fn read_to_add(&self, wanted: AppAdd, answer: oneshot::Sender<Answer>) {
+    pub(super) fn read_to_add(
+        &self,
+        wanted: AppAdd,
+        which: Which,
+        answer: oneshot::Sender<Answer>,
+    ) {
         let (networked, shell) = (self.workshop.tokens.is_some(), self.handle.clone());
         tokio::spawn(async move {
             let read = move || trust(&wanted, networked).and_then(|()| read(&wanted));
@@ -31,7 +45,12 @@ impl Shell {
                 let reason = format!("it could not be read: {fault}");
                 Err((RefusalKind::BadConfig, reason))
             });
-            shell.send(Message::ReadToAdd { said, answer }).await;
+            let read = Message::ReadToAdd {
+                said,
+                which,
+                answer,
+            };
+            shell.send(read).await;
         });
     }
 
@@ -39,8 +58,14 @@ impl Shell {
     pub(super) fn add(
         &mut self,
         said: Result<Vec<AppDefinition>, Refused>,
+        which: Which,
         answer: oneshot::Sender<Answer>,
     ) -> Vec<Input> {
+        let meant = |app: &AppDefinition| match which {
+            Which::All => true,
+            Which::Missing => !self.fleet.has(&app.name),
+        };
+        let said = said.map(|apps| apps.into_iter().filter(meant).collect());
         match said.and_then(|apps| self.make_ready(apps)) {
             Ok(apps) => {
                 let request = self.token(Waiting::Command(answer));
@@ -109,7 +134,13 @@ fn read(wanted: &AppAdd) -> Result<Vec<AppDefinition>, Refused> {
         None => file::read(path, &circumstances),
     };
     let bad = |reason: String| (RefusalKind::BadConfig, reason);
-    let file = read.map_err(|errors| bad(errors.to_string()))?;
+    let mut file = read.map_err(|errors| bad(errors.to_string()))?;
+    if wanted.text.is_some() {
+        // No file said it.
+        for app in &mut file.apps {
+            app.places = app.places.by_a_command();
+        }
+    }
     for app in &file.apps {
         program::check(app)
             .map_err(|wrong| bad(format!("{}: {}; {}", app.name, wrong.problem, wrong.fix)))?;

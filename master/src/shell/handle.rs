@@ -16,10 +16,11 @@ use ostler_bus::{
     vocab::plan::PlanAnswer,
     vocab::update::WorkerRestartNeeded,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    add::Refused,
+    add::{Refused, Which},
+    portraits::Drawn,
     reread::{Asked, Reading, Said},
     worker::Process,
 };
@@ -56,11 +57,13 @@ pub(super) enum Message {
     /// Apps are to be added.
     Add {
         wanted: AppAdd,
+        which: Which,
         answer: oneshot::Sender<Answer>,
     },
     /// They were read.
     ReadToAdd {
         said: Result<Vec<AppDefinition>, Refused>,
+        which: Which,
         answer: oneshot::Sender<Answer>,
     },
     /// Workers are to be sent a signal.
@@ -96,6 +99,11 @@ pub(super) enum Message {
     Voice(Bus),
     /// The hub began anew: every connection to it has ended.
     HubRestarted,
+    /// Someone wants to know how apps are defined.
+    Portraits {
+        selector: Option<String>,
+        answer: oneshot::Sender<Result<Vec<Drawn>, Refused>>,
+    },
     /// Someone wants to know how things stand.
     Snapshot(oneshot::Sender<Snapshot>),
 }
@@ -110,6 +118,7 @@ fn stopping() -> (RefusalKind, String) {
 pub struct ShellHandle {
     sender: mpsc::Sender<Message>,
     changes: Arc<AtomicU64>,
+    ending: watch::Sender<bool>,
 }
 
 impl ShellHandle {
@@ -117,7 +126,12 @@ impl ShellHandle {
     pub(super) fn new() -> (Self, mpsc::Receiver<Message>) {
         let (sender, messages) = mpsc::channel(WAITING);
         let changes = Arc::default();
-        (Self { sender, changes }, messages)
+        let this = Self {
+            sender,
+            changes,
+            ending: watch::Sender::new(false),
+        };
+        (this, messages)
     }
 
     /// Notes that the fleet has changed.
@@ -162,9 +176,14 @@ impl ShellHandle {
     }
 
     /// Has apps added; gives the master's one answer.
-    pub async fn add(&self, wanted: AppAdd) -> Answer {
+    pub async fn add(&self, wanted: AppAdd, which: Which) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.send(Message::Add { wanted, answer }).await;
+        self.send(Message::Add {
+            wanted,
+            which,
+            answer,
+        })
+        .await;
         let (kind, reason) = stopping();
         answered.await.unwrap_or(Answer::Refused { kind, reason })
     }
@@ -230,6 +249,28 @@ impl ShellHandle {
     /// Tells that the hub began anew: no worker is on the bus any more.
     pub async fn hub_restarted(&self) {
         self.send(Message::HubRestarted).await;
+    }
+
+    /// How the apps that a selector means are defined, by name; `None` is every one.
+    ///
+    /// # Errors
+    /// Why they are not told.
+    pub async fn portraits(&self, selector: Option<String>) -> Result<Vec<Drawn>, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Portraits { selector, answer }).await;
+        answered.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Notes that the master has begun to end.
+    pub(super) fn ends(&self) {
+        self.ending
+            .send_if_modified(|ending| !std::mem::replace(ending, true));
+    }
+
+    /// Whether the master has begun to end.
+    #[must_use]
+    pub fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
     }
 
     /// How things stand; `None` if the shell has ended.

@@ -75,11 +75,24 @@ impl Shell {
                 self.warn_of_unknown(wish.app.as_deref());
                 vec![Input::RestartNeeded { wish, by }]
             }
-            Message::Add { wanted, answer } => {
-                self.read_to_add(wanted, answer);
+            Message::Add {
+                wanted,
+                which,
+                answer,
+            } => {
+                self.read_to_add(wanted, which, answer);
                 vec![]
             }
-            Message::ReadToAdd { said, answer } => self.add(said, answer),
+            Message::ReadToAdd {
+                said,
+                which,
+                answer,
+            } => self.add(said, which, answer),
+            Message::Portraits { selector, answer } => {
+                // Whoever asked has gone.
+                let _gone = answer.send(self.portraits(selector.as_deref()));
+                vec![]
+            }
             Message::SignalWorkers { wanted, answer } => {
                 self.signal_workers(&wanted, answer);
                 vec![]

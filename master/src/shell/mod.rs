@@ -16,6 +16,7 @@ mod listeners;
 mod messages;
 mod panics;
 mod perform;
+mod portraits;
 mod prepare;
 mod probe;
 mod reread;
@@ -41,11 +42,11 @@ use tokio::{
     time::Instant,
 };
 
-use self::{handle::Message, hook::Leash, reread::Reading, worker::Process};
 pub use self::{
-    handle::ShellHandle, listeners::Watches, reread::ReadFile, reread::Reread, reread::Said,
-    rights::Rights, signals::MasterSignal, workshop::Workshop,
+    add::Which, handle::ShellHandle, listeners::Watches, portraits::Drawn, reread::ReadFile,
+    reread::Reread, reread::Said, rights::Rights, signals::MasterSignal, workshop::Workshop,
 };
+use self::{handle::Message, hook::Leash, reread::Reading, worker::Process};
 use crate::{
     config::{app::AppName, units},
     fleet::{Fleet, Input, Moment, RequestToken},
@@ -241,6 +242,9 @@ impl Shell {
                 .watch_running(self.fleet.wanted().cloned().collect());
         }
         self.handle.changed();
+        if self.fleet.is_ending() {
+            self.handle.ends();
+        }
         self.workshop.hub.outdate();
         let mut done = None;
         for action in actions {

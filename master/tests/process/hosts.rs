@@ -67,6 +67,7 @@ pub(crate) fn app(command: &[&str], listen: &[&str], dir: &Path) -> AppDefinitio
         given: Given::default(),
         log: LogSettings::default(),
         update: Default::default(),
+        places: Default::default(),
         overlay: Default::default(),
     }
 }

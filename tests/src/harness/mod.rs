@@ -13,6 +13,7 @@
 //! - [`Heard`]: a subscription of the test's own.
 //! - [`Web`]: one HTTP request at a time.
 //! - [`Agent`]: a program in another language that does on the bus what it is asked.
+//! - [`Terminal`]: a command on a terminal of the test's own.
 //! - [`Cut`]: a way to the hub that can be cut.
 //! - [`Fleet`]: the same with a bus connection of the test's own.
 //!
@@ -36,6 +37,7 @@ pub mod peer;
 mod process;
 mod programs;
 mod tail;
+mod terminal;
 mod view;
 mod wait;
 mod web;
@@ -55,6 +57,7 @@ pub use master::{Master, MasterBuilder};
 pub use process::{Exit, Process};
 pub use programs::Programs;
 pub use tail::Tail;
+pub use terminal::Terminal;
 pub use wait::{PATIENCE, deadline, eventually, free_port};
 pub use web::{Page, Web};
 

@@ -15,11 +15,13 @@ use crate::{
 };
 
 mod config;
+mod keeping;
 mod reload;
 mod run;
 mod verbs;
 pub use super::filter::Filter;
 pub use config::{ImportArgs, InitArgs, PlanArgs, ValidateArgs};
+pub use keeping::{DescribeArgs, ResurrectArgs, SaveArgs, ScopeArgs, StartupArgs, UnstartupArgs};
 pub use reload::ReloadArgs;
 pub(crate) use run::usual;
 pub use run::{LogFormat, RunArgs, RunWhat, StartWhat};
@@ -71,6 +73,12 @@ pub enum Verb {
     /// Show master, apps and workers
     #[command(visible_aliases = ["list", "status"], after_help = examples::LS)]
     Ls(JsonArgs),
+    /// Show all that is known of apps and their workers, and how they are defined
+    #[command(visible_alias = "show", after_help = examples::DESCRIBE)]
+    Describe(DescribeArgs),
+    /// Watch apps and workers, live
+    #[command(visible_alias = "top", after_help = examples::MONIT)]
+    Monit,
     /// Show sockets: where they are, who has them, what waits there
     #[command(after_help = examples::SOCKETS)]
     Sockets(SocketsArgs),
@@ -116,6 +124,18 @@ pub enum Verb {
     /// Write a line to workers' standard input (stdin = "lines")
     #[command(after_help = examples::SEND)]
     Send(SendArgs),
+    /// Write what runs now into a process file
+    #[command(after_help = examples::SAVE)]
+    Save(SaveArgs),
+    /// Bring back what was saved, in a master in the background if none runs
+    #[command(after_help = examples::RESURRECT)]
+    Resurrect(ResurrectArgs),
+    /// Print a systemd unit that runs a master from boot on, or install it
+    #[command(after_help = examples::STARTUP)]
+    Startup(StartupArgs),
+    /// Remove what `startup --install` has installed
+    #[command(after_help = examples::UNSTARTUP)]
+    Unstartup(UnstartupArgs),
     /// Ask whether the master answers, and how fast
     #[command(after_help = examples::PING)]
     Ping(JsonArgs),

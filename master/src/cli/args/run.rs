@@ -99,6 +99,23 @@ pub(crate) fn usual() -> PathBuf {
 }
 
 impl RunArgs {
+    /// Those of a process file, and nothing else.
+    #[must_use]
+    pub fn of_file(file: PathBuf) -> Self {
+        Self {
+            name: None,
+            instances: None,
+            listen: Vec::new(),
+            ready: None,
+            auto_reload: None,
+            env: None,
+            log_format: LogFormat::Human,
+            file: Some(file),
+            extra: Vec::new(),
+            command: Vec::new(),
+        }
+    }
+
     /// What to run: a file or a command.
     ///
     /// # Errors

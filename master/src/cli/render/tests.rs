@@ -7,7 +7,7 @@ use ostler_bus::{
 
 use super::*;
 
-fn worker(app: &str, slot: u32, id: Option<u64>, state: &str) -> WorkerStatus {
+pub(in crate::cli) fn worker(app: &str, slot: u32, id: Option<u64>, state: &str) -> WorkerStatus {
     WorkerStatus {
         app: app.into(),
         slot: Slot(slot),
@@ -24,6 +24,7 @@ fn worker(app: &str, slot: u32, id: Option<u64>, state: &str) -> WorkerStatus {
         restarts: 0,
         age_ms: 7_500_000,
         memory: id.map(|_| 41_200_000),
+        cpu_ms: None,
         status_text: None,
         waits_for: None,
         last_exit: None,
@@ -57,6 +58,13 @@ fn app(name: &str, state: &str) -> AppStatus {
         last_update: Some("finished in 1.2s".into()),
         namespace: None,
         next_cron: None,
+    }
+}
+
+pub(in crate::cli) fn report_of(workers: Vec<WorkerStatus>) -> StatusReport {
+    StatusReport {
+        workers,
+        ..report()
     }
 }
 

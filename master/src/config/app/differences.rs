@@ -41,6 +41,8 @@ impl AppDefinition {
             log,
             // No file says it, so no file says it differently.
             overlay: _,
+            // The same words in another place.
+            places: _,
         } = self;
         let keys = [
             ("command", *command != other.command),

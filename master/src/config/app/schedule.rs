@@ -26,6 +26,18 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// The cron expression, as it was said.
+    #[must_use]
+    pub fn expression(&self) -> &str {
+        &self.text
+    }
+
+    /// The time zone that was said.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_ref().and_then(TimeZone::iana_name)
+    }
+
     /// An expression of five fields in the time zone of this name; without one, in the machine's own.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use serde_json::{Value, json};
 
 use super::{Key, SECTIONS, Section, markdown, schema};
-use crate::config::{app_table, file, file::ProcessFile};
+use crate::config::{app_table, file, file::ProcessFile, written};
 
 fn section(name: &str) -> &'static Section {
     SECTIONS
@@ -200,6 +200,26 @@ fn every_default_is_the_one_that_holds() {
         compared += 1;
     }
     assert!(compared > 15, "only {compared} defaults were compared");
+}
+
+#[test]
+fn whatever_can_be_said_is_written_down_so_that_it_reads_back_the_same() {
+    for (section, key) in keys().filter(|(_, key)| !key.example.is_empty()) {
+        for value in [key.example, key.default] {
+            let Ok(file) = read(&with(section, key, value)) else {
+                continue;
+            };
+            let apps = file.apps.iter().map(written::table);
+            let text = apps
+                .chain([written::bus(&file.bus)])
+                .collect::<Vec<_>>()
+                .join("\n");
+            // Elsewhere, and with other cores: nothing is left to be filled in.
+            let again = file::parse(Path::new("/elsewhere/saved.toml"), &text, 3);
+            let again = again.unwrap_or_else(|errors| panic!("{text}\n{errors}"));
+            assert_eq!((again.apps, again.bus), (file.apps, file.bus), "{text}");
+        }
+    }
 }
 
 /// As much of JSON Schema as ours uses. The error names the place.

@@ -164,6 +164,7 @@ impl Keeper {
         let Snapshot { apps, mut workers } = snapshot;
         for worker in workers.iter_mut().filter(|worker| !worker.dead) {
             worker.memory = worker.pid.and_then(crate::process::resident_memory);
+            worker.cpu_ms = worker.pid.and_then(crate::process::cpu_time);
         }
         let alive = workers
             .iter()

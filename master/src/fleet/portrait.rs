@@ -1,0 +1,70 @@
+//! How apps are defined and how many of their workers there should be: for `describe`, and for `save`.
+
+use std::sync::Arc;
+
+use ostler_bus::{Generation, Slot as SlotNumber, vocab::control::RefusalKind};
+
+use super::{
+    Fleet,
+    commands::Refusal,
+    selector::{self, Scope},
+};
+use crate::config::app::AppDefinition;
+
+/// An app as it is kept.
+#[derive(Clone, Debug)]
+pub struct Portrait {
+    /// What a vacant slot is filled with now.
+    pub definition: Arc<AppDefinition>,
+    /// Of this generation.
+    pub generation: Generation,
+    /// The slots that were asked for; `None`: the whole app.
+    pub chosen: Option<Vec<SlotNumber>>,
+    /// How many workers it should have.
+    pub size: u32,
+    /// Whether it should run.
+    pub wanted: bool,
+    /// Its slots that were stopped by themselves.
+    pub parked: Vec<SlotNumber>,
+}
+
+impl Fleet {
+    /// The apps that a selector means, by name; `None` is every one.
+    ///
+    /// # Errors
+    /// What kind of refusal, and why.
+    pub fn portraits(
+        &self,
+        selector: Option<&str>,
+    ) -> Result<Vec<Portrait>, (RefusalKind, String)> {
+        let chosen = selector::choose(self, selector).map_err(Refusal::into_parts)?;
+        let portraits = chosen.into_iter().filter_map(|(name, scope)| {
+            let app = self.apps.get(&name)?;
+            let (generation, definition) = app.filling();
+            Some(Portrait {
+                definition,
+                generation,
+                chosen: match scope {
+                    Scope::Whole => None,
+                    Scope::Slots(slots) => Some(slots.into_iter().collect()),
+                },
+                size: app.size,
+                wanted: app.wanted,
+                parked: app.parked.iter().copied().collect(),
+            })
+        });
+        Ok(portraits.collect())
+    }
+
+    /// Whether there is an app of this name that stays.
+    #[must_use]
+    pub fn has(&self, name: &crate::config::app::AppName) -> bool {
+        self.apps.get(name).is_some_and(|app| !app.going)
+    }
+
+    /// Whether the master is to end, and has begun to.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+}

@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::{DEFAULTS, OSTLER, WORKERS, median, present};
 
 /// Updates under one load.
-const UPDATES: usize = 3;
+const UPDATES: usize = 2;
 
 /// Connections of a load.
 const CONNECTIONS: usize = 8;
@@ -50,9 +50,9 @@ const WATCHED: (&str, Kind) = ("Ostler, with the defaults", DEFAULTS);
 const FLEETS: [(&str, Kind); 5] = [
     UNWATCHED,
     WATCHED,
-    ("Gunicorn, SIGHUP", Kind::Gunicorn),
-    ("nginx, SIGHUP", Kind::Nginx),
-    ("PM2 with Node, `reload`", Kind::Pm2),
+    ("Gunicorn", Kind::Gunicorn),
+    ("nginx", Kind::Nginx),
+    ("PM2", Kind::Pm2),
 ];
 
 /// What became of a fleet's updates.

@@ -7,6 +7,7 @@ use ostler_tests::{
     load::{Load, Plan},
 };
 use rustix::process::Signal;
+use tokio::io::AsyncReadExt;
 
 fn misbehave<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Process {
     Process::spawn(Command::new(env!("CARGO_BIN_EXE_misbehave")).args(args))
@@ -25,6 +26,25 @@ async fn trivial_ends_when_asked() {
         worker.signal(signal);
         assert_eq!(worker.wait(PATIENCE).await, Exit::Code(0));
     }
+}
+
+#[tokio::test]
+async fn born_says_so_and_stays_while_its_socket_does() {
+    let dir = PrivateDir::new();
+    let socket = dir.at("births");
+    let births = tokio::net::UnixListener::bind(&socket).expect("a socket");
+    let worker = misbehave([Path::new("born"), &socket]);
+    let (mut stream, _) = deadline("a worker", PATIENCE, births.accept())
+        .await
+        .expect("a connection");
+    let mut pid = String::new();
+    deadline("a pid", PATIENCE, stream.read_to_string(&mut pid))
+        .await
+        .expect("text");
+    assert_eq!(pid, worker.id().to_string());
+    assert_eq!(worker.exit(), None);
+    std::fs::remove_file(&socket).expect("its socket");
+    assert_eq!(worker.wait(PATIENCE).await, Exit::Code(0));
 }
 
 #[tokio::test]

@@ -1,199 +1,118 @@
 //! `cargo bench -p ostler-tests --bench supervisors [-- PART…]`: the master beside other supervisors, in turns.
 //!
-//! Parts: `respawn`, `start`, `update`; without any, all of them, in about four minutes. Whoever isn't installed
-//! (`tests/bench/setup.sh`) is left out and named.
+//! Parts: `respawn`, `flood`, `start`, `update`, `bad`, `idle`; without any, all of them, in about five minutes. Prints
+//! Markdown: each part's tables, and at the end all goals. Whoever isn't installed (`tests/bench/setup.sh`) is left out
+//! and named.
 
-use std::{process::ExitCode, time::Duration};
+mod bad;
+mod idle;
+mod respawn;
+mod start;
+mod update;
 
-use ostler_tests::{
-    bench::{
-        Contest, Samples, roles,
-        supervisors::{
-            self, Rival,
-            rival::Kind,
-            servers::{self, Fleet},
-        },
-    },
-    load::{Load, Pace, Plan, Tally},
+use std::{path::Path, process::ExitCode};
+
+use ostler_tests::bench::{
+    Results, Samples, bus, fleet,
+    peers::goals::Goals,
+    roles,
+    supervisors::{self, rival, servers},
 };
-use tokio::runtime::{Builder, Runtime};
 
 const OSTLER: &str = env!("CARGO_BIN_EXE_ostler-under-test");
-const TALKER: &str = env!("CARGO_BIN_EXE_talker");
+const MISBEHAVE: &str = env!("CARGO_BIN_EXE_misbehave");
 
-const ROUNDS: usize = 7;
+/// The others, each by its name.
+const RIVALS: [(&str, rival::Kind); 3] = [
+    ("Ostler", rival::Kind::Ostler(OSTLER)),
+    ("PM2", rival::Kind::Pm2),
+    ("supervisord", rival::Kind::Supervisord),
+];
 
-/// Workers killed in one turn.
-const KILLS: usize = 8;
+/// Ours with its defaults.
+const DEFAULTS: servers::Kind = servers::Kind::Ostler {
+    program: OSTLER,
+    min_healthy: None,
+};
 
-/// Updates under one load.
-const UPDATES: usize = 3;
+/// Rounds of a contest.
+const ROUNDS: usize = 5;
 
-/// Connections of a load.
-const CONNECTIONS: usize = 8;
+/// Workers of a fleet that serves.
+const WORKERS: usize = 4;
 
-/// Requests a second of a paced load.
-const RATE: f64 = 500.0;
+/// Many workers.
+const MANY: usize = 64;
 
-type Part = (&'static str, fn() -> Result<(), String>);
+type Part = (&'static str, fn(&mut Goals) -> Result<(), String>);
 
-const PARTS: [Part; 3] = [("respawn", respawn), ("start", start), ("update", update)];
+const PARTS: [Part; 6] = [
+    ("respawn", respawn::measure),
+    ("flood", respawn::flooded),
+    ("start", start::measure),
+    ("update", update::measure),
+    ("bad", bad::measure),
+    ("idle", idle::measure),
+];
 
 fn main() -> ExitCode {
-    if let Some(code) = roles::play(&supervisors::ROLES) {
+    let roles: Vec<_> = bus::ROLES
+        .into_iter()
+        .chain(fleet::ROLES)
+        .chain(supervisors::ROLES)
+        .collect();
+    if let Some(code) = roles::play(&roles) {
         return code;
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let any = PARTS
         .iter()
         .any(|(name, _)| words.iter().any(|w| w == name));
+    let mut goals = Goals::default();
     for (name, part) in PARTS {
         if any && !words.iter().any(|word| word == name) {
             continue;
         }
-        if let Err(why) = part() {
+        if let Err(why) = part(&mut goals) {
             eprintln!("error: {name}: {why}");
             return ExitCode::FAILURE;
         }
     }
+    println!("{goals}");
     ExitCode::SUCCESS
 }
 
-/// From SIGKILL to the successor's first word.
-fn respawn() -> Result<(), String> {
-    let rivals = [
-        ("Ostler", Kind::Ostler(OSTLER)),
-        ("PM2", Kind::Pm2),
-        ("supervisord", Kind::Supervisord),
-    ];
-    let mut contest = Contest::new("From SIGKILL to the successor's first word", "ms");
-    for (name, kind) in rivals {
-        match Rival::start(kind, 4, false) {
-            Ok(mut rival) => contest = contest.with(name, move || kills(&mut rival)),
-            Err(why) if kind == Kind::Ostler(OSTLER) => return Err(why),
-            Err(why) => eprintln!("left out: {name}: {why}"),
+/// Ours must take part; who else doesn't is told, and left out.
+fn present<T>(name: &str, started: Result<T, String>) -> Result<Option<T>, String> {
+    match started {
+        Ok(started) => Ok(Some(started)),
+        Err(why) if name.starts_with("Ostler") => Err(why),
+        Err(why) => {
+            eprintln!("left out: {name}: {why}");
+            Ok(None)
         }
     }
-    println!("{}", contest.run(ROUNDS)?);
-    Ok(())
 }
 
-fn kills(rival: &mut Rival) -> Result<f64, String> {
-    let mut took = Samples {
-        name: String::new(),
-        figures: Vec::new(),
-    };
-    for _ in 0..KILLS {
-        took.figures.push(rival.kill_one()?.as_secs_f64() * 1e3);
-    }
-    Ok(took.median())
+/// The medians of who took part, by name.
+fn medians(results: &Results) -> Vec<(&str, f64)> {
+    let samples = results.samples.iter();
+    samples.map(|s| (s.name.as_str(), s.median())).collect()
 }
 
-/// From a master's own start to its last worker's first word, as many at once as it can.
-fn start() -> Result<(), String> {
-    let ms = |took: Duration| took.as_secs_f64() * 1e3;
-    for workers in [4, 64] {
-        let title =
-            format!("{workers} workers, as many at once as can be, from the master's own start");
-        let mut contest = Contest::new(&title, "ms");
-        match servers::nginx_start(workers) {
-            Ok(_) => {
-                contest = contest.with("nginx, which forks its own", move || {
-                    servers::nginx_start(workers).map(ms)
-                });
-            }
-            Err(why) => eprintln!("left out: nginx: {why}"),
-        }
-        let rivals = [
-            ("Ostler", Kind::Ostler(OSTLER)),
-            ("supervisord", Kind::Supervisord),
-        ];
-        for (name, kind) in rivals {
-            match Rival::start(kind, workers, true) {
-                Ok(_) => {
-                    contest = contest.with(name, move || {
-                        Rival::start(kind, workers, true).map(|rival| ms(rival.took))
-                    });
-                }
-                Err(why) if kind == Kind::Ostler(OSTLER) => return Err(why),
-                Err(why) => eprintln!("left out: {name}: {why}"),
-            }
-        }
-        println!("{}", contest.run(ROUNDS)?);
-    }
-    Ok(())
+/// The median of ours, and those of the others.
+fn ours(results: &Results) -> (Option<f64>, Vec<(&str, f64)>) {
+    let (own, others): (Vec<_>, Vec<_>) = medians(results)
+        .into_iter()
+        .partition(|(name, _)| *name == "Ostler");
+    (own.first().map(|(_, median)| *median), others)
 }
 
-/// A kind of load: its name, and what it changes of a plan.
-type Kindled = (&'static str, fn(Plan) -> Plan);
-
-const LOADS: [Kindled; 3] = [
-    ("new connections", |plan| plan),
-    ("kept alive", Plan::keep_alive),
-    ("paced", |plan| Plan {
-        pace: Pace::PerSecond(RATE),
-        ..plan
-    }),
-];
-
-/// Updates under load: what is lost.
-fn update() -> Result<(), String> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())?;
-    let fleets = [
-        (
-            "Ostler, `min_healthy = 0`",
-            servers::Kind::Ostler(OSTLER, TALKER, "0s"),
-        ),
-        (
-            "Ostler, with the defaults",
-            servers::Kind::Ostler(OSTLER, TALKER, "1s"),
-        ),
-        ("Gunicorn, SIGHUP", servers::Kind::Gunicorn),
-        ("nginx, SIGHUP", servers::Kind::Nginx),
-        ("PM2 with Node, `reload`", servers::Kind::Pm2),
-    ];
-    println!(
-        "**{UPDATES} updates of four workers under each load: requests that failed, of how many**\n"
-    );
-    println!("| | an update took, s | new connections | kept alive | paced |");
-    println!("|---|---:|---:|---:|---:|");
-    for (name, kind) in fleets {
-        match updates(&runtime, kind) {
-            Ok(row) => println!("| {name} | {row} |"),
-            Err(why) if matches!(kind, servers::Kind::Ostler(..)) => return Err(why),
-            Err(why) => eprintln!("left out: {name}: {why}"),
-        }
-    }
-    println!();
-    Ok(())
+fn median(figures: Vec<f64>) -> f64 {
+    let name = String::new();
+    Samples { name, figures }.median()
 }
 
-fn updates(runtime: &Runtime, kind: servers::Kind) -> Result<String, String> {
-    let mut fleet = Fleet::start(kind)?;
-    let mut took = Samples {
-        name: String::new(),
-        figures: Vec::new(),
-    };
-    let mut cells = Vec::new();
-    for (_, kindled) in LOADS {
-        let plan = Plan {
-            connections: CONNECTIONS,
-            ..fleet.plan()
-        };
-        let load = Load::start(kindled(plan))?;
-        runtime.block_on(load.answers(100, Duration::from_secs(10)))?;
-        for _ in 0..UPDATES {
-            took.figures.push(fleet.update()?.as_secs_f64());
-            runtime.block_on(load.answers(100, Duration::from_secs(10)))?;
-        }
-        cells.push(cell(&runtime.block_on(load.stop())));
-    }
-    Ok(format!("{:.2} | {}", took.median(), cells.join(" | ")))
-}
-
-fn cell(tally: &Tally) -> String {
-    format!("{} of {}", tally.lost(), tally.requests())
+fn ostler() -> &'static Path {
+    Path::new(OSTLER)
 }

@@ -45,7 +45,7 @@ pub fn through_env(
 }
 
 /// Children that end with their measurement.
-struct Started(Vec<Child>);
+pub(super) struct Started(pub(super) Vec<Child>);
 
 impl Drop for Started {
     fn drop(&mut self) {

@@ -1,44 +1,70 @@
 //! How a worker tells that it is there, alike for all supervisors: it connects to a Unix socket and says its process id.
 
 use std::{
-    io::{Read, Write},
-    os::unix::net::{UnixListener, UnixStream},
-    path::{Path, PathBuf},
-    thread::park_timeout,
-    time::Duration,
+    io::Read,
+    os::unix::net::UnixListener,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, sendto, socket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// How often a worker looks whether the benchmark is still there.
-const LOOK: Duration = Duration::from_millis(500);
+use crate::bench::serial::Started;
 
 /// Where workers tell that they are there.
 #[derive(Debug)]
 pub struct Births {
+    program: &'static str,
     listener: UnixListener,
     path: PathBuf,
 }
 
 impl Births {
-    /// Listens at `path`, which is gone when this is: then the workers end themselves.
+    /// Listens at `path`, which is gone when this is: then the workers end themselves. They are `misbehave`, whose path
+    /// `program` is.
     ///
     /// # Errors
     /// If that can't be.
-    pub fn at(path: PathBuf) -> Result<Self, String> {
+    pub fn at(path: PathBuf, program: &'static str) -> Result<Self, String> {
         let listener = UnixListener::bind(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        Ok(Self { listener, path })
+        Ok(Self {
+            program,
+            listener,
+            path,
+        })
     }
 
-    /// The words that start such a worker: this program, in a role.
+    /// The words that start such a worker.
+    #[must_use]
+    pub fn worker(&self) -> Vec<String> {
+        let path = self.path.to_string_lossy();
+        vec![self.program.into(), "born".into(), path.into_owned()]
+    }
+
+    /// Starts so many through `env`, all at once, as nobody's; gives the time until all are there. They are killed
+    /// afterwards, outside the measured time.
     ///
     /// # Errors
-    /// If the system doesn't say where this program is.
-    pub fn worker(&self) -> Result<Vec<String>, String> {
-        let mut words = super::super::roles::command("beat")?;
-        words.push(self.path.to_string_lossy().into_owned());
-        Ok(words)
+    /// If one can't be started, or doesn't come in time.
+    pub fn through_env(&self, workers: usize, within: Duration) -> Result<Duration, String> {
+        let worker = self.worker();
+        let mut started = Started(Vec::with_capacity(workers));
+        let began = Instant::now();
+        for slot in 0..workers {
+            let child = Command::new("env")
+                .arg(format!("WORKER_SLOT={slot}"))
+                .args(&worker)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .map_err(|e| format!("env: {e}"))?;
+            started.0.push(child);
+        }
+        for _ in 0..workers {
+            self.next(within)?;
+        }
+        Ok(began.elapsed())
     }
 
     /// The process id of the next worker that is there.
@@ -66,35 +92,4 @@ impl Drop for Births {
         // It may be gone with its directory.
         std::fs::remove_file(&self.path).ok();
     }
-}
-
-/// A role: says that it is there, also to whoever gave it a `NOTIFY_SOCKET`, and stays until the benchmark is gone.
-pub(super) fn beat(args: &[String]) -> Result<(), String> {
-    let [path] = args else {
-        return Err("usage: SOCKET".into());
-    };
-    let failed = |e: std::io::Error| format!("{path}: {e}");
-    let mut stream = UnixStream::connect(path).map_err(failed)?;
-    write!(stream, "{}", std::process::id()).map_err(failed)?;
-    drop(stream);
-    if let Ok(path) = std::env::var("NOTIFY_SOCKET") {
-        notify(Path::new(&path)).map_err(|e| format!("{path}: {e}"))?;
-    }
-    while Path::new(path).exists() {
-        park_timeout(LOOK);
-    }
-    Ok(())
-}
-
-fn notify(path: &Path) -> nix::Result<()> {
-    use std::os::fd::AsRawFd;
-
-    let socket = socket(
-        AddressFamily::Unix,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
-    let to = UnixAddr::new(path)?;
-    sendto(socket.as_raw_fd(), b"READY=1", &to, MsgFlags::empty()).map(drop)
 }

@@ -10,7 +10,10 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::json;
 
 use super::{Absent, births::Births};
-use crate::{bench::system::found, harness::PrivateDir};
+use crate::{
+    bench::{fleet::Process, system::found},
+    harness::PrivateDir,
+};
 
 /// How long a supervisor may take for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,14 +45,20 @@ pub struct Rival {
 }
 
 impl Rival {
-    /// Starts it with so many workers, and waits until all are there. `parallel`: as many at once as it can.
+    /// Starts it with so many workers, which are `program` (`misbehave`), and waits until all are there. `parallel`: as many
+    /// at once as it can.
     ///
     /// # Errors
     /// If it isn't installed, or doesn't start them.
-    pub fn start(kind: Kind, workers: usize, parallel: bool) -> Result<Self, Absent> {
+    pub fn start(
+        kind: Kind,
+        program: &'static str,
+        workers: usize,
+        parallel: bool,
+    ) -> Result<Self, Absent> {
         let dir = PrivateDir::new();
-        let births = Births::at(dir.at("births"))?;
-        let mut command = command(kind, &dir, &births.worker()?, workers, parallel)?;
+        let births = Births::at(dir.at("births"), program)?;
+        let mut command = command(kind, &dir, &births.worker(), workers, parallel)?;
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -71,6 +80,12 @@ impl Rival {
         }
         rival.took = began.elapsed();
         Ok(rival)
+    }
+
+    /// The supervisor's process.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        Process(self.child.id())
     }
 
     /// Kills a worker, each in its turn; gives the time until its successor is there.

@@ -4,6 +4,7 @@
 //! framework's doing. Whatever happens to its supervisor, it ends by itself: after ten minutes at most.
 
 mod answer;
+mod born;
 mod http;
 mod life;
 mod notify;
@@ -26,6 +27,7 @@ usage: misbehave HABIT
   notify MS [HABIT]          send READY=1 to NOTIFY_SOCKET after MS milliseconds, then do HABIT (default: trivial)
   grow MIB                   send READY=1, then have MIB of memory a second later; then as trivial
   beat EVERY FOR             send READY=1, then WATCHDOG=1 each EVERY ms for FOR ms, then hang, heeding TERM no more
+  born SOCKET                say its pid to a Unix socket, READY=1 if it can, stay until that socket is gone
   say TEXT…                  send one datagram of TEXT lines to NOTIFY_SOCKET and exit
   hang-in-start              print `starting`, then nothing
   ignore-term                print `ready`, never act on TERM, INT, HUP, QUIT
@@ -108,6 +110,7 @@ fn habit(args: &[&str]) -> Result<ExitCode, String> {
             life::pause(life::LONGEST);
             Ok(ExitCode::FAILURE)
         }
+        ["born", socket] => born::live(socket),
         ["say", ref lines @ ..] => notify::send(&lines.join("\n")).map(|()| ExitCode::SUCCESS),
         ["hang-in-start"] => {
             println!("starting");

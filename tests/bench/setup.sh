@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `cargo bench -p ostler-tests --bench bus` (brokers) and `--bench supervisors` compare with: what Debian has of
-# them, and PM2 by npm. None is enabled or started as a service; the benchmark starts its own, on loopback or a Unix socket, and ends them. What is there already is left alone.
+# Installs what `cargo bench -p ostler-tests --bench bus` (brokers), `--bench supervisors` and `--bench sockets` compare with: what Debian
+# has of them, PM2 by npm, and two clients of npm's in a folder of their own, where the benchmark looks for them. None is enabled or started as a service; the benchmark starts its own, on loopback or a Unix socket, and ends them. What is there already is left alone.
 set -euo pipefail
 
 missing=()
@@ -19,6 +19,7 @@ need npm npm
 need nginx nginx-light
 need gunicorn gunicorn
 need supervisord supervisor
+need siege siege
 if ! PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -q 'libzmq\.so\.5'; then missing+=(libzmq5); fi
 
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -42,6 +43,13 @@ if ! command -v pm2-runtime >/dev/null; then
     $sudo npm install --global --silent --no-audit --no-fund pm2 >&2
 fi
 
+# Artillery would fetch a browser, which nothing here needs.
+clients=${TMPDIR:-/tmp}/ostler-clients
+if [ ! -x "$clients/node_modules/.bin/loadtest" ] || [ ! -x "$clients/node_modules/.bin/artillery" ]; then
+    mkdir -p "$clients"
+    npm install --prefix "$clients" --silent --ignore-scripts --no-audit --no-fund loadtest artillery >&2
+fi
+
 PATH=$PATH:/usr/sbin
 nats-server --version
 redis-server --version
@@ -53,3 +61,5 @@ nginx -v 2>&1
 gunicorn --version
 echo "supervisord $(supervisord --version)"
 echo "PM2 $(pm2 --version | tail -n 1)"
+siege --version 2>&1 | head -n 1
+npm ls --prefix "$clients" --depth 0 2>/dev/null | grep -Eo '(loadtest|artillery)@.*'

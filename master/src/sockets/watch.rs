@@ -1,5 +1,7 @@
 //! A worker that calls `shutdown` on a shared listener closes it for all. The kernel says so at once, and costs nothing
-//! until then: the watch asks for no readiness, so connections don't wake it.
+//! until then: the watch asks for a readiness that no listener has and no connection announces, so connections don't wake
+//! it. (The kernel announces a connection as something to read *and* as priority data: who asks for the latter sleeps on
+//! only after it has looked.)
 
 use std::{
     io,
@@ -30,8 +32,8 @@ impl ListenerWatch {
     /// # Errors
     /// If it can't be watched.
     pub fn new(listener: OwnedFd) -> io::Result<Self> {
-        // Priority data never comes to a listener; a hang-up is told whatever is asked for.
-        watch_fd(listener, Interest::PRIORITY).map(Self)
+        // A listener is never writable; a hang-up is told whatever is asked for.
+        watch_fd(listener, Interest::WRITABLE).map(Self)
     }
 
     /// Waits until the listener is shut down.
@@ -39,6 +41,6 @@ impl ListenerWatch {
     /// # Errors
     /// If the runtime is going away.
     pub async fn died(self) -> io::Result<()> {
-        self.0.ready(Interest::PRIORITY).await.map(drop)
+        self.0.ready(Interest::WRITABLE).await.map(drop)
     }
 }

@@ -11,6 +11,7 @@ pub mod peers;
 pub mod relay;
 pub mod roles;
 pub mod serial;
+pub mod sockets;
 pub mod supervisors;
 mod system;
 

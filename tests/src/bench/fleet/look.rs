@@ -37,21 +37,39 @@ impl Process {
     /// # Errors
     /// If it is gone.
     pub fn cpu_nanos(self) -> Result<u64, String> {
+        Ok(self.thread_times()?.into_iter().map(|(_, ran)| ran).sum())
+    }
+
+    /// The processor time of its thread of this name, in nanoseconds.
+    ///
+    /// # Errors
+    /// If it is gone, or has no such thread.
+    pub fn thread_nanos(self, name: &str) -> Result<u64, String> {
+        let times = self.thread_times()?;
+        let found = times.into_iter().find(|(known, _)| known == name);
+        let missing = || format!("process {} has no thread {name:?}", self.0);
+        found.map(|(_, ran)| ran).ok_or_else(missing)
+    }
+
+    /// Names of its threads, and the processor time of each.
+    fn thread_times(self) -> Result<Vec<(String, u64)>, String> {
         let tasks = format!("/proc/{}/task", self.0);
-        let mut sum = 0;
+        let mut times = Vec::new();
         for task in fs::read_dir(&tasks).map_err(|e| format!("{tasks}: {e}"))? {
-            let path = task.map_err(|e| e.to_string())?.path().join("schedstat");
+            let path = task.map_err(|e| e.to_string())?.path();
+            let read = |what| fs::read_to_string(path.join(what));
             // Threads end meanwhile, and take their counts with them.
-            let Ok(stat) = fs::read_to_string(path) else {
+            let (Ok(name), Ok(stat)) = (read("comm"), read("schedstat")) else {
                 continue;
             };
             let ran = stat
                 .split(' ')
                 .next()
                 .and_then(|ran| ran.parse::<u64>().ok());
-            sum += ran.ok_or("the kernel keeps no schedstat")?;
+            let ran = ran.ok_or("the kernel keeps no schedstat")?;
+            times.push((name.trim().to_owned(), ran));
         }
-        Ok(sum)
+        Ok(times)
     }
 
     /// How often its threads have been switched to since they began.

@@ -249,7 +249,7 @@ impl Drop for Fleet {
 }
 
 /// The children of a process, of all its threads.
-fn children(pid: u32) -> Result<Vec<u32>, String> {
+pub fn children(pid: u32) -> Result<Vec<u32>, String> {
     let tasks = format!("/proc/{pid}/task");
     let mut all = Vec::new();
     for task in std::fs::read_dir(&tasks).map_err(|e| format!("{tasks}: {e}"))? {

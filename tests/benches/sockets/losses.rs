@@ -134,7 +134,7 @@ fn none(goals: &mut Goals, what: &str, lost: u64) {
 
 /// Kills workers at random under load.
 fn kills(runtime: &Runtime, ours: &Ours, hang: Option<Duration>) -> Result<Account, String> {
-    killing(ours.address, hang, |kill| {
+    killing(ours.address, |kill| {
         let pids = ours.pids(runtime);
         let pid = pids[chance(kill, pids.len())];
         kill_after(pid, hang)?;
@@ -146,13 +146,10 @@ fn kills(runtime: &Runtime, ours: &Ours, hang: Option<Duration>) -> Result<Accou
 /// Repeats that under load, until it has been done often enough.
 fn killing(
     address: std::net::SocketAddr,
-    hang: Option<Duration>,
     mut kill: impl FnMut(usize) -> Result<(), String>,
 ) -> Result<Account, String> {
     let clients = CLIENTS.to_string();
-    // Longer than all who hang do.
-    let longest = if hang.is_some() { "60" } else { "40" };
-    let client = Client::start(LOAD, address, "/", &["-c", &clients, "-d", longest])?;
+    let client = Client::start(LOAD, address, "/", &["-c", &clients, "-d", "60"])?;
     wait(Duration::from_millis(200));
     for number in 0..KILLS {
         kill(number)?;

@@ -12,7 +12,7 @@ pub(super) fn of_cluster(policy: Policy) -> Result<String, Absent> {
     let cluster = Cluster::start(policy, workers, &[])?;
     let mut cells = Vec::new();
     for hang in [None, Some(HANG)] {
-        let account = killing(cluster.address, hang, |kill| {
+        let account = killing(cluster.address, |kill| {
             let pids = cluster.pids()?;
             let pid = pids[chance(kill, pids.len())];
             kill_after(pid, hang)?;

@@ -107,7 +107,7 @@ pub(crate) fn bystanders() -> Vec<Site> {
         Err(why) => left_out(PM2, &why),
     }
     for (name, kind) in others {
-        match servers::Fleet::start(kind) {
+        match servers::Fleet::start(kind, 4) {
             Ok(fleet) => sites.push(Site::new(name, fleet.address, None, fleet)),
             Err(why) => left_out(name, &why),
         }

@@ -13,6 +13,7 @@ mod helper;
 mod hook;
 mod listeners;
 mod panics;
+mod passing;
 mod perform;
 mod prepare;
 mod probe;
@@ -41,7 +42,7 @@ use tokio::{
     time::Instant,
 };
 
-use self::{handle::Message, hook::Leash, reread::Reading, worker::Process};
+use self::{handle::Message, hook::Leash, passing::Gifts, reread::Reading, worker::Process};
 pub use self::{
     handle::ShellHandle, listeners::Watches, reread::ReadFile, reread::Reread, reread::Said,
     rights::Rights, signals::MasterSignal, worker::Workshop,
@@ -92,6 +93,8 @@ pub struct Shell {
     /// Workers that were let go of before they had a process.
     released: HashSet<WorkerId>,
     waiting: HashMap<RequestToken, Waiting>,
+    /// Connections on their way from worker to worker.
+    gifts: Gifts,
     tokens: u64,
     bus: Bus,
 }
@@ -143,6 +146,7 @@ impl Shell {
             shrunk: HashSet::new(),
             released: HashSet::new(),
             waiting: HashMap::new(),
+            gifts: Gifts::default(),
             tokens: 0,
             bus,
         }
@@ -189,6 +193,7 @@ impl Shell {
                 }
             }
             self.free_slots();
+            self.settle_asked();
         }
     }
 
@@ -259,6 +264,7 @@ impl Shell {
                                 exit.hint.get_or_insert(sent);
                             }
                             self.shrunk.insert(process.order.app.clone());
+                            self.passes_nothing_more(id, &process.order);
                         }
                     }
                     WorkerNews::SpawnFailed { .. } => drop(self.released.remove(&id)),
@@ -343,6 +349,10 @@ impl Shell {
                 channel,
             } => {
                 self.takes(id, socket, channel);
+                vec![]
+            }
+            Message::Passing { id, said } => {
+                self.passing(id, said);
                 vec![]
             }
             Message::Overdue { id } => {

@@ -130,6 +130,7 @@ impl Shell {
         match self.processes.remove(&id) {
             Some(process) => {
                 process.let_go();
+                self.keeps_its_own(id, &process.order);
                 self.workshop.kept.insert(process.order.app.clone());
             }
             None => drop(self.released.insert(id)),

@@ -15,7 +15,8 @@ use ostler_bus::{
     hub::{Hub, Principal},
     vocab::worker::ExitStatus,
 };
-use tokio::sync::watch;
+use ostler_worker_sdk::passing;
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     alarm::{self, Schedules},
@@ -23,6 +24,7 @@ use super::{
     handle::{Message, ShellHandle},
     listeners::Watches,
     panics::{self, Made},
+    passing::serve,
     rights::Rights,
 };
 use crate::{
@@ -269,6 +271,7 @@ impl Workshop {
             bus: Some(&self.home.bus_socket()),
             bus_fd: true,
             channels: true,
+            passing: true,
             cgroup: cgroup.as_ref().map(WorkerGroup::dir),
         };
         let spec = process::spawn_spec(self.inherited(app), app, &who, gifts, self.open_files);
@@ -280,6 +283,9 @@ impl Workshop {
         let channels = self
             .channels(order, &mut fds)
             .map_err(|error| format!("make a channel for connections: {error}"))?;
+        let (passing, end) = passing::pair()
+            .map_err(|error| format!("make its channel for descriptors: {error}"))?;
+        fds.push(end);
         let mut stdin = None;
         if app.given.stdin == Some(Stdin::Lines) {
             let (lines, end) =
@@ -299,6 +305,7 @@ impl Workshop {
             cgroup,
             stdin,
             channels,
+            passing,
             spawned,
         })
     }
@@ -316,6 +323,7 @@ struct Begun {
     cgroup: Option<WorkerGroup>,
     stdin: Option<StdinLines>,
     channels: Vec<(SocketId, Channel)>,
+    passing: OwnedFd,
     spawned: Spawning,
 }
 
@@ -372,6 +380,8 @@ impl Begun {
             .await;
         // Ended with the worker.
         let _taking = taking(id, self.channels, shell);
+        let mut beside = JoinSet::new();
+        beside.spawn(serve(id, self.passing, shell.clone()));
         // While the worker gets ready: the next one, or this one's successor, need not wait for its shim.
         spawner.keep_spare();
         let weighed = order.definition.recycle.max_memory.is_some();

@@ -155,9 +155,11 @@ impl Worker {
         AskFor::new(self.way(), address.into())
     }
 
-    /// The same for UDP: `127.0.0.1:53`.
+    /// The same for UDP: `127.0.0.1:53`, or as the status has it, `udp:127.0.0.1:53`.
     pub fn udp_at(&self, address: impl Into<String>) -> AskFor<'_, SharedUdp> {
-        AskFor::new(self.way(), address.into())
+        let address = address.into();
+        let bare = address.strip_prefix("udp:").unwrap_or(&address);
+        AskFor::new(self.way(), bare.to_owned())
     }
 
     fn way(&self) -> Way<'_> {

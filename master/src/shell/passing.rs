@@ -166,6 +166,15 @@ impl Shell {
             mut fds,
             answer,
         } = said;
+        if !self.processes.contains_key(&id) {
+            let text = "the master has let go of this worker";
+            let reply = word
+                .asks()
+                .map(|asked| Reply::failed(asked, libc::ESRCH, text));
+            // It has gone, or doesn't wait.
+            let _gone = reply.map(|reply| answer.send(reply));
+            return;
+        }
         let reply = match word {
             WorkerWord::Listen(what) => self.listen_for(id, &what),
             WorkerWord::Close { id: question } => return self.close_for(id, question),

@@ -235,6 +235,74 @@ async fn connections_go_back_and_forth_at_once_and_none_is_doubled_lost_or_leake
     eventually("all descriptors to be closed", PATIENCE, same).await;
 }
 
+/// Givers and takers are killed while connections are on their way.
+#[tokio::test]
+async fn whoever_dies_meanwhile_no_connection_is_at_two_places_and_the_master_keeps_none() {
+    let app = app(3, &["receive"])
+        .set(
+            "backoff",
+            serde_json::json!({"first": "10ms", "max": "10ms"}),
+        )
+        .set("max_restarts", 1000);
+    let fleet = Fleet::ready(ostler!().apps(&[app]), 3).await;
+    let (listener, at) = tcp().await;
+    let master = fleet.process.id();
+    let quiet = settled(&|| vec![descriptors(master)]).await;
+    let clients = tokio::spawn(async move {
+        let mut clients = Vec::new();
+        // Until there are no more: the test ends it.
+        while let Ok((stream, _)) = listener.accept().await {
+            clients.push(tokio::spawn(whole(stream)));
+            if clients.len() == 60 {
+                break;
+            }
+        }
+        clients
+    });
+    for round in 0..12_u32 {
+        let (giver, taker) = (round % 3, (round + 1) % 3);
+        fleet.until_ready(3).await;
+        let passes = (0..5).map(|_| {
+            let what = format!("pass {at} slot:{taker} 20000");
+            let order = Do { what };
+            let question = fleet.bus.question(&order).to_slot("web", Slot(giver));
+            // The giver may be dead.
+            async move { question.timeout(PATIENCE).ask().await.is_ok() }
+        });
+        let passes = futures::future::join_all(passes);
+        let victim = if round % 2 == 0 { giver } else { taker };
+        let kill = async {
+            // At different moments.
+            for _ in 0..round {
+                fleet.status().await;
+            }
+            signal(&fleet, victim, rustix::process::Signal::KILL).await;
+        };
+        tokio::join!(passes, kill);
+    }
+    fleet.until_ready(3).await;
+    let same = || (descriptors(master) <= quiet[0]).then_some(());
+    eventually("the master to keep no connection", PATIENCE, same).await;
+    fleet.ostler(["stop"]).success().await;
+    // Those that were never made are made up for.
+    while !clients.is_finished() {
+        drop(tokio::net::TcpStream::connect(&at).await);
+    }
+    for client in clients.await.expect("clients") {
+        let text = deadline("the end", PATIENCE, client).await.expect("read");
+        let owners = text.matches(" from ").count() + text.matches("kept").count();
+        assert!(owners <= 1, "{text:?}");
+    }
+}
+
+/// All that comes until the end.
+async fn whole(mut stream: tokio::net::TcpStream) -> String {
+    let mut text = String::new();
+    // Whoever had it was killed, perhaps.
+    let _reset = stream.read_to_string(&mut text).await;
+    text
+}
+
 /// The counts, once they are the same twice.
 async fn settled(count: &impl Fn() -> Vec<usize>) -> Vec<usize> {
     let mut last = Vec::new();

@@ -3,6 +3,7 @@
 
 mod errors;
 mod giving;
+mod languages;
 mod lasting;
 mod sharing;
 

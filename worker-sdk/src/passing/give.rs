@@ -27,7 +27,8 @@ pub struct SendConnection<'a, R> {
 /// A connection that was not sent.
 #[derive(Debug)]
 pub struct SendError {
-    /// The connection, as it was. `None` only if the master is gone, and it can't be known who has it: it was closed here.
+    /// The connection, as it was. `None` only if the master is gone, or has let go of this worker, and it can't be known who has it: it was
+    /// closed here.
     pub connection: Option<Connection>,
     /// Why.
     pub why: NotSent,
@@ -140,10 +141,11 @@ impl<'a> Gift<'a> {
             settled: false,
         };
         let word = WorkerWord::Give { id };
-        let answer = passing.ask(id, &word, &[connection.as_fd()]).await;
-        match answer.map(|answer| answer.word) {
-            Ok(MasterWord::Held { token, .. }) => Ok((gift, token)),
-            Ok(_) => Err(unsupported()),
+        match passing.ask(id, &word, &[connection.as_fd()]).await {
+            Ok(answer) => match answer.word.token() {
+                Some(token) => Ok((gift, token)),
+                None => Err(unsupported()),
+            },
             Err(error) => {
                 gift.settled = true;
                 Err(error)
@@ -159,7 +161,10 @@ impl<'a> Gift<'a> {
         match answer?.word {
             MasterWord::Back { .. } => Ok(Fate::Back),
             MasterWord::Taken { .. } => Ok(Fate::Taken),
-            _ => Err(unsupported()),
+            MasterWord::Listening { .. }
+            | MasterWord::Failed { .. }
+            | MasterWord::Held { .. }
+            | MasterWord::Connection { .. } => Err(unsupported()),
         }
     }
 }

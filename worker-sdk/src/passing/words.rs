@@ -57,6 +57,20 @@ pub enum WorkerWord {
     },
 }
 
+impl WorkerWord {
+    /// The number under which it is answered, if it is.
+    #[must_use]
+    pub fn asks(&self) -> Option<u64> {
+        match self {
+            Self::Listen(Listen { id, .. })
+            | Self::Give { id }
+            | Self::TakeBack { id }
+            | Self::Take { id, .. } => Some(*id),
+            Self::Close { .. } | Self::Took { .. } | Self::Refuse { .. } => None,
+        }
+    }
+}
+
 /// Which socket a worker wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listen {
@@ -130,6 +144,20 @@ impl MasterWord {
             | Self::Back { id }
             | Self::Taken { id }
             | Self::Connection { id } => *id,
+        }
+    }
+}
+
+impl MasterWord {
+    /// By which a gift can be taken, if it is held.
+    pub(super) fn token(self) -> Option<String> {
+        match self {
+            Self::Held { token, .. } => Some(token),
+            Self::Listening { .. }
+            | Self::Failed { .. }
+            | Self::Back { .. }
+            | Self::Taken { .. }
+            | Self::Connection { .. } => None,
         }
     }
 }

@@ -62,3 +62,19 @@ pub struct Doubled {
     /// The slot of the worker that answered.
     pub slot: u32,
 }
+
+/// Something that a worker of the tests (`asker`) is to do, in words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "tests.do", reply = String)]
+pub struct Do {
+    /// What.
+    pub what: String,
+}
+
+/// A message that comes with a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+#[request(topic = "tests.pass", reply = ())]
+pub struct Pass {
+    /// Any text.
+    pub text: String,
+}

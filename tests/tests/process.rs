@@ -154,10 +154,10 @@ async fn files_are_opened_for_each_worker_and_found_by_name() {
         let text = std::fs::read_to_string(&data).ok()?;
         (text.lines().count() == 2).then_some(text)
     });
-    // No socket, so the bus has 3; the order in the file is that of the descriptors.
+    // No socket, so the bus has 3, and the channel for descriptors 4; the order in the file is that of the descriptors.
     let text = words.await;
     assert!(
-        text == "before\none 4\n" || text == "before\none 5\n",
+        text == "before\none 5\n" || text == "before\none 6\n",
         "{text}"
     );
 }

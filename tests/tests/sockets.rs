@@ -285,7 +285,8 @@ async fn sockets_of_the_starter_are_served_and_stay_its_own() {
     for name in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
         assert_eq!(given["env"][name], Value::Null, "{name}");
     }
-    for fd in ["4", "5"] {
+    // Below them are the bus and the channel for descriptors.
+    for fd in ["5", "6"] {
         assert_eq!(given["fds"][fd], Value::Null, "{given:#}");
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, env, os::fd::RawFd, path::PathBuf, str::FromStr
 
 use ostler_bus::{Generation, Slot, WorkerId};
 
-use crate::{StartError, handover};
+use crate::{StartError, handover, passing};
 
 /// Who a worker is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(crate) struct Inheritance {
 pub(crate) struct Managed {
     pub(crate) identity: Identity,
     pub(crate) bus_fd: RawFd,
+    /// By which descriptors travel, if they do.
+    pub(crate) passing_fd: Option<RawFd>,
     /// Where the hub is found again.
     pub(crate) bus_path: Option<PathBuf>,
 }
@@ -84,6 +86,7 @@ impl Inheritance {
             managed: Some(Managed {
                 identity,
                 bus_fd,
+                passing_fd: number(&var, passing::VARIABLE)?,
                 bus_path: var("OSTLER_BUS").map(PathBuf::from),
             }),
             sockets,
@@ -188,6 +191,7 @@ mod tests {
     fn a_worker_of_ostler_knows_who_it_is() {
         let managed = read(&MANAGED).unwrap().managed.unwrap();
         assert_eq!(managed.bus_fd, 5);
+        assert_eq!(managed.passing_fd, None, "a master that passes none");
         assert_eq!(managed.bus_path.as_deref(), Some("/run/bus".as_ref()));
         assert_eq!(
             managed.identity,

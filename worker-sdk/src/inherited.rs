@@ -54,11 +54,16 @@ pub(crate) fn sockets(
     Ok(sockets)
 }
 
-/// A channel by which connections come. Without it they are taken from the socket itself.
+/// A channel of the master's. Without it connections are taken from the socket itself.
 fn channel(fd: RawFd) -> Option<OwnedFd> {
     sys::take_inherited(fd, |fd| is_of(fd, SocketType::SEQPACKET))
-        .inspect_err(|error| tracing::warn!("the master can't hand over connections: {error}"))
+        .inspect_err(|error| tracing::warn!("the master can't hand anything over: {error}"))
         .ok()
+}
+
+/// The channel by which descriptors travel. Without it the worker does without.
+pub(crate) fn passing(managed: &Managed) -> Option<OwnedFd> {
+    managed.passing_fd.and_then(channel)
 }
 
 /// Connects to the master's hub: by the inherited socket, and if that is lost by path, as the worker whose token the hub gave.

@@ -30,6 +30,9 @@
 //! Started by `ostler run -l http=8080 -- my-app`, it is one of several that share the port; started by itself, it binds the
 //! fallback address, and a hub in its own process stands in for the bus.
 //!
+//! A socket may be asked for at run time, too: `worker.listen_at("127.0.0.1:0").await?` is one that all workers of the app share that
+//! ask for the same address.
+//!
 //! # Order
 //!
 //! [`Worker::start`] returns when the hub knows the worker; nothing sent to it from then on is missed. A worker says
@@ -49,6 +52,7 @@ pub mod http;
 mod identity;
 mod inherited;
 mod listener;
+pub mod passing;
 mod sys;
 mod udp;
 mod worker;
@@ -61,4 +65,7 @@ pub use identity::Identity;
 pub use listener::{Connection, Listener, Peer};
 pub use ostler_bus as bus;
 pub use ostler_bus::{Event, Request, Schema};
+pub use passing::{
+    AskFor, NotSent, Received, ReceivedConnections, SendConnection, SendError, SharedUdp,
+};
 pub use worker::Worker;

@@ -18,8 +18,13 @@ pub(crate) fn inherited(name: &str, socket: OwnedFd) -> Result<UdpSocket, StartE
     if kind != SocketType::DGRAM || family == AddressFamily::UNIX {
         return Err(fault(io::Error::other("it is not UDP")));
     }
-    rustix::io::ioctl_fionbio(&socket, true).map_err(|e| fault(e.into()))?;
-    UdpSocket::from_std(socket.into()).map_err(fault)
+    over(socket).map_err(fault)
+}
+
+/// A socket as the runtime wants it.
+pub(crate) fn over(socket: OwnedFd) -> io::Result<UdpSocket> {
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    UdpSocket::from_std(socket.into())
 }
 
 /// Binds a UDP socket of one's own.

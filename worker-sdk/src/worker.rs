@@ -1,5 +1,7 @@
 //! The worker: its bus, its sockets, its word that it is ready, and the word that it should go.
 
+mod run_time;
+
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -21,6 +23,7 @@ use crate::{
     count, drain, hear, heartbeat, holding, http,
     identity::Inheritance,
     inherited::{self, Inherited, Sockets},
+    passing::Passing,
     udp,
 };
 
@@ -35,6 +38,8 @@ pub struct Worker {
     sockets: Mutex<Sockets>,
     draining: DrainSignal,
     requests: RequestCounter,
+    /// By which descriptors travel.
+    passing: Option<Passing>,
     /// The hub of a worker that was started by itself; `None` under Ostler.
     alone: Option<Hub>,
 }
@@ -55,6 +60,7 @@ impl Worker {
             inheritance.channels,
         )?);
         let (watchdog, counted) = (inheritance.watchdog, inheritance.counts_requests);
+        let passing = inheritance.managed.as_ref().and_then(inherited::passing);
         let (bus, identity, alone) = match inheritance.managed {
             Some(managed) => (inherited::bus(&managed).await?, managed.identity, None),
             None => {
@@ -63,6 +69,10 @@ impl Worker {
             }
         };
         let (trigger, draining) = drain::signal();
+        let passing = passing
+            .map(|end| Passing::begin(end, draining.clone()))
+            .transpose()
+            .map_err(StartError::System)?;
         let words = bus
             .serve_to::<Drain>(&Drain::topic(identity.id))
             .await
@@ -83,6 +93,7 @@ impl Worker {
             sockets,
             draining,
             requests,
+            passing,
             alone,
         })
     }
@@ -159,7 +170,11 @@ impl Worker {
     /// # Errors
     /// If the master did not take it.
     pub async fn disconnect(&self) -> Result<(), StartError> {
-        self.announce(&Disconnect {}).await
+        self.announce(&Disconnect {}).await?;
+        if let Some(passing) = &self.passing {
+            passing.leave();
+        }
+        Ok(())
     }
 
     /// Tells the master. Twice does no harm, so it is said again if the connection was lost at it and is made again.

@@ -18,7 +18,7 @@ use super::{
     },
     worker::{
         AppErrors, Disconnect, Holding, Ready, WorkerDisconnected, WorkerDraining, WorkerExited,
-        WorkerHook, WorkerOnline, WorkerReady, WorkerSpawned,
+        WorkerHook, WorkerListening, WorkerOnline, WorkerReady, WorkerSpawned,
     },
 };
 use crate::{
@@ -364,6 +364,7 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<WorkerDisconnected>(),
         event::<WorkerExited>(),
         event::<WorkerHook>(),
+        event::<WorkerListening>(),
         event::<WorkerReleased>(),
         event::<UpdateStarted>(),
         event::<UpdateProgress>(),

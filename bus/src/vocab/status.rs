@@ -98,10 +98,10 @@ pub struct AppStatus {
     pub next_cron: Option<String>,
 }
 
-/// A declared socket.
+/// A socket: declared, or asked for by workers at run time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
 pub struct SocketStatus {
-    /// Its name.
+    /// Its name; of one that was asked for what was asked for ("127.0.0.1:0", a second one "127.0.0.1:0#2").
     pub name: String,
     /// Its address as bound: "127.0.0.1:8080", "udp:127.0.0.1:53", "unix:/run/web.sock".
     pub address: String,
@@ -117,6 +117,8 @@ pub struct SocketStatus {
     pub queue: Option<SocketQueue>,
     /// How the master hands its connections over, while it does.
     pub balance: Option<BalanceStatus>,
+    /// The workers that have asked for it at run time; none while one is awaited that may. `None` for a declared socket.
+    pub asked_by: Option<Vec<WorkerId>>,
 }
 
 /// What waits at a socket until a worker takes it.

@@ -59,6 +59,20 @@ pub struct WorkerDraining {
     pub reason: String,
 }
 
+/// A worker listens at a socket that it asked for at run time: alone, or with others that asked for the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "worker.listening")]
+pub struct WorkerListening {
+    /// The worker.
+    pub worker: WorkerRef,
+    /// Where, as bound: "127.0.0.1:8080", "udp:127.0.0.1:53", "unix:/run/web.sock".
+    pub address: String,
+    /// "IPv4", "IPv6" or "Unix".
+    pub family: String,
+    /// The port, if it has one.
+    pub port: Option<u16>,
+}
+
 /// A worker's bus connection ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
 #[event(topic = "worker.disconnected")]

@@ -97,7 +97,7 @@ fn cells(app: &str, socket: &SocketStatus) -> [Cell; 8] {
         Some(some) => Cell::new(some.to_string(), Tone::Bad),
         None => Cell::new("-", Tone::Dim),
     };
-    let slots = socket.slot.map_or("all".into(), |slot| slot.to_string());
+    let slots = slots(socket);
     [
         text(app),
         text(&socket.name),
@@ -110,9 +110,22 @@ fn cells(app: &str, socket: &SocketStatus) -> [Cell; 8] {
     ]
 }
 
+/// Whose it is.
+fn slots(socket: &SocketStatus) -> String {
+    match (&socket.asked_by, socket.slot) {
+        (Some(workers), _) if workers.len() <= 4 => {
+            let workers: Vec<String> = workers.iter().map(ToString::to_string).collect();
+            format!("asked for by {}", workers.join(" "))
+        }
+        (Some(workers), _) => format!("asked for by {} workers", workers.len()),
+        (None, Some(slot)) => slot.to_string(),
+        (None, None) => "all".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use ostler_bus::{Generation, Slot, vocab::status::SocketQueue};
+    use ostler_bus::{Generation, Slot, WorkerId, vocab::status::SocketQueue};
 
     use super::*;
 
@@ -127,6 +140,7 @@ mod tests {
             passed_as: None,
             queue: None,
             balance: None,
+            asked_by: None,
         };
         let app = |name: &str, sockets: Vec<SocketStatus>| AppStatus {
             name: name.into(),
@@ -159,17 +173,22 @@ mod tests {
                 ..socket("own", "127.0.0.1:8101")
             },
         ];
+        let asked = SocketStatus {
+            asked_by: Some(vec![WorkerId(4), WorkerId(7)]),
+            ..socket("[::]:0", "[::]:9")
+        };
         let apps = [
             app("web", web),
-            app("jobs", vec![socket("log", "unix:/l\u{1b}")]),
+            app("jobs", vec![socket("log", "unix:/l\u{1b}"), asked]),
         ];
         let shown = in_words(&apps, Style::plain());
         assert_eq!(
             shown,
-            "APP   SOCKET  ADDRESS              MODE    SLOTS  WAITING  ROOM  DROPPED\n\
-             web   http    127.0.0.1:80 (fd:3)  shared  all          3  1024        0\n\
-             web   own     127.0.0.1:8101       shared  1            0  1024        7\n\
-             jobs  log     unix:/l\\x1b          shared  all          -     -        -\n"
+            "APP   SOCKET  ADDRESS              MODE    SLOTS             WAITING  ROOM  DROPPED\n\
+             web   http    127.0.0.1:80 (fd:3)  shared  all                     3  1024        0\n\
+             web   own     127.0.0.1:8101       shared  1                       0  1024        7\n\
+             jobs  log     unix:/l\\x1b          shared  all                     -     -        -\n\
+             jobs  [::]:0  [::]:9               shared  asked for by 4 7        -     -        -\n"
         );
         assert_eq!(
             in_words(&apps[..0], Style::plain()),

@@ -10,6 +10,7 @@
 //! | `OSTLER_BUS` | the path of the bus socket |
 //! | `OSTLER_BUS_FD` | a connected bus socket, on the descriptor after the declared sockets |
 //! | `OSTLER_HANDOVER` | `http=6:admin=7`: the channels by which connections to these sockets may come, on the descriptors after the bus |
+//! | `OSTLER_PASSING` | the channel by which descriptors travel, on the descriptor after those |
 //! | `USER`, `LOGNAME`, `HOME` | those of the app's `user`, if it names one; the app's own value wins |
 //! | `OSTLER_COUNT_REQUESTS` | 1: the master wants to hear how much it has served (`max_requests`, `idle_timeout`) |
 //! | `OSTLER_FD_NAME` | the descriptor of the file NAME of the app's `fds`, in capitals, `-` as `_` |
@@ -27,7 +28,7 @@ use std::{
 };
 
 use ostler_bus::{Generation, Slot, WorkerId};
-use ostler_worker_sdk::handover;
+use ostler_worker_sdk::{handover, passing};
 
 use super::{
     Attributes, SpawnSpec, StdinFrom,
@@ -70,6 +71,8 @@ pub struct Gifts<'a> {
     pub bus_fd: bool,
     /// Whether channels follow the bus: one for each socket whose connections may be handed over, in their order.
     pub channels: bool,
+    /// Whether the channel by which descriptors travel follows those.
+    pub passing: bool,
     /// The directory of its control group.
     pub cgroup: Option<&'a Path>,
 }
@@ -83,7 +86,7 @@ impl<'a> Gifts<'a> {
 }
 
 /// The order to start a worker. `base` is the master's own environment; `open_files` is the soft limit it was started
-/// with. Beside it go the sockets, then the connected bus socket if there is one, then the channels.
+/// with. Beside it go the sockets, then the connected bus socket if there is one, then the channels, and the one for descriptors.
 #[must_use]
 pub fn spawn_spec(
     base: impl IntoIterator<Item = (OsString, OsString)>,
@@ -238,6 +241,10 @@ fn promised(who: &Identity, gifts: Gifts<'_>) -> impl Iterator<Item = (OsString,
     if !channels.is_empty() {
         ours.push((handover::VARIABLE, channels.join(":").into()));
     }
+    if gifts.passing {
+        let number = first + channels.len();
+        ours.push((passing::VARIABLE, number.to_string().into()));
+    }
     ours.into_iter().map(|(name, value)| (name.into(), value))
 }
 
@@ -261,10 +268,11 @@ fn only_port(app: &AppDefinition, sockets: &[&BoundSocket]) -> Option<u16> {
     ports.next().is_none().then_some(first)
 }
 
-/// The descriptor of a file: they follow the sockets, the bus and the channels.
+/// The descriptor of a file: they follow the sockets, the bus and all channels.
 fn file_number(gifts: Gifts<'_>, index: usize) -> usize {
     let channels = gifts.handing_over().count();
-    fd_number(gifts.sockets.len() + usize::from(gifts.bus_fd) + channels + index)
+    let others = usize::from(gifts.bus_fd) + usize::from(gifts.passing);
+    fd_number(gifts.sockets.len() + others + channels + index)
 }
 
 fn fd_number(index: usize) -> usize {

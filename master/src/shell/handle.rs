@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     add::{Refused, Which},
+    passing::Said as Passed,
     portraits::Drawn,
     reread::{Asked, Reading, Said},
     worker::Process,
@@ -93,6 +94,8 @@ pub(super) enum Message {
         socket: SocketId,
         channel: Channel,
     },
+    /// A worker says something about descriptors.
+    Passing { id: WorkerId, said: Passed },
     /// A worker has been ready for so long that it should have.
     Overdue { id: WorkerId },
     /// The bus to publish on from here on.

@@ -56,6 +56,14 @@ impl Workshop {
         self.watches.0.retain(|id, _| sockets.get(*id).is_some());
     }
 
+    /// Watches one socket that came just now, if it listens.
+    pub(super) fn watch_new(&mut self, socket: SocketId, shell: &ShellHandle) {
+        let listens = self.sockets.get(socket);
+        if listens.is_some_and(|(_, socket)| socket.listens()) {
+            self.watch_one(socket, shell);
+        }
+    }
+
     fn watch_one(&mut self, socket: SocketId, shell: &ShellHandle) {
         match self.sockets.watch(socket) {
             Some(Ok(watch)) => self.watches.put(socket, tell(watch, socket, shell.clone())),

@@ -35,6 +35,7 @@ impl Shell {
                                 exit.hint.get_or_insert(sent);
                             }
                             self.shrunk.insert(process.order.app.clone());
+                            self.passes_nothing_more(id, &process.order);
                         }
                     }
                     WorkerNews::SpawnFailed { .. } => drop(self.starting.remove(&id)),
@@ -132,6 +133,10 @@ impl Shell {
                 channel,
             } => {
                 self.takes(id, socket, channel);
+                vec![]
+            }
+            Message::Passing { id, said } => {
+                self.passing(id, said);
                 vec![]
             }
             Message::Overdue { id } => {

@@ -15,6 +15,7 @@ mod hook;
 mod listeners;
 mod messages;
 mod panics;
+mod passing;
 mod perform;
 mod portraits;
 mod prepare;
@@ -46,7 +47,7 @@ pub use self::{
     add::Which, handle::ShellHandle, listeners::Watches, portraits::Drawn, reread::ReadFile,
     reread::Reread, reread::Said, rights::Rights, signals::MasterSignal, workshop::Workshop,
 };
-use self::{handle::Message, hook::Leash, reread::Reading, worker::Process};
+use self::{handle::Message, hook::Leash, passing::Gifts, reread::Reading, worker::Process};
 use crate::{
     config::{app::AppName, units},
     fleet::{Fleet, Input, Moment, RequestToken},
@@ -92,6 +93,8 @@ pub struct Shell {
     /// Workers that have no process yet: their start is called off when this is dropped.
     starting: HashMap<WorkerId, oneshot::Sender<()>>,
     waiting: HashMap<RequestToken, Waiting>,
+    /// Connections on their way from worker to worker.
+    gifts: Gifts,
     tokens: u64,
     bus: Bus,
 }
@@ -143,6 +146,7 @@ impl Shell {
             shrunk: HashSet::new(),
             starting: HashMap::new(),
             waiting: HashMap::new(),
+            gifts: Gifts::default(),
             tokens: 0,
             bus,
         }
@@ -189,6 +193,7 @@ impl Shell {
                 }
             }
             self.free_slots();
+            self.settle_asked();
         }
     }
 

@@ -131,6 +131,7 @@ impl Shell {
     fn release(&mut self, id: WorkerId) {
         if let Some(process) = self.processes.remove(&id) {
             process.let_go();
+            self.keeps_its_own(id, &process.order);
             self.workshop.kept.insert(process.order.app.clone());
         }
         self.signalled.remove(&id);

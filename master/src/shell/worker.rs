@@ -1,19 +1,26 @@
 //! One worker's process from start to end, as a task that only reports.
 
-use std::{collections::BTreeSet, io, os::unix::net::UnixStream, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    sync::Arc,
+    time::Duration,
+};
 
 use ostler_bus::{
     WorkerId,
     hub::{Hub, Principal},
     vocab::worker::ExitStatus,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
     balance::{Standing, taking},
     call_off::unless_called_off,
     handle::{Message, ShellHandle},
     panics::Made,
+    passing::serve,
 };
 use crate::{
     config::shell_line,
@@ -108,6 +115,7 @@ pub(super) struct Begun {
     pub(super) cgroup: Option<WorkerGroup>,
     pub(super) stdin: Option<StdinLines>,
     pub(super) channels: Vec<(SocketId, Channel)>,
+    pub(super) passing: OwnedFd,
     pub(super) spawned: Spawning,
 }
 
@@ -161,6 +169,8 @@ impl Begun {
             .await;
         // Ended with the worker.
         let _taking = taking(id, self.channels, shell);
+        let mut beside = JoinSet::new();
+        beside.spawn(serve(id, self.passing, shell.clone()));
         // While the worker gets ready: the next one, or this one's successor, need not wait for its shim.
         spawner.keep_spare();
         let weighed = order.definition.recycle.max_memory.is_some();

@@ -9,6 +9,7 @@ use std::{
 };
 
 use ostler_bus::{hub::Hub, vocab::worker::ExitStatus};
+use ostler_worker_sdk::passing;
 use tokio::sync::{oneshot, watch};
 
 use super::{
@@ -205,6 +206,7 @@ impl Workshop {
             bus: Some(&self.home.bus_socket()),
             bus_fd: true,
             channels: true,
+            passing: true,
             cgroup: cgroup.as_ref().map(WorkerGroup::dir),
         };
         let spec = process::spawn_spec(self.inherited(app), app, &who, gifts, self.open_files);
@@ -216,6 +218,9 @@ impl Workshop {
         let channels = self
             .channels(order, &mut fds)
             .map_err(|error| format!("make a channel for connections: {}", Told(&error)))?;
+        let (passing, end) = passing::pair()
+            .map_err(|error| format!("make its channel for descriptors: {}", Told(&error)))?;
+        fds.push(end);
         let mut stdin = None;
         if app.given.stdin == Some(Stdin::Lines) {
             let (lines, end) = StdinLines::new()
@@ -235,6 +240,7 @@ impl Workshop {
             cgroup,
             stdin,
             channels,
+            passing,
             spawned,
         })
     }

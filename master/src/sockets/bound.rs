@@ -219,6 +219,7 @@ impl BoundSocket {
             passed_as: self.passed_as(),
             queue: queue.and_then(|socket| queue_of(socket, self.address())),
             balance: None,
+            asked_by: None,
         }
     }
 

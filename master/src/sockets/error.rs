@@ -51,10 +51,41 @@ pub enum Problem {
     GivenAway(String),
     /// A worker has shut it down, and only the starter can open it again.
     StartersOwn,
+    /// The worker that asks has it already.
+    ItsOwn,
+    /// The worker that asks has so many already.
+    TooMany(usize),
     /// The system refused one of the options.
     Option(&'static str, io::Error),
     /// Anything else.
     Other(io::Error),
+}
+
+impl Problem {
+    /// The system's number for it, where somebody wants one.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::InUse(_) | Self::NotASocket | Self::ItsOwn => libc::EADDRINUSE,
+            Self::PrivilegedPort | Self::Denied => libc::EACCES,
+            Self::NoSuchAddress => libc::EADDRNOTAVAIL,
+            Self::PathTooLong(_) => libc::ENAMETOOLONG,
+            Self::NoDirectory => libc::ENOENT,
+            Self::TooMany(_) => libc::EMFILE,
+            Self::Option(_, error) | Self::Other(error) => {
+                error.raw_os_error().unwrap_or(libc::EIO)
+            }
+            Self::NameTaken
+            | Self::Changed
+            | Self::NoPortLeft
+            | Self::NotPassed(_)
+            | Self::Ambiguous(_)
+            | Self::NotListening
+            | Self::NoStreams
+            | Self::GivenAway(_)
+            | Self::StartersOwn => libc::EINVAL,
+        }
+    }
 }
 
 impl BindError {
@@ -112,8 +143,9 @@ impl BindError {
             Problem::Option(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Some("only root, or a master with the rights to it, can do that".into())
             }
+            Problem::ItsOwn => Some("one listener is enough: it may be shared within the worker".into()),
             Problem::Option(_, error) | Problem::Other(error) => shortage::hint(error),
-            Problem::NameTaken => None,
+            Problem::NameTaken | Problem::TooMany(_) => None,
         }
     }
 
@@ -176,6 +208,8 @@ impl fmt::Display for BindError {
                     "it is the starter's, and only the starter can open it again"
                 )
             }
+            Problem::ItsOwn => write!(f, "this very worker has the address already"),
+            Problem::TooMany(most) => write!(f, "this worker has {most} sockets already"),
             Problem::Option(option, error) => write!(f, "{option}: {error}"),
             Problem::Other(error) => error.fmt(f),
         }
@@ -201,7 +235,9 @@ impl std::error::Error for BindError {
             | Problem::NotListening
             | Problem::NoStreams
             | Problem::GivenAway(_)
-            | Problem::StartersOwn => None,
+            | Problem::StartersOwn
+            | Problem::ItsOwn
+            | Problem::TooMany(_) => None,
         }
     }
 }

@@ -1,11 +1,14 @@
-//! All declared sockets of all apps, bound, for the master's life.
+//! All sockets of all apps: the declared ones, bound for the master's life, and those that workers ask for.
 
+mod asked;
 mod per_slot;
 mod starters;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, io, os::fd::OwnedFd};
+
+pub use asked::Got;
 
 use ostler_bus::{Slot, vocab::status::SocketStatus};
 
@@ -66,6 +69,7 @@ pub struct Sockets {
     table: FdTable,
     starter: StarterSockets,
     bound: BTreeMap<AppName, Vec<Declared>>,
+    asked: BTreeMap<AppName, Vec<asked::Asked>>,
     last: u64,
 }
 
@@ -285,10 +289,11 @@ impl Sockets {
     /// A socket and whose it is, as long as it is bound.
     #[must_use]
     pub fn get(&self, id: SocketId) -> Option<(&AppName, &BoundSocket)> {
-        self.bound.iter().find_map(|(app, declared)| {
+        let declared = self.bound.iter().find_map(|(app, declared)| {
             let mut held = declared.iter().flat_map(|declared| &declared.held);
             Some((app, &held.find(|held| held.id == id)?.socket))
-        })
+        });
+        declared.or_else(|| self.asked_for(id))
     }
 
     /// A duplicate of a socket; `None` if it is bound no more.
@@ -317,8 +322,14 @@ impl Sockets {
 
     /// Listens again on a socket that a worker has shut down; `None` if there is no such socket any more.
     pub fn listen_again(&mut self, id: SocketId) -> Option<Again> {
-        let (app, held) = self.bound.iter_mut().find_map(|(app, sockets)| {
-            let mut held = sockets.iter_mut().flat_map(|there| &mut there.held);
+        let declared = self.bound.iter_mut().map(|(app, there)| {
+            let held = there.iter_mut().flat_map(|there| &mut there.held);
+            (app, held.collect::<Vec<_>>())
+        });
+        let asked = self.asked.iter_mut();
+        let asked = asked.map(|(app, there)| (app, there.iter_mut().map(|it| it.held()).collect()));
+        let (app, held) = declared.chain(asked).find_map(|(app, held)| {
+            let mut held = held.into_iter();
             Some((app, held.find(|held| held.id == id)?))
         })?;
         Some(Again {
@@ -330,12 +341,14 @@ impl Sockets {
 
     /// Closes an app's sockets.
     pub fn forget(&mut self, app: &AppName) {
+        self.forget_asked(app);
         let gone = self.bound.remove(app).unwrap_or_default().into_iter();
         self.close(app, gone.flat_map(|declared| declared.held).collect());
     }
 
     /// Closes an app's sockets for this process alone: workers that were let go of keep them.
     pub fn leave(&mut self, app: &AppName) {
+        self.leave_asked(app);
         let gone = self.bound.remove(app).unwrap_or_default().into_iter();
         for Held { socket, .. } in gone.flat_map(|declared| declared.held) {
             socket.leave(&mut self.table);
@@ -366,6 +379,8 @@ impl Sockets {
         let found = apps.find(|(name, _)| name.as_str() == app);
         let declared = found.into_iter().flat_map(|(_, declared)| declared);
         let held = declared.flat_map(|declared| &declared.held);
-        held.map(|held| held.socket.status(&self.table)).collect()
+        held.map(|held| held.socket.status(&self.table))
+            .chain(self.status_of_asked(app))
+            .collect()
     }
 }

@@ -38,6 +38,7 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
         bus: Some(Path::new("/run/bus")),
         bus_fd: true,
         channels: true,
+        passing: true,
         cgroup: None,
     };
     let base = [
@@ -76,6 +77,7 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
         ("OSTLER_BUS", "/run/bus"),
         ("OSTLER_BUS_FD", "5"),
         ("OSTLER_HANDOVER", "http=6:admin=7"),
+        ("OSTLER_PASSING", "8"),
         ("NODE_APP_INSTANCE", "1"),
         ("PORT", &port),
     ]

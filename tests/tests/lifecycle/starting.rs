@@ -148,8 +148,8 @@ async fn descriptors_signals_and_groups_are_as_a_program_expects() {
     numbers.sort_unstable();
     assert_eq!(
         numbers,
-        [0, 1, 2, 3, 4, 5],
-        "standard, socket, bus, its channel: {fds:#?}"
+        [0, 1, 2, 3, 4, 5, 6],
+        "standard, socket, bus, its channel, that for descriptors: {fds:#?}"
     );
     assert_eq!(given["pgid"], given["pid"]);
     assert_eq!(given["SigBlk"], "0000000000000000");

@@ -4,11 +4,13 @@ use std::{
     fmt,
     io::{self, IoSlice},
     net::SocketAddr,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -71,6 +73,25 @@ impl Connection {
         }
     }
 
+    /// Over a connection that was accepted elsewhere.
+    pub(crate) fn received(connection: OwnedFd) -> io::Result<Self> {
+        let no = |what| io::Error::other(format!("what came is no connection: {what}"));
+        if sockopt::socket_type(&connection)? != SocketType::STREAM {
+            return Err(no("it carries no stream"));
+        }
+        if sockopt::socket_acceptconn(&connection)? {
+            return Err(no("it listens"));
+        }
+        rustix::io::ioctl_fionbio(&connection, true)?;
+        match sockopt::socket_domain(&connection)? {
+            AddressFamily::INET | AddressFamily::INET6 => {
+                TcpStream::from_std(connection.into()).map(Self::from)
+            }
+            AddressFamily::UNIX => UnixStream::from_std(connection.into()).map(Self::from),
+            _ => Err(no("it is neither TCP nor a Unix socket")),
+        }
+    }
+
     /// Who is at the other end.
     #[must_use]
     pub fn peer(&self) -> Peer {
@@ -95,6 +116,27 @@ impl Connection {
         match &self.stream {
             Stream::Tcp(_) => None,
             Stream::Unix(stream) => Some(stream),
+        }
+    }
+}
+
+impl From<TcpStream> for Connection {
+    fn from(stream: TcpStream) -> Self {
+        Self::new(Stream::Tcp(stream), Open::count(&Arc::default()))
+    }
+}
+
+impl From<UnixStream> for Connection {
+    fn from(stream: UnixStream) -> Self {
+        Self::new(Stream::Unix(stream), Open::count(&Arc::default()))
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
         }
     }
 }

@@ -30,7 +30,7 @@ use self::{
     handed::{Handed, Next},
     tally::{Open, Tally},
 };
-use crate::StartError;
+use crate::{StartError, passing::Hold};
 
 /// A socket that takes connections: inherited from the master, or bound here. It is an [`axum::serve::Listener`] too.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Listener {
     handed: Option<Handed>,
     tally: Arc<Tally>,
     local: Local,
+    /// Given back after all else: the master may close the socket then.
+    _hold: Option<Hold>,
 }
 
 /// Where it listens.
@@ -61,6 +63,17 @@ impl Listener {
             name: name.into(),
             error,
         })
+    }
+
+    /// Over a socket that was asked for.
+    pub(crate) fn shared(
+        socket: OwnedFd,
+        channel: Option<OwnedFd>,
+        hold: Option<Hold>,
+    ) -> io::Result<Self> {
+        let mut listener = Self::over(socket, channel)?;
+        listener._hold = hold;
+        Ok(listener)
     }
 
     /// Binds a socket of one's own.
@@ -107,6 +120,7 @@ impl Listener {
             handed,
             tally,
             local,
+            _hold: None,
         })
     }
 

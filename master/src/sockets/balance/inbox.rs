@@ -54,6 +54,7 @@ pub(super) enum Command {
     /// A worker had shut the listener down: this is the one that listens now.
     Mended(SocketId, OwnedFd),
     Forget(AppName),
+    Close(SocketId),
     Report(oneshot::Sender<Vec<(Served, BalanceStatus)>>),
     End,
 }
@@ -146,6 +147,11 @@ impl Balancer {
     /// An app has gone, and its sockets.
     pub fn forget(&self, app: &AppName) {
         self.tell(Command::Forget(app.clone()));
+    }
+
+    /// A socket has gone.
+    pub fn close(&self, socket: SocketId) {
+        self.tell(Command::Close(socket));
     }
 
     /// How things stand; the answer never comes if the thread ends meanwhile, and there is none if it doesn't run.

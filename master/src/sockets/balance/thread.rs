@@ -224,6 +224,7 @@ impl Thread {
                 Command::Gone(id) => self.each(|desk| desk.part_with(id)),
                 Command::Mended(socket, listener) => self.mended(socket, listener),
                 Command::Forget(app) => self.forget(|desk| desk.socket.app == app),
+                Command::Close(socket) => self.forget(|desk| desk.socket.id == socket),
                 Command::Report(report) => {
                     let desks = self.desks.values();
                     let status = desks.map(|desk| (desk.socket.clone(), desk.status()));

@@ -2,7 +2,8 @@
 //! by its own word, lame-duck drain. What it hears it prints, so that a test can wait for it in the master's log.
 //!
 //! A file `fail` beside the version file makes a bad version: `exit` exits at start, `never` never says ready. A file
-//! `serve` makes it answer requests (`answer`), or take them and never answer (`silent`). A file `evolve` makes it do nothing but
+//! `serve` makes it answer requests (`answer`), or take them and never answer (`silent`). A file `at` makes it ask for its socket at run
+//! time, at the address that stands there. A file `evolve` makes it do nothing but
 //! publish and count events, of a type that depends on the version.
 
 mod evolve;
@@ -49,7 +50,10 @@ async fn live() -> Result<(), Failure> {
     if beside("evolve").is_ok() {
         return evolve::live(worker, &version).await;
     }
-    let listener = worker.listen("http", "127.0.0.1:0")?;
+    let listener = match beside("at") {
+        Ok(address) => worker.listen_at(address.trim()).await?,
+        Err(_) => worker.listen("http", "127.0.0.1:0")?,
+    };
     println!("serving {}", listener.address());
     hear(worker.bus()).await?;
     answer(&worker, &beside("serve").unwrap_or_default()).await?;

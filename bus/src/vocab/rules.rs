@@ -11,8 +11,9 @@ use super::{
     rights::AppRights,
     status::{MasterStatus, StatusReport},
     update::{
-        AppFailed, AppResized, ConfigChanged, SystemRestartNeeded, UpdateAborted, UpdateFinished,
-        UpdateProgress, UpdateRolledBack, UpdateStarted, UpdateSuspended, WorkerRestartNeeded,
+        AppFailed, AppResized, ConfigChanged, ConnectionsLost, SystemRestartNeeded, UpdateAborted,
+        UpdateFinished, UpdateProgress, UpdateRolledBack, UpdateStarted, UpdateSuspended,
+        WorkerRestartNeeded,
     },
     worker::{
         AppErrors, Disconnect, Holding, Ready, WorkerDisconnected, WorkerDraining, WorkerExited,
@@ -371,6 +372,7 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<UpdateSuspended>(),
         event::<AppResized>(),
         event::<AppFailed>(),
+        event::<ConnectionsLost>(),
         event::<AppErrors>(),
         event::<ConfigChanged>(),
         event::<OperationFinished>(),

@@ -56,6 +56,7 @@ mod selector;
 mod settle;
 mod slot;
 mod snapshot;
+mod standing;
 mod start_stop;
 mod take_up;
 mod trial;
@@ -76,6 +77,7 @@ pub use action::{Action, FleetEvent, HookOrder, ProbeOrder, SignalTarget, SpawnO
 pub use input::{Command, Exit, Input, Notification, RequestToken, Requester, WorkerNews};
 pub use moment::Moment;
 pub use snapshot::Snapshot;
+pub use standing::Service;
 pub use take_up::Change;
 
 use std::collections::BTreeMap;
@@ -204,6 +206,11 @@ impl Fleet {
             Input::CronDue(app) => {
                 if let Some(app) = self.apps.get_mut(&app) {
                     cron::due(app, turn);
+                }
+            }
+            Input::Awaited { app, slot } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    exits::awaited(app, slot, turn);
                 }
             }
             Input::Paused(time) => {

@@ -21,6 +21,7 @@ mod rights;
 mod send;
 mod signal_verb;
 mod signals;
+mod slots;
 mod worker;
 
 use std::{
@@ -41,7 +42,7 @@ use tokio::{
     time::Instant,
 };
 
-use self::{handle::Message, hook::Leash, reread::Reading, worker::Process};
+use self::{handle::Message, hook::Leash, reread::Reading, slots::Leavings, worker::Process};
 pub use self::{
     handle::ShellHandle, listeners::Watches, reread::ReadFile, reread::Reread, reread::Said,
     rights::Rights, signals::MasterSignal, worker::Workshop,
@@ -89,6 +90,8 @@ pub struct Shell {
     signalled: HashMap<WorkerId, (i32, Instant)>,
     /// Apps that may have fewer slots than before.
     shrunk: HashSet<AppName>,
+    /// What slots that go leave behind.
+    leavings: Leavings,
     /// Workers that were let go of before they had a process.
     released: HashSet<WorkerId>,
     waiting: HashMap<RequestToken, Waiting>,
@@ -141,6 +144,7 @@ impl Shell {
             killed: HashSet::new(),
             signalled: HashMap::new(),
             shrunk: HashSet::new(),
+            leavings: Leavings::default(),
             released: HashSet::new(),
             waiting: HashMap::new(),
             tokens: 0,
@@ -203,6 +207,7 @@ impl Shell {
                 there.any(|order| order.app == app && order.slot == slot)
             };
             self.workshop.free_slots(&app, size, lives);
+            self.retire_slots(&app, size);
         }
     }
 
@@ -252,6 +257,7 @@ impl Shell {
                     WorkerNews::Exited(exit) => {
                         if let Some(process) = self.processes.remove(&id) {
                             self.workshop.balancer.gone(id);
+                            self.has_parted(id);
                             if let Some(hint) = self.workshop.hint(&process.order, exit) {
                                 exit.hint = Some(hint);
                             }
@@ -349,6 +355,15 @@ impl Shell {
                 self.overdue(id);
                 vec![]
             }
+            Message::MayPart { id } => {
+                self.may_part(id);
+                vec![]
+            }
+            Message::LeftOver(app) => {
+                self.shrunk.insert(app);
+                vec![]
+            }
+            Message::Awaited { app, slot } => vec![Input::Awaited { app, slot }],
             Message::Voice(bus) => {
                 self.bus = bus;
                 vec![]
@@ -382,6 +397,7 @@ impl Shell {
             self.workshop
                 .watch_running(self.fleet.wanted().cloned().collect());
         }
+        self.direct_slots();
         self.handle.changed();
         self.workshop.hub.outdate();
         let mut done = None;

@@ -40,6 +40,7 @@ use crate::{
     sockets::{
         SocketId, Sockets,
         balance::{Balancer, Channel},
+        slots::Groups,
     },
 };
 
@@ -62,6 +63,8 @@ pub struct Workshop {
     pub sockets: Sockets,
     /// Hands connections to workers.
     pub balancer: Balancer,
+    /// Has the kernel choose among slots.
+    pub groups: Groups,
     /// Who watches each of them: nobody at first, also of those that are bound.
     pub watches: Watches,
     /// Where workers' control groups are.

@@ -53,6 +53,7 @@ fn app(name: &str, state: &str) -> AppStatus {
             passed_as: None,
             queue: None,
             balance: None,
+            share: None,
         }],
         last_update: Some("finished in 1.2s".into()),
         namespace: None,

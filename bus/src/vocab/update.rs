@@ -177,7 +177,7 @@ pub struct AppFailed {
 
 /// Connections waited for a slot that has gone, and nobody was there to take them: they were reset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
-#[event(topic = "app.connectionsLost")]
+#[event(topic = "app.connections_lost")]
 pub struct ConnectionsLost {
     /// The app.
     pub app: String,

@@ -1,11 +1,12 @@
 //! Sockets of which each slot has its own: which slots get connections, and that none is lost when there are fewer slots.
 //!
-//! A worker whose slot is to go is told so only when nothing waits at its sockets any more: first the kernel is told to leave
+//! A worker whose slot is to go, or is to be stopped while others run, is told so only when nothing waits at its sockets any more: first the kernel is told to leave
 //! them out, then whoever is there is taken in by the worker, as it doesn't know yet. What comes to a slot that nobody
 //! serves any more waits for a while, in case the app grows again; then it is closed, counted and told.
 
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -28,7 +29,7 @@ const QUIET: Duration = Duration::from_millis(20);
 /// The same for clients anywhere: who has asked for a connection has it after one turn to and fro.
 const QUIET_ANYWHERE: Duration = Duration::from_millis(300);
 
-/// A worker is told to go after this time in any case.
+/// A worker is told to go after this time in any case, or after half of what it has for that.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// How often a slot that has gone is looked at while connections wait there.
@@ -58,12 +59,11 @@ impl Shell {
             return;
         };
         let (id, slot) = (event.worker.id, event.worker.slot);
-        let Some(app) = self.processes.get(&id).map(|it| it.order.app.clone()) else {
+        let Some(order) = self.processes.get(&id).map(|it| Arc::clone(&it.order)) else {
             return;
         };
-        // An app keeps one even without workers.
-        let stays = |size: u32| slot.0 < size.max(1);
-        if self.fleet.size(&app).is_none_or(stays) {
+        let app = order.app.clone();
+        if !self.fleet.is_dispensed_with(&app, slot) {
             return;
         }
         let Some(reach) = self.workshop.sockets.has_groups(&app, slot) else {
@@ -76,11 +76,17 @@ impl Shell {
         };
         let mut own = self.workshop.sockets.groups(&app).unwrap_or_default();
         own.retain(|it| it.slot == slot);
+        // Time to finish what it has is left in any case.
+        let first = order.definition.kill_ladder.first();
+        let longest = first.and_then(|rung| rung.wait).unwrap_or(LONGEST) / 2;
         let settled = self.workshop.groups.settled();
         let shell = self.handle.clone();
         tokio::spawn(async move {
             let dry = run_dry(settled, quiet, &own);
-            if tokio::time::timeout(LONGEST, dry).await.is_err() {
+            if tokio::time::timeout(longest.min(LONGEST), dry)
+                .await
+                .is_err()
+            {
                 tracing::warn!(
                     "{app}.{slot}: connections still wait for worker {id}, which is to go"
                 );
@@ -143,6 +149,7 @@ impl Shell {
         for id in closing {
             self.retire(app, id);
         }
+        self.workshop.let_go_of_listeners();
         if !left {
             self.leavings.left_over.remove(app);
         } else if let Entry::Vacant(new) = self.leavings.left_over.entry(app.clone()) {

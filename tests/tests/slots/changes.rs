@@ -10,7 +10,7 @@ async fn left_over(kill_ladder: &str) -> (Fleet, Vec<JoinHandle<String>>) {
     let fleet = ready(&app, 2).await;
     let address = fleet.address().await;
     let stopped = fleet.worker("web", 1).await;
-    signal(&stopped, Signal::STOP);
+    stop(&stopped).await;
     let mut answers = Vec::new();
     while waiting(&fleet.status().await, 1) < 2 {
         answers.push(knock(address).await);
@@ -64,7 +64,7 @@ async fn a_socket_that_a_worker_shuts_down_is_opened_again_and_chosen_from() {
     // Whoever is left out is left out by its new place.
     for slot in 0..3 {
         fleet
-            .ostler(["stop", &format!("web.{slot}")])
+            .ostler(["stop", &format!("web:{slot}")])
             .success()
             .await;
         let others = move |status: &StatusReport| {
@@ -77,7 +77,7 @@ async fn a_socket_that_a_worker_shuts_down_is_opened_again_and_chosen_from() {
         assert!(!tally.by.contains_key(&slot.to_string()), "{tally}");
         assert_eq!(tally.by.len(), 2, "{tally}");
         fleet
-            .ostler(["start", &format!("web.{slot}")])
+            .ostler(["start", &format!("web:{slot}")])
             .success()
             .await;
         fleet.until_ready(3).await;

@@ -4,12 +4,15 @@ use ostler_tests::load::{Load, LoadHandle};
 
 use super::*;
 
-/// Both kinds of load at once: new connections, and kept ones.
-async fn both(fleet: &Fleet) -> [LoadHandle; 2] {
-    let plan = to(fleet.address().await, "/").by_field("version");
-    let kept = Load::start(plan.clone().keep_alive()).expect("a plan that can be run");
-    let new = Load::start(plan).expect("a plan that can be run");
-    let loads = [new, kept];
+/// Two loads at once: new connections, and kept ones, if workers end those well.
+async fn both(fleet: &Fleet, kept: bool) -> [LoadHandle; 2] {
+    let new = to(fleet.address().await, "/").by_field("version");
+    let other = if kept {
+        new.clone().keep_alive()
+    } else {
+        new.clone()
+    };
+    let loads = [new, other].map(|plan| Load::start(plan).expect("a plan that can be run"));
     go_on(&loads).await;
     loads
 }
@@ -30,9 +33,9 @@ async fn stop(loads: [LoadHandle; 2]) {
     }
 }
 
-async fn updates_lose_nothing(app: &App) {
+async fn updates_lose_nothing(app: &App, kept: bool) {
     let fleet = ready(app, 3).await;
-    let loads = both(&fleet).await;
+    let loads = both(&fleet, kept).await;
     for version in 2..=4 {
         fleet.dir().write("version", &version.to_string());
         fleet.ostler(["reload"]).success().await;
@@ -43,28 +46,28 @@ async fn updates_lose_nothing(app: &App) {
 
 #[tokio::test]
 async fn updates_of_workers_that_know_nothing_lose_nothing() {
-    updates_lose_nothing(&web(3, "slot")).await;
+    updates_lose_nothing(&web(3, "slot"), false).await;
 }
 
 #[tokio::test]
 async fn updates_of_sdk_workers_lose_nothing() {
-    updates_lose_nothing(&sdk(3, "slot")).await;
+    updates_lose_nothing(&sdk(3, "slot"), true).await;
 }
 
 /// Each slot has no worker for a moment: its socket waits.
 #[tokio::test]
 async fn updates_that_stop_each_worker_first_lose_nothing() {
-    updates_lose_nothing(&web(3, "slot").set("update", json!({"strategy": "replace"}))).await;
+    updates_lose_nothing(&web(3, "slot").set("strategy", "replace"), false).await;
 }
 
 #[tokio::test]
 async fn updates_of_sticky_apps_lose_nothing() {
-    updates_lose_nothing(&sdk(3, "sticky")).await;
+    updates_lose_nothing(&sdk(3, "sticky"), true).await;
 }
 
-async fn resizing_loses_nothing(app: &App) {
+async fn resizing_loses_nothing(app: &App, kept: bool) {
     let fleet = ready(app, 2).await;
-    let loads = both(&fleet).await;
+    let loads = both(&fleet, kept).await;
     for size in [4_usize, 2, 5, 1, 3] {
         fleet.ostler(["scale", &size.to_string()]).success().await;
         go_on(&loads).await;
@@ -77,17 +80,33 @@ async fn resizing_loses_nothing(app: &App) {
 
 #[tokio::test]
 async fn resizing_apps_whose_workers_know_nothing_loses_nothing() {
-    resizing_loses_nothing(&web(2, "slot")).await;
+    resizing_loses_nothing(&web(2, "slot"), false).await;
 }
 
 #[tokio::test]
 async fn resizing_apps_of_the_sdk_loses_nothing() {
-    resizing_loses_nothing(&sdk(2, "slot")).await;
+    resizing_loses_nothing(&sdk(2, "slot"), true).await;
 }
 
 #[tokio::test]
 async fn resizing_sticky_apps_loses_nothing() {
-    resizing_loses_nothing(&web(2, "sticky")).await;
+    resizing_loses_nothing(&web(2, "sticky"), false).await;
+}
+
+/// The app keeps the slot, and nobody in it.
+#[tokio::test]
+async fn stopping_one_slot_loses_nothing() {
+    for mode in ["slot", "sticky"] {
+        let fleet = ready(&web(3, mode), 3).await;
+        let loads = both(&fleet, false).await;
+        for slot in [1, 0, 2] {
+            let which = format!("web:{slot}");
+            fleet.ostler(["stop", &which]).success().await;
+            go_on(&loads).await;
+            fleet.ostler(["start", &which]).success().await;
+        }
+        stop(loads).await;
+    }
 }
 
 /// What a killed worker was serving is lost, and nothing else: at most one request for each of its open connections.

@@ -10,7 +10,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use ostler_bus::vocab::status::{SlotShare, SocketStatus, StatusReport, WorkerStatus};
 use ostler_tests::{
-    harness::{App, Fleet, MasterBuilder, PATIENCE},
+    harness::{App, Fleet, MasterBuilder, PATIENCE, eventually},
     load::{Plan, Target},
     ostler,
 };
@@ -97,6 +97,21 @@ fn signal(worker: &WorkerStatus, signal: Signal) {
     let pid = worker.pid.and_then(|pid| i32::try_from(pid).ok());
     let pid = pid.and_then(Pid::from_raw).expect("a living worker");
     kill_process(pid, signal).expect("a living worker");
+}
+
+/// Has a worker stand still; it has taken nothing since when this returns.
+async fn stop(worker: &WorkerStatus) {
+    signal(worker, Signal::STOP);
+    let tasks = format!("/proc/{}/task", worker.pid.expect("a living worker"));
+    eventually("all its threads to stand still", PATIENCE, || {
+        let mut threads = std::fs::read_dir(&tasks).ok()?.flatten();
+        let stands = |thread: std::fs::DirEntry| {
+            let status = std::fs::read_to_string(thread.path().join("status"));
+            status.is_ok_and(|status| status.contains("State:\tT"))
+        };
+        threads.all(stands).then_some(())
+    })
+    .await;
 }
 
 /// One request from this address, on a connection made now and answered whenever.

@@ -90,7 +90,7 @@ async fn clients_of_a_slot_that_is_stopped_are_served_by_others_until_it_is_back
     let fleet = ready(&web(3, "sticky"), 3).await;
     let address = fleet.address().await;
     let before = slots_of(200, address).await;
-    fleet.ostler(["stop", "web.1"]).success().await;
+    fleet.ostler(["stop", "web:1"]).success().await;
     let out = |status: &StatusReport| left_out(status, 1) == Some("its worker has ended or failed");
     fleet.until("it to be left out", out).await;
     let went = moved(&before, &slots_of(200, address).await);
@@ -99,7 +99,7 @@ async fn clients_of_a_slot_that_is_stopped_are_served_by_others_until_it_is_back
         went.len(),
         before.values().filter(|slot| **slot == 1).count()
     );
-    fleet.ostler(["start", "web.1"]).success().await;
+    fleet.ostler(["start", "web:1"]).success().await;
     fleet.until_ready(3).await;
     assert_eq!(moved(&before, &slots_of(200, address).await), []);
 }

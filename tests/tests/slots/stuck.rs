@@ -11,7 +11,7 @@ async fn one_that_stands_still_is_left_out_until_it_goes_on() {
     let load = fleet.load_with(to(address, "/").connections(16)).await;
     load.answers(100, PATIENCE).await.expect("answers");
     let stopped = fleet.worker("web", 2).await;
-    signal(&stopped, Signal::STOP);
+    stop(&stopped).await;
     let out = |status: &StatusReport| left_out(status, 2) == Some("its queue is long");
     fleet.until("it to be left out", out).await;
     load.answers(1_000, PATIENCE).await.expect("answers");
@@ -54,7 +54,7 @@ async fn an_app_that_nobody_connects_to_costs_no_wake_ups() {
         it_sleeps(&fleet).await;
         // Also while connections wait where nobody takes them.
         let stopped = fleet.worker("web", 0).await;
-        signal(&stopped, Signal::STOP);
+        stop(&stopped).await;
         let address = fleet.address().await;
         let mut answers = Vec::new();
         for client in 0..24 {
@@ -128,11 +128,11 @@ async fn a_failed_slot_is_tried_again_while_connections_wait_there() {
     let address = fleet.address().await;
     fleet.dir().write("worker.sh", "sleep 0.1; exit 3");
     let worker = fleet.worker("web", 0).await;
-    signal(&worker, Signal::STOP);
+    stop(&worker).await;
     let answers = vec![knock(address).await, knock(address).await];
     signal(&worker, Signal::KILL);
     fleet
-        .logged("connections wait for it, so it is tried again in 300 ms")
+        .logged("connections wait for it, so it is tried again in 300ms")
         .await;
     fleet.dir().write("worker.sh", good);
     answered(answers).await;

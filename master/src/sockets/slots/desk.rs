@@ -8,9 +8,12 @@ use std::{
 };
 
 use ostler_bus::{Slot, vocab::status::SlotShare};
-use rustix::event::{
-    Timespec,
-    epoll::{self, CreateFlags, Event, EventData, EventFlags},
+use rustix::{
+    event::{
+        Timespec,
+        epoll::{self, CreateFlags, Event, EventData, EventFlags},
+    },
+    net::sockopt,
 };
 
 use super::{
@@ -161,10 +164,11 @@ impl Desk {
         if choice.is_none() || choice == self.told {
             return;
         }
-        let any = self.group.members().first();
-        let (Some(choice), Some(listener)) =
-            (choice, any.and_then(|any| self.listeners.get(&any.id)))
-        else {
+        let members = self.group.members().iter();
+        let mut listeners = members.filter_map(|member| self.listeners.get(&member.id));
+        // One that a worker has just shut down would begin a group of its own by being told, and could then never listen again.
+        let listens = |it: &&OwnedFd| sockopt::socket_acceptconn(it).unwrap_or(false);
+        let (Some(choice), Some(listener)) = (choice, listeners.find(listens)) else {
             return;
         };
         match sys::choose_by(listener.as_fd(), &compile(&choice)) {

@@ -124,6 +124,11 @@ impl Group {
 fn the_kernel_has_positions_as_they_are_seen_here() {
     let mut group = Group::new(5, Spread::Evenly, "127.0.0.1");
     group.each_is_found(&[0, 1, 2, 3, 4]);
+    // Told of others before it is told of the end of one: that one's still in the first place.
+    shutdown(&group.listeners[0], Shutdown::Both).expect("shut");
+    group.only(2);
+    group.listen_again(0);
+    group.each_is_found(&[0, 1, 2, 3, 4]);
     group.shut(1);
     group.each_is_found(&[0, 2, 3, 4]);
     group.listen_again(1);

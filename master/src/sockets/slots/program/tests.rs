@@ -7,7 +7,7 @@ use crate::sockets::slots::table::buckets;
 
 /// What a program returns for a client at this address, with this random number.
 fn run(program: &[Instruction], client: IpAddr, random: u32) -> u32 {
-    let mut header = vec![0; 40];
+    let mut header = [0; 40];
     match client {
         IpAddr::V4(v4) => {
             header[0] = 0x45;

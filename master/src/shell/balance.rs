@@ -126,8 +126,8 @@ impl Shell {
         let (id, standing) = match event {
             FleetEvent::WorkerReady(event) => (event.worker.id, Standing::Ready),
             FleetEvent::WorkerDraining(event) => (event.worker.id, Standing::Leaving),
-            // It is nobody's any more: it is handed nothing.
-            FleetEvent::WorkerReleased(event) => (event.worker.id, Standing::Leaving),
+            // It is nobody's any more: it is handed nothing, and accepts for itself, so it must not hear that it drains.
+            FleetEvent::WorkerReleased(event) => return self.workshop.balancer.gone(event.worker.id),
             FleetEvent::WorkerSpawned(_)
             | FleetEvent::WorkerOnline(_)
             | FleetEvent::WorkerDisconnected(_)

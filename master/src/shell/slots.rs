@@ -1,8 +1,9 @@
 //! Sockets of which each slot has its own: which slots get connections, and that none is lost when there are fewer slots.
 //!
-//! A worker whose slot is to go, or is to be stopped while others run, is told so only when nothing waits at its sockets any more: first the kernel is told to leave
-//! them out, then whoever is there is taken in by the worker, as it doesn't know yet. What comes to a slot that nobody
-//! serves any more waits for a while, in case the app grows again; then it is closed, counted and told.
+//! A worker whose slot is to go, or is to be stopped while others run, is told so only when nothing waits at its sockets any
+//! more: first the kernel is told to leave them out, then whoever is there is taken in by the worker, as it doesn't know yet. What
+//! waits for a slot that nobody serves any more does so for a while, in case the app grows again; then it is closed, counted and
+//! told.
 
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},

@@ -176,6 +176,8 @@ async fn slots_get_equally_many_nearly() {
     }
     let table = fleet.ostler(["sockets"]).success().await.stdout;
     assert_eq!(table.matches("  even").count(), 8, "{table}");
+    let list = fleet.ostler(["ls"]).success().await.stdout;
+    assert_eq!(list.matches(&one).count(), 1, "{list}");
 }
 
 /// The descriptor is found as any other: by its name, by the SDK, and as the only one there is.

@@ -69,6 +69,8 @@ pub(super) enum LeftOut {
     NobodyReady,
     /// Connections wait longer there than elsewhere.
     LongQueue,
+    /// There are more slots than buckets.
+    NoBuckets,
     /// A worker has called `shutdown` on it.
     Shut,
 }
@@ -80,6 +82,7 @@ impl LeftOut {
             Self::GivenUp => "its worker has ended or failed",
             Self::NobodyReady => "its worker is not ready",
             Self::LongQueue => "its queue is long",
+            Self::NoBuckets => "there are more slots than buckets of clients",
             Self::Shut => "it was shut down",
         }
     }
@@ -298,7 +301,10 @@ impl Group {
             _ if !self.counts(member) => LeftOut::Retired,
             Service::GivenUp => LeftOut::GivenUp,
             Service::Awaited => LeftOut::NobodyReady,
-            Service::Serves => LeftOut::LongQueue,
+            Service::Serves => match self.spread {
+                Spread::Evenly => LeftOut::LongQueue,
+                Spread::ByAddress => LeftOut::NoBuckets,
+            },
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use ostler_bus::{
+    Slot,
     client::Bus,
     hub::{Admission, Hub, HubNotice, HubOptions, Notices, Principal, Rules},
     vocab::rules::{builtins, fleet_history},
@@ -44,7 +45,7 @@ use crate::{
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Releases, Spawner},
     saved::Kept,
     shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Watches, Workshop, alarm},
-    sockets::{Sockets, StarterSockets, balance::Balancer},
+    sockets::{Sockets, StarterSockets, balance::Balancer, slots::Groups},
     sys::{self, OpenFiles, Signals},
 };
 
@@ -151,6 +152,7 @@ where
         home: lock.home().clone(),
         sockets,
         balancer: Balancer::default(),
+        groups: Groups::default(),
         watches: Watches::default(),
         cgroups: Cgroups::default(),
         log: lines.clone(),
@@ -589,14 +591,17 @@ fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
         tracing::warn!("{}", escape::line(&warning));
     }
     for app in &options.apps {
-        let listening: Vec<String> = sockets
-            .of(&app.name)
-            .into_iter()
+        let listening = sockets.of(&app.name).into_iter();
+        // Those of a group are at one address.
+        let listening = listening
+            .filter(|socket| socket.spread().is_none() || socket.slot() == Some(Slot(0)))
             .map(|socket| match socket.slot() {
-                Some(slot) => format!("{}.{slot}={}", socket.name(), socket.address()),
-                None => format!("{}={}", socket.name(), socket.address()),
+                Some(slot) if socket.spread().is_none() => {
+                    format!("{}.{slot}={}", socket.name(), socket.address())
+                }
+                Some(_) | None => format!("{}={}", socket.name(), socket.address()),
             })
-            .collect();
+            .collect::<Vec<String>>();
         let listening = if listening.is_empty() {
             String::new()
         } else {

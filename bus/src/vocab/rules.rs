@@ -13,8 +13,9 @@ use super::{
     saved::{MasterResurrect, MasterSave},
     status::{MasterStatus, StatusReport},
     update::{
-        AppFailed, AppResized, ConfigChanged, SystemRestartNeeded, UpdateAborted, UpdateFinished,
-        UpdateProgress, UpdateRolledBack, UpdateStarted, UpdateSuspended, WorkerRestartNeeded,
+        AppFailed, AppResized, ConfigChanged, ConnectionsLost, SystemRestartNeeded, UpdateAborted,
+        UpdateFinished, UpdateProgress, UpdateRolledBack, UpdateStarted, UpdateSuspended,
+        WorkerRestartNeeded,
     },
     worker::{
         AppErrors, Disconnect, Holding, Ready, WorkerDisconnected, WorkerDraining, WorkerExited,
@@ -374,6 +375,7 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<UpdateSuspended>(),
         event::<AppResized>(),
         event::<AppFailed>(),
+        event::<ConnectionsLost>(),
         event::<AppErrors>(),
         event::<ConfigChanged>(),
         event::<OperationFinished>(),

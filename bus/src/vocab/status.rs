@@ -105,7 +105,7 @@ pub struct SocketStatus {
     pub name: String,
     /// Its address as bound: "127.0.0.1:8080", "udp:127.0.0.1:53", "unix:/run/web.sock".
     pub address: String,
-    /// How its workers share it: "shared" or "balanced".
+    /// How its workers share it: "shared", "balanced", "slot" or "sticky".
     pub mode: String,
     /// Why, where that was not said for certain.
     pub why: Option<String>,
@@ -119,6 +119,22 @@ pub struct SocketStatus {
     pub balance: Option<BalanceStatus>,
     /// The workers that have asked for it at run time; none while one is awaited that may. `None` for a declared socket.
     pub asked_by: Option<Vec<WorkerId>>,
+    /// What its slot gets of the connections, where the kernel spreads them over slots.
+    pub share: Option<SlotShare>,
+}
+
+/// What a slot gets of the connections that the kernel spreads over slots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct SlotShare {
+    /// Why it gets none just now, in words; `None`: it gets some.
+    pub left_out: Option<String>,
+    /// How many buckets of client addresses are its own just now, where connections are spread by them; of 256, or 1,024 for
+    /// more than 32 slots.
+    pub buckets: Option<u32>,
+    /// The most connections that were ever seen waiting there. They are looked at only while there are some.
+    pub longest: u32,
+    /// How often it was left out because its queue was longer than others'.
+    pub times_long: u64,
 }
 
 /// What waits at a socket until a worker takes it.

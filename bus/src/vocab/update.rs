@@ -175,6 +175,20 @@ pub struct AppFailed {
     pub reason: String,
 }
 
+/// Connections waited for a slot that has gone, and nobody was there to take them: they were reset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "app.connections_lost")]
+pub struct ConnectionsLost {
+    /// The app.
+    pub app: String,
+    /// The slot.
+    pub slot: Slot,
+    /// The socket's name.
+    pub socket: String,
+    /// How many.
+    pub connections: u32,
+}
+
 /// The process file changed on disk; nothing was done about it yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
 #[event(topic = "config.changed")]

@@ -4,7 +4,10 @@ pub(super) mod bus;
 
 use std::time::Duration;
 
-use ostler_bus::vocab::status::{AppStatus, StatusReport, WorkerStatus};
+use ostler_bus::{
+    Slot,
+    vocab::status::{AppStatus, SocketStatus, StatusReport, WorkerStatus},
+};
 
 use super::{
     style::Style,
@@ -96,11 +99,13 @@ pub(super) fn app_line(app: &AppStatus, style: Style) -> String {
     if let Some(namespace) = &app.namespace {
         out.push_str(&format!("  namespace {}", escape::line(namespace)));
     }
-    for socket in &app.sockets {
+    // Slots that have a socket each at one address are told of once.
+    let is_group = |socket: &SocketStatus| ["slot", "sticky"].contains(&&*socket.mode);
+    let told = |socket: &&SocketStatus| !is_group(socket) || socket.slot == Some(Slot(0));
+    for socket in app.sockets.iter().filter(told) {
         let (name, address) = (escape::line(&socket.name), escape::line(&socket.address));
-        let slot = socket
-            .slot
-            .map_or_else(String::new, |slot| format!(".{slot}"));
+        let own = socket.slot.filter(|_| !is_group(socket));
+        let slot = own.map_or_else(String::new, |slot| format!(".{slot}"));
         out.push_str(&format!(
             "\n  {name}{slot} on {address} ({})",
             escape::line(&socket.mode)

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::escape;
 
-const COLUMNS: [(&str, Align); 8] = [
+const COLUMNS: [(&str, Align); 9] = [
     ("APP", Align::Left),
     ("SOCKET", Align::Left),
     ("ADDRESS", Align::Left),
@@ -23,6 +23,7 @@ const COLUMNS: [(&str, Align); 8] = [
     ("WAITING", Align::Right),
     ("ROOM", Align::Right),
     ("DROPPED", Align::Right),
+    ("SHARE", Align::Left),
 ];
 
 /// `ostler sockets`
@@ -73,7 +74,7 @@ fn all(apps: &[AppStatus]) -> impl Iterator<Item = (&str, &SocketStatus)> {
 }
 
 fn in_words(apps: &[AppStatus], style: Style) -> String {
-    let rows: Vec<Row<8>> = all(apps)
+    let rows: Vec<Row<9>> = all(apps)
         .map(|(app, socket)| Row::Cells(cells(app, socket)))
         .collect();
     match rows.is_empty() {
@@ -82,7 +83,7 @@ fn in_words(apps: &[AppStatus], style: Style) -> String {
     }
 }
 
-fn cells(app: &str, socket: &SocketStatus) -> [Cell; 8] {
+fn cells(app: &str, socket: &SocketStatus) -> [Cell; 9] {
     let text = |text: &str| Cell::plain(escape::line(text));
     let address = match socket.passed_as {
         Some(number) => format!("{} (fd:{number})", socket.address),
@@ -107,6 +108,7 @@ fn cells(app: &str, socket: &SocketStatus) -> [Cell; 8] {
         number(socket.queue.map(|queue| queue.waiting)),
         number(socket.queue.map(|queue| queue.room)),
         dropped,
+        share(socket),
     ]
 }
 
@@ -123,9 +125,24 @@ fn slots(socket: &SocketStatus) -> String {
     }
 }
 
+/// What its slot gets of the connections, or why nothing.
+fn share(socket: &SocketStatus) -> Cell {
+    match &socket.share {
+        None => Cell::new("-", Tone::Dim),
+        Some(share) => match (&share.left_out, share.buckets) {
+            (Some(why), _) => Cell::new(format!("none: {}", escape::line(why)), Tone::Bad),
+            (None, Some(buckets)) => Cell::plain(format!("{buckets} buckets")),
+            (None, None) => Cell::plain("even"),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use ostler_bus::{Generation, Slot, WorkerId, vocab::status::SocketQueue};
+    use ostler_bus::{
+        Generation, Slot, WorkerId,
+        vocab::status::{SlotShare, SocketQueue},
+    };
 
     use super::*;
 
@@ -141,6 +158,7 @@ mod tests {
             queue: None,
             balance: None,
             asked_by: None,
+            share: None,
         };
         let app = |name: &str, sockets: Vec<SocketStatus>| AppStatus {
             name: name.into(),
@@ -161,6 +179,18 @@ mod tests {
                 dropped,
             })
         };
+        let chat = |slot, waiting, left_out| SocketStatus {
+            mode: "sticky".into(),
+            queue: queue(waiting, 0),
+            slot: Some(Slot(slot)),
+            share: Some(SlotShare {
+                left_out,
+                buckets: Some(128),
+                longest: 5,
+                times_long: 0,
+            }),
+            ..socket("chat", "127.0.0.1:81")
+        };
         let web = vec![
             SocketStatus {
                 queue: queue(3, 0),
@@ -172,6 +202,8 @@ mod tests {
                 slot: Some(Slot(1)),
                 ..socket("own", "127.0.0.1:8101")
             },
+            chat(0, 0, None),
+            chat(1, 2, Some("it is gone".into())),
         ];
         let asked = SocketStatus {
             asked_by: Some(vec![WorkerId(4), WorkerId(7)]),
@@ -184,11 +216,13 @@ mod tests {
         let shown = in_words(&apps, Style::plain());
         assert_eq!(
             shown,
-            "APP   SOCKET  ADDRESS              MODE    SLOTS             WAITING  ROOM  DROPPED\n\
-             web   http    127.0.0.1:80 (fd:3)  shared  all                     3  1024        0\n\
-             web   own     127.0.0.1:8101       shared  1                       0  1024        7\n\
-             jobs  log     unix:/l\\x1b          shared  all                     -     -        -\n\
-             jobs  [::]:0  [::]:9               shared  asked for by 4 7        -     -        -\n"
+            "APP   SOCKET  ADDRESS              MODE    SLOTS             WAITING  ROOM  DROPPED  SHARE\n\
+             web   http    127.0.0.1:80 (fd:3)  shared  all                     3  1024        0  -\n\
+             web   own     127.0.0.1:8101       shared  1                       0  1024        7  -\n\
+             web   chat    127.0.0.1:81         sticky  0                       0  1024        0  128 buckets\n\
+             web   chat    127.0.0.1:81         sticky  1                       2  1024        0  none: it is gone\n\
+             jobs  log     unix:/l\\x1b          shared  all                     -     -        -  -\n\
+             jobs  [::]:0  [::]:9               shared  asked for by 4 7        -     -        -  -\n"
         );
         assert_eq!(
             in_words(&apps[..0], Style::plain()),

@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! listen.web = { address = ":8080", mode = "balanced", max_connections = 1000 }
+//! listen.chat = { address = ":8081", mode = "sticky" }
 //! ```
 
 use super::{
@@ -15,10 +16,12 @@ use super::{
 
 /// Reads the word itself.
 pub(super) fn word(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<SocketMode> {
-    let fix = "use \"balanced\", \"shared\" or \"auto\"";
+    let fix = "use \"balanced\", \"shared\", \"slot\", \"sticky\" or \"auto\"";
     let mode = match walker.string(path, node, fix)? {
         "auto" => Ok(SocketMode::Auto),
         "shared" => Ok(SocketMode::Shared),
+        "slot" => Ok(SocketMode::Slot),
+        "sticky" => Ok(SocketMode::Sticky),
         "balanced" => Ok(SocketMode::Balanced {
             max_connections: None,
         }),
@@ -42,16 +45,19 @@ pub(super) fn read(
     options: &SocketOptions,
 ) -> SocketMode {
     let said = mode.map_or(SocketMode::Auto, |(mode, _)| mode);
+    let unfit = match said {
+        SocketMode::Balanced { .. } => unfit(address, options),
+        SocketMode::Slot | SocketMode::Sticky => unfit_for_slots(address, options),
+        SocketMode::Auto | SocketMode::Shared => None,
+    };
+    if let (Some(wrong), Some((_, node))) = (unfit, mode) {
+        walker.fault(node.span(), &format!("{path}.mode"), wrong);
+    }
     match said {
-        SocketMode::Balanced { .. } => {
-            if let (Some(wrong), Some((_, node))) = (unfit(address, options), mode) {
-                walker.fault(node.span(), &format!("{path}.mode"), wrong);
-            }
-            SocketMode::Balanced {
-                max_connections: most.map(|(most, _)| most),
-            }
-        }
-        SocketMode::Auto | SocketMode::Shared => {
+        SocketMode::Balanced { .. } => SocketMode::Balanced {
+            max_connections: most.map(|(most, _)| most),
+        },
+        SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => {
             if let Some((_, node)) = most {
                 let wrong = Wrong::new(
                     "workers that accept by themselves can't be limited",
@@ -82,5 +88,24 @@ fn unfit(address: &SocketAddress, options: &SocketOptions) -> Option<Wrong> {
             "a socket that each slot has for itself can't be balanced: its connections are for that slot alone",
             "leave out the mode, or per_slot",
         )),
+    }
+}
+
+/// Why slots can't have a socket each at this one address, where they can't.
+fn unfit_for_slots(address: &SocketAddress, options: &SocketOptions) -> Option<Wrong> {
+    match (address, options.per_slot) {
+        (SocketAddress::Tcp(_), false) => None,
+        (SocketAddress::Tcp(_), true) => Some(Wrong::new(
+            "a port for each slot is not one that they share",
+            "leave out the mode, or per_slot",
+        )),
+        (SocketAddress::Udp(_) | SocketAddress::Unix(_) | SocketAddress::Starter(_), _) => {
+            Some(Wrong::new(
+                format!(
+                    "{address} can't be each slot's own: only TCP ports that the master binds can"
+                ),
+                "leave the mode out",
+            ))
+        }
     }
 }

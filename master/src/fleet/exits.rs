@@ -12,7 +12,7 @@ use ostler_bus::{
 };
 
 use super::{
-    Exit, FleetEvent,
+    Action, Exit, FleetEvent,
     app::{App, Fatal},
     backoff::Verdict,
     cause::Cause,
@@ -257,5 +257,24 @@ fn give_up(app: &mut App, number: SlotNumber, why: &str, epitaph: &str, turn: &m
     }));
     Next::GivenUp {
         again_ms: rest.map(millis),
+    }
+}
+
+/// Connections wait for a slot: if it has failed it is tried again when the longest back-off is over, whatever `retry_failed` says.
+pub(super) fn awaited(app: &mut App, number: SlotNumber, turn: &mut Turn) {
+    let Some(slot) = app.slots.get_mut(&number) else {
+        return;
+    };
+    let rest = slot.definition.backoff.max;
+    let soon = turn.now + rest;
+    if let SlotState::Failed { until } = &mut slot.state
+        && until.is_none_or(|until| until > soon)
+    {
+        *until = Some(soon);
+        turn.act(Action::Say(format!(
+            "{}.{number}: connections wait for it, so it is tried again in {}",
+            app.name,
+            rough(rest)
+        )));
     }
 }

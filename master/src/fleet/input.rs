@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use ostler_bus::{
-    Generation, WorkerId,
+    Generation, Slot, WorkerId,
     vocab::{
         commands::{AppAwait, AppDelete, AppRestart},
         control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill},
@@ -52,6 +52,13 @@ pub enum Input {
     },
     /// It is the hour (`cron`) of this app.
     CronDue(AppName),
+    /// Connections wait for a slot that has failed: it is tried again before long.
+    Awaited {
+        /// Its app.
+        app: AppName,
+        /// The slot.
+        slot: Slot,
+    },
     /// The master itself stood still for so long, and what is due is due too early for all: workers may have spoken
     /// meanwhile, and nobody listened.
     Paused(Duration),

@@ -62,6 +62,7 @@ mod selector;
 mod settle;
 mod slot;
 mod snapshot;
+mod standing;
 mod start_stop;
 mod take_up;
 mod trial;
@@ -83,6 +84,7 @@ pub use input::{Command, Exit, Input, Notification, RequestToken, Requester, Wor
 pub use moment::Moment;
 pub use portrait::Portrait;
 pub use snapshot::Snapshot;
+pub use standing::Service;
 pub use take_up::Change;
 
 use std::collections::BTreeMap;
@@ -211,6 +213,11 @@ impl Fleet {
             Input::CronDue(app) => {
                 if let Some(app) = self.apps.get_mut(&app) {
                     cron::due(app, turn);
+                }
+            }
+            Input::Awaited { app, slot } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    exits::awaited(app, slot, turn);
                 }
             }
             Input::Paused(time) => {

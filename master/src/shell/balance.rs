@@ -16,7 +16,7 @@ use super::{
     workshop::Workshop,
 };
 use crate::{
-    config::app::{Readiness, SocketMode},
+    config::app::{AppName, Readiness, SocketMode},
     fleet::{FleetEvent, Snapshot, SpawnOrder},
     sockets::{
         BoundSocket, SocketId,
@@ -27,7 +27,7 @@ use crate::{
 /// A ready worker of a `balanced` socket that has not asked for connections by then won't, as far as one can tell.
 const OVERDUE: Duration = Duration::from_secs(5);
 
-/// How long a status waits for the thread that hands connections over, which is never long about anything.
+/// How long a status waits for a thread that sees to sockets, which is never long about anything.
 const REPORT: Duration = Duration::from_millis(500);
 
 /// Whether a worker may be handed connections.
@@ -97,7 +97,7 @@ impl Shell {
         let max_connections = match bound.declaration().options.mode {
             SocketMode::Balanced { max_connections } => max_connections,
             // It may have begun before the socket was declared so.
-            SocketMode::Auto | SocketMode::Shared => None,
+            SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => None,
         };
         let socket = Served {
             id: socket,
@@ -194,7 +194,7 @@ impl Workshop {
         let (_, socket) = self.sockets.get(socket)?;
         match socket.declaration().options.mode {
             SocketMode::Balanced { .. } => Some(socket),
-            SocketMode::Auto | SocketMode::Shared => None,
+            SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => None,
         }
     }
 
@@ -234,29 +234,54 @@ impl Workshop {
             let schedule = schedules.iter().find(|(name, _)| name.as_str() == app.name);
             app.next_cron = schedule.and_then(|(_, it)| it.next_in_words(SystemTime::now()));
         }
-        let Some(report) = self.balancer.report() else {
+        let (balances, shares) = (self.balancer.report(), self.groups.report());
+        if balances.is_none() && shares.is_none() {
             // Whoever asked has gone.
             let _gone = to.send(snapshot);
             return;
-        };
+        }
         tokio::spawn(async move {
-            let report = tokio::time::timeout(REPORT, report).await;
-            let report = report.ok().and_then(Result::ok);
-            for (served, balance) in report.into_iter().flatten() {
-                let apps = snapshot.apps.iter_mut();
-                let app = apps.filter(|app| app.name == served.app.as_str());
-                let sockets = app.flat_map(|app| &mut app.sockets);
-                for socket in sockets.filter(|socket| socket.name == served.name) {
+            for (served, balance) in in_time(balances).await {
+                for socket in sockets(&mut snapshot, &served.app, &served.name) {
                     if !balance.workers.is_empty() {
                         take_over(socket);
                     }
                     socket.balance = Some(balance.clone());
                 }
             }
+            for report in in_time(shares).await {
+                let its = sockets(&mut snapshot, &report.app, &report.name);
+                for socket in its.filter(|socket| socket.slot == Some(report.slot)) {
+                    socket.share = Some(report.share.clone());
+                }
+            }
             // Whoever asked has gone.
             let _gone = to.send(snapshot);
         });
     }
+}
+
+/// What a thread reports, if there is one and it does so in time.
+async fn in_time<T>(report: Option<oneshot::Receiver<Vec<T>>>) -> Vec<T> {
+    match report {
+        Some(report) => {
+            let report = tokio::time::timeout(REPORT, report).await;
+            report.ok().and_then(Result::ok).unwrap_or_default()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// An app's sockets of this name.
+fn sockets<'s>(
+    snapshot: &'s mut Snapshot,
+    app: &AppName,
+    name: &str,
+) -> impl Iterator<Item = &'s mut SocketStatus> {
+    let apps = snapshot.apps.iter_mut();
+    let its = apps.filter(move |its| its.name == app.as_str());
+    let sockets = its.flat_map(|app| &mut app.sockets);
+    sockets.filter(move |socket| socket.name == name)
 }
 
 /// The master accepts: that says more than what was declared.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ostler_bus::{
-    WorkerId,
+    Slot, WorkerId,
     client::Bus,
     vocab::commands::{AppAdd, AppSignal, SignalAnswer},
     vocab::control::{Answer, AppSend, RefusalKind, SendAnswer},
@@ -98,6 +98,12 @@ pub(super) enum Message {
     Passing { id: WorkerId, said: Passed },
     /// A worker has been ready for so long that it should have.
     Overdue { id: WorkerId },
+    /// Nothing waits any more for a worker whose slot goes, or it did for too long.
+    MayPart { id: WorkerId },
+    /// Connections waited for slots of this app that have gone: perhaps they don't any more.
+    LeftOver(AppName),
+    /// Connections wait for a slot that has failed.
+    Awaited { app: AppName, slot: Slot },
     /// The bus to publish on from here on.
     Voice(Bus),
     /// The hub began anew: every connection to it has ended.

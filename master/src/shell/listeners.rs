@@ -80,12 +80,16 @@ impl Workshop {
         failures: u32,
         shell: &ShellHandle,
     ) -> Option<(AppName, String)> {
+        if failures == 0 {
+            self.groups.shut(socket);
+        }
         let tried = self.sockets.listen_again(socket)?;
         let (app, name) = (tried.app, tried.name);
         match tried.outcome {
             Ok(mended) => {
                 tell_mended(&app, &name, mended, failures);
                 self.tell_balancer(socket);
+                self.groups.mended(socket);
                 self.watch_one(socket, shell);
                 match mended {
                     Mended::InPlace => None,

@@ -28,6 +28,7 @@ impl Shell {
                         self.starting.remove(&id);
                         if let Some(process) = self.processes.remove(&id) {
                             self.workshop.balancer.gone(id);
+                            self.has_parted(id);
                             if let Some(hint) = self.workshop.hint(&process.order, exit) {
                                 exit.hint = Some(hint);
                             }
@@ -143,6 +144,15 @@ impl Shell {
                 self.overdue(id);
                 vec![]
             }
+            Message::MayPart { id } => {
+                self.may_part(id);
+                vec![]
+            }
+            Message::LeftOver(app) => {
+                self.shrunk.insert(app);
+                vec![]
+            }
+            Message::Awaited { app, slot } => vec![Input::Awaited { app, slot }],
             Message::Voice(bus) => {
                 self.bus = bus;
                 vec![]

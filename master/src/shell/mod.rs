@@ -25,6 +25,7 @@ mod rights;
 mod send;
 mod signal_verb;
 mod signals;
+mod slots;
 mod worker;
 mod workshop;
 
@@ -47,7 +48,9 @@ pub use self::{
     add::Which, handle::ShellHandle, listeners::Watches, portraits::Drawn, reread::ReadFile,
     reread::Reread, reread::Said, rights::Rights, signals::MasterSignal, workshop::Workshop,
 };
-use self::{handle::Message, hook::Leash, passing::Gifts, reread::Reading, worker::Process};
+use self::{
+    handle::Message, hook::Leash, passing::Gifts, reread::Reading, slots::Leavings, worker::Process,
+};
 use crate::{
     config::{app::AppName, units},
     fleet::{Fleet, Input, Moment, RequestToken},
@@ -90,6 +93,8 @@ pub struct Shell {
     signalled: HashMap<WorkerId, (i32, Instant)>,
     /// Apps that may have fewer slots than before.
     shrunk: HashSet<AppName>,
+    /// What slots that go leave behind.
+    leavings: Leavings,
     /// Workers that have no process yet: their start is called off when this is dropped.
     starting: HashMap<WorkerId, oneshot::Sender<()>>,
     waiting: HashMap<RequestToken, Waiting>,
@@ -144,6 +149,7 @@ impl Shell {
             killed: HashSet::new(),
             signalled: HashMap::new(),
             shrunk: HashSet::new(),
+            leavings: Leavings::default(),
             starting: HashMap::new(),
             waiting: HashMap::new(),
             gifts: Gifts::default(),
@@ -208,6 +214,7 @@ impl Shell {
                 there.any(|order| order.app == app && order.slot == slot)
             };
             self.workshop.free_slots(&app, size, lives);
+            self.retire_slots(&app, size);
         }
     }
 
@@ -246,6 +253,7 @@ impl Shell {
             self.workshop
                 .watch_running(self.fleet.wanted().cloned().collect());
         }
+        self.direct_slots();
         self.handle.changed();
         if self.fleet.is_ending() {
             self.handle.ends();

@@ -24,6 +24,9 @@ const HEARD: Duration = Duration::from_secs(10);
 impl Shell {
     /// Performs one action without waiting; the exit code if it was the last.
     pub(super) fn perform(&mut self, action: Action) -> Option<u8> {
+        if self.keeps_back(&action) {
+            return None;
+        }
         match action {
             Action::Spawn(order) => self.start(order),
             Action::CallOff { id } => self.call_off(id),
@@ -79,6 +82,8 @@ impl Shell {
                     other => log(other),
                 }
                 self.stand(&event);
+                self.note_parting(&event);
+                self.note_failed(&event);
                 publish(&self.bus, &event);
             }
             Action::Warn(text) => tracing::warn!("{}", escape::line(&text)),
@@ -187,10 +192,12 @@ fn say<E: std::fmt::Display>(result: Result<(), E>, what: &str) {
     }
 }
 
+/// Tells everyone.
+pub(super) fn emit<E: Event>(bus: &Bus, event: &E) {
+    say(bus.try_emit(event), E::TOPIC);
+}
+
 fn publish(bus: &Bus, event: &FleetEvent) {
-    fn emit<E: Event>(bus: &Bus, event: &E) {
-        say(bus.try_emit(event), E::TOPIC);
-    }
     match event {
         FleetEvent::WorkerSpawned(e) => emit(bus, e),
         FleetEvent::WorkerOnline(e) => emit(bus, e),

@@ -85,11 +85,13 @@ impl Workshop {
             }
         }
         self.sockets.share(app);
+        self.join_groups(&app.name);
         self.watch_listeners(&app.name, shell);
     }
 
     /// Gives back what the workers of an app needed.
     pub(super) fn forget(&mut self, app: &AppName) {
+        self.groups.forget(app);
         match self.kept.remove(app) {
             true => self.sockets.leave(app),
             false => self.sockets.forget(app),
@@ -123,6 +125,7 @@ impl Workshop {
         let added = added.map_err(|error| of_socket(&error))?;
         if !added.is_empty() {
             self.watch_listeners(&order.app, shell);
+            self.join_groups(&order.app);
             let sockets = self.sockets.of_worker(&order.app, order.slot).into_iter();
             let own: Vec<String> = sockets
                 .filter(|socket| socket.slot().is_some())

@@ -30,7 +30,7 @@ use crate::{
         Spawner, StdinLines, WorkerGroup,
     },
     shortage::Told,
-    sockets::{Sockets, balance::Balancer},
+    sockets::{Sockets, balance::Balancer, slots::Groups},
 };
 
 /// Everything a worker is made from.
@@ -46,6 +46,8 @@ pub struct Workshop {
     pub sockets: Sockets,
     /// Hands connections to workers.
     pub balancer: Balancer,
+    /// Has the kernel choose among slots.
+    pub groups: Groups,
     /// Who watches each of them: nobody at first, also of those that are bound.
     pub watches: Watches,
     /// Where workers' control groups are.

@@ -1,6 +1,7 @@
 //! Binding what was declared.
 
 use std::{
+    io,
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -59,24 +60,39 @@ pub fn bind(
     declaration: &SocketDeclaration,
     table: &mut FdTable,
 ) -> Result<BoundSocket, BindError> {
-    let slot = declaration.options.per_slot.then_some(Slot(0));
-    bind_for(app, declaration, slot, &StarterSockets::default(), table)
+    let slot = declaration.is_each_slots_own().then_some(Slot(0));
+    let whose = Whose { slot, beside: None };
+    bind_for(app, declaration, whose, &StarterSockets::default(), table)
+}
+
+/// Whose a socket is to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whose<'a> {
+    /// The workers of this slot alone have it; `None`: all.
+    pub(super) slot: Option<Slot>,
+    /// Other slots have theirs at this same address already.
+    pub(super) beside: Option<&'a SocketAddress>,
 }
 
 /// The same, for the workers of one slot alone, or all; and with what the starter passed on.
 pub(super) fn bind_for(
     app: &AppName,
     declaration: &SocketDeclaration,
-    slot: Option<Slot>,
+    whose: Whose<'_>,
     starter: &StarterSockets,
     table: &mut FdTable,
 ) -> Result<BoundSocket, BindError> {
+    let slot = whose.slot;
     let mut fd_name = format!("listen.{app}.{}", declaration.name);
     if let Some(slot) = slot {
         fd_name = format!("{fd_name}.{slot}");
     }
-    let wanted = wanted(declaration, slot)?;
-    let opened = open(&wanted, declaration, starter).and_then(|opened| {
+    let wanted = match whose.beside {
+        Some(address) => address.clone(),
+        None => wanted(declaration, slot)?,
+    };
+    let alone = whose.beside.is_none();
+    let opened = open(&wanted, alone, declaration, starter).and_then(|opened| {
         let Opened { fd, at, path } = opened;
         let taken = table.insert(&fd_name, fd);
         taken.map_err(|_taken| Problem::NameTaken)?;
@@ -157,16 +173,22 @@ pub(super) enum Place {
     },
 }
 
-/// Opens the socket at this address, which is the declaration's but for the slot and the port that was found.
+/// Opens the socket at this address, which is the declaration's but for the slot and the port that was found. Nobody may be
+/// there, unless it is not to be alone.
 pub(super) fn open(
     wanted: &SocketAddress,
+    alone: bool,
     declaration: &SocketDeclaration,
     starter: &StarterSockets,
 ) -> Result<Opened, Problem> {
     let options = &declaration.options;
     let (fd, at, path) = match wanted {
         SocketAddress::Tcp(address) => {
-            let (fd, address) = bind_tcp(*address, options)?;
+            let (fd, address) = match (options.mode.is_group(), alone) {
+                (false, _) => bind_tcp(*address, options)?,
+                (true, true) => bind_first(*address, options)?,
+                (true, false) => bind_next(*address, options)?,
+            };
             (fd, Place::Ours(SocketAddress::Tcp(address)), None)
         }
         SocketAddress::Udp(address) => {
@@ -214,6 +236,7 @@ fn borrow(
         }
         (SocketMode::Balanced { .. }, SocketKind::Stream)
         | (SocketMode::Auto | SocketMode::Shared, _) => Ok(lent),
+        (SocketMode::Slot | SocketMode::Sticky, _) => Err(Problem::StartersAlone),
     }
 }
 
@@ -257,10 +280,41 @@ fn bind_tcp(
     Ok((second, bound))
 }
 
+/// Binds the first of a group (`SO_REUSEPORT`). Other programs of this user could be in such a group already, and would then
+/// share what comes: so the port must be one that can be bound by itself.
+fn bind_first(
+    address: SocketAddr,
+    options: &SocketOptions,
+) -> Result<(OwnedFd, SocketAddr), Problem> {
+    let alone = bind_ip(address, SocketType::STREAM, options)?;
+    // As above: neither listens yet.
+    bind_next(local_address(alone.as_fd())?, options)
+}
+
+/// Binds another one of a group.
+fn bind_next(
+    address: SocketAddr,
+    options: &SocketOptions,
+) -> Result<(OwnedFd, SocketAddr), Problem> {
+    let fd = bind_with(address, SocketType::STREAM, options, |fd| {
+        Ok(rustix::net::sockopt::set_socket_reuseport(fd, true)?)
+    })?;
+    Ok((fd, address))
+}
+
 fn bind_ip(
     address: SocketAddr,
     kind: SocketType,
     options: &SocketOptions,
+) -> Result<OwnedFd, Problem> {
+    bind_with(address, kind, options, |_| Ok(()))
+}
+
+fn bind_with(
+    address: SocketAddr,
+    kind: SocketType,
+    options: &SocketOptions,
+    before: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>,
 ) -> Result<OwnedFd, Problem> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
@@ -274,6 +328,7 @@ fn bind_ip(
         rustix::net::sockopt::set_socket_reuseaddr(&fd, true).map_err(problem)?;
     }
     options::before_bind(fd.as_fd(), address.is_ipv6(), options)?;
+    before(fd.as_fd()).map_err(Problem::Other)?;
     rustix::net::bind(&fd, &address).map_err(problem)?;
     Ok(fd)
 }

@@ -11,6 +11,7 @@ use super::{
     BindError, Problem, StarterSockets,
     bind::{Opened, Place, listen, open},
     queue::queue_of,
+    slots::Spread,
     unix::OwnPath,
 };
 use crate::{
@@ -124,6 +125,24 @@ impl BoundSocket {
         }
     }
 
+    /// How connections are spread over the slots that have it each for itself, at one address.
+    #[must_use]
+    pub fn spread(&self) -> Option<Spread> {
+        match self.declaration.options.mode {
+            SocketMode::Slot => Some(Spread::Evenly),
+            SocketMode::Sticky => Some(Spread::ByAddress),
+            SocketMode::Auto | SocketMode::Shared | SocketMode::Balanced { .. } => None,
+        }
+    }
+
+    /// How many connections wait there; 0 where none can.
+    pub(super) fn waiting(&self, table: &FdTable) -> u32 {
+        let queue = table
+            .get(&self.fd_name)
+            .and_then(|socket| queue_of(socket, self.address()));
+        queue.map_or(0, |queue| queue.waiting)
+    }
+
     /// Whether workers may be handed its connections: where they are streams, and not for one slot alone.
     #[must_use]
     pub fn hands_over(&self) -> bool {
@@ -141,7 +160,7 @@ impl BoundSocket {
     /// Whether workers can share it this way.
     pub(super) fn can_be(&self, mode: SocketMode) -> bool {
         match mode {
-            SocketMode::Auto | SocketMode::Shared => true,
+            SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => true,
             SocketMode::Balanced { .. } => self.takes_streams(),
         }
     }
@@ -199,8 +218,12 @@ impl BoundSocket {
         // The path first: dropped later it would take the new socket's path for its own if the inode came again.
         self.path = None;
         let address = self.address().clone();
-        let Opened { fd, path, .. } =
-            open(&address, &self.declaration, &StarterSockets::default())?;
+        let Opened { fd, path, .. } = open(
+            &address,
+            true,
+            &self.declaration,
+            &StarterSockets::default(),
+        )?;
         table.replace(&self.fd_name, fd);
         self.path = path;
         Ok(Mended::Replaced)
@@ -213,13 +236,22 @@ impl BoundSocket {
         SocketStatus {
             name: self.name().into(),
             address: self.address().to_string(),
-            mode: "shared".into(),
+            mode: self.mode().into(),
             why: self.why_shared().map(str::to_owned),
             slot: self.slot,
             passed_as: self.passed_as(),
             queue: queue.and_then(|socket| queue_of(socket, self.address())),
             balance: None,
             asked_by: None,
+            share: None,
+        }
+    }
+
+    fn mode(&self) -> &'static str {
+        match self.declaration.options.mode {
+            SocketMode::Auto | SocketMode::Shared | SocketMode::Balanced { .. } => "shared",
+            SocketMode::Slot => "slot",
+            SocketMode::Sticky => "sticky",
         }
     }
 
@@ -231,7 +263,7 @@ impl BoundSocket {
             SocketMode::Balanced { .. } => {
                 Some("balanced, but no worker takes connections from the master")
             }
-            SocketMode::Auto | SocketMode::Shared => None,
+            SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => None,
         }
     }
 

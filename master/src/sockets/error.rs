@@ -47,6 +47,8 @@ pub enum Problem {
     NotListening,
     /// What it passed on takes no streams, and is to be balanced.
     NoStreams,
+    /// What it passed on is one socket, and can't be one for each slot.
+    StartersAlone,
     /// Another app's, or another name's, already.
     GivenAway(String),
     /// A worker has shut it down, and only the starter can open it again.
@@ -82,6 +84,7 @@ impl Problem {
             | Self::Ambiguous(_)
             | Self::NotListening
             | Self::NoStreams
+            | Self::StartersAlone
             | Self::GivenAway(_)
             | Self::StartersOwn => libc::EINVAL,
         }
@@ -132,7 +135,7 @@ impl BindError {
             ),
             Problem::Ambiguous(_) => Some("say its number: \"fd:3\"".into()),
             Problem::NotListening => Some("pass on a listening socket (systemd: Accept=no)".into()),
-            Problem::NoStreams => Some("leave its mode out".into()),
+            Problem::NoStreams | Problem::StartersAlone => Some("leave its mode out".into()),
             Problem::GivenAway(_) => Some("give each socket to one app, under one name".into()),
             Problem::StartersOwn => {
                 Some("start the master again by its socket, such as `systemctl restart`".into())
@@ -201,6 +204,10 @@ impl fmt::Display for BindError {
                 f,
                 "it can't be balanced, as it takes no streams that could be handed over"
             ),
+            Problem::StartersAlone => write!(
+                f,
+                "it is the starter's, and can't be one socket for each slot"
+            ),
             Problem::GivenAway(to) => write!(f, "it is the socket {to} already"),
             Problem::StartersOwn => {
                 write!(
@@ -234,6 +241,7 @@ impl std::error::Error for BindError {
             | Problem::Ambiguous(_)
             | Problem::NotListening
             | Problem::NoStreams
+            | Problem::StartersAlone
             | Problem::GivenAway(_)
             | Problem::StartersOwn
             | Problem::ItsOwn

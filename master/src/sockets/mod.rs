@@ -6,7 +6,8 @@
 //! where it listens ([`BoundSocket`]); [`ListenerWatch`] tells when a worker has called `shutdown` on it, which closes it
 //! for all, and [`BoundSocket::listen_again`] mends that.
 //!
-//! Connections of a socket may be accepted by the master and handed over: see [`balance`].
+//! Connections of a socket may be accepted by the master and handed over: see [`balance`]. Or each slot has a listener at the one
+//! address, and the kernel is told which of them to choose from: see [`slots`].
 //!
 //! [`FdTable`]: crate::sys::FdTable
 
@@ -15,10 +16,12 @@ mod bind;
 mod bound;
 mod error;
 mod holder;
+mod mailbox;
 mod options;
 mod queue;
 mod registry;
 mod rights;
+pub mod slots;
 mod starter;
 mod unix;
 mod watch;
@@ -27,7 +30,7 @@ pub use bind::{bind, bind_all};
 pub use bound::{BoundSocket, Mended};
 pub use error::{BindError, Problem};
 pub use holder::Holder;
-pub use registry::{Added, Again, Got, SocketId, Sockets};
+pub use registry::{Added, Again, Got, Reach, Retired, SocketId, Sockets};
 pub use rights::may_bind;
 pub use starter::StarterSockets;
 pub use watch::{ListenerWatch, listener_is_dead};

@@ -24,15 +24,26 @@ pub(super) fn queue_of(socket: BorrowedFd<'_>, address: &SocketAddress) -> Optio
     }
 }
 
+/// How many connections wait at a TCP listener; none if it doesn't listen.
+pub(super) fn waiting(listener: BorrowedFd<'_>) -> u32 {
+    tcp_info(listener).map_or(0, |(waiting, _)| waiting)
+}
+
 fn tcp(socket: BorrowedFd<'_>) -> Option<SocketQueue> {
-    // `struct tcp_info`: eight bytes, then numbers; of a listener the fifth and sixth are these.
-    let mut info = [0; 32];
-    let info = sys::option(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info).ok()?;
+    let (waiting, room) = tcp_info(socket)?;
     Some(SocketQueue {
-        waiting: number(info, 24)?,
-        room: number(info, 28)?,
+        waiting,
+        room,
         dropped: memory(socket).map_or(0, |memory| memory.drops),
     })
+}
+
+/// A listener's queue and backlog.
+fn tcp_info(listener: BorrowedFd<'_>) -> Option<(u32, u32)> {
+    // `struct tcp_info`: eight bytes, then numbers; of a listener the fifth and sixth are these.
+    let mut info = [0; 32];
+    let info = sys::option(listener, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info).ok()?;
+    Some((number(info, 24)?, number(info, 28)?))
 }
 
 fn udp(socket: BorrowedFd<'_>) -> Option<SocketQueue> {

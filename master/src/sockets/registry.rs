@@ -1,6 +1,7 @@
 //! All sockets of all apps: the declared ones, bound for the master's life, and those that workers ask for.
 
 mod asked;
+mod groups;
 mod per_slot;
 mod starters;
 #[cfg(test)]
@@ -12,9 +13,10 @@ pub use asked::Got;
 
 use ostler_bus::{Slot, vocab::status::SocketStatus};
 
+pub use self::groups::{Reach, Retired};
 use super::{
     BindError, BoundSocket, ListenerWatch, Mended, Problem, StarterSockets,
-    bind::{bind_for, trial},
+    bind::{Whose, bind_for, trial},
 };
 use crate::{
     config::app::{AppDefinition, AppName, SocketDeclaration},
@@ -24,6 +26,14 @@ use crate::{
 /// One socket for as long as it is bound. Never used again: what is late for a socket that was closed finds no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(u64);
+
+#[cfg(test)]
+impl SocketId {
+    /// One that is no socket's, for tests of what only passes them on.
+    pub(super) fn made_up(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// The sockets that a definition has added.
 #[derive(Debug)]
@@ -107,8 +117,12 @@ impl Declared {
 
 /// The slots for which a declaration is bound: none in particular, or each of so many.
 fn slots(declaration: &SocketDeclaration, instances: u32) -> Vec<Option<Slot>> {
-    match declaration.options.per_slot {
-        true => (0..instances).map(|slot| Some(Slot(slot))).collect(),
+    // An app without workers has its address all the same.
+    let least = u32::from(declaration.options.mode.is_group());
+    match declaration.is_each_slots_own() {
+        true => (0..instances.max(least))
+            .map(|slot| Some(Slot(slot)))
+            .collect(),
         false => vec![None],
     }
 }
@@ -129,7 +143,12 @@ impl Sockets {
         let mut errors = Vec::new();
         for declaration in &app.listen {
             match self.missing(&app.name, declaration, app.instances) {
-                Ok(missing) => {
+                Ok(mut missing) => {
+                    if declaration.options.mode.is_group() {
+                        // One address for all.
+                        missing
+                            .truncate(usize::from(self.beside(&app.name, declaration).is_none()));
+                    }
                     let tried = missing.into_iter().map(|slot| {
                         self.not_given_away(&app.name, declaration)?;
                         trial(declaration, slot, &self.starter)
@@ -188,7 +207,12 @@ impl Sockets {
         slot: Option<Slot>,
     ) -> Result<SocketId, BindError> {
         self.not_given_away(app, declaration)?;
-        let socket = bind_for(app, declaration, slot, &self.starter, &mut self.table)?;
+        let beside = self.beside(app, declaration);
+        let whose = Whose {
+            slot,
+            beside: beside.as_ref(),
+        };
+        let socket = bind_for(app, declaration, whose, &self.starter, &mut self.table)?;
         self.last += 1;
         let id = SocketId(self.last);
         let mut there = self.bound.get_mut(app).into_iter().flatten();

@@ -55,6 +55,7 @@ fn app(name: &str, state: &str) -> AppStatus {
             queue: None,
             balance: None,
             asked_by: None,
+            share: None,
         }],
         last_update: Some("finished in 1.2s".into()),
         namespace: None,

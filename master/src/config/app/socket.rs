@@ -44,12 +44,18 @@ impl SocketKind {
 }
 
 impl SocketDeclaration {
-    /// Whether it is bound as another one is: how workers share it may differ.
+    /// Whether it is bound as another one is: how workers share it may differ, but not from one socket to one for each slot.
     #[must_use]
     pub fn is_bound_as(&self, other: &Self) -> bool {
         let mut same = other.clone();
         same.options.mode = self.options.mode;
-        *self == same
+        *self == same && self.options.mode.is_group() == other.options.mode.is_group()
+    }
+
+    /// Whether it is bound once for each slot.
+    #[must_use]
+    pub fn is_each_slots_own(&self) -> bool {
+        self.options.per_slot || self.options.mode.is_group()
     }
 
     /// Where the socket for a worker in this slot is, as declared; `None` if there is no such port.

@@ -13,6 +13,10 @@ pub enum SocketMode {
         /// How many connections a worker has open at most; `None`: any number.
         max_connections: Option<u32>,
     },
+    /// Each slot has a socket at the one address, and the kernel spreads connections over them.
+    Slot,
+    /// The same, and each client address keeps its slot.
+    Sticky,
 }
 
 impl SocketMode {
@@ -21,7 +25,16 @@ impl SocketMode {
     pub fn hands_over(self) -> bool {
         match self {
             Self::Auto | Self::Balanced { .. } => true,
-            Self::Shared => false,
+            Self::Shared | Self::Slot | Self::Sticky => false,
+        }
+    }
+
+    /// Whether each slot has a socket of its own at the one address: a group, as the kernel calls it.
+    #[must_use]
+    pub fn is_group(self) -> bool {
+        match self {
+            Self::Slot | Self::Sticky => true,
+            Self::Auto | Self::Shared | Self::Balanced { .. } => false,
         }
     }
 }

@@ -769,11 +769,12 @@ const LISTEN: &[Key] = &[
     ),
     key(
         "mode",
-        Words(&["auto", "shared", "balanced"]),
+        Words(&["auto", "shared", "balanced", "slot", "sticky"]),
         "\"auto\"",
         "\"balanced\"",
         "How workers share its connections: `shared`, each accepts for itself; `balanced`, the master accepts, and hands each to the ready worker \
-         with the fewest open ones (workers with the Rust SDK; others go on accepting for themselves); `auto`, `balanced` for workers that can, `shared` for the rest.",
+         with the fewest open ones (workers with the Rust SDK; others go on accepting for themselves); `slot`, the kernel spreads them over a queue for each slot; \
+         `sticky`, the same, by the client's address; `auto`, `balanced` for workers that can, `shared` for the rest.",
     ),
     key(
         "max_connections",

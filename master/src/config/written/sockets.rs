@@ -79,6 +79,8 @@ fn mode_of(mode: SocketMode) -> (Option<Value>, Option<Value>) {
     match mode {
         SocketMode::Auto => (None, None),
         SocketMode::Shared => (Some(Value::text("shared")), None),
+        SocketMode::Slot => (Some(Value::text("slot")), None),
+        SocketMode::Sticky => (Some(Value::text("sticky")), None),
         SocketMode::Balanced { max_connections } => (
             Some(Value::text("balanced")),
             max_connections.map(Value::plain),

@@ -170,8 +170,11 @@ impl Checker {
                 id,
                 news: WorkerNews::Hooked { hook, outcome },
             } => return self.hook_ended(*id, *hook, outcome),
-            Input::Worker { .. } | Input::RestartNeeded { .. } | Input::Paused(_) | Input::Tick => {
-            }
+            Input::Worker { .. }
+            | Input::RestartNeeded { .. }
+            | Input::Awaited { .. }
+            | Input::Paused(_)
+            | Input::Tick => {}
         }
         0
     }

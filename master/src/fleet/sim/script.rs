@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ostler_bus::vocab::{
-    commands::{AppDelete, AppRestart},
-    control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, ScaleTo},
-    update::WorkerRestartNeeded,
+use ostler_bus::{
+    Slot,
+    vocab::{
+        commands::{AppDelete, AppRestart},
+        control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill, ScaleTo},
+        update::WorkerRestartNeeded,
+    },
 };
 
 use super::{CHAOS, dice::Dice};
@@ -220,7 +223,14 @@ fn draw_event(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &
     } else {
         named
     };
-    match dice.below(26) {
+    match dice.below(27) {
+        26 => {
+            let awaited = Input::Awaited {
+                app: apps[one].name.clone(),
+                slot: Slot(u32::try_from(dice.below(4)).unwrap_or(0)),
+            };
+            script.told.push((at, vec![awaited]));
+        }
         23 => draw_going(dice, at, name, script),
         22 => {
             let app = draw_slot(dice, app);
@@ -407,6 +417,7 @@ fn number_versions(script: &mut Script) {
             | Input::Command { .. }
             | Input::RestartNeeded { .. }
             | Input::CronDue(_)
+            | Input::Awaited { .. }
             | Input::Paused(_)
             | Input::Tick => &mut [],
         };

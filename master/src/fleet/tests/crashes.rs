@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use ostler_bus::{Slot, WorkerId, vocab::control::Outcome};
 
-use crate::fleet::{
-    Action, FleetEvent, Notification, RequestToken, WorkerNews,
-    testing::{Stage, definition, reload, start},
+use crate::{
+    config::app::AppName,
+    fleet::{
+        Action, FleetEvent, Input, Notification, RequestToken, WorkerNews,
+        testing::{Stage, definition, reload, start},
+    },
 };
 
 /// Lets the one worker ordered crash before it is ready, then waits for the next to be ordered; how long that took.
@@ -213,4 +216,35 @@ fn a_crash_during_an_update_brings_back_what_crashed() {
     );
     assert_eq!(stage.app().state, "updating");
     stage.says_ready(successor);
+}
+
+#[test]
+fn a_failed_slot_for_which_connections_wait_is_tried_again_sooner() {
+    let awaited = |slot| Input::Awaited {
+        app: AppName::new("web").expect("a name"),
+        slot: Slot(slot),
+    };
+    for retry_failed in [None, Some(Duration::from_secs(300))] {
+        let mut app = definition("web", 1);
+        app.life.retry_failed = retry_failed;
+        let mut stage = Stage::of(app);
+        // Nothing of a slot that has not failed, or that there isn't.
+        stage.input(awaited(0));
+        stage.input(awaited(7));
+        for _ in 0..15 {
+            crash_and_wait(&mut stage);
+        }
+        let id = stage.spawned();
+        stage.exits(id, 1);
+        stage.input(awaited(0));
+        stage.wait(29_000);
+        stage.input(awaited(0));
+        assert!(stage.orders().is_empty());
+        stage.wait(1_000);
+        let id = stage.spawned();
+        stage.exits(id, 1);
+        assert_eq!(stage.states(), ["failed"]);
+        stage.wait(30_000);
+        assert!(stage.orders().is_empty(), "not without being awaited again");
+    }
 }

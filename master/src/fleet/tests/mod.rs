@@ -12,6 +12,7 @@ mod policies;
 mod probes;
 mod recycling;
 mod slow;
+mod standings;
 mod starts;
 mod strategies;
 mod take_up;

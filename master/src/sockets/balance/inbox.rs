@@ -1,20 +1,15 @@
 //! How the shell speaks to the thread that hands connections over.
 
-use std::{
-    io,
-    os::fd::OwnedFd,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use ostler_bus::{WorkerId, vocab::status::BalanceStatus};
-use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
 use super::{channel::Channel, thread};
-use crate::{config::app::AppName, sockets::SocketId};
+use crate::{
+    config::app::AppName,
+    sockets::{SocketId, mailbox::Mailbox},
+};
 
 /// Which socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,46 +54,8 @@ pub(super) enum Command {
     End,
 }
 
-/// Commands on their way to the thread. There are a handful for each worker in its life, and the thread never waits for
-/// anything: so they are few, and whoever sends one doesn't wait.
-#[derive(Debug)]
-pub(super) struct Inbox {
-    commands: Mutex<Vec<Command>>,
-    pub(super) bell: OwnedFd,
-    alive: AtomicBool,
-}
-
-impl Inbox {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            commands: Mutex::default(),
-            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            alive: AtomicBool::new(true),
-        })
-    }
-
-    fn send(&self, command: Command) {
-        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        commands.push(command);
-        drop(commands);
-        // Only if the count is full it can't be written, and then the bell has rung.
-        let _rung = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
-    }
-
-    /// What was sent; the bell falls silent.
-    pub(super) fn take(&self) -> Vec<Command> {
-        let _silent = rustix::io::read(&self.bell, &mut [0_u8; 8][..]);
-        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *commands)
-    }
-
-    /// The thread has ended.
-    pub(super) fn close(&self) {
-        self.alive.store(false, Ordering::Release);
-        // Whoever waits for a report is told by its end.
-        drop(self.take());
-    }
-}
+/// Commands on their way to the thread.
+pub(super) type Inbox = Mailbox<Command>;
 
 /// Has connections handed to workers; by a thread that begins with the first that takes any, and ends with this.
 #[derive(Debug, Default)]
@@ -165,7 +122,7 @@ impl Balancer {
 
     fn running(&self) -> Option<&Arc<Inbox>> {
         let inbox = self.inbox.as_ref()?;
-        inbox.alive.load(Ordering::Acquire).then_some(inbox)
+        inbox.is_read().then_some(inbox)
     }
 
     fn tell(&self, command: Command) {

@@ -12,7 +12,10 @@ use ostler_bus::{Slot, WorkerId, vocab::status::SocketStatus};
 use super::{Held, SocketId, Sockets};
 use crate::{
     config::app::{AppName, SocketAddress, SocketDeclaration},
-    sockets::{BindError, BoundSocket, Problem, bind::bind_for},
+    sockets::{
+        BindError, BoundSocket, Problem,
+        bind::{Whose, bind_for},
+    },
     sys::FdTable,
 };
 
@@ -123,7 +126,11 @@ impl Sockets {
             0 => address.to_string(),
             more => format!("{address}#{}", more + 1),
         };
-        let socket = bind_for(app, &declaration, None, &self.starter, &mut self.table)?;
+        let whose = Whose {
+            slot: None,
+            beside: None,
+        };
+        let socket = bind_for(app, &declaration, whose, &self.starter, &mut self.table)?;
         self.last += 1;
         let id = SocketId(self.last);
         there.push(Asked {

@@ -15,8 +15,8 @@ impl Sockets {
     /// For the first that can't be bound.
     pub fn bind_slot(&mut self, app: &AppName, slot: Slot) -> Result<Added, BindError> {
         let declared = self.bound.get(app).into_iter().flatten();
-        let missing = declared
-            .filter(|declared| declared.declaration.options.per_slot && !declared.has(Some(slot)));
+        let missing =
+            declared.filter(|it| it.declaration.is_each_slots_own() && !it.has(Some(slot)));
         let missing: Vec<SocketDeclaration> = missing
             .map(|declared| declared.declaration.clone())
             .collect();
@@ -36,7 +36,9 @@ impl Sockets {
     /// Closes what slots for which this is true have for themselves; gives those that had something.
     pub fn free(&mut self, app: &AppName, is_gone: impl Fn(Slot) -> bool) -> Vec<Slot> {
         let mut gone = Vec::new();
-        for declared in self.bound.get_mut(app).into_iter().flatten() {
+        let all = self.bound.get_mut(app).into_iter().flatten();
+        // What is left of a group is seen to by itself.
+        for declared in all.filter(|it| it.declaration.options.per_slot) {
             let leaves = |held: &mut Held| held.socket.slot().is_some_and(&is_gone);
             gone.extend(declared.held.extract_if(.., leaves));
         }

@@ -154,3 +154,110 @@ fn what_each_slot_has_for_itself_is_not_handed_over() {
     assert_eq!(sockets.of_worker(&app.name, Slot(0)).len(), 1);
     assert!(sockets.handing_over(&app.name, Slot(0)).is_empty());
 }
+
+fn group(instances: u32, address: &str) -> AppDefinition {
+    let mut app = app(&[&format!("http={address}")]);
+    app.instances = instances;
+    app.listen[0].options.mode = SocketMode::Slot;
+    app
+}
+
+#[test]
+fn slots_have_a_socket_each_at_one_address() {
+    let mut sockets = Sockets::default();
+    let web = group(3, "127.0.0.1:0");
+    let _kept = sockets.bind(&web).expect("bound");
+    let addresses: Vec<_> = sockets.of(&web.name).iter().map(|s| s.port()).collect();
+    assert_eq!((addresses.len(), addresses[0]), (3, addresses[2]));
+    assert!(addresses[0].is_some_and(|port| port > 0));
+    assert!(sockets.check(&web).is_empty(), "it has them");
+    // One more slot, and one that was there.
+    assert!(
+        !sockets
+            .bind_slot(&web.name, Slot(3))
+            .expect("bound")
+            .is_empty()
+    );
+    assert!(
+        sockets
+            .bind_slot(&web.name, Slot(1))
+            .expect("there")
+            .is_empty()
+    );
+    let own = sockets.of_worker(&web.name, Slot(3));
+    assert_eq!((own.len(), own[0].port()), (1, addresses[0]));
+    let slots: Vec<u32> = sockets
+        .groups(&web.name)
+        .expect("duplicates")
+        .iter()
+        .map(|it| it.slot.0)
+        .collect();
+    assert_eq!(slots, [0, 1, 2, 3]);
+    // It has to be one socket for all, or one for each, for ever.
+    let mut shared = web.clone();
+    shared.listen[0].options.mode = SocketMode::Shared;
+    assert!(matches!(
+        sockets.bind(&shared).expect_err("changed").problem,
+        Problem::Changed
+    ));
+    let mut sticky = web.clone();
+    sticky.listen[0].options.mode = SocketMode::Sticky;
+    assert!(sockets.bind(&sticky).expect("as it is").is_empty());
+    sockets.share(&sticky);
+    assert_eq!(sockets.status("web")[0].mode, "sticky");
+    sockets.forget(&web.name);
+    assert!(!listens(addresses[0].expect("a port")));
+    // An app that has no workers has its address all the same.
+    let _kept = sockets.bind(&group(0, "127.0.0.1:0")).expect("bound");
+    assert_eq!(sockets.of(&web.name).len(), 1);
+}
+
+/// The kernel would let all programs of one user share what comes.
+#[test]
+fn a_group_is_joined_by_no_other_and_joins_none() {
+    let mut ours = Sockets::default();
+    let web = group(2, "127.0.0.1:0");
+    let _kept = ours.bind(&web).expect("bound");
+    let port = port(&ours, &web, "http");
+    let mut others = Sockets::default();
+    let same = group(2, &format!("127.0.0.1:{port}"));
+    assert!(!others.check(&same).is_empty());
+    let refused = others.bind(&same).expect_err("in use");
+    assert!(matches!(refused.problem, Problem::InUse(_)), "{refused}");
+    let everywhere = group(2, &format!("0.0.0.0:{port}"));
+    assert!(others.bind(&everywhere).is_err());
+    assert_eq!(others.of(&web.name).len(), 0);
+    assert!(listens(port));
+}
+
+#[test]
+fn what_waits_keeps_a_socket_open_until_it_is_to_be_closed_anyway() {
+    let mut sockets = Sockets::default();
+    let web = group(3, "127.0.0.1:0");
+    let _kept = sockets.bind(&web).expect("bound");
+    let port = port(&sockets, &web, "http");
+    // By the kernel's own choice.
+    let clients: Vec<TcpStream> = (0..60)
+        .map(|_| TcpStream::connect(("127.0.0.1", port)).expect("connected"))
+        .collect();
+    let waiting = |sockets: &Sockets, slot| sockets.waiting_in(&web.name, Slot(slot));
+    let all: Vec<u32> = (0..3).map(|slot| waiting(&sockets, slot)).collect();
+    assert_eq!(all.iter().sum::<u32>(), 60);
+    assert!(all.iter().all(|some| *some > 0), "{all:?}");
+    let gone = |slot: Slot| slot.0 >= 1;
+    let (closing, left) = sockets.retiring(&web.name, gone, false);
+    assert_eq!((closing.len(), left), (0, true));
+    let (closing, left) = sockets.retiring(&web.name, gone, true);
+    assert!(!left);
+    let retired: Vec<Retired> = closing
+        .into_iter()
+        .map(|id| sockets.retire(id).expect("bound"))
+        .collect();
+    let lost: Vec<(u32, u32)> = retired.iter().map(|it| (it.slot.0, it.lost)).collect();
+    assert_eq!(lost, [(2, all[2]), (1, all[1])], "the highest first");
+    let (closing, left) = sockets.retiring(&web.name, gone, true);
+    assert!(closing.is_empty() && !left);
+    assert_eq!(waiting(&sockets, 0), all[0]);
+    assert!(listens(port));
+    drop(clients);
+}

@@ -103,6 +103,8 @@ auto = { address = ":2", mode = "auto" }
 shared = { address = "udp::3", mode = "shared" }
 balanced = { address = "unix:s", mode = "balanced" }
 limited = { max_connections = 5, mode = "balanced", address = "fd:3" }
+slot = { address = "[::]:6", mode = "slot" }
+sticky = { address = ":7", mode = "sticky" }
 "#;
     let modes: Vec<SocketMode> = sockets(text).iter().map(|s| s.options.mode).collect();
     let balanced = |max_connections| SocketMode::Balanced { max_connections };
@@ -113,7 +115,9 @@ limited = { max_connections = 5, mode = "balanced", address = "fd:3" }
             SocketMode::Auto,
             SocketMode::Shared,
             balanced(None),
-            balanced(Some(5))
+            balanced(Some(5)),
+            SocketMode::Slot,
+            SocketMode::Sticky,
         ]
     );
 }
@@ -144,6 +148,34 @@ i = { address = ":9", mode = "balanced", max_connections = 0 }
         "app.a.listen.g.max_connections: workers that accept by themselves can't be limited",
         "app.a.listen.h.max_connections: workers that accept by themselves can't be limited",
         "app.a.listen.i.max_connections: ",
+    ];
+    for line in expected {
+        assert!(
+            told.iter().any(|told| told.contains(line)),
+            "no {line:?}: {told:#?}"
+        );
+    }
+    assert_eq!(told.len(), 2 * expected.len(), "{told:#?}");
+}
+
+#[test]
+fn what_is_no_port_of_tcp_is_not_each_slots_own() {
+    let text = r#"[app.a]
+command = "a"
+[app.a.listen]
+a = { address = "udp::1", mode = "slot" }
+b = { address = "unix:b", mode = "sticky" }
+c = { address = "fd:3", mode = "slot" }
+d = { address = ":4", per_slot = true, mode = "sticky" }
+e = { address = ":5", max_connections = 5, mode = "slot" }
+"#;
+    let told = faults(text);
+    let expected = [
+        "app.a.listen.a.mode: udp:0.0.0.0:1 can't be each slot's own",
+        "/b can't be each slot's own",
+        "app.a.listen.c.mode: fd:3 can't be each slot's own",
+        "app.a.listen.d.mode: a port for each slot is not one that they share",
+        "app.a.listen.e.max_connections: workers that accept by themselves can't be limited",
     ];
     for line in expected {
         assert!(

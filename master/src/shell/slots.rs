@@ -1,0 +1,246 @@
+//! Sockets of which each slot has its own: which slots get connections, and that none is lost when there are fewer slots.
+//!
+//! A worker whose slot is to go, or is to be stopped while others run, is told so only when nothing waits at its sockets any
+//! more: first the kernel is told to leave them out, then whoever is there is taken in by the worker, as it doesn't know yet. What
+//! waits for a slot that nobody serves any more does so for a while, in case the app grows again; then it is closed, counted and
+//! told.
+
+use std::{
+    collections::{BTreeMap, HashMap, btree_map::Entry},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ostler_bus::{Slot, WorkerId, vocab::update::ConnectionsLost};
+use tokio::sync::oneshot;
+
+use super::{Shell, handle::Message, perform, workshop::Workshop};
+use crate::{
+    config::app::AppName,
+    fleet::{Action, Fleet, FleetEvent},
+    sockets::{BoundSocket, Reach, SocketId, slots::InGroup},
+};
+
+/// How often the queues of a slot that is to go are looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Nothing may wait there for so long, as far as clients are on this machine.
+const QUIET: Duration = Duration::from_millis(20);
+
+/// The same for clients anywhere: who has asked for a connection has it after one turn to and fro.
+const QUIET_ANYWHERE: Duration = Duration::from_millis(300);
+
+/// A worker is told to go after this time in any case, or after half of what it has for that.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// How often a slot that has gone is looked at while connections wait there.
+const LEFT_OVER: Duration = Duration::from_millis(500);
+
+/// How long they may: whoever scales an app down by mistake has seen it by then.
+const AT_MOST: Duration = Duration::from_secs(10);
+
+/// What slots that go leave behind.
+#[derive(Debug, Default)]
+pub(super) struct Leavings {
+    /// Workers that are not told to go yet, and what they will be told.
+    parting: HashMap<WorkerId, Vec<Action>>,
+    /// Apps with slots that have gone although connections wait there; since when.
+    left_over: BTreeMap<AppName, Instant>,
+}
+
+impl Shell {
+    /// Notes what has become of slots, before anything is done about it.
+    pub(super) fn direct_slots(&mut self) {
+        self.workshop.direct_slots(&self.fleet);
+    }
+
+    /// A worker begins to leave. If its slot goes with it, that waits until nothing does.
+    pub(super) fn note_parting(&mut self, event: &FleetEvent) {
+        let FleetEvent::WorkerDraining(event) = event else {
+            return;
+        };
+        let (id, slot) = (event.worker.id, event.worker.slot);
+        let Some(order) = self.processes.get(&id).map(|it| Arc::clone(&it.order)) else {
+            return;
+        };
+        let app = order.app.clone();
+        if !self.fleet.is_dispensed_with(&app, slot) {
+            return;
+        }
+        let Some(reach) = self.workshop.sockets.has_groups(&app, slot) else {
+            return;
+        };
+        self.leavings.parting.insert(id, Vec::new());
+        let quiet = match reach {
+            Reach::ThisMachine => QUIET,
+            Reach::Anywhere => QUIET_ANYWHERE,
+        };
+        let mut own = self.workshop.sockets.groups(&app).unwrap_or_default();
+        own.retain(|it| it.slot == slot);
+        // Time to finish what it has is left in any case.
+        let first = order.definition.kill_ladder.first();
+        let longest = first.and_then(|rung| rung.wait).unwrap_or(LONGEST) / 2;
+        let settled = self.workshop.groups.settled();
+        let shell = self.handle.clone();
+        tokio::spawn(async move {
+            let dry = run_dry(settled, quiet, &own);
+            if tokio::time::timeout(longest.min(LONGEST), dry)
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    "{app}.{slot}: connections still wait for worker {id}, which is to go"
+                );
+            }
+            shell.send(Message::MayPart { id }).await;
+        });
+    }
+
+    /// Whether an action is to wait until its worker may be told to go; it is kept then.
+    pub(super) fn keeps_back(&mut self, action: &Action) -> bool {
+        let id = match action {
+            Action::Drain { id, .. } | Action::StopMessage { id, .. } => id,
+            Action::Signal { id, signal, .. } if *signal != libc::SIGKILL => id,
+            Action::Signal { .. }
+            | Action::Spawn(_)
+            | Action::CallOff { .. }
+            | Action::Probe(_)
+            | Action::Hook(_)
+            | Action::EndHook { .. }
+            | Action::Release { .. }
+            | Action::Answer { .. }
+            | Action::AnswerDisconnect { .. }
+            | Action::Forget { .. }
+            | Action::Publish(_)
+            | Action::Warn(_)
+            | Action::Say(_)
+            | Action::Done { .. } => return false,
+        };
+        match self.leavings.parting.get_mut(id) {
+            Some(kept) => {
+                kept.push(action.clone());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Nothing waits for this worker any more.
+    pub(super) fn may_part(&mut self, id: WorkerId) {
+        for action in self.leavings.parting.remove(&id).unwrap_or_default() {
+            // None of them is the fleet's last.
+            let _goes_on = self.perform(action);
+        }
+    }
+
+    /// A worker has gone: there is nothing more to tell it.
+    pub(super) fn has_parted(&mut self, id: WorkerId) {
+        self.leavings.parting.remove(&id);
+    }
+
+    /// Closes the sockets of slots that are no more and in which nobody lives, once nothing waits there.
+    pub(super) fn retire_slots(&mut self, app: &AppName, size: u32) {
+        let lives = |slot| {
+            let mut there = self.processes.values().map(|process| &process.order);
+            there.any(|order| order.app == *app && order.slot == slot)
+        };
+        let is_gone = |slot: Slot| slot.0 >= size.max(1) && !lives(slot);
+        let since = self.leavings.left_over.get(app);
+        let anyway = since.is_some_and(|since| since.elapsed() >= AT_MOST);
+        let (closing, left) = self.workshop.sockets.retiring(app, is_gone, anyway);
+        for id in closing {
+            self.retire(app, id);
+        }
+        self.workshop.let_go_of_listeners();
+        if !left {
+            self.leavings.left_over.remove(app);
+        } else if let Entry::Vacant(new) = self.leavings.left_over.entry(app.clone()) {
+            new.insert(Instant::now());
+            let (shell, app) = (self.handle.clone(), app.clone());
+            tokio::spawn(async move {
+                let mut waited = Duration::ZERO;
+                while waited <= AT_MOST {
+                    tokio::time::sleep(LEFT_OVER).await;
+                    waited += LEFT_OVER;
+                    shell.send(Message::LeftOver(app.clone())).await;
+                }
+            });
+        }
+    }
+
+    fn retire(&mut self, app: &AppName, id: SocketId) {
+        self.workshop.groups.part(id);
+        let Some(gone) = self.workshop.sockets.retire(id) else {
+            return;
+        };
+        tracing::info!("{app}.{}: its socket {:?} is closed", gone.slot, gone.name);
+        if gone.lost > 0 {
+            tracing::error!(
+                "{app}.{}: {} connections waited at its socket {:?}, and nobody was there to take them: they were reset",
+                gone.slot,
+                gone.lost,
+                gone.name
+            );
+            let lost = ConnectionsLost {
+                app: app.to_string(),
+                slot: gone.slot,
+                socket: gone.name,
+                connections: gone.lost,
+            };
+            perform::emit(&self.bus, &lost);
+        }
+    }
+
+    /// A slot has failed: if connections wait there, it is tried again sooner.
+    pub(super) fn note_failed(&self, event: &FleetEvent) {
+        let FleetEvent::AppFailed(failed) = event else {
+            return;
+        };
+        let Ok(app) = AppName::new(&failed.app) else {
+            return;
+        };
+        if self.workshop.sockets.waiting_in(&app, failed.slot) > 0 {
+            let (shell, slot) = (self.handle.clone(), failed.slot);
+            tokio::spawn(async move { shell.send(Message::Awaited { app, slot }).await });
+        }
+    }
+}
+
+/// Waits until the kernel was told, and then nothing has waited for so long.
+async fn run_dry(settled: oneshot::Receiver<()>, quiet: Duration, own: &[InGroup]) {
+    // If nobody tells the kernel it chooses by itself, and it doesn't run dry.
+    let _settled = settled.await;
+    let mut since = Instant::now();
+    while since.elapsed() < quiet {
+        tokio::time::sleep(LOOK).await;
+        if own.iter().any(|it| it.waiting() > 0) {
+            since = Instant::now();
+        }
+    }
+}
+
+impl Workshop {
+    fn direct_slots(&mut self, fleet: &Fleet) {
+        for app in self.groups.apps() {
+            if let Some((size, services)) = fleet.services(&app) {
+                self.groups.stand(&app, size, services);
+            }
+        }
+    }
+
+    /// Has the kernel choose among the slots of an app's sockets.
+    pub(super) fn join_groups(&mut self, app: &AppName) {
+        let listeners = self.sockets.groups(app);
+        let joined = listeners.and_then(|listeners| self.groups.join(listeners));
+        if let Err(error) = joined {
+            tracing::error!("{app}: the kernel chooses among slots by itself: {error}");
+        }
+        // One of each group tells for all.
+        let first = |socket: &&BoundSocket| socket.slot() == Some(Slot(0));
+        for socket in self.sockets.of(app).into_iter().filter(first) {
+            if let Some(spread) = socket.spread() {
+                self.groups.spread(app, socket.name(), spread);
+            }
+        }
+    }
+}

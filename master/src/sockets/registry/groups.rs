@@ -1,0 +1,142 @@
+//! Sockets of which each slot has its own at one address: they come with a slot; when it goes, its socket is closed once nothing
+//! waits there.
+
+use std::io;
+
+use ostler_bus::Slot;
+
+use super::{Held, SocketId, Sockets};
+use crate::{
+    config::app::{AppName, SocketAddress, SocketDeclaration},
+    sockets::slots::{InGroup, Spread},
+};
+
+/// Whether the kernel moves what waits at a listener that is closed to others of its group: it does where the machine's owner
+/// wants it.
+fn kernel_moves_queues() -> bool {
+    let setting = std::fs::read("/proc/sys/net/ipv4/tcp_migrate_req");
+    setting.is_ok_and(|is| is.starts_with(b"1"))
+}
+
+/// A socket that was closed, as its slot has gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// Its name.
+    pub name: String,
+    /// The slot.
+    pub slot: Slot,
+    /// So many connections waited there, and were reset.
+    pub lost: u32,
+}
+
+impl Sockets {
+    /// Where other slots have this socket already, if it is each slot's own at one address.
+    pub(super) fn beside(
+        &self,
+        app: &AppName,
+        declaration: &SocketDeclaration,
+    ) -> Option<SocketAddress> {
+        if !declaration.options.mode.is_group() {
+            return None;
+        }
+        let mut there = self.bound.get(app).into_iter().flatten();
+        let there = there.find(|there| there.declaration.name == declaration.name)?;
+        Some(there.held.first()?.socket.address().clone())
+    }
+
+    fn in_groups(&self, app: &AppName) -> impl Iterator<Item = (&Held, Slot, Spread)> {
+        self.held(app)
+            .filter_map(|held| Some((held, held.socket.slot()?, held.socket.spread()?)))
+    }
+
+    /// All of an app's listeners that belong to groups.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub fn groups(&self, app: &AppName) -> io::Result<Vec<InGroup>> {
+        self.in_groups(app)
+            .map(|(held, slot, spread)| {
+                Ok(InGroup {
+                    id: held.id,
+                    app: app.clone(),
+                    name: held.socket.name().to_owned(),
+                    slot,
+                    spread,
+                    listener: held.socket.duplicate(&self.table)?,
+                })
+            })
+            .collect()
+    }
+
+    /// How many connections wait for the workers of one slot alone, at one address with others.
+    #[must_use]
+    pub fn waiting_in(&self, app: &AppName, slot: Slot) -> u32 {
+        let its = self.in_groups(app).filter(|(_, own, _)| *own == slot);
+        its.map(|(held, ..)| held.socket.waiting(&self.table)).sum()
+    }
+
+    /// Whether a slot has such sockets, and whether clients of other machines may be on their way to them.
+    #[must_use]
+    pub fn has_groups(&self, app: &AppName, slot: Slot) -> Option<Reach> {
+        let its = self.in_groups(app).filter(|(_, own, _)| *own == slot);
+        let reach = its.map(|(held, ..)| match held.socket.address() {
+            SocketAddress::Tcp(address) if address.ip().is_loopback() => Reach::ThisMachine,
+            SocketAddress::Tcp(_)
+            | SocketAddress::Udp(_)
+            | SocketAddress::Unix(_)
+            | SocketAddress::Starter(_) => Reach::Anywhere,
+        });
+        reach.max()
+    }
+
+    /// The sockets of slots for which this is true, the highest first, that are to be closed: nothing waits there, or `anyway`. And
+    /// whether others are left, for what waits.
+    #[must_use]
+    pub fn retiring(
+        &self,
+        app: &AppName,
+        is_gone: impl Fn(Slot) -> bool,
+        anyway: bool,
+    ) -> (Vec<SocketId>, bool) {
+        let gone = self.in_groups(app).filter(|(_, slot, _)| is_gone(*slot));
+        let moves = kernel_moves_queues();
+        let closes = |held: &Held| anyway || moves || held.socket.waiting(&self.table) == 0;
+        let mut gone: Vec<(Slot, SocketId, bool)> = gone
+            .map(|(held, slot, _)| (slot, held.id, closes(held)))
+            .collect();
+        gone.sort_unstable_by(|a, b| b.cmp(a));
+        let left = gone.iter().any(|(.., closes)| !closes);
+        let closing = gone.into_iter().filter(|(.., closes)| *closes);
+        (closing.map(|(_, id, _)| id).collect(), left)
+    }
+
+    /// Closes one of them; `None` if there is no such socket any more.
+    pub fn retire(&mut self, id: SocketId) -> Option<Retired> {
+        let app = self.get(id)?.0.clone();
+        let all = self.bound.get_mut(&app)?;
+        let (declared, at) = all.iter_mut().find_map(|declared| {
+            let at = declared.held.iter().position(|held| held.id == id)?;
+            Some((declared, at))
+        })?;
+        let held = declared.held.remove(at);
+        let retired = Retired {
+            name: held.socket.name().to_owned(),
+            slot: held.socket.slot()?,
+            lost: match kernel_moves_queues() {
+                true => 0,
+                false => held.socket.waiting(&self.table),
+            },
+        };
+        self.close(&app, vec![held]);
+        Some(retired)
+    }
+}
+
+/// From where clients may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// From this machine alone: whoever connects is there at once.
+    ThisMachine,
+    /// From anywhere: a connection may take a while until it is there.
+    Anywhere,
+}

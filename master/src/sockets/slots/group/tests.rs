@@ -1,0 +1,292 @@
+use proptest::prelude::*;
+
+use super::*;
+
+use Service::{Awaited, GivenUp, Serves};
+
+fn id(slot: u32) -> SocketId {
+    SocketId::made_up(slot.into())
+}
+
+/// A group of so many slots, of which this is known.
+fn group(spread: Spread, services: &[Service]) -> Group {
+    let mut group = Group::new(spread);
+    for slot in 0..services.len() as u32 {
+        group.join(id(slot), slot);
+    }
+    group.stand(services.len() as u32, services);
+    group
+}
+
+/// The slots that are chosen from, or those that have buckets.
+fn chosen(group: &Group) -> Vec<u32> {
+    let positions = match group.choice() {
+        Some(Choice::AtRandom(positions) | Choice::ByAddress(positions)) => positions,
+        None => Vec::new(),
+    };
+    let slots = positions.iter().map(|at| group.members[*at].slot);
+    let mut slots: Vec<u32> = slots.collect();
+    slots.sort_unstable();
+    slots.dedup();
+    slots
+}
+
+/// Each bucket's slot.
+fn owners(group: &Group) -> Vec<u32> {
+    match group.choice() {
+        Some(Choice::ByAddress(positions)) => {
+            positions.iter().map(|at| group.members[*at].slot).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn only_slots_that_serve_are_chosen_and_if_there_are_none_those_that_may() {
+    for (services, expected) in [
+        (vec![Serves, Serves, Serves], vec![0, 1, 2]),
+        (vec![Serves, Awaited, Serves], vec![0, 2]),
+        (vec![Awaited, Awaited, Serves], vec![2]),
+        (vec![Awaited, GivenUp, Awaited], vec![0, 2]),
+        (vec![GivenUp, GivenUp], vec![0, 1]),
+        (vec![Serves, GivenUp, Serves], vec![0, 2]),
+    ] {
+        let group = group(Spread::Evenly, &services);
+        assert_eq!(chosen(&group), expected, "{services:?}");
+    }
+    assert_eq!(Group::new(Spread::Evenly).choice(), None);
+}
+
+#[test]
+fn slots_that_the_app_has_no_more_are_left_out_whatever_serves() {
+    for spread in [Spread::Evenly, Spread::ByAddress] {
+        let mut group = group(spread, &[Serves; 4]);
+        group.stand(2, &[Serves, Serves]);
+        assert_eq!(chosen(&group), [0, 1]);
+        group.stand(0, &[]);
+        assert_eq!(chosen(&group), [0], "an app keeps one");
+        let report = group.report();
+        let why: Vec<Option<LeftOut>> = report.iter().map(|(.., why)| *why).collect();
+        let gone = Some(LeftOut::Retired);
+        assert_eq!(why, [None, gone, gone, gone]);
+    }
+}
+
+/// Queues → who is left out, from one look to the next.
+#[test]
+fn long_queues_are_left_out_until_they_are_not_longer_than_others() {
+    let mut group = group(Spread::Evenly, &[Serves; 4]);
+    for (queues, expected) in [
+        ([0, 0, 0, 0], vec![0, 1, 2, 3]),
+        ([1, 1, 0, 1], vec![0, 1, 2, 3]),
+        ([0, 9, 1, 0], vec![0, 2, 3]),
+        ([0, 5, 1, 0], vec![0, 2, 3]),
+        // Not long for the others, and long for one that was.
+        ([0, 1, 1, 0], vec![0, 2, 3]),
+        ([0, 0, 1, 0], vec![0, 1, 2, 3]),
+        // All have much to do.
+        ([80, 100, 90, 100], vec![0, 1, 2, 3]),
+        ([80, 200, 90, 100], vec![0, 2, 3]),
+        // Two at most.
+        ([0, 50, 60, 0], vec![0, 3]),
+        // That in the middle is long itself: one that has caught up with it is long no more.
+        ([0, 50, 60, 70], vec![0, 1, 3]),
+        ([0, 0, 0, 0], vec![0, 1, 2, 3]),
+    ] {
+        group.measured(&queues);
+        assert_eq!(chosen(&group), expected, "{queues:?}");
+    }
+    let member = group.members()[1].clone();
+    assert_eq!((member.queue, member.longest), (0, 200));
+    assert_eq!(member.times_long, 2);
+}
+
+#[test]
+fn a_queue_where_nobody_serves_is_no_measure() {
+    let mut group = group(Spread::Evenly, &[Serves, Awaited, Serves]);
+    assert!(group.measured(&[0, 500, 0]));
+    assert_eq!(chosen(&group), [0, 2]);
+    assert!(group.is_empty());
+    assert!(!group.measured(&[0, 500, 0]), "the same");
+    group.stand(3, &[Serves; 3]);
+    assert!(!group.is_empty());
+    group.measured(&[0, 500, 0]);
+    assert_eq!(chosen(&group), [0, 2], "it catches up first");
+    group.stand(3, &[Awaited, Serves, Awaited]);
+    assert_eq!(chosen(&group), [1], "long is better than nobody");
+}
+
+/// As the kernel has them: checked on real sockets in `tests/tests/slots`.
+#[test]
+fn positions_follow_who_leaves_and_who_listens_again() {
+    let mut group = group(Spread::Evenly, &[Serves; 4]);
+    let slots = |group: &Group| -> Vec<u32> { group.members.iter().map(|m| m.slot).collect() };
+    group.shut_down(id(1));
+    assert_eq!(slots(&group), [0, 3, 2]);
+    let shut = group.report().into_iter().find(|(m, ..)| m.slot == 1);
+    assert_eq!(shut.expect("listed").2, Some(LeftOut::Shut));
+    group.listens_again(id(1));
+    assert_eq!(slots(&group), [0, 3, 2, 1]);
+    // Not told of the end.
+    group.listens_again(id(0));
+    assert_eq!(slots(&group), [1, 3, 2, 0]);
+    group.part(id(3));
+    assert_eq!(slots(&group), [1, 0, 2]);
+    group.shut_down(id(2));
+    group.part(id(2));
+    group.listens_again(id(2));
+    assert_eq!(slots(&group), [1, 0], "it has gone");
+    assert_eq!(chosen(&group), [0, 1]);
+}
+
+#[test]
+fn a_crash_moves_nobodys_clients() {
+    let mut group = group(Spread::ByAddress, &[Serves; 4]);
+    let before = owners(&group);
+    group.stand(4, &[Serves, Awaited, Serves, Serves]);
+    assert_eq!(owners(&group), before, "they wait for the successor");
+    group.stand(4, &[Serves, GivenUp, Serves, Serves]);
+    let after = owners(&group);
+    for (before, after) in before.iter().zip(&after) {
+        match before {
+            1 => assert_ne!(*after, 1),
+            other => assert_eq!(after, other),
+        }
+    }
+    for slot in [0, 2, 3] {
+        let its = after.iter().filter(|owner| **owner == slot).count();
+        assert!((85..=86).contains(&its), "{its}");
+    }
+    group.stand(4, &[Serves; 4]);
+    assert_eq!(owners(&group), before);
+}
+
+#[test]
+fn a_new_slot_has_clients_once_it_serves() {
+    let mut group = group(Spread::ByAddress, &[Serves; 3]);
+    let before = owners(&group);
+    group.stand(4, &[Serves, Serves, Serves, Awaited]);
+    group.join(id(3), 3);
+    assert_eq!(owners(&group), before);
+    group.stand(4, &[Serves; 4]);
+    let after = owners(&group);
+    let moved = before.iter().zip(&after).filter(|(a, b)| a != b);
+    assert_eq!(moved.count(), 64);
+    // And once it has some they are its own.
+    group.stand(4, &[Serves, Serves, Serves, Awaited]);
+    assert_eq!(owners(&group), after);
+    group.stand(3, &[Serves; 3]);
+    assert_eq!(owners(&group), before, "as it was");
+    // Those that begin together have theirs from the start.
+    assert_eq!(
+        chosen(&super::tests::group(Spread::ByAddress, &[Awaited; 3])),
+        [0, 1, 2]
+    );
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Stand(u32, Vec<Service>),
+    Measure(Vec<u32>),
+    Shut(u32),
+    Again(u32),
+    Part(u32),
+    Join(u32),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let service = prop_oneof![4 => Just(Serves), 2 => Just(Awaited), 1 => Just(GivenUp)];
+    prop_oneof![
+        (0..8_u32, prop::collection::vec(service, 8)).prop_map(|(size, mut all)| {
+            all.truncate(size as usize);
+            Step::Stand(size, all)
+        }),
+        prop::collection::vec(prop_oneof![3 => 0..3_u32, 1 => 0..500_u32], 8)
+            .prop_map(Step::Measure),
+        (0..8_u32).prop_map(Step::Shut),
+        (0..8_u32).prop_map(Step::Again),
+        (0..8_u32).prop_map(Step::Part),
+        (0..8_u32).prop_map(Step::Join),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: somebody is chosen while anybody listens, it is one who serves if any does, at least half of those that
+    /// serve, and positions are ones that there are.
+    #[test]
+    fn somebody_is_always_chosen(sticky: bool, steps in prop::collection::vec(step(), 1..40)) {
+        let spread = if sticky { Spread::ByAddress } else { Spread::Evenly };
+        let mut group = Group::new(spread);
+        let mut stands = (u32::MAX, Vec::new());
+        for step in steps {
+            let known = |group: &Group, slot| group.members.iter().chain(&group.shut).any(|m: &Member| m.slot == slot);
+            match step {
+                Step::Stand(size, services) => {
+                    group.stand(size, &services);
+                    stands = (size.max(1), services);
+                }
+                Step::Measure(queues) => drop(group.measured(&queues)),
+                Step::Shut(slot) => group.shut_down(id(slot)),
+                Step::Again(slot) => group.listens_again(id(slot)),
+                Step::Part(slot) => group.part(id(slot)),
+                Step::Join(slot) if !known(&group, slot) => group.join(id(slot), slot),
+                Step::Join(_) => {}
+            }
+            let slots: Vec<u32> = group.members.iter().map(|m| m.slot).collect();
+            let chosen = chosen(&group);
+            prop_assert_eq!(chosen.is_empty(), slots.is_empty());
+            prop_assert!(chosen.iter().all(|slot| slots.contains(slot)));
+            let serves = |slot: &&u32| **slot < stands.0 && stands.1.get(**slot as usize) == Some(&Serves);
+            let serving = slots.iter().filter(serves).count();
+            match spread {
+                Spread::Evenly if serving > 0 => {
+                    prop_assert!(chosen.iter().all(|slot| serves(&slot)));
+                    prop_assert!(!chosen.is_empty());
+                }
+                Spread::Evenly => {}
+                Spread::ByAddress => {
+                    let buckets = owners_or_none(&group);
+                    prop_assert!(buckets.is_empty() || buckets.len() == 256);
+                    let counted = slots.iter().any(|slot| *slot < stands.0);
+                    prop_assert!(!counted || chosen.iter().all(|slot| *slot < stands.0));
+                }
+            }
+            for (member, _, left_out) in group.report() {
+                prop_assert_eq!(left_out.is_none(), chosen.contains(&member.slot));
+            }
+        }
+    }
+
+    /// A simulation: connections come evenly to whoever is chosen, workers take them at their own pace, one of them hardly any.
+    /// None is left out for ever, and the slow one doesn't fill up.
+    #[test]
+    fn a_slow_worker_does_not_fill_up(slow in 0..4_usize, come in 1..60_u32, seed: u64) {
+        let mut group = group(Spread::Evenly, &[Serves; 4]);
+        let (mut queues, mut dice, mut was_chosen) = ([0_u32; 4], seed | 1, [0; 4]);
+        for look in 0..2_000 {
+            group.measured(&queues);
+            let Some(Choice::AtRandom(positions)) = group.choice() else { panic!("evenly") };
+            for at in &positions {
+                was_chosen[*at] += 1;
+            }
+            for _ in 0..come {
+                dice ^= dice << 13;
+                dice ^= dice >> 7;
+                dice ^= dice << 17;
+                queues[positions[(dice % positions.len() as u64) as usize]] += 1;
+            }
+            for (slot, queue) in queues.iter_mut().enumerate() {
+                // One in ten looks, against as much as there is.
+                let takes = if slot != slow { 40 } else { u32::from(look % 10 == 0) };
+                *queue = queue.saturating_sub(takes);
+            }
+        }
+        prop_assert!(was_chosen.iter().all(|times| *times > 0), "{:?}", was_chosen);
+        prop_assert!(queues[slow] <= come + 2, "{:?}", queues);
+        prop_assert!(group.members()[slow].times_long > 0 || come < 3);
+    }
+}
+
+fn owners_or_none(group: &Group) -> Vec<u32> {
+    group.choice().map_or_else(Vec::new, |_| owners(group))
+}

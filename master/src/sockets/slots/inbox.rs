@@ -1,0 +1,214 @@
+//! How the shell speaks to the thread that tells the kernel whom to choose.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use ostler_bus::{Slot, vocab::status::SlotShare};
+use tokio::sync::oneshot;
+
+use super::{group::Spread, thread};
+use crate::{
+    config::app::AppName,
+    fleet::Service,
+    sockets::{SocketId, mailbox::Mailbox, queue},
+};
+
+/// A slot's listener.
+#[derive(Debug)]
+pub struct InGroup {
+    /// The very one, as long as it is bound. One that was bound later has a greater one.
+    pub id: SocketId,
+    /// Whose.
+    pub app: AppName,
+    /// Its name.
+    pub name: String,
+    /// Which slot's.
+    pub slot: Slot,
+    /// How connections are spread over the group.
+    pub spread: Spread,
+    /// Itself.
+    pub listener: OwnedFd,
+}
+
+impl InGroup {
+    /// How many connections wait there.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        queue::waiting(self.listener.as_fd())
+    }
+}
+
+/// How things stand with a slot's listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlotReport {
+    /// Whose.
+    pub app: AppName,
+    /// Its name.
+    pub name: String,
+    /// Which slot's.
+    pub slot: Slot,
+    /// What it gets.
+    pub share: SlotShare,
+}
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Listeners have been bound, in this order.
+    Join(Vec<InGroup>),
+    Stand {
+        app: AppName,
+        size: u32,
+        services: Vec<Service>,
+    },
+    /// A worker has shut this listener down.
+    Shut(SocketId),
+    /// It listens again.
+    Mended(SocketId),
+    /// It is about to be closed.
+    Part(SocketId),
+    Spread {
+        app: AppName,
+        name: String,
+        spread: Spread,
+    },
+    Forget(AppName),
+    /// All that was said before has been done.
+    Settle(oneshot::Sender<()>),
+    Report(oneshot::Sender<Vec<SlotReport>>),
+    End,
+}
+
+/// Has the kernel choose among slots' listeners; by a thread that begins with the first of them, and ends with this.
+#[derive(Debug, Default)]
+pub struct Groups {
+    mailbox: Option<Arc<Mailbox<Command>>>,
+    apps: BTreeMap<AppName, Told>,
+}
+
+/// What the thread knows of an app.
+#[derive(Debug, Default)]
+struct Told {
+    /// The last of its listeners.
+    last: Option<SocketId>,
+    stands: Option<(u32, Vec<Service>)>,
+}
+
+impl Groups {
+    /// Takes an app's listeners in, in the order in which they were bound; those that are known already are passed over.
+    ///
+    /// # Errors
+    /// If the thread can't be started: the kernel then chooses by itself.
+    pub fn join(&mut self, listeners: Vec<InGroup>) -> io::Result<()> {
+        let mut new = listeners;
+        new.retain(|it| {
+            let told = self.apps.get(&it.app);
+            told.is_none_or(|told| told.last < Some(it.id))
+        });
+        new.sort_by_key(|it| it.id);
+        if new.is_empty() {
+            return Ok(());
+        }
+        if self.running().is_none() {
+            let mailbox = Arc::new(Mailbox::new()?);
+            thread::start(Arc::clone(&mailbox))?;
+            self.mailbox = Some(mailbox);
+        }
+        for it in &new {
+            self.apps.entry(it.app.clone()).or_default().last = Some(it.id);
+        }
+        self.tell(Command::Join(new));
+        Ok(())
+    }
+
+    /// The apps that have such sockets.
+    #[must_use]
+    pub fn apps(&self) -> Vec<AppName> {
+        self.apps.keys().cloned().collect()
+    }
+
+    /// An app's slots stand so.
+    pub fn stand(&mut self, app: &AppName, size: u32, services: Vec<Service>) {
+        let Some(told) = self.apps.get_mut(app) else {
+            return;
+        };
+        let stands = Some((size, services.clone()));
+        if told.stands != stands {
+            told.stands = stands;
+            let app = app.clone();
+            self.tell(Command::Stand {
+                app,
+                size,
+                services,
+            });
+        }
+    }
+
+    /// Connections of a socket are spread so from now on.
+    pub fn spread(&self, app: &AppName, name: &str, spread: Spread) {
+        self.tell(Command::Spread {
+            app: app.clone(),
+            name: name.to_owned(),
+            spread,
+        });
+    }
+
+    /// A worker has shut this listener down.
+    pub fn shut(&self, id: SocketId) {
+        self.tell(Command::Shut(id));
+    }
+
+    /// It listens again.
+    pub fn mended(&self, id: SocketId) {
+        self.tell(Command::Mended(id));
+    }
+
+    /// It is about to be closed.
+    pub fn part(&self, id: SocketId) {
+        self.tell(Command::Part(id));
+    }
+
+    /// An app has gone. If its workers live on, they are all chosen from.
+    pub fn forget(&mut self, app: &AppName) {
+        if self.apps.remove(app).is_some() {
+            self.tell(Command::Forget(app.clone()));
+        }
+    }
+
+    /// Comes when the kernel knows all that was said until now, or never will.
+    #[must_use]
+    pub fn settled(&self) -> oneshot::Receiver<()> {
+        let (sender, settled) = oneshot::channel();
+        self.tell(Command::Settle(sender));
+        settled
+    }
+
+    /// How things stand; the answer never comes if the thread ends meanwhile, and there is none if it doesn't run.
+    #[must_use]
+    pub fn report(&self) -> Option<oneshot::Receiver<Vec<SlotReport>>> {
+        let mailbox = self.running()?;
+        let (sender, report) = oneshot::channel();
+        mailbox.send(Command::Report(sender));
+        Some(report)
+    }
+
+    fn running(&self) -> Option<&Arc<Mailbox<Command>>> {
+        self.mailbox.as_ref().filter(|mailbox| mailbox.is_read())
+    }
+
+    fn tell(&self, command: Command) {
+        if let Some(mailbox) = self.running() {
+            mailbox.send(command);
+        }
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        self.tell(Command::End);
+    }
+}

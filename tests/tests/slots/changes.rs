@@ -1,0 +1,149 @@
+//! Slots that come and go with connections waiting, and sockets that are broken, spread otherwise, or left.
+
+use ostler_bus::vocab::update::ConnectionsLost;
+
+use super::*;
+
+/// The worker of slot 1 stands still with connections waiting, and then the app is made smaller: they are in no worker's hands.
+async fn left_over(kill_ladder: &str) -> (Fleet, Vec<JoinHandle<String>>) {
+    let app = web(2, "slot").set("kill_ladder", json!([kill_ladder, "KILL"]));
+    let fleet = ready(&app, 2).await;
+    let address = fleet.address().await;
+    let stopped = fleet.worker("web", 1).await;
+    stop(&stopped).await;
+    let mut answers = Vec::new();
+    while waiting(&fleet.status().await, 1) < 2 {
+        answers.push(knock(address).await);
+    }
+    (fleet, answers)
+}
+
+#[tokio::test]
+async fn what_waits_for_a_slot_that_goes_is_served_if_it_comes_back() {
+    let (fleet, answers) = left_over("TERM:100ms").await;
+    fleet.ostler(["scale", "1"]).success().await;
+    fleet.until_ready(1).await;
+    let status = fleet.status().await;
+    assert_eq!(sockets(&status).len(), 2, "it is kept for what waits");
+    assert_eq!(left_out(&status, 1), Some("the app has fewer workers now"));
+    let load = fleet.load_with(to(fleet.address().await, "/").requests(100));
+    assert_eq!(load.await.finish().await.lost(), 0);
+    fleet.ostler(["scale", "2"]).success().await;
+    answered(answers).await;
+}
+
+#[tokio::test]
+async fn what_nobody_comes_back_for_is_closed_counted_and_told() {
+    let (fleet, answers) = left_over("TERM:100ms").await;
+    let mut lost = fleet.hear::<ConnectionsLost>().await;
+    let waited = waiting(&fleet.status().await, 1);
+    fleet.ostler(["scale", "1"]).success().await;
+    let told = lost.next().await.event;
+    assert_eq!((told.app.as_str(), told.slot.0), ("web", 1));
+    assert_eq!((told.socket.as_str(), told.connections), ("http", waited));
+    fleet
+        .logged("connections waited at its socket \"http\"")
+        .await;
+    let one = |status: &StatusReport| sockets(status).len() == 1;
+    fleet.until("the socket to be gone", one).await;
+    drop(answers);
+}
+
+/// The one is mended in place and is served on; the kernel has it in another place then.
+#[tokio::test]
+async fn a_socket_that_a_worker_shuts_down_is_opened_again_and_chosen_from() {
+    let shuts = "[ \"$OSTLER_SLOT\" = 0 ] && [ ! -e shut ] && touch shut && exec \"$MISBEHAVE\" notify 0 shut-listener\n\
+                 exec \"$MISBEHAVE\" notify 0 http version";
+    let app = web(3, "slot")
+        .set("command", json!(["sh", "worker.sh"]))
+        .set("env", json!({"MISBEHAVE": env!("CARGO_BIN_EXE_misbehave")}));
+    let fleet = Fleet::ready(master(&app).with("worker.sh", shuts), 3).await;
+    fleet.logged("it listens again").await;
+    signal(&fleet.worker("web", 0).await, Signal::KILL);
+    fleet.until_ready(3).await;
+    // Whoever is left out is left out by its new place.
+    for slot in 0..3 {
+        fleet
+            .ostler(["stop", &format!("web:{slot}")])
+            .success()
+            .await;
+        let others = move |status: &StatusReport| {
+            (0..3).all(|other| left_out(status, other).is_some() == (other == slot))
+        };
+        fleet.until("it to be left out", others).await;
+        let plan = to(fleet.address().await, "/").by_field("slot").requests(60);
+        let tally = fleet.load_with(plan).await.finish().await;
+        assert_eq!(tally.lost(), 0, "{tally}");
+        assert!(!tally.by.contains_key(&slot.to_string()), "{tally}");
+        assert_eq!(tally.by.len(), 2, "{tally}");
+        fleet
+            .ostler(["start", &format!("web:{slot}")])
+            .success()
+            .await;
+        fleet.until_ready(3).await;
+    }
+}
+
+#[tokio::test]
+async fn a_changed_file_has_clients_spread_otherwise() {
+    let at = |mode: &str| {
+        let socket = json!({"address": "127.0.0.1:0", "mode": mode});
+        web(2, mode).set("listen", json!({ "http": socket }))
+    };
+    let fleet = ready(&at("slot"), 2).await;
+    let address = fleet.address().await;
+    for mode in ["sticky", "slot"] {
+        fleet.rewrite(&[at(mode)]);
+        fleet.ostler(["reload", "--config"]).success().await;
+        let so = |status: &StatusReport| {
+            let buckets = share(status, 0).and_then(|share| share.buckets);
+            sockets(status)[0].mode == mode && buckets.is_some() == (mode == "sticky")
+        };
+        fleet.until("it to be spread so", so).await;
+        let plan = to(address, "/").by_field("slot").requests(60);
+        let tally = fleet.load_with(plan).await.finish().await;
+        let slots = if mode == "sticky" { 1 } else { 2 };
+        assert_eq!((tally.lost(), tally.by.len()), (0, slots), "{tally}");
+    }
+    // One socket can't become several.
+    fleet.rewrite(&[at("shared")]);
+    let refused = fleet.ostler(["reload", "--config"]).fails_with(1).await;
+    assert!(refused.stderr.contains("bound"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn workers_that_are_let_go_of_keep_their_sockets() {
+    for mode in ["slot", "sticky"] {
+        let fleet = ready(&web(2, mode), 2).await;
+        let address = fleet.address().await;
+        let workers = fleet.until_ready(2).await;
+        fleet
+            .ostler(["delete", "web", "--keep-running"])
+            .success()
+            .await;
+        assert!(fleet.status().await.apps.is_empty());
+        let tally = fleet.load_with(to(address, "/").requests(50)).await;
+        assert_eq!(tally.finish().await.lost(), 0, "{mode}");
+        for worker in &workers {
+            signal(worker, Signal::KILL);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_is_stopped_has_who_connects_wait_until_it_is_started() {
+    for mode in ["slot", "sticky"] {
+        let fleet = ready(&web(2, mode), 2).await;
+        let address = fleet.address().await;
+        fleet.ostler(["stop", "web"]).success().await;
+        let mut answers = Vec::new();
+        for client in 0..20 {
+            answers.push(knock_from([127, 0, client, 9], address).await);
+        }
+        fleet.ostler(["start", "web"]).success().await;
+        let mut slots = answered(answers).await;
+        slots.sort_unstable();
+        slots.dedup();
+        assert_eq!(slots, [0, 1], "{mode}");
+    }
+}

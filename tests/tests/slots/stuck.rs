@@ -1,0 +1,139 @@
+//! Workers that don't get to what waits for them.
+
+use super::*;
+
+/// Taking turns, or by chance, all clients would soon wait for it.
+#[tokio::test]
+async fn one_that_stands_still_is_left_out_until_it_goes_on() {
+    let fleet = ready(&web(4, "slot"), 4).await;
+    chosen(&fleet, &[0, 1, 2, 3]).await;
+    let address = fleet.address().await;
+    let load = fleet.load_with(to(address, "/").connections(16)).await;
+    load.answers(100, PATIENCE).await.expect("answers");
+    let stopped = fleet.worker("web", 2).await;
+    stop(&stopped).await;
+    let out = |status: &StatusReport| left_out(status, 2) == Some("its queue is long");
+    fleet.until("it to be left out", out).await;
+    load.answers(1_000, PATIENCE).await.expect("answers");
+    let status = fleet.status().await;
+    assert!(waiting(&status, 2) < 16, "{:?}", sockets(&status));
+    signal(&stopped, Signal::CONT);
+    chosen(&fleet, &[0, 1, 2, 3]).await;
+    load.answers(100, PATIENCE).await.expect("answers");
+    let tally = load.stop().await;
+    assert_eq!(tally.lost(), 0, "{tally}");
+    let status = fleet.status().await;
+    let share = share(&status, 2).expect("its share");
+    assert!(share.times_long > 0 && share.longest > 1, "{share:?}");
+}
+
+/// A worker that stands still 20 ms at every request.
+#[tokio::test]
+async fn one_that_stalls_does_not_hold_up_the_others() {
+    let fleet = ready(&sdk(4, "slot"), 4).await;
+    chosen(&fleet, &[0, 1, 2, 3]).await;
+    let plan = to(fleet.address().await, "/stall/0/20")
+        .connections(16)
+        .by_field("slot");
+    let tally = fleet.load_with(plan.requests(2_000)).await.finish().await;
+    assert_eq!(tally.lost(), 0, "{tally}");
+    // By chance it would be a quarter.
+    let by_it = tally.by.get("0").copied().unwrap_or(0);
+    assert!(
+        by_it < 360,
+        "{by_it} waited for the one that stalls: {tally}"
+    );
+}
+
+#[tokio::test]
+async fn an_app_that_nobody_connects_to_costs_no_wake_ups() {
+    for mode in ["slot", "sticky"] {
+        let fleet = ready(&web(3, mode), 3).await;
+        let load = fleet.load_with(to(fleet.address().await, "/").requests(200));
+        assert_eq!(load.await.finish().await.lost(), 0);
+        it_sleeps(&fleet).await;
+        // Also while connections wait where nobody takes them.
+        let stopped = fleet.worker("web", 0).await;
+        stop(&stopped).await;
+        let address = fleet.address().await;
+        let mut answers = Vec::new();
+        for client in 0..24 {
+            answers.push(knock_from([127, 0, 3, client], address).await);
+        }
+        it_sleeps(&fleet).await;
+        signal(&stopped, Signal::CONT);
+        answered(answers).await;
+    }
+}
+
+/// Nothing wakes the thread for a while, once what was begun has ended.
+async fn it_sleeps(fleet: &Fleet) {
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        let before = wake_ups(fleet);
+        tokio::time::sleep(A_WHILE).await;
+        let after = wake_ups(fleet);
+        if before == after {
+            return;
+        }
+        seen.push(after - before);
+    }
+    panic!("it is woken again and again: {seen:?}");
+}
+
+/// How often the thread that sees to slots has begun to wait.
+fn wake_ups(fleet: &Fleet) -> u64 {
+    let tasks = format!("/proc/{}/task", fleet.process.id());
+    let threads = std::fs::read_dir(tasks).expect("a living master").flatten();
+    let read = |thread: &std::fs::DirEntry, what| std::fs::read_to_string(thread.path().join(what));
+    let thread = threads
+        .into_iter()
+        .find(|thread| read(thread, "comm").is_ok_and(|name| name.trim() == "slots"));
+    let status = read(&thread.expect("its thread"), "status").expect("its status");
+    let count = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.expect("a count").trim().parse().expect("a number")
+}
+
+#[tokio::test]
+async fn while_every_worker_is_down_connections_wait() {
+    for mode in ["slot", "sticky"] {
+        let app = web(2, mode).set("backoff", json!({"first": "1s", "max": "1s"}));
+        let fleet = ready(&app, 2).await;
+        let address = fleet.address().await;
+        for worker in fleet.until_ready(2).await {
+            signal(&worker, Signal::KILL);
+        }
+        let none = |status: &StatusReport| status.apps[0].ready == 0;
+        fleet.until("both to be gone", none).await;
+        let load = fleet
+            .load_with(to(address, "/").connections(8).requests(200))
+            .await;
+        let tally = load.finish().await;
+        assert_eq!(tally.lost(), 0, "{mode}: {tally}");
+    }
+}
+
+/// A failed slot rests for five minutes; nobody should wait that long.
+#[tokio::test]
+async fn a_failed_slot_is_tried_again_while_connections_wait_there() {
+    let app = web(1, "sticky")
+        .set("command", json!(["sh", "worker.sh"]))
+        .set("env", json!({"MISBEHAVE": env!("CARGO_BIN_EXE_misbehave")}))
+        .set("max_restarts", 2)
+        .set("backoff", json!({"first": "10ms", "max": "300ms"}));
+    let good = "exec \"$MISBEHAVE\" notify 0 http version";
+    let fleet = Fleet::ready(master(&app).with("worker.sh", good), 1).await;
+    let address = fleet.address().await;
+    fleet.dir().write("worker.sh", "sleep 0.1; exit 3");
+    let worker = fleet.worker("web", 0).await;
+    stop(&worker).await;
+    let answers = vec![knock(address).await, knock(address).await];
+    signal(&worker, Signal::KILL);
+    fleet
+        .logged("connections wait for it, so it is tried again in 300ms")
+        .await;
+    fleet.dir().write("worker.sh", good);
+    answered(answers).await;
+}

@@ -20,8 +20,8 @@ use crate::{MANY, MISBEHAVE, OSTLER, RIVALS, WORKERS, present};
 /// How long they are watched.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Before the watch: what was begun has ended by then.
-const SETTLE: Duration = Duration::from_secs(3);
+/// Before the watch: what was begun has ended by then, threads too that wait 10 s for more of it.
+const SETTLE: Duration = Duration::from_secs(12);
 
 /// A supervisor that is watched.
 struct Watched {
@@ -87,7 +87,7 @@ fn watch(all: &[Watched]) -> Result<Vec<Seen>, String> {
     pause(IDLE);
     let mut seen = Vec::new();
     for (watched, before) in all.iter().zip(before) {
-        let wakes = (watched.process.switches()? - before) as f64 / IDLE.as_secs_f64();
+        let wakes = watched.process.switches()?.since(&before) as f64 / IDLE.as_secs_f64();
         let held = watched.process.memory()?;
         let [megabytes, own, file] =
             [held.resident, held.own, held.file].map(|kib| kib as f64 * 1024.0 / 1e6);

@@ -1,6 +1,6 @@
 //! `cargo bench -p ostler-tests --bench supervisors [-- PART…]`: the master beside other supervisors, in turns.
 //!
-//! Parts: `respawn`, `flood`, `start`, `update`, `bad`, `idle`; without any, all of them, in about five minutes. Prints
+//! Parts: `respawn`, `flood`, `start`, `update`, `bad`, `idle`; without any, all of them, in about four minutes. Prints
 //! Markdown: each part's tables, and at the end all goals. Whoever isn't installed (`tests/bench/setup.sh`) is left out
 //! and named.
 

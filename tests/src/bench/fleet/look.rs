@@ -1,6 +1,6 @@
 //! What `/proc` tells of a process.
 
-use std::fs;
+use std::{collections::BTreeMap, ffi::OsString, fs};
 
 /// A process by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,21 +72,47 @@ impl Process {
         Ok(times)
     }
 
-    /// How often its threads have been switched to since they began.
+    /// How often each of its threads has been switched to since it began.
     ///
     /// # Errors
     /// If it is gone.
-    pub fn switches(self) -> Result<u64, String> {
+    pub fn switches(self) -> Result<Switches, String> {
         let tasks = format!("/proc/{}/task", self.0);
-        let mut sum = 0;
+        let mut all = BTreeMap::new();
         for task in fs::read_dir(&tasks).map_err(|e| format!("{tasks}: {e}"))? {
-            let path = task.map_err(|e| e.to_string())?.path().join("status");
-            let status = read(&path.to_string_lossy())?;
+            let task = task.map_err(|e| e.to_string())?;
+            // Threads end meanwhile.
+            let Ok(status) = fs::read_to_string(task.path().join("status")) else {
+                continue;
+            };
+            let mut sum = 0;
             for name in ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"] {
                 sum += field(&status, name).ok_or(format!("{name} is missing"))?;
             }
+            all.insert(task.file_name(), sum);
         }
-        Ok(sum)
+        Ok(Switches(all))
+    }
+}
+
+/// How often each thread of a process has been switched to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switches(BTreeMap<OsString, u64>);
+
+impl Switches {
+    /// How often since. A thread that has ended since takes its count with it, and was switched to once at least.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> u64 {
+        let had = |thread| before.0.get(thread).copied().unwrap_or(0);
+        let alive = self
+            .0
+            .iter()
+            .map(|(thread, count)| count.saturating_sub(had(thread)));
+        let ended = before
+            .0
+            .keys()
+            .filter(|thread| !self.0.contains_key(*thread));
+        alive.sum::<u64>() + ended.count() as u64
     }
 }
 
@@ -111,8 +137,21 @@ mod tests {
         let memory = this.memory().unwrap();
         assert!(memory.own > 0 && memory.file > 0, "{memory:?}");
         assert!(memory.resident >= memory.own + memory.file, "{memory:?}");
-        // No difference is asked for: threads of other tests end meanwhile, and take their counts with them.
-        assert!(this.switches().unwrap() > 0);
+        let switches = this.switches().unwrap();
+        assert!(!switches.0.is_empty());
+        assert!(switches.since(&Switches(BTreeMap::new())) > 0);
+    }
+
+    #[test]
+    fn threads_that_began_and_ended_count() {
+        let switches = |all: &[(&str, u64)]| {
+            let all = all.iter().map(|(thread, count)| ((*thread).into(), *count));
+            Switches(all.collect())
+        };
+        let before = switches(&[("1", 10), ("2", 1000)]);
+        assert_eq!(before.since(&before), 0);
+        let after = switches(&[("1", 12), ("3", 5)]);
+        assert_eq!(after.since(&before), 2 + 5 + 1);
     }
 
     #[test]

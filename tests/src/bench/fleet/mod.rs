@@ -19,7 +19,7 @@ use ostler_bus::{
 
 use super::roles::{self, Play};
 use crate::harness::{Master, deadline};
-pub use look::{Memory, Process};
+pub use look::{Memory, Process, Switches};
 
 /// The app's name, and the master's.
 pub const APP: &str = "bench";

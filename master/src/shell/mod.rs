@@ -187,6 +187,7 @@ impl Shell {
                 Happened::Deadline => vec![Input::Tick],
                 Happened::Rest => {
                     self.rest = None;
+                    sys::release_heap();
                     if let Err(error) = sys::release_text() {
                         tracing::debug!("the program's pages stay where they are: {error}");
                     }

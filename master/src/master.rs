@@ -1,5 +1,8 @@
 //! A whole master from start to end: home and lock, sockets, hub, features, shell; and back in the opposite order.
 
+mod features;
+mod notices;
+
 use std::{
     ffi::OsString,
     future::Future,
@@ -13,11 +16,17 @@ use std::{
 use ostler_bus::{
     Slot,
     client::Bus,
-    hub::{Admission, Hub, HubNotice, HubOptions, Notices, Principal, Rules},
+    hub::{Admission, Hub, HubOptions, Notices, Rules},
     vocab::rules::{builtins, fleet_history},
 };
 use tokio::sync::watch;
 
+use self::{
+    features::{
+        feature, start_chronicle, start_features, start_paperwork, start_service, watch_files,
+    },
+    notices::pass_on,
+};
 use crate::{
     cli::error::{CliError, Exit},
     config::{
@@ -25,26 +34,20 @@ use crate::{
     },
     control, escape,
     features::{
-        Settling, bus_lagged, bus_stats,
-        chronicle::{self, Pen},
-        describe, errors,
-        keep::{attach, keep},
-        log_tap,
-        logs::{self, Lines, Listeners},
-        roll, save,
-        service::{self, ServiceManager},
-        status::Keeper,
-        system_restart,
-        watch::run::{self as watcher, Watched},
+        Settling,
+        chronicle::Pen,
+        keep::keep,
+        logs::{self, Lines},
+        service::ServiceManager,
+        watch::run::Watched,
     },
-    fleet::{Fleet, WorkerNews},
+    fleet::Fleet,
     home::{Home, MasterName, Reach},
     lock::MasterLock,
     log,
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Releases, Spawner},
-    saved::Kept,
-    shell::{MasterSignal, Reread, Rights, Said, Shell, ShellHandle, Watches, Workshop, alarm},
+    shell::{MasterSignal, Reread, Rights, Said, Shell, Watches, Workshop, alarm},
     sockets::{Sockets, StarterSockets, balance::Balancer, slots::Groups},
     sys::{self, OpenFiles, Signals},
 };
@@ -327,226 +330,6 @@ fn bind_bus(path: &Path) -> Result<UnixListener, CliError> {
         )
         .because(&error)
     })
-}
-
-/// A feature's first connection.
-async fn feature(hub: &Hub, name: &str) -> Result<Bus, CliError> {
-    let failed = |error: &dyn std::error::Error| {
-        CliError::new(
-            Exit::Failed,
-            format!("the master's {name} can't reach its own hub"),
-        )
-        .because(error)
-    };
-    attach(hub, name).await.map_err(|error| failed(&*error))
-}
-
-async fn start_features(
-    hub: &Hub,
-    shell: ShellHandle,
-    options: &MasterOptions,
-    settling: Settling,
-) -> Result<(), CliError> {
-    let mark = system_restart::RestartMark::new(None);
-    let (asked, noted, name) = (shell.clone(), mark.clone(), options.name.to_string());
-    let ruling = hub.clone();
-    let mut first = Some(settling.clone());
-    let bus = feature(hub, "status").await?;
-    keep(hub.clone(), "status", bus, move |bus| {
-        let cores = sys::available_cores();
-        let keeper = Keeper::new(
-            asked.clone(),
-            ruling.clone(),
-            noted.clone(),
-            name.clone(),
-            cores,
-        );
-        keeper.run(bus, first.take())
-    });
-    let (asked, mut first) = (hub.clone(), Some(settling.clone()));
-    let bus = feature(hub, "bus-stats").await?;
-    keep(hub.clone(), "bus.stats", bus, move |bus| {
-        bus_stats::run(asked.clone(), bus, first.take())
-    });
-    let (told, mut first) = (shell.clone(), Some(settling.clone()));
-    let bus = feature(hub, "errors").await?;
-    keep(hub.clone(), "workers' errors", bus, move |bus| {
-        errors::run(bus, told.clone(), first.take())
-    });
-    let mut first = Some(settling.clone());
-    let bus = feature(hub, "roll").await?;
-    keep(hub.clone(), "updates by event", bus, move |bus| {
-        roll::run(bus, shell.clone(), first.take())
-    });
-    let mut first = Some(settling.clone());
-    let bus = feature(hub, "system-restart").await?;
-    keep(hub.clone(), "systemRestartNeeded", bus, move |bus| {
-        system_restart::run(bus, mark.clone(), first.take())
-    });
-    let mut first = Some(settling);
-    let bus = feature(hub, "log-tap").await?;
-    keep(hub.clone(), "log of broadcasts", bus, move |bus| {
-        log_tap::run(bus, first.take())
-    });
-    Ok(())
-}
-
-/// Tells who started the master how it is.
-async fn start_service(
-    hub: &Hub,
-    shell: ShellHandle,
-    manager: Arc<ServiceManager>,
-    settling: Settling,
-) -> Result<(), CliError> {
-    let mut first = Some(settling);
-    let bus = feature(hub, "service").await?;
-    keep(
-        hub.clone(),
-        "telling the service manager",
-        bus,
-        move |bus| {
-            let (shell, manager, first) = (shell.clone(), Arc::clone(&manager), first.take());
-            async move { service::run(bus, shell, &manager, first).await }
-        },
-    );
-    Ok(())
-}
-
-/// Describing apps, and writing them down.
-async fn start_paperwork(
-    hub: &Hub,
-    shell: ShellHandle,
-    options: &MasterOptions,
-    settling: Settling,
-) -> Result<(), CliError> {
-    let (told, mut first) = (shell.clone(), Some(settling.clone()));
-    let bus = feature(hub, "describe").await?;
-    keep(hub.clone(), "app.describe", bus, move |bus| {
-        describe::run(bus, told.clone(), first.take())
-    });
-    let kept = Kept {
-        master: options.name.clone(),
-        bus: options.bus.clone(),
-        signals: options.signals,
-    };
-    let mut first = Some(settling);
-    let bus = feature(hub, "save").await?;
-    keep(hub.clone(), "save and resurrect", bus, move |bus| {
-        save::run(bus, shell.clone(), kept.clone(), first.take())
-    });
-    Ok(())
-}
-
-/// Writes down what the fleet tells, from its first word on.
-async fn start_chronicle(
-    hub: &Hub,
-    pen: Pen,
-    settling: Settling,
-) -> Result<watch::Receiver<Bus>, CliError> {
-    let mut first = Some(settling);
-    let bus = feature(hub, "chronicle").await?;
-    Ok(keep(hub.clone(), "the chronicle", bus, move |bus| {
-        chronicle::run(bus, pen.clone(), first.take())
-    }))
-}
-
-/// Watches files once there is an app that wants it: until then nothing is paid for it.
-async fn watch_files(
-    hub: Hub,
-    mut apps: watch::Receiver<Watched>,
-    file: Option<PathBuf>,
-    home: PathBuf,
-) {
-    if apps
-        .wait_for(|watched| !watched.apps.is_empty())
-        .await
-        .is_err()
-    {
-        return;
-    }
-    match attach(&hub, "watch").await {
-        Ok(bus) => {
-            keep(hub, "watching files", bus, move |bus| {
-                watcher::all(bus, file.clone(), apps.clone(), home.clone())
-            });
-        }
-        Err(error) => tracing::error!("files are not watched: {error}"),
-    }
-}
-
-/// What the hub notices of its connections is news for the fleet, or a line for the log.
-async fn pass_on(
-    mut notices: Notices,
-    shell: ShellHandle,
-    voice: watch::Receiver<Bus>,
-    lines: Lines,
-) {
-    let mut missed_before = 0;
-    let mut listeners = Listeners::default();
-    while let Some(notice) = notices.recv().await {
-        let missed = notices.missed();
-        if missed > missed_before {
-            tracing::warn!(
-                "{} notices of the hub were lost: it makes more than this process can take",
-                missed - missed_before
-            );
-            missed_before = missed;
-            // Among them may have been the first who listens.
-            lines.heard.set_wanted(true);
-        }
-        match notice {
-            HubNotice::Connected {
-                principal: Principal::Worker { id, .. },
-                ..
-            } => shell.news(id, WorkerNews::BusConnected).await,
-            HubNotice::Disconnected {
-                principal: Principal::Worker { id, .. },
-                reason,
-                ..
-            } => {
-                tracing::debug!("worker {id} left the bus: {}", escape::line(&reason));
-                shell.news(id, WorkerNews::BusClosed).await;
-            }
-            HubNotice::Connected { conn, principal } => {
-                tracing::debug!("connection {conn}: {principal}");
-            }
-            HubNotice::Disconnected {
-                conn,
-                principal,
-                reason,
-            } => tracing::debug!(
-                "connection {conn} ended: {principal}: {}",
-                escape::line(&reason)
-            ),
-            HubNotice::TurnedAway { reason } => {
-                tracing::warn!("turned away from the bus: {}", escape::line(&reason));
-            }
-            HubNotice::Lagged {
-                conn,
-                principal,
-                pattern,
-                missed,
-            } => {
-                tracing::warn!(
-                    "{principal} reads {pattern} too slowly: {missed} events were dropped for it"
-                );
-                bus_lagged::tell(&voice.borrow(), conn, &principal, &pattern, missed);
-            }
-            HubNotice::Listening { pattern, begun } => {
-                lines.heard.set_wanted(listeners.note(&pattern, begun));
-            }
-            HubNotice::Restarted { panic } => {
-                listeners = Listeners::default();
-                lines.heard.set_wanted(false);
-                tracing::error!(
-                    "the hub began anew after a fault of its own, all its connections were closed: {}",
-                    escape::line(&panic)
-                );
-                // They are told to go by signal from now on.
-                shell.hub_restarted().await;
-            }
-        }
-    }
 }
 
 fn reread(file: PathBuf, options: &MasterOptions) -> Reread {

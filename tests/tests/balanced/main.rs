@@ -131,6 +131,7 @@ async fn idle_workers_get_equally_many() {
 #[tokio::test]
 async fn what_is_open_counts_and_not_what_was() {
     let fleet = ready(&web(3), 3).await;
+    taking(&fleet, 3).await;
     let address = fleet.address().await;
     let mut slow = Vec::new();
     for _ in 0..6 {
@@ -147,6 +148,7 @@ async fn what_is_open_counts_and_not_what_was() {
 async fn unix_sockets_are_handed_over_as_well() {
     let app = sdk(2, json!({"address": "unix:web.sock", "mode": "balanced"}));
     let fleet = ready(&app, 2).await;
+    taking(&fleet, 2).await;
     let path = fleet.dir().at("web.sock");
     let mut slots = std::collections::BTreeSet::new();
     for _ in 0..10 {

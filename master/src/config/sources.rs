@@ -49,6 +49,20 @@ struct Source<'t> {
     path: PathBuf,
     text: &'t str,
     start: usize,
+    /// Where each line begins, once somebody asked for one: each key of each app has its place.
+    lines: OnceCell<Vec<usize>>,
+}
+
+impl Source<'_> {
+    /// The line of an offset in this text, counted from 1.
+    fn line(&self, offset: usize) -> usize {
+        let lines = self.lines.get_or_init(|| {
+            let after = |(at, _): (usize, &str)| at + 1;
+            let others = self.text.match_indices('\n').map(after);
+            std::iter::once(0).chain(others).collect()
+        });
+        lines.partition_point(|start| *start <= offset)
+    }
 }
 
 impl<'t> Sources<'t> {
@@ -60,14 +74,25 @@ impl<'t> Sources<'t> {
             .last()
             .map_or(0, |last| last.start + last.text.len() + 1);
         let path = path.to_owned();
-        self.texts.push(Source { path, text, start });
+        let lines = OnceCell::new();
+        self.texts.push(Source {
+            path,
+            text,
+            start,
+            lines,
+        });
         start
+    }
+
+    /// The number of the text that an offset belongs to.
+    fn number(&self, offset: usize) -> usize {
+        let after = self.texts.partition_point(|text| text.start <= offset);
+        after.saturating_sub(1)
     }
 
     /// Where an offset is: the number of its text, and the place in it.
     pub(super) fn place(&self, offset: usize) -> (usize, Place) {
-        let after = self.texts.partition_point(|text| text.start <= offset);
-        let number = after.saturating_sub(1);
+        let number = self.number(offset);
         let place = self.texts.get(number).map_or(Place::FIRST, |source| {
             Place::of(source.text, offset - source.start)
         });
@@ -81,18 +106,24 @@ impl<'t> Sources<'t> {
             .map_or(Path::new(""), |source| &source.path)
     }
 
-    /// The same wherever the working directory is.
+    /// An offset's place in words, wherever the working directory is: `FILE:LINE`.
     pub(super) fn absolute_line_of(&self, offset: usize) -> String {
-        let (number, place) = self.place(offset);
-        let path = self.path(number);
+        let (path, line) = self.path_and_line(offset);
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        format!("{}:{}", path.display(), place.line)
+        format!("{}:{line}", path.display())
     }
 
     /// An offset's place in words: `FILE:LINE`.
     pub(super) fn line_of(&self, offset: usize) -> String {
-        let (number, place) = self.place(offset);
-        format!("{}:{}", self.path(number).display(), place.line)
+        let (path, line) = self.path_and_line(offset);
+        format!("{}:{line}", path.display())
+    }
+
+    fn path_and_line(&self, offset: usize) -> (&Path, usize) {
+        let number = self.number(offset);
+        let source = self.texts.get(number);
+        let line = source.map_or(1, |source| source.line(offset - source.start));
+        (self.path(number), line)
     }
 }
 

@@ -168,7 +168,7 @@ async fn the_journal_gets_every_line_to_the_last() {
     let place = builder.dir().at("journal");
     let journal = UnixDatagram::bind(&place).expect("bound");
     journal.set_read_timeout(Some(PATIENCE)).expect("set");
-    let lines = "seq -f 'out %g' 300; echo '<4>mind' >&2; echo broken >&2; exec sleep 600";
+    let lines = "seq -f 'out %g' 100; echo '<4>mind' >&2; echo broken >&2; exec sleep 600";
     let apps = [
         script("web", lines).set("log", "journal"),
         script(
@@ -179,7 +179,7 @@ async fn the_journal_gets_every_line_to_the_last() {
     ];
     let heard = std::thread::spawn(move || {
         let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
-        while heard.len() < 303 {
+        while heard.len() < 103 {
             let length = journal.recv(&mut buffer).expect("a line");
             heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
         }
@@ -219,7 +219,7 @@ async fn the_journal_gets_every_line_to_the_last() {
             .map(|line| &line[..first(line).expect("a part")])
             .collect()
     };
-    let out: Vec<String> = (1..=300)
+    let out: Vec<String> = (1..=100)
         .map(|n| format!("MESSAGE=out {n}\nPRIORITY=6\n"))
         .collect();
     assert_eq!(of("web", "stdout"), out);

@@ -36,8 +36,20 @@ async fn a_worker_that_dies_loses_nothing_that_it_had_not_taken() {
 #[tokio::test]
 async fn a_worker_that_drains_gives_back_what_it_had_not_taken_even_if_it_hangs() {
     let app = web(2).set("kill_ladder", json!(["TERM:5s", "KILL"]));
-    let (fleet, stopped, answers) = half_stopped(&app).await;
-    let others: Vec<_> = answers;
+    let fleet = ready(&app, 2).await;
+    let address = fleet.address().await;
+    taking_after(&fleet, address).await;
+    let stopped = fleet.worker("web", 0).await;
+    // Of two that come at once one is for either worker.
+    let hung = [
+        knock(address, "/stall/0/10000").await,
+        knock(address, "/stall/0/10000").await,
+    ];
+    fleet.said("stalls").await;
+    let mut others = Vec::new();
+    for _ in 0..6 {
+        others.push(knock(address, "/").await);
+    }
     let command = fleet.ostler(["reload"]).start();
     let draining = move |status: &StatusReport| {
         let old = status.workers.iter().find(|worker| worker.id == stopped.id);
@@ -54,7 +66,7 @@ async fn a_worker_that_drains_gives_back_what_it_had_not_taken_even_if_it_hangs(
                 .starts_with("HTTP/1.1 200")
         );
     }
-    drop(command);
+    drop((command, hung));
 }
 
 #[tokio::test]

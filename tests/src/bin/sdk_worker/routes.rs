@@ -90,6 +90,9 @@ async fn slow(state: State<Known>, Path(ms): Path<u64>) -> Json<Value> {
 /// The worker in this slot stands still, and all that it serves with it.
 async fn stall(state: State<Known>, Path((slot, ms)): Path<(u32, u64)>) -> Json<Value> {
     if state.identity.slot.0 == slot {
+        if ms >= 1000 {
+            println!("stalls");
+        }
         #[expect(clippy::disallowed_methods, reason = "it is to block its thread")]
         std::thread::sleep(Duration::from_millis(ms).min(SLOWEST));
     }

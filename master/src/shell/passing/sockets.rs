@@ -19,6 +19,9 @@ use crate::{
     sockets::{BindError, SocketId, balance::channel_pair, may_bind},
 };
 
+/// The longest address that can be one, in bytes: a path of the kernel's greatest length, and what goes before it.
+const LONGEST_ADDRESS: usize = 4200;
+
 impl Shell {
     pub(super) fn listen_for(&mut self, id: WorkerId, what: &Listen) -> Reply {
         let Some(process) = self.processes.get(&id) else {
@@ -163,6 +166,10 @@ fn awaits(snapshot: &Snapshot, app: &AppName, slot: Slot) -> bool {
 /// What a worker wants, if it may; else why not.
 fn declaration(what: &Listen, app: &AppDefinition) -> Result<SocketDeclaration, (i32, String)> {
     let invalid = |reason: String| Err((libc::EINVAL, reason));
+    if what.address.len() > LONGEST_ADDRESS {
+        let text = format!("an address has at most {LONGEST_ADDRESS} bytes");
+        return invalid(text);
+    }
     let address = match address::address(&what.address, Path::new("/")) {
         Ok(SocketAddress::Starter(_)) => {
             return invalid("a socket of the master's starter is declared, not asked for".into());
@@ -196,4 +203,27 @@ fn refused(question: u64, error: &BindError) -> Reply {
         None => error.to_string(),
     };
     Reply::failed(question, error.problem.errno(), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::testing::definition;
+
+    #[test]
+    fn what_is_longer_than_any_address_is_refused_unread() {
+        let asked = |length: usize| {
+            let what = Listen {
+                id: 1,
+                address: format!("{:length$}", "127.0.0.1:0"),
+                backlog: None,
+                v6_only: false,
+                permissions: None,
+            };
+            declaration(&what, &definition("web", 1))
+        };
+        assert!(asked(LONGEST_ADDRESS).is_ok());
+        let refused = asked(LONGEST_ADDRESS + 1).map_err(|(errno, _)| errno);
+        assert_eq!(refused.err(), Some(libc::EINVAL));
+    }
 }

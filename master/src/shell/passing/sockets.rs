@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use ostler_bus::{
-    Slot, WorkerId,
+    WorkerId,
     vocab::worker::{WorkerListening, WorkerRef},
 };
 use ostler_worker_sdk::passing::{Listen, MasterWord};
@@ -14,7 +14,7 @@ use crate::{
         address::{self, DEFAULT_BACKLOG},
         app::{AppDefinition, AppName, SocketAddress, SocketDeclaration},
     },
-    fleet::{Snapshot, SpawnOrder},
+    fleet::SpawnOrder,
     shell::{Shell, balance::Standing},
     sockets::{BindError, SocketId, balance::channel_pair, may_bind},
 };
@@ -139,8 +139,8 @@ impl Shell {
         if !self.workshop.sockets.is_left_to_slots() {
             return;
         }
-        let snapshot = self.fleet.snapshot(self.now());
-        let awaits = |app: &AppName, slot| awaits(&snapshot, app, slot);
+        let awaited = self.fleet.awaited();
+        let awaits = |app: &AppName, slot| awaited.get(app).is_some_and(|its| its.contains(&slot));
         let closed = self.workshop.sockets.settle(awaits);
         if !closed.is_empty() {
             self.shows_otherwise();
@@ -149,18 +149,6 @@ impl Shell {
             self.closed(&app, &[socket]);
         }
     }
-}
-
-/// Whether another worker is to come in a slot, or is not ready yet.
-fn awaits(snapshot: &Snapshot, app: &AppName, slot: Slot) -> bool {
-    let mut there = snapshot.workers.iter();
-    there.any(|worker| {
-        let comes = match worker.id {
-            Some(_) => worker.starting,
-            None => matches!(worker.state.as_str(), "starting" | "backoff" | "failed"),
-        };
-        worker.app == app.as_str() && worker.slot == slot && comes
-    })
 }
 
 /// What a worker wants, if it may; else why not.

@@ -47,28 +47,35 @@ pub fn address(text: &str, base: &Path) -> Result<SocketAddress, Wrong> {
         return starter(which);
     }
     if let Some(rest) = text.strip_prefix("udp:") {
-        return match address(rest, base)? {
-            SocketAddress::Tcp(ip) => Ok(SocketAddress::Udp(ip)),
-            SocketAddress::Udp(_) | SocketAddress::Unix(_) | SocketAddress::Starter(_) => {
-                Err(Wrong::new(
-                    format!("{rest:?} is not an address of UDP"),
-                    "use an IP address and port: \"udp:127.0.0.1:53\"",
-                ))
-            }
-        };
+        return udp(rest.trim());
     }
     if text.starts_with('/') || text.starts_with("./") {
         return unix(text, base);
     }
+    ip(text).map(SocketAddress::Tcp)
+}
+
+fn udp(text: &str) -> Result<SocketAddress, Wrong> {
+    let other = ["unix:", "fd:", "udp:", "/", "./"];
+    if other.iter().any(|other| text.starts_with(other)) {
+        return Err(Wrong::new(
+            format!("{text:?} is not an address of UDP"),
+            "use an IP address and port: \"udp:127.0.0.1:53\"",
+        ));
+    }
+    ip(text).map(SocketAddress::Udp)
+}
+
+fn ip(text: &str) -> Result<SocketAddr, Wrong> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return port(text).map(|port| tcp(Ipv4Addr::LOCALHOST, port));
+        return port(text).map(|port| (Ipv4Addr::LOCALHOST, port).into());
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(SocketAddress::Tcp(address));
+        return Ok(address);
     }
     match text.rsplit_once(':') {
-        Some(("", digits)) => port(digits).map(|port| tcp(Ipv4Addr::UNSPECIFIED, port)),
-        Some(("localhost", digits)) => port(digits).map(|port| tcp(Ipv4Addr::LOCALHOST, port)),
+        Some(("", digits)) => port(digits).map(|port| (Ipv4Addr::UNSPECIFIED, port).into()),
+        Some(("localhost", digits)) => port(digits).map(|port| (Ipv4Addr::LOCALHOST, port).into()),
         Some((host, digits)) => {
             let bare = host.trim_start_matches('[').trim_end_matches(']');
             if bare.parse::<IpAddr>().is_ok() && host == bare && host.contains(':') {
@@ -91,10 +98,6 @@ fn not_an_address(text: &str) -> Wrong {
         format!("{text:?} is not an address to listen on"),
         "use an IP address and port (\"127.0.0.1:8080\", \"[::1]:8080\"), \":8080\" for every address, \"unix:PATH\", or \"udp:\" before one of the first",
     )
-}
-
-fn tcp(ip: Ipv4Addr, port: u16) -> SocketAddress {
-    SocketAddress::Tcp((ip, port).into())
 }
 
 fn port(digits: &str) -> Result<u16, Wrong> {
@@ -246,6 +249,8 @@ mod tests {
                 "udp:/run/web.sock",
                 "\"/run/web.sock\" is not an address of UDP",
             ),
+            ("udp:udp:53", "\"udp:53\" is not an address of UDP"),
+            ("udp:fd:3", "\"fd:3\" is not an address of UDP"),
             ("fd:", "\"fd:\" names no socket of the starter's"),
             ("fd:2", "its number, the first being 3"),
             ("fd:99999999999", "names no socket"),
@@ -254,6 +259,8 @@ mod tests {
             let told = shown(text).unwrap_err();
             assert!(told.contains(error), "{text}: {told}");
         }
+        let deep = shown(&"udp:".repeat(20_000));
+        assert!(deep.is_err(), "however deep");
         let long = |name: usize| format!("unix:{}/{}", "d".repeat(100), "x".repeat(name));
         let told = shown(&long(83)).unwrap_err();
         assert!(told.contains("its last part has 83 bytes"), "{told}");

@@ -1,8 +1,10 @@
 //! How an app's slots stand towards whoever wants to be served: what decides which of them get connections.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ostler_bus::Slot;
 
-use super::{Fleet, app::App, slot::SlotState, worker::Phase};
+use super::{Fleet, app::App, slot::SlotState};
 use crate::config::app::AppName;
 
 /// Whether a slot serves.
@@ -21,8 +23,31 @@ impl Fleet {
     #[must_use]
     pub fn services(&self, app: &AppName) -> Option<(u32, Vec<Service>)> {
         let app = self.apps.get(app)?;
-        let services = (0..app.size).map(|slot| of(app, Slot(slot)));
+        // Each worker is looked at once: this is asked after each step.
+        let ready = app.workers.values().filter(|worker| worker.is_ready());
+        let serving: BTreeSet<Slot> = ready.map(|worker| worker.slot).collect();
+        let service = |slot| match serving.contains(&slot) {
+            true => Service::Serves,
+            false => idle(app, slot),
+        };
+        let services = (0..app.size).map(Slot).map(service);
         Some((app.size, services.collect()))
+    }
+
+    /// The slots of each app in which another worker is to come, or is not ready yet.
+    #[must_use]
+    pub fn awaited(&self) -> BTreeMap<&AppName, BTreeSet<Slot>> {
+        let awaited = |app: &App| {
+            let starting = app.workers.values().filter(|worker| worker.is_starting());
+            let empty = app.slots.iter().filter(|(_, slot)| match slot.state {
+                SlotState::Vacant | SlotState::Backoff { .. } | SlotState::Failed { .. } => true,
+                SlotState::Held(_) | SlotState::Ended { .. } | SlotState::Stopped => false,
+            });
+            let starting = starting.map(|worker| worker.slot);
+            starting.chain(empty.map(|(number, _)| *number)).collect()
+        };
+        let apps = self.apps.iter();
+        apps.map(|(name, app)| (name, awaited(app))).collect()
     }
 
     /// Whether an app has no use for a slot any more, and others could serve whoever would come to it.
@@ -37,15 +62,8 @@ impl Fleet {
     }
 }
 
-fn of(app: &App, number: Slot) -> Service {
-    let ready = |phase: &Phase| match phase {
-        Phase::Ready { .. } => true,
-        Phase::Starting { .. } | Phase::Leaving(_) => false,
-    };
-    let mut there = app.workers.values().filter(|worker| worker.slot == number);
-    if there.any(|worker| ready(&worker.phase)) {
-        return Service::Serves;
-    }
+/// How a slot stands that has no ready worker.
+fn idle(app: &App, number: Slot) -> Service {
     if app.parked.contains(&number) {
         return Service::GivenUp;
     }

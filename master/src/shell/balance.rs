@@ -127,7 +127,9 @@ impl Shell {
             FleetEvent::WorkerReady(event) => (event.worker.id, Standing::Ready),
             FleetEvent::WorkerDraining(event) => (event.worker.id, Standing::Leaving),
             // It is nobody's any more: it is handed nothing, and accepts for itself, so it must not hear that it drains.
-            FleetEvent::WorkerReleased(event) => return self.workshop.balancer.gone(event.worker.id),
+            FleetEvent::WorkerReleased(event) => {
+                return self.workshop.balancer.released(event.worker.id);
+            }
             FleetEvent::WorkerSpawned(_)
             | FleetEvent::WorkerOnline(_)
             | FleetEvent::WorkerDisconnected(_)

@@ -200,7 +200,6 @@ impl Shell {
                 }
             }
             self.free_slots();
-            self.settle_asked();
         }
     }
 
@@ -264,6 +263,8 @@ impl Shell {
         for action in actions {
             done = self.perform(action).or(done);
         }
+        // Not after each message: a word of a worker's that changes nothing in the fleet leaves slots as they are.
+        self.settle_asked();
         done
     }
 

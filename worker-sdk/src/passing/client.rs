@@ -149,7 +149,7 @@ impl Passing {
                 continue;
             };
             match word {
-                MasterWord::Connection { id } => self.connection(id, fds).await,
+                MasterWord::Connection { id } => self.connection(id, fds),
                 word => {
                     let waiting = self.waiting(word.id());
                     // Whoever asked has gone, and has taken it back.
@@ -162,24 +162,24 @@ impl Passing {
         asked.waiting.clear();
     }
 
-    /// It is this worker's only once that was said; if nobody waits for it any more, it is others'.
-    async fn connection(&self, id: u64, fds: Vec<OwnedFd>) {
+    /// It is this worker's only once that was said; if nobody waits for it any more, it is others'. It is said beside: were
+    /// nothing heard until there is room to say it, and the master waited likewise, both would wait for ever.
+    fn connection(&self, id: u64, fds: Vec<OwnedFd>) {
         let asker = self.waiting(id).filter(|asker| !asker.is_closed());
         let Some(asker) = asker.filter(|_| !fds.is_empty()) else {
             drop(fds);
             return self.tell(WorkerWord::Refuse { id });
         };
-        if self
-            .0
-            .channel
-            .say(&WorkerWord::Took { id }, &[])
-            .await
-            .is_ok()
-        {
-            let word = MasterWord::Connection { id };
-            // It has gone just now: the connection goes with it.
-            let _gone = asker.send(Answer { word, fds });
-        }
+        let this = self.clone();
+        // One at most for each question that is waited for.
+        tokio::spawn(async move {
+            let said = this.0.channel.say(&WorkerWord::Took { id }, &[]).await;
+            if said.is_ok() {
+                let word = MasterWord::Connection { id };
+                // It has gone just now: the connection goes with it.
+                let _gone = asker.send(Answer { word, fds });
+            }
+        });
     }
 }
 

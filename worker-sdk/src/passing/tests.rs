@@ -149,6 +149,40 @@ async fn a_connection_that_nobody_waits_for_any_more_is_refused_and_one_that_is_
 }
 
 #[tokio::test]
+async fn while_there_is_no_room_to_say_that_a_connection_was_taken_others_are_answered() {
+    let (master, passing, _trigger) = both();
+    let (first, second) = (passing.number(), passing.number());
+    let take = |id| WorkerWord::Take {
+        id,
+        token: "t".into(),
+    };
+    let (words, nothing) = ([take(first), take(second)], &[][..]);
+    let mut one = std::pin::pin!(passing.ask(first, &words[0], nothing));
+    let mut other = std::pin::pin!(passing.ask(second, &words[1], nothing));
+    assert!(futures::poll!(one.as_mut()).is_pending());
+    assert!(futures::poll!(other.as_mut()).is_pending());
+    // More than there is room for.
+    const WORDS: u64 = 4_000;
+    for id in 0..WORDS {
+        passing.tell(WorkerWord::TakeBack { id });
+    }
+    let (_ours, theirs) = UnixStream::pair().unwrap();
+    let connection = MasterWord::Connection { id: first };
+    master.says(connection, Some(&theirs.into())).await;
+    master.says(listening(second), Some(&socket())).await;
+    let answer = timeout(PATIENCE, other).await.expect("answered").unwrap();
+    assert_eq!(answer.word, listening(second));
+    assert!(futures::poll!(one.as_mut()).is_pending(), "not said yet");
+    let mut heard = 0;
+    while master.heard().await.0 != (WorkerWord::Took { id: first }) {
+        heard += 1;
+    }
+    assert!(heard <= WORDS + 2, "{heard}");
+    let answer = timeout(PATIENCE, one).await.expect("taken").unwrap();
+    assert_eq!(answer.fds.len(), 1);
+}
+
+#[tokio::test]
 async fn outside_ostler_a_worker_binds_by_itself() {
     let alone = |address: &str| AskFor::<Listener>::new(Way::Alone, address.into());
     let first = alone("127.0.0.1:0").await.unwrap();

@@ -2,7 +2,10 @@
 
 use ostler_bus::{
     Slot, WorkerId,
-    vocab::control::{AppStop, ScaleTo},
+    vocab::{
+        control::{AppStop, ScaleTo},
+        status::WorkerStatus,
+    },
 };
 
 use crate::{
@@ -19,6 +22,22 @@ fn services(stage: &Stage) -> Vec<Service> {
     let (size, services) = stage.fleet.services(&app).expect("an app");
     assert_eq!(size as usize, services.len());
     services
+}
+
+/// The slots in which a worker is to come, or is not ready yet: by what is told, which has to agree with what the status shows.
+fn awaited(stage: &Stage) -> Vec<u32> {
+    let app = AppName::new("web").expect("a name");
+    let awaited = stage.fleet.awaited();
+    let there: Vec<u32> = awaited[&app].iter().map(|slot| slot.0).collect();
+    let workers = stage.fleet.snapshot(stage.now).workers;
+    let comes = |worker: &&WorkerStatus| match worker.id {
+        Some(_) => worker.starting,
+        None => matches!(worker.state.as_str(), "starting" | "backoff" | "failed"),
+    };
+    let mut shown: Vec<u32> = workers.iter().filter(comes).map(|w| w.slot.0).collect();
+    shown.dedup();
+    assert_eq!(there, shown);
+    there
 }
 
 /// The slots of the first four that the app has no use for.
@@ -67,4 +86,24 @@ fn of_an_app_that_is_stopped_as_a_whole_every_slot_is_needed_again() {
     assert_eq!(services(&stage), [GivenUp, GivenUp]);
     stage.op(start());
     assert_eq!(services(&stage), [Awaited, Awaited]);
+}
+
+#[test]
+fn another_worker_is_awaited_until_it_is_ready_and_where_one_is_to_come() {
+    let mut stage = Stage::of(definition("web", 3));
+    assert_eq!(awaited(&stage), [0, 1, 2]);
+    stage.says_ready(WorkerId(1));
+    assert_eq!(awaited(&stage), [1, 2]);
+    let mut stage = Stage::serving(definition("web", 3));
+    assert!(awaited(&stage).is_empty());
+    stage.exits(WorkerId(2), 1);
+    assert_eq!(awaited(&stage), [1]);
+    stage.op(stop());
+    assert!(awaited(&stage).is_empty());
+    for id in [1, 3, 4] {
+        stage.exits(WorkerId(id), 0);
+    }
+    assert!(awaited(&stage).is_empty());
+    stage.op(start());
+    assert_eq!(awaited(&stage), [0, 1, 2]);
 }

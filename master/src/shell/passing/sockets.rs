@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use ostler_bus::{
-    Slot, WorkerId,
+    WorkerId,
     vocab::worker::{WorkerListening, WorkerRef},
 };
 use ostler_worker_sdk::passing::{Listen, MasterWord};
@@ -14,10 +14,13 @@ use crate::{
         address::{self, DEFAULT_BACKLOG},
         app::{AppDefinition, AppName, SocketAddress, SocketDeclaration},
     },
-    fleet::{Snapshot, SpawnOrder},
+    fleet::SpawnOrder,
     shell::{Shell, balance::Standing},
     sockets::{BindError, SocketId, balance::channel_pair, may_bind},
 };
+
+/// The longest address that can be one, in bytes: a path of the kernel's greatest length, and what goes before it.
+const LONGEST_ADDRESS: usize = 4200;
 
 impl Shell {
     pub(super) fn listen_for(&mut self, id: WorkerId, what: &Listen) -> Reply {
@@ -136,8 +139,8 @@ impl Shell {
         if !self.workshop.sockets.is_left_to_slots() {
             return;
         }
-        let snapshot = self.fleet.snapshot(self.now());
-        let awaits = |app: &AppName, slot| awaits(&snapshot, app, slot);
+        let awaited = self.fleet.awaited();
+        let awaits = |app: &AppName, slot| awaited.get(app).is_some_and(|its| its.contains(&slot));
         let closed = self.workshop.sockets.settle(awaits);
         if !closed.is_empty() {
             self.shows_otherwise();
@@ -148,21 +151,13 @@ impl Shell {
     }
 }
 
-/// Whether another worker is to come in a slot, or is not ready yet.
-fn awaits(snapshot: &Snapshot, app: &AppName, slot: Slot) -> bool {
-    let mut there = snapshot.workers.iter();
-    there.any(|worker| {
-        let comes = match worker.id {
-            Some(_) => worker.starting,
-            None => matches!(worker.state.as_str(), "starting" | "backoff" | "failed"),
-        };
-        worker.app == app.as_str() && worker.slot == slot && comes
-    })
-}
-
 /// What a worker wants, if it may; else why not.
 fn declaration(what: &Listen, app: &AppDefinition) -> Result<SocketDeclaration, (i32, String)> {
     let invalid = |reason: String| Err((libc::EINVAL, reason));
+    if what.address.len() > LONGEST_ADDRESS {
+        let text = format!("an address has at most {LONGEST_ADDRESS} bytes");
+        return invalid(text);
+    }
     let address = match address::address(&what.address, Path::new("/")) {
         Ok(SocketAddress::Starter(_)) => {
             return invalid("a socket of the master's starter is declared, not asked for".into());
@@ -196,4 +191,27 @@ fn refused(question: u64, error: &BindError) -> Reply {
         None => error.to_string(),
     };
     Reply::failed(question, error.problem.errno(), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::testing::definition;
+
+    #[test]
+    fn what_is_longer_than_any_address_is_refused_unread() {
+        let asked = |length: usize| {
+            let what = Listen {
+                id: 1,
+                address: format!("{:length$}", "127.0.0.1:0"),
+                backlog: None,
+                v6_only: false,
+                permissions: None,
+            };
+            declaration(&what, &definition("web", 1))
+        };
+        assert!(asked(LONGEST_ADDRESS).is_ok());
+        let refused = asked(LONGEST_ADDRESS + 1).map_err(|(errno, _)| errno);
+        assert_eq!(refused.err(), Some(libc::EINVAL));
+    }
 }

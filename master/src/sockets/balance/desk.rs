@@ -30,6 +30,9 @@ const BATCH: usize = 64;
 /// How long to wait when the system has no room for another connection.
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// How long a worker that was let go of may take to take what it was handed: it needs no more than a turn of its own.
+const LET_GO: Duration = Duration::from_secs(1);
+
 /// A socket whose connections are handed over.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -37,6 +40,10 @@ pub(super) struct Desk {
     pub(super) listener: OwnedFd,
     pool: Pool<OwnedFd>,
     channels: HashMap<WorkerId, Channel>,
+    /// Workers that were let go of; until when they may take what they were handed.
+    released: HashMap<WorkerId, Instant>,
+    /// The socket has gone.
+    closed: bool,
     /// There may be connections to accept.
     readable: bool,
     /// Nothing is accepted or sent until then.
@@ -52,6 +59,8 @@ impl Desk {
             listener,
             pool: Pool::new(UNLIMITED),
             channels: HashMap::new(),
+            released: HashMap::new(),
+            closed: false,
             readable: false,
             pause: None,
             short: false,
@@ -63,9 +72,13 @@ impl Desk {
         self.pool.limit = most.unwrap_or(UNLIMITED);
     }
 
-    pub(super) fn join(&mut self, id: WorkerId, ready: bool, channel: Channel) {
+    /// A worker joins; if it did before, by a channel that is given back, what it has not taken by that is others'.
+    #[must_use = "a channel is watched until it is let go of"]
+    pub(super) fn join(&mut self, id: WorkerId, ready: bool, channel: Channel) -> Option<Channel> {
+        let before = self.part_with(id);
         self.pool.join(id, ready);
         self.channels.insert(id, channel);
+        before
     }
 
     pub(super) fn ready(&mut self, id: WorkerId) {
@@ -117,20 +130,46 @@ impl Desk {
         self.pool.drain(id);
     }
 
-    /// Parts with those that drain; what they have not taken, others get, if there are any.
-    fn part(&mut self) -> Vec<Channel> {
-        let parting = self.pool.parting().into_iter();
+    /// A worker was let go of: it takes what it was handed, and accepts for itself then.
+    pub(super) fn release(&mut self, id: WorkerId, now: Instant) {
+        if self.knows(id) {
+            self.pool.release(id);
+            self.released.insert(id, now + LET_GO);
+        }
+    }
+
+    /// The socket has gone: nothing more is accepted. Whether nobody is to take anything any more.
+    pub(super) fn close(&mut self) -> bool {
+        self.closed = true;
+        self.readable = false;
+        self.is_done()
+    }
+
+    /// Whether its socket has gone, and nobody is to take anything any more.
+    pub(super) fn is_done(&self) -> bool {
+        self.closed && self.released.is_empty()
+    }
+
+    /// Parts with those whose time has come. Who drains is told so; who was let go of accepts for itself.
+    fn part(&mut self, now: Instant) -> Vec<Channel> {
+        let mut parting = self.pool.parting();
+        let overdue = self.released.iter().filter(|(_, until)| **until <= now);
+        parting.extend(overdue.map(|(id, _)| *id));
         let part = |id| {
-            self.channels.get(&id)?.end();
+            if !self.released.contains_key(&id) {
+                self.channels.get(&id)?.end();
+            }
+            // Once, if both were so.
             self.part_with(id)
         };
-        parting.filter_map(part).collect()
+        parting.into_iter().filter_map(part).collect()
     }
 
     /// Parts with a worker that is gone.
     #[must_use = "a channel is watched until it is let go of"]
     pub(super) fn part_with(&mut self, id: WorkerId) -> Option<Channel> {
         let channel = self.channels.remove(&id)?;
+        self.released.remove(&id);
         channel.cut();
         loop {
             let mut heard_more = false;
@@ -154,7 +193,7 @@ impl Desk {
 
     /// Accepts as much as workers have room for, and hands it over; gives the channels that are done with.
     pub(super) fn serve(&mut self, now: Instant) -> Vec<Channel> {
-        let mut broken = self.part();
+        let mut broken = self.part(now);
         if self.pause.is_some_and(|until| now < until) {
             return broken;
         }
@@ -182,9 +221,10 @@ impl Desk {
         self.pool.room() == 0
     }
 
-    /// When to try again what could not be done.
-    pub(super) fn pause(&self) -> Option<Instant> {
-        self.pause
+    /// When to try again what could not be done, or to part with somebody.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let released = self.released.values().copied();
+        released.chain(self.pause).min()
     }
 
     fn accept(&mut self, now: Instant) {

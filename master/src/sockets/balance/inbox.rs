@@ -46,6 +46,7 @@ pub(super) enum Command {
     Ready(WorkerId),
     Drains(WorkerId),
     Gone(WorkerId),
+    Released(WorkerId),
     /// A worker had shut the listener down: this is the one that listens now.
     Mended(SocketId, OwnedFd),
     Forget(AppName),
@@ -94,6 +95,12 @@ impl Balancer {
     /// A worker is gone: what it has not taken goes to others.
     pub fn gone(&self, id: WorkerId) {
         self.tell(Command::Gone(id));
+    }
+
+    /// A worker runs on as nobody's: it is handed nothing more, and accepts for itself as soon as it has taken what it was
+    /// handed, even if its app or the socket is forgotten meanwhile.
+    pub fn released(&self, id: WorkerId) {
+        self.tell(Command::Released(id));
     }
 
     /// A listener was mended; this is a duplicate of the one that listens now.

@@ -26,3 +26,6 @@ mod thread;
 
 pub use channel::{Channel, channel_pair};
 pub use inbox::{Balancer, Joins, Served};
+
+#[cfg(test)]
+mod tests;

@@ -39,8 +39,7 @@ pub(super) struct Pool<C> {
 pub(super) struct Member<C> {
     pub(super) id: WorkerId,
     ready: bool,
-    /// It is to go: nothing that comes is for it.
-    leaving: bool,
+    stay: Stay,
     /// The most it wants open; 0 until it has said so.
     limit: u32,
     /// It refused what it was handed, and has not said since that anything changed.
@@ -55,6 +54,17 @@ pub(super) struct Member<C> {
     pub(super) taken: u64,
     /// How many turns it has had, those that it has missed for good among them.
     turns: u64,
+}
+
+/// Whether a member is to go. Who is gets nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stay {
+    /// It stays.
+    Stays,
+    /// It goes; what it has not taken, others get, if there are any.
+    Drains,
+    /// It runs on as nobody's: what it was handed it takes.
+    Released,
 }
 
 /// A worker gave account of connections that it doesn't have.
@@ -79,7 +89,7 @@ impl<C> Pool<C> {
         self.members.push(Member {
             id,
             ready,
-            leaving: false,
+            stay: Stay::Stays,
             limit: 0,
             refuses: false,
             handed: VecDeque::with_capacity(WINDOW),
@@ -136,15 +146,27 @@ impl<C> Pool<C> {
     /// A worker drains: it is dealt nothing more.
     pub(super) fn drain(&mut self, id: WorkerId) {
         if let Some(member) = self.member(id) {
-            member.leaving = true;
+            member.stay = Stay::Drains;
         }
     }
 
-    /// The draining members whose time has come: while others stay, at once. Where nobody stays there is nobody who could
-    /// have what they were handed (all may stop, or workers that accept for themselves may follow), so they take that first.
+    /// A worker was let go of: it is dealt nothing more, and takes what it was handed.
+    pub(super) fn release(&mut self, id: WorkerId) {
+        if let Some(member) = self.member(id) {
+            member.stay = Stay::Released;
+        }
+    }
+
+    /// The members whose time to go has come: those that drain at once while others stay. Where nobody stays there is nobody who
+    /// could have what they were handed (all may stop, or workers that accept for themselves may follow), so they take that
+    /// first. So do those that were let go of.
     pub(super) fn parting(&self) -> Vec<WorkerId> {
-        let others = self.members.iter().any(|member| !member.leaving);
-        let done = |member: &&Member<C>| member.leaving && (others || member.handed.is_empty());
+        let others = self.members.iter().any(|m| m.stay == Stay::Stays);
+        let done = |member: &&Member<C>| match member.stay {
+            Stay::Stays => false,
+            Stay::Drains => others || member.handed.is_empty(),
+            Stay::Released => member.handed.is_empty(),
+        };
         self.members.iter().filter(done).map(|m| m.id).collect()
     }
 
@@ -248,7 +270,7 @@ impl<C> Member<C> {
     }
 
     fn room(&self, limit: u32) -> usize {
-        if !self.ready || self.refuses || self.leaving {
+        if !self.ready || self.refuses || self.stay != Stay::Stays {
             return 0;
         }
         let within_limit = u64::from(self.limit.min(limit)).saturating_sub(self.load());

@@ -185,7 +185,7 @@ impl Thread {
         if desks().any(Desk::has_more) {
             return Some(Timespec::default());
         }
-        let next = desks().filter_map(Desk::pause).min()?;
+        let next = desks().filter_map(Desk::due).min()?;
         Timespec::try_from(next.saturating_duration_since(now)).ok()
     }
 
@@ -222,6 +222,13 @@ impl Thread {
                     None
                 }),
                 Command::Gone(id) => self.each(|desk| desk.part_with(id)),
+                Command::Released(id) => {
+                    let now = Instant::now();
+                    self.each(|desk| {
+                        desk.release(id, now);
+                        None
+                    });
+                }
                 Command::Mended(socket, listener) => self.mended(socket, listener),
                 Command::Forget(app) => self.forget(|desk| desk.socket.app == app),
                 Command::Close(socket) => self.forget(|desk| desk.socket.id == socket),
@@ -262,6 +269,9 @@ impl Thread {
         let Some(number) = number else {
             return;
         };
+        // It may have another already.
+        self.sources
+            .retain(|_, source| *source != Source::Channel(number, id));
         let token = self.source(Source::Channel(number, id));
         let data = EventData::new_u64(token);
         if let Err(error) = epoll::add(&self.channels, &channel, data, EventFlags::IN) {
@@ -271,7 +281,8 @@ impl Thread {
         }
         if let Some(desk) = self.desks.get_mut(&number) {
             desk.limit(max_connections);
-            desk.join(id, ready, channel);
+            let before = desk.join(id, ready, channel);
+            self.let_go(before);
         }
         self.is_busy(number);
     }
@@ -332,17 +343,28 @@ impl Thread {
         }
     }
 
-    /// Lets go of sockets. What nobody has taken is closed, as what waits in the kernel will be.
+    /// Lets go of sockets. What nobody has taken is closed, as what waits in the kernel will be; but workers that were let go of
+    /// take what they were handed.
     fn forget(&mut self, which: impl Fn(&Desk) -> bool) {
-        let gone = self.desks.extract_if(.., |_, desk| which(desk));
-        let gone: Vec<Desk> = gone.map(|(_, desk)| desk).collect();
-        for desk in &gone {
+        let mut gone = Vec::new();
+        for (number, desk) in self.desks.iter_mut().filter(|(_, desk)| which(desk)) {
             // The description is others' too: closing ours would not end the watch.
             unwatch(&self.epoll, &desk.listener);
+            gone.push((*number, desk.close()));
         }
-        let desks = &self.desks;
+        for (number, done) in gone {
+            self.sources
+                .retain(|_, source| *source != Source::Listener(number));
+            if done {
+                self.drop_desk(number);
+            }
+        }
+    }
+
+    fn drop_desk(&mut self, number: DeskNumber) {
+        self.desks.remove(&number);
         self.sources.retain(|_, source| match source {
-            Source::Listener(number) | Source::Channel(number, _) => desks.contains_key(number),
+            Source::Listener(its) | Source::Channel(its, _) => *its != number,
         });
     }
 
@@ -356,9 +378,13 @@ impl Thread {
             let broken = desk.serve(now);
             // A worker must make room before anything goes on.
             self.expects_words &= !desk.is_full();
-            let goes_on = desk.has_more() || desk.pause().is_some();
+            let goes_on = desk.has_more() || desk.due().is_some();
+            let is_done = desk.is_done();
             self.let_go(broken);
-            goes_on
+            if is_done {
+                self.drop_desk(*number);
+            }
+            goes_on && !is_done
         });
         self.busy = busy;
     }

@@ -102,7 +102,7 @@ impl Groups {
     /// Takes an app's listeners in, in the order in which they were bound; those that are known already are passed over.
     ///
     /// # Errors
-    /// If the thread can't be started: the kernel then chooses by itself.
+    /// If the thread can't be started, or has ended: the kernel then chooses by itself.
     pub fn join(&mut self, listeners: Vec<InGroup>) -> io::Result<()> {
         let mut new = listeners;
         new.retain(|it| {
@@ -113,10 +113,15 @@ impl Groups {
         if new.is_empty() {
             return Ok(());
         }
-        if self.running().is_none() {
-            let mailbox = Arc::new(Mailbox::new()?);
-            thread::start(Arc::clone(&mailbox))?;
-            self.mailbox = Some(mailbox);
+        match &self.mailbox {
+            Some(mailbox) if mailbox.is_read() => {}
+            // A second one would not know those that are there, and so take the places of new ones for others'.
+            Some(_) => return Err(io::Error::other("choosing among slots has ended")),
+            None => {
+                let mailbox = Arc::new(Mailbox::new()?);
+                thread::start(Arc::clone(&mailbox))?;
+                self.mailbox = Some(mailbox);
+            }
         }
         for it in &new {
             self.apps.entry(it.app.clone()).or_default().last = Some(it.id);
@@ -210,5 +215,34 @@ impl Groups {
 impl Drop for Groups {
     fn drop(&mut self) {
         self.tell(Command::End);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_the_end_of_its_thread_no_other_begins() {
+        let mailbox = Arc::new(Mailbox::new().expect("made"));
+        mailbox.close();
+        let mut groups = Groups {
+            mailbox: Some(mailbox),
+            apps: BTreeMap::new(),
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let late = groups.join(vec![InGroup {
+            id: SocketId::made_up(1),
+            app: AppName::new("web").expect("a name"),
+            name: "http".into(),
+            slot: Slot(0),
+            spread: Spread::Evenly,
+            listener: listener.into(),
+        }]);
+        assert!(
+            late.is_err(),
+            "others hold places that it would not know of"
+        );
+        assert!(groups.apps().is_empty());
     }
 }

@@ -66,7 +66,10 @@ impl Drop for Thread {
             tracing::error!(
                 "choosing among slots has failed, which is a fault of ostler's: the kernel goes on as it was told last"
             );
+            return;
         }
+        // Nobody would tell the kernel of slots that serve again.
+        self.desks.values_mut().for_each(Desk::let_go);
     }
 }
 
@@ -90,7 +93,7 @@ impl Thread {
                 Ok(false) => return,
                 Err(error) => {
                     tracing::error!(
-                        "choosing among slots ends: {error}; the kernel goes on as it was told last"
+                        "choosing among slots ends: {error}; the kernel chooses among all of them by itself"
                     );
                     return;
                 }
@@ -230,3 +233,6 @@ impl Thread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

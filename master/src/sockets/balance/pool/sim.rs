@@ -30,6 +30,8 @@ enum Step {
     Cut(u8),
     /// It is to drain: its channel is cut in time.
     Drain(u8),
+    /// It is let go of: its channel is cut in time.
+    Release(u8),
     /// Its next packet can't be sent just now.
     Clog(u8),
 }
@@ -47,6 +49,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         12 => any::<u8>().prop_map(Step::Listen),
         1 => any::<u8>().prop_map(Step::Cut),
         1 => any::<u8>().prop_map(Step::Drain),
+        1 => any::<u8>().prop_map(Step::Release),
         1 => any::<u8>().prop_map(Step::Clog),
     ];
     proptest::collection::vec(step, 1..200)
@@ -131,6 +134,12 @@ impl World {
             Step::Drain(who) => {
                 if let Some(id) = self.pick(who) {
                     self.pool.drain(id);
+                    self.workers.get_mut(&id).unwrap().leaving = true;
+                }
+            }
+            Step::Release(who) => {
+                if let Some(id) = self.pick(who) {
+                    self.pool.release(id);
                     self.workers.get_mut(&id).unwrap().leaving = true;
                 }
             }

@@ -253,3 +253,19 @@ fn one_that_hangs_while_it_drains_gives_back_when_another_comes() {
     pool.join(B, false);
     assert_eq!(pool.parting(), [A]);
 }
+
+#[test]
+fn one_that_was_let_go_of_takes_what_it_was_handed_and_others_get_what_it_refuses() {
+    let mut pool = pool(&[A, B]);
+    assert_eq!(deal(&mut pool, 0..4), [(A, vec![0, 2]), (B, vec![1, 3])]);
+    pool.release(A);
+    assert_eq!(pool.parting(), [], "although B stays");
+    assert_eq!(deal(&mut pool, 4..6), [(B, vec![4, 5])]);
+    pool.account(A, account(1, 0, 0)).unwrap();
+    assert_eq!(pool.parting(), []);
+    pool.account(A, account(0, 1, 0)).unwrap();
+    assert_eq!(pool.parting(), [A]);
+    pool.leave(A);
+    pool.account(B, account(4, 0, 0)).unwrap();
+    assert_eq!(deal(&mut pool, []), [(B, vec![2])]);
+}

@@ -1,0 +1,209 @@
+//! The thread and real channels, against workers that are this test.
+
+use std::{
+    io::IoSliceMut,
+    mem::MaybeUninit,
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::OwnedFd,
+    time::Duration,
+};
+
+use ostler_bus::{WorkerId, vocab::status::BalanceStatus};
+use ostler_worker_sdk::handover::{Account, MasterWord, UNLIMITED, WINDOW, WorkerWord};
+use rustix::{
+    io::Errno,
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send,
+        sockopt::{self, Timeout},
+    },
+};
+
+use super::*;
+use crate::{config::app::AppName, sockets::SocketId};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const A: WorkerId = WorkerId(1);
+const B: WorkerId = WorkerId(2);
+
+/// A socket that is handed over.
+struct Stage {
+    balancer: Balancer,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// A worker's end of a channel.
+struct Worker(OwnedFd);
+
+impl Stage {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        Self {
+            balancer: Balancer::default(),
+            listener,
+            address,
+        }
+    }
+
+    fn app() -> AppName {
+        AppName::new("web").expect("a name")
+    }
+
+    /// A worker joins by a new channel, and takes any number.
+    fn join(&mut self, id: WorkerId) -> Worker {
+        let (channel, theirs) = channel_pair().expect("a pair");
+        sockopt::set_socket_timeout(&theirs, Timeout::Recv, Some(PATIENCE)).expect("set");
+        let worker = Worker(theirs);
+        worker.say(WorkerWord::Take { limit: UNLIMITED });
+        let socket = Served {
+            id: SocketId::made_up(1),
+            app: Self::app(),
+            name: "http".into(),
+        };
+        let joins = Joins {
+            id,
+            socket,
+            channel,
+            ready: true,
+            listener: self.listener.try_clone().expect("a duplicate").into(),
+            max_connections: None,
+        };
+        self.balancer.join(joins).expect("the thread runs");
+        worker
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).expect("connected")
+    }
+
+    /// How things stand after all that was commanded; `None` if nothing is known of the socket any more.
+    fn status(&self) -> Option<BalanceStatus> {
+        let report = self.balancer.report().expect("the thread runs");
+        let mut all = report.blocking_recv().expect("an answer");
+        all.pop().map(|(_, status)| status)
+    }
+}
+
+impl Worker {
+    fn say(&self, word: WorkerWord) {
+        send(&self.0, &word.encode(), SendFlags::NOSIGNAL).expect("said");
+    }
+
+    fn takes(&self, taken: u32) {
+        let account = Account {
+            taken,
+            ..Account::default()
+        };
+        self.say(WorkerWord::Account(account));
+    }
+
+    /// The next word and what came with it; `None` at the end of the channel.
+    fn hears(&self, flags: RecvFlags) -> Result<Option<(MasterWord, Vec<OwnedFd>)>, Errno> {
+        let mut bytes = [0; 8];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(WINDOW))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut into = [IoSliceMut::new(&mut bytes)];
+        let length = recvmsg(&self.0, &mut into, &mut control, flags)?.bytes;
+        let mut fds = Vec::new();
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(rights) = message {
+                fds.extend(rights);
+            }
+        }
+        Ok((length > 0).then(|| (MasterWord::decode(&bytes).expect("a word"), fds)))
+    }
+
+    /// Waits until it has been handed so many connections.
+    fn is_handed(&self, count: usize) -> Vec<OwnedFd> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            let (word, fds) = self
+                .hears(RecvFlags::empty())
+                .expect("heard")
+                .expect("a word");
+            assert!(matches!(word, MasterWord::Connections(_)), "{word:?}");
+            all.extend(fds);
+        }
+        assert_eq!(all.len(), count);
+        all
+    }
+
+    fn hears_the_end(&self) {
+        let heard = self.hears(RecvFlags::empty());
+        assert!(matches!(heard, Ok(None)), "{heard:?}");
+    }
+
+    fn hears_nothing(&self) {
+        let heard = self.hears(RecvFlags::DONTWAIT);
+        assert!(matches!(heard, Err(Errno::WOULDBLOCK)), "{heard:?}");
+    }
+}
+
+#[test]
+fn one_that_joins_again_is_one_worker_and_what_its_first_channel_left_comes_by_the_second() {
+    let mut stage = Stage::new();
+    let first = stage.join(A);
+    let _clients = [stage.connect(), stage.connect(), stage.connect()];
+    drop(first.is_handed(3));
+    first.takes(1);
+    let second = stage.join(A);
+    first.hears_the_end();
+    let handed = second.is_handed(2);
+    let status = stage.status().expect("known");
+    let there: Vec<_> = status.workers.iter().map(|w| (w.id, w.handed)).collect();
+    assert_eq!(there, [(A, 2)]);
+    assert_eq!(status.given_again, 2);
+    second.takes(2);
+    drop(handed);
+    stage.balancer.gone(A);
+    second.hears_the_end();
+    assert_eq!(stage.status().expect("known").workers, []);
+}
+
+#[test]
+fn one_that_is_let_go_of_takes_what_it_was_handed_although_its_app_is_forgotten() {
+    let mut stage = Stage::new();
+    let worker = stage.join(A);
+    let _clients = [stage.connect(), stage.connect()];
+    let handed = worker.is_handed(2);
+    stage.balancer.released(A);
+    stage.balancer.forget(&Stage::app());
+    let late = stage.connect();
+    let there = stage.status().expect("its desk stays").workers;
+    assert_eq!(there.iter().map(|w| w.handed).sum::<u32>(), 2);
+    worker.hears_nothing();
+    worker.takes(2);
+    // Without a word that it drains: it accepts for itself.
+    worker.hears_the_end();
+    assert!(stage.status().is_none(), "forgotten at last");
+    drop((handed, late));
+}
+
+#[test]
+fn what_one_that_was_let_go_of_does_not_take_others_get() {
+    let mut stage = Stage::new();
+    let hangs = stage.join(A);
+    let _clients = [stage.connect(), stage.connect()];
+    drop(hangs.is_handed(2));
+    stage.balancer.released(A);
+    let other = stage.join(B);
+    assert_eq!(other.is_handed(2).len(), 2);
+    hangs.hears_the_end();
+    let workers = stage.status().expect("known").workers;
+    assert_eq!(workers.iter().map(|w| w.id).collect::<Vec<_>>(), [B]);
+}
+
+#[test]
+fn a_forgotten_socket_waits_no_longer_than_that_for_one_that_hangs() {
+    let mut stage = Stage::new();
+    let hangs = stage.join(A);
+    let client = stage.connect();
+    drop(hangs.is_handed(1));
+    stage.balancer.released(A);
+    stage.balancer.forget(&Stage::app());
+    hangs.hears_the_end();
+    assert!(stage.status().is_none());
+    drop(client);
+}

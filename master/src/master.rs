@@ -171,10 +171,14 @@ where
         schedules,
     };
     let voice = feature(&hub, "shell").await?;
-    let kind: fn(Fleet) -> Fleet = match options.stay {
-        Stay::WhileBusy => Fleet::leaving_when_done,
-        Stay::Foreground => |fleet| fleet,
-        Stay::Background => Fleet::carrying_on,
+    let kind = |fleet: Fleet| match options.stay {
+        Stay::WhileBusy => fleet.leaving_when_done(),
+        Stay::Foreground => fleet,
+        Stay::Background => fleet.carrying_on(),
+    };
+    let kind = |fleet| match &manager {
+        Some(_) => kind(fleet).managed(),
+        None => kind(fleet),
     };
     let shell = Shell::new(
         kind,

@@ -538,6 +538,38 @@ async fn workers_count_what_they_serve(language: Language) {
     fleet.ostler(["stop"]).within(3 * PATIENCE).success().await;
 }
 
+/// Where being ready is not theirs to say, they count all the same.
+#[tokio::test]
+async fn a_python_worker_that_never_says_that_it_is_ready_counts_what_it_serves() {
+    let script = "import sys; sys.path.insert(0, sys.argv[1])\n\
+                  from ostler import Worker\n\
+                  worker = Worker()\n\
+                  for _ in range(5):\n    with worker.count_request():\n        pass\n\
+                  worker.draining.wait()\n\
+                  worker.close()\n";
+    let python = Language::Python;
+    let words = [
+        python.interpreter().to_owned(),
+        "-c".to_owned(),
+        script.to_owned(),
+        python.client().display().to_string(),
+    ];
+    let file = format!(
+        "[app.web]\ncommand = {words:?}\ninstances = 1\nready = \"delay(0s)\"\n\
+         min_healthy = \"0s\"\nmax_requests = 1000\n"
+    );
+    let fleet = Fleet::ready(PROGRAMS.master().file(&file), 1).await;
+    fleet
+        .until("the count", |status| {
+            status
+                .workers
+                .iter()
+                .any(|worker| worker.requests == Some(5))
+        })
+        .await;
+    fleet.ostler(["stop"]).within(3 * PATIENCE).success().await;
+}
+
 /// Each of these, in each language.
 macro_rules! in_both {
     ($($name:ident)*) => {

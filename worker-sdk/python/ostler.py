@@ -395,12 +395,16 @@ class Worker(Bus):
         self.id, self.slot, self.generation = (int(env["OSTLER_" + k]) for k in ("WORKER_ID", "SLOT", "GENERATION"))
         self.draining, self.reason, self.deadline = threading.Event(), None, None
         self._begun, self._ended, self._counting, self._changed = 0, 0, threading.Lock(), threading.Event()
+        self._saying = threading.Lock()  # What is said last is the newest.
         os.set_inheritable(fd, False)
         super().__init__(name=self.app, kind="worker", fd=fd)
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._on_signal)
         self.serve(f"to.worker.{self.id}.drain", self._told_to_drain)
+        self._counts = env.get("OSTLER_COUNT_REQUESTS") == "1"
+        if self._counts:  # Not among the threads that `close` waits for: it waits for requests.
+            threading.Thread(target=self._tell_served, name="ostler", daemon=True).start()
 
     def listen(self, name):
         """The listening socket that the process file declares under this name."""
@@ -414,9 +418,8 @@ class Worker(Bus):
 
     def ready(self):
         """Says that it can serve. Until then the master takes no old worker away."""
-        if os.environ.get("OSTLER_COUNT_REQUESTS") == "1":
+        if self._counts:
             self._say_served()
-            self._start(self._tell_served)
         self.request("_sys.worker.ready", {})
 
     @contextlib.contextmanager
@@ -433,10 +436,11 @@ class Worker(Bus):
             self._changed.set()
 
     def _say_served(self):
-        self._changed.clear()
-        with self._counting:
-            served = {"requests": self._begun, "under_way": self._begun - self._ended}
-        self.request("_sys.worker.served", served)
+        with self._saying:
+            self._changed.clear()
+            with self._counting:
+                served = {"requests": self._begun, "under_way": self._begun - self._ended}
+            self.request("_sys.worker.served", served)
 
     def _tell_served(self):
         while self._changed.wait() and not self._over:
@@ -445,6 +449,10 @@ class Worker(Bus):
             except (Disconnected, Refused):  # Not heard: said again.
                 self._changed.set()
             self._closing.wait(1)
+
+    def close(self):
+        super().close()
+        self._changed.set()  # Its thread ends.
 
     def disconnect(self):
         """Says that it goes of its own accord: its exit is no crash."""

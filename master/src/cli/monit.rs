@@ -92,7 +92,14 @@ async fn watch_over(bus: Bus) -> Result<ExitCode, CliError> {
         screen.show(&view)?;
         tokio::select! {
             biased;
-            () = ends.heard() => return Ok(ExitCode::SUCCESS),
+            told = ends.heard() => match told {
+                Told::End => return Ok(ExitCode::SUCCESS),
+                Told::Stop => {
+                    drop(screen);
+                    stop()?;
+                    screen = Screen::open()?;
+                }
+            },
             event = keys.next() => match event {
                 Some(Ok(Event::Key(key))) => match view.key(key) {
                     Some(Wish::Quit) => return Ok(ExitCode::SUCCESS),
@@ -138,11 +145,27 @@ async fn reload(bus: Bus, app: String, told: mpsc::Sender<Seen>) {
     let _ended = told.send(Seen::Notice(notice)).await;
 }
 
-/// What ends it besides its own key: the terminal's interrupt comes as a key, these come from others.
+/// Stops this process until it is continued.
+fn stop() -> Result<(), CliError> {
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)
+        .map_err(|error| CliError::new(Exit::Failed, "can't stop").because(&error))
+}
+
+/// What a signal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    End,
+    /// Until it is continued.
+    Stop,
+}
+
+/// What ends or stops it besides its own key: the terminal's interrupt comes as a key, these come from others.
 struct Ends {
     interrupt: interrupt::Interrupt,
     terminate: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
+    quit: tokio::signal::unix::Signal,
+    stop: tokio::signal::unix::Signal,
 }
 
 impl Ends {
@@ -156,14 +179,18 @@ impl Ends {
             interrupt: interrupt::listen()?,
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
+            quit: listen(SignalKind::quit())?,
+            stop: listen(SignalKind::from_raw(libc::SIGTSTP))?,
         })
     }
 
-    async fn heard(&mut self) {
+    async fn heard(&mut self) -> Told {
         tokio::select! {
-            () = self.interrupt.heard() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+            () = self.interrupt.heard() => Told::End,
+            _ = self.terminate.recv() => Told::End,
+            _ = self.hangup.recv() => Told::End,
+            _ = self.quit.recv() => Told::End,
+            _ = self.stop.recv() => Told::Stop,
         }
     }
 }

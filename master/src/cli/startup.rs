@@ -46,17 +46,22 @@ pub(super) fn startup(args: &StartupArgs, wanted: Wanted<'_>) -> Result<ExitCode
     if args.remove {
         return remove(args.file.as_deref(), args.scope, wanted);
     }
-    let scope = scope(args.scope);
+    let scope = writable(args.scope, rustix::process::geteuid().is_root())?;
     let (name, runs) = what(args.file.as_deref(), args.env.clone(), wanted)?;
+    let home = set("OSTLER_HOME");
     let unit = Unit {
         scope,
         program: program()?,
-        home: std::env::var_os("OSTLER_HOME").map(PathBuf::from),
+        // The machine's has a place of its own.
+        state_home: set("XDG_STATE_HOME")
+            .filter(|path| scope == Scope::User && home.is_none() && path.is_absolute()),
+        home,
         path: std::env::var("PATH").ok(),
         stop_timeout: stop_timeout(&runs),
         master: name,
         runs,
     };
+    unit.check()?;
     if unit.runs.is_saved() && !unit.runs.file().exists() {
         let name = &unit.master;
         eprintln!(
@@ -108,6 +113,22 @@ fn scope(args: ScopeArgs) -> Scope {
     }
 }
 
+/// The same for a unit that is written: what root runs must be root's.
+fn writable(args: ScopeArgs, is_root: bool) -> Result<Scope, CliError> {
+    if args.system && !is_root {
+        let problem = "a unit of the machine is run by root, and this is your fleet";
+        return Err(CliError::new(Exit::Usage, problem)
+            .hint("leave --system out for a unit of your own, or run the command as root"));
+    }
+    Ok(scope(args))
+}
+
+/// A path that the environment says.
+fn set(name: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(name).filter(|value| !value.is_empty());
+    value.map(PathBuf::from)
+}
+
 /// Which master, and what it runs.
 fn what(
     file: Option<&Path>,
@@ -130,13 +151,13 @@ fn what(
     Ok((name, Runs::File(read.path, environment)))
 }
 
-/// The master that is named; else the only one that was saved, or that runs.
+/// The master that is named; else the only one that runs, or that was saved.
 fn saved_master(state: &StateDir, named: Option<&MasterName>) -> Result<MasterName, CliError> {
     let known = saved::masters(state)?;
     let live = Home::of_this_process()?.live_masters()?;
     match (named, known.as_slice(), live.as_slice()) {
         (Some(name), _, _) => Ok(name.clone()),
-        (None, [], [only]) => Ok(only.name.clone()),
+        (None, _, [only]) => Ok(only.name.clone()),
         (None, known, _) => resurrect::which(None, known, state),
     }
 }
@@ -166,4 +187,20 @@ fn time_to_go(app: &AppDefinition) -> Duration {
     let hooks: Duration = hooks.map(|hook| hook.timeout).sum();
     let rungs = app.kill_ladder.iter().filter_map(|rung| rung.wait);
     hooks + rungs.sum::<Duration>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_writes_a_unit_that_root_runs() {
+        let system = ScopeArgs {
+            system: true,
+            ..ScopeArgs::default()
+        };
+        let error = writable(system, false).expect_err("not root");
+        assert_eq!(error.exit, Exit::Usage);
+        assert_eq!(writable(system, true).ok(), Some(Scope::System));
+    }
 }

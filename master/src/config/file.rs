@@ -169,16 +169,9 @@ fn apps_of(walker: &mut Walker<'_>, parts: &[Part<'_>]) -> Vec<AppDefinition> {
                 .or(outer.unwrap_or(&Settings::default())),
         );
     }
-    let has_apps = parts.iter().any(|part| {
-        let apps = part.table.get("app").map(|node| node.get_ref());
-        apps.is_some_and(|apps| apps.as_table().is_none_or(|table| !table.is_empty()))
-    });
+    // One that is there and empty says that there are none.
     let meant = |part: &Part<'_>| part.table.keys().any(|key| is_apps(key.get_ref()));
-    if !has_apps
-        && !parts
-            .iter()
-            .any(|part| meant(part) && !part.table.contains_key("app"))
-    {
+    if !parts.iter().any(meant) {
         let wrong = Wrong::new(
             "the file has no app",
             "add one: [app.web] with command = [\"node\", \"server.js\"]",

@@ -5,7 +5,10 @@ use std::path::Path;
 use ostler_bus::{
     Slot,
     client::{Bus, SubscribeError},
-    vocab::describe::{AppDescribe, AppDescription, DescribeAnswer, Release, Setting, SlotLogs},
+    vocab::{
+        control::RefusalKind,
+        describe::{AppDescribe, AppDescription, DescribeAnswer, Release, Setting, SlotLogs},
+    },
 };
 
 use super::Settling;
@@ -46,6 +49,10 @@ pub async fn run(
     drop(settling);
     while let Some(call) = questions.next().await {
         let answer = match shell.portraits(call.request().app.clone()).await {
+            Ok(apps) if apps.is_empty() => DescribeAnswer::Refused {
+                kind: RefusalKind::UnknownName,
+                reason: "there are no apps".into(),
+            },
             Ok(apps) => DescribeAnswer::Described(apps.iter().map(describe).collect()),
             Err((kind, reason)) => DescribeAnswer::Refused { kind, reason },
         };

@@ -63,6 +63,12 @@ async fn save(
         return Err((RefusalKind::WrongState, reason.into()));
     }
     let drawn = shell.portraits(None).await?;
+    // The shell answers in order: had it begun to end before it drew them, it says so by now. What ends is no fleet to keep.
+    if *shell.ending().borrow() {
+        let reason =
+            "the master is stopping: nothing was saved, what was saved before is still there";
+        return Err((RefusalKind::Stopping, reason.into()));
+    }
     let portraits: Vec<Portrait> = drawn.into_iter().map(|app| app.portrait).collect();
     let kept = kept.clone();
     // It looks users up, and waits for the disk.

@@ -1,20 +1,15 @@
 //! Tells whoever started the master, by sd_notify, how it is: `READY=1` once its apps have started (or failed to),
-//! `RELOADING=1` and `READY=1` around updates, `STOPPING=1` when it begins to end, `WATCHDOG=1` as often as was asked for.
+//! `RELOADING=1` and `READY=1` around updates, `STOPPING=1` when it begins to end, `WATCHDOG=1` as often as was asked for,
+//! `STATUS=` when it changes, and `EXTEND_TIMEOUT_USEC=` while any of it takes its time.
 //!
 //! Nothing of it is there unless the master finds `NOTIFY_SOCKET` in its environment. Its workers never see that variable:
 //! they have one of their own.
 
-use std::{
-    io::{self, ErrorKind},
-    os::{
-        linux::net::SocketAddrExt as _,
-        unix::net::{SocketAddr, UnixDatagram},
-    },
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+mod manager;
 
-use futures::StreamExt as _;
+use std::{sync::atomic::Ordering, time::Duration};
+
+use futures::{Stream, StreamExt as _, stream::SelectAll};
 use ostler_bus::{
     OpId,
     client::{Bus, Delivery, SubscribeError, Subscription},
@@ -25,107 +20,26 @@ use ostler_bus::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
-use super::Settling;
-use crate::{fleet::Command, shell::ShellHandle};
+pub use manager::ServiceManager;
 
-/// While its apps start, more time is asked for so often: a fleet of many takes its time, and each worker has a limit of its
-/// own (`start_timeout`).
+use super::Settling;
+use crate::{
+    fleet::{Command, Snapshot},
+    shell::ShellHandle,
+};
+
+/// While its apps start, are updated or end, more time is asked for so often: a fleet of many takes its time, and each worker
+/// has limits of its own (`start_timeout`, `kill_ladder`).
 const PATIENCE_EVERY: Duration = Duration::from_secs(10);
 
-/// For how long each time.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// What changes how things stand, besides updates.
+const OTHERS: [&str; 4] = ["worker.ready", "worker.exited", "app.resized", "app.failed"];
 
-/// How long somebody who doesn't read is told again.
-const HEARD_WITHIN: Duration = Duration::from_secs(5);
+/// How often at most it is told how things stand.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
 
-/// How often.
-const AGAIN: Duration = Duration::from_millis(50);
-
-/// Who started the master and wants to know.
-#[derive(Debug)]
-pub struct ServiceManager {
-    socket: UnixDatagram,
-    to: SocketAddr,
-    /// It wants to hear of the master at least so often.
-    watchdog: Option<Duration>,
-    ready: AtomicBool,
-    /// It was told that workers are being replaced, and not yet that they were.
-    reloading: AtomicBool,
-    stopping: AtomicBool,
-}
-
-impl ServiceManager {
-    /// Of this process's environment; `None` if nobody wants to know.
-    #[must_use]
-    pub fn of_this_process() -> Option<Self> {
-        let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let address = var("NOTIFY_SOCKET")?;
-        let of_us = var("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
-        let micros = var("WATCHDOG_USEC").filter(|_| of_us);
-        let micros = micros.and_then(|micros| micros.parse::<u64>().ok());
-        let watchdog = micros
-            .filter(|micros| *micros > 0)
-            .map(Duration::from_micros);
-        Self::at(&address, watchdog)
-            .inspect_err(|error| {
-                tracing::warn!("NOTIFY_SOCKET is {address:?}, where nothing can be told: {error}");
-            })
-            .ok()
-    }
-
-    fn at(address: &str, watchdog: Option<Duration>) -> io::Result<Self> {
-        let to = match address.strip_prefix('@') {
-            Some(name) => SocketAddr::from_abstract_name(name)?,
-            None => SocketAddr::from_pathname(address)?,
-        };
-        let socket = UnixDatagram::unbound()?;
-        // Who doesn't read must not hold the master up.
-        socket.set_nonblocking(true)?;
-        Ok(Self {
-            socket,
-            to,
-            watchdog,
-            ready: AtomicBool::new(false),
-            reloading: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
-        })
-    }
-
-    /// Says it once; who doesn't read just now doesn't hear it.
-    fn tell(&self, message: &str) {
-        if let Err(error) = self.send(message) {
-            not_told(message, &error);
-        }
-    }
-
-    /// Says what must be heard: who doesn't read just now is told again, for a while.
-    async fn make_heard(&self, message: &str) {
-        let until = Instant::now() + HEARD_WITHIN;
-        while let Err(error) = self.send(message) {
-            if error.kind() != ErrorKind::WouldBlock || Instant::now() > until {
-                return not_told(message, &error);
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    fn send(&self, message: &str) -> io::Result<()> {
-        self.socket
-            .send_to_addr(message.as_bytes(), &self.to)
-            .map(drop)
-    }
-
-    /// Tells, once, that the master ends.
-    pub fn stopping(&self) {
-        if !self.stopping.swap(true, Ordering::AcqRel) {
-            self.tell("STOPPING=1\nSTATUS=workers finish what they have");
-        }
-    }
-}
-
-fn not_told(message: &str, error: &io::Error) {
-    tracing::warn!("the service manager was not told {message:?}: {error}");
-}
+/// So many events are taken for one.
+const AT_ONCE: usize = 1024;
 
 /// Runs until the bus goes, or the master ends.
 ///
@@ -139,52 +53,103 @@ pub async fn run(
 ) -> Result<(), SubscribeError> {
     let finished = bus.subscribe::<OperationFinished>().await?;
     let updates = bus.subscribe_raw("update.*").await?;
+    let mut others = SelectAll::new();
+    for topic in OTHERS {
+        others.push(bus.subscribe_raw(topic).await?);
+    }
     drop(settling);
     let mut ending = shell.ending();
     tokio::select! {
         biased;
-        _ = ending.wait_for(|ending| *ending) => manager.stopping(),
-        () = tell(&shell, manager, finished, updates) => {}
+        () = async { drop(ending.wait_for(|ending| *ending).await) } => {
+            manager.stopping();
+            tokio::select! {
+                () = last_workers(&shell, manager) => {}
+                () = pulse(&shell, manager) => {}
+            }
+        }
+        () = tell(&shell, manager, finished, (updates, others.ready_chunks(AT_ONCE))) => {}
         () = pulse(&shell, manager) => {}
     }
     Ok(())
 }
 
-async fn tell<U>(
+/// Asks for time while workers finish what they have, until the shell has ended.
+async fn last_workers(shell: &ShellHandle, manager: &ServiceManager) {
+    let mut tick = interval_at(Instant::now() + PATIENCE_EVERY, PATIENCE_EVERY);
+    loop {
+        tick.tick().await;
+        let Some(snapshot) = shell.snapshot().await else {
+            return;
+        };
+        if snapshot.workers.iter().any(|worker| worker.id.is_some()) {
+            manager.ask_for_time();
+        }
+    }
+}
+
+/// Until the shell or the bus ends.
+async fn tell(
     shell: &ShellHandle,
     manager: &ServiceManager,
     finished: Subscription<OperationFinished>,
-    mut updates: U,
-) where
-    U: futures::Stream + Unpin,
-{
+    (mut updates, mut others): (impl Stream + Unpin, impl Stream + Unpin),
+) {
     if !manager.ready.load(Ordering::Acquire) {
         tokio::select! {
             () = started(shell, finished) => {}
-            () = ask_for_time(manager) => {}
+            () = keep_asking(manager) => {}
         }
-        let ready = format!("READY=1\n{}", status(shell).await);
-        manager.make_heard(&ready).await;
+        let Some(now) = shell.snapshot().await else {
+            return;
+        };
+        let status = status(&now);
+        manager.make_heard(&format!("READY=1\n{status}")).await;
+        manager.says(status);
         manager.ready.store(true, Ordering::Release);
     }
+    let mut patience = interval(PATIENCE_EVERY);
     // Whatever is heard, or was missed: what counts is how things stand now.
-    loop {
-        let updating = is_updating(shell).await;
+    while let Some(now) = shell.snapshot().await {
+        let looked = Instant::now();
+        let updating = is_updating(&now);
         match (manager.reloading.swap(updating, Ordering::AcqRel), updating) {
             (false, true) => {
+                patience.reset();
                 let micros = monotonic_micros();
-                let reloading = format!(
-                    "RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=workers are being replaced"
-                );
+                let status = "STATUS=workers are being replaced";
+                let reloading = format!("RELOADING=1\nMONOTONIC_USEC={micros}\n{status}");
                 manager.make_heard(&reloading).await;
+                manager.says(status.into());
             }
             (true, false) => {
-                let ready = format!("READY=1\n{}", status(shell).await);
-                manager.make_heard(&ready).await;
+                let status = status(&now);
+                manager.make_heard(&format!("READY=1\n{status}")).await;
+                manager.says(status);
             }
-            (true, true) | (false, false) => {}
+            (false, false) => {
+                let status = status(&now);
+                if manager.says(status.clone()) {
+                    manager.tell(&status);
+                }
+            }
+            (true, true) => {}
         }
-        if updates.next().await.is_none() {
+        let paced = async {
+            let heard = others.next().await;
+            tokio::time::sleep_until(looked + STATUS_EVERY).await;
+            heard.is_some()
+        };
+        let goes_on = tokio::select! {
+            heard = updates.next() => heard.is_some(),
+            heard = paced => heard,
+            // Whoever waits for the update has a limit of its own.
+            _ = patience.tick(), if updating => {
+                manager.ask_for_time();
+                true
+            }
+        };
+        if !goes_on {
             return;
         }
     }
@@ -210,11 +175,11 @@ async fn started(shell: &ShellHandle, mut finished: Subscription<OperationFinish
     }
 }
 
-async fn ask_for_time(manager: &ServiceManager) {
+async fn keep_asking(manager: &ServiceManager) {
     let mut tick = interval_at(Instant::now() + PATIENCE_EVERY, PATIENCE_EVERY);
     loop {
         tick.tick().await;
-        manager.tell(&format!("EXTEND_TIMEOUT_USEC={}", PATIENCE.as_micros()));
+        manager.ask_for_time();
     }
 }
 
@@ -233,17 +198,14 @@ async fn pulse(shell: &ShellHandle, manager: &ServiceManager) {
     }
 }
 
-async fn is_updating(shell: &ShellHandle) -> bool {
-    let snapshot = shell.snapshot().await.unwrap_or_default();
-    let states = snapshot.apps.iter().map(|app| app.state.as_str());
-    states
-        .into_iter()
-        .any(|state| matches!(state, "updating" | "rolling back"))
+fn is_updating(now: &Snapshot) -> bool {
+    let mut states = now.apps.iter().map(|app| app.state.as_str());
+    states.any(|state| matches!(state, "updating" | "rolling back"))
 }
 
 /// How things stand, for `systemctl status`.
-async fn status(shell: &ShellHandle) -> String {
-    let apps = shell.snapshot().await.unwrap_or_default().apps;
+fn status(now: &Snapshot) -> String {
+    let apps = &now.apps;
     let (ready, all) = apps.iter().fold((0, 0), |(ready, all), app| {
         (ready + app.ready, all + app.instances)
     });
@@ -257,30 +219,4 @@ async fn status(shell: &ShellHandle) -> String {
 fn monotonic_micros() -> i128 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_kinds_of_address_are_reached_and_the_end_is_told_once() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("notify");
-        let by_path = UnixDatagram::bind(&path).expect("bound");
-        let name = format!("ostler-{}", dir.path().display());
-        let address = SocketAddr::from_abstract_name(&name).expect("a name");
-        let by_name = UnixDatagram::bind_addr(&address).expect("bound");
-        let path = path.display().to_string();
-        for (heard, address) in [(by_path, path), (by_name, format!("@{name}"))] {
-            let manager = ServiceManager::at(&address, None).expect("an address");
-            manager.stopping();
-            manager.stopping();
-            heard.set_nonblocking(true).expect("set");
-            let mut message = [0; 64];
-            let length = heard.recv(&mut message).expect("told");
-            assert!(message[..length].starts_with(b"STOPPING=1\n"));
-            assert!(heard.recv(&mut message).is_err(), "told once");
-        }
-    }
 }

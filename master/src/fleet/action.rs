@@ -101,7 +101,7 @@ pub enum Action {
     Say(String),
     /// Nothing is left to look after: the master may end. Comes once, last.
     Done {
-        /// The master's exit code: 0 after a graceful stop, 1 after a forced one.
+        /// The master's exit code: 0 after a graceful stop, 1 (or [`FORCED_CODE`](super::FORCED_CODE)) after a forced one.
         code: u8,
     },
 }

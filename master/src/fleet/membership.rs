@@ -82,8 +82,15 @@ pub(super) fn await_started(
     turn: &mut Turn,
 ) -> Result<(), Refusal> {
     let whole = "what is waited for is a whole app";
-    let names = selector::choose_apps(fleet, app.as_deref(), whole)?;
-    let op = accept(request, names.len(), turn);
+    let names = match app.as_deref() {
+        // All of none have started.
+        None if fleet.apps.values().all(|app| app.going) => Vec::new(),
+        selector => selector::choose_apps(fleet, selector, whole)?,
+    };
+    let op = accept(request, names.len().max(1), turn);
+    if names.is_empty() {
+        pay(op, Outcome::Done, turn);
+    }
     for name in names {
         if let Some(app) = fleet.apps.get_mut(&name) {
             await_app(app, op, 0, turn);

@@ -98,6 +98,9 @@ use turn::{Supplies, Turn};
 /// The most workers an app can have. Slots are kept one by one; a slip of the keyboard must not make billions.
 pub const MAX_INSTANCES: u32 = 4096;
 
+/// The exit code of a [managed](Fleet::managed) master after a forced end, which its unit knows.
+pub const FORCED_CODE: u8 = 5;
+
 /// All apps and their workers.
 #[derive(Debug)]
 pub struct Fleet {
@@ -111,6 +114,8 @@ pub struct Fleet {
     carries_on: bool,
     /// The master ends when nothing is left to run.
     leaves: bool,
+    /// The master's exit code after a forced end.
+    forced_code: u8,
 }
 
 /// The end of the master, on its way.
@@ -134,6 +139,7 @@ impl Fleet {
             ended: false,
             carries_on: false,
             leaves: false,
+            forced_code: 1,
         }
     }
 
@@ -148,6 +154,14 @@ impl Fleet {
     #[must_use]
     pub fn leaving_when_done(mut self) -> Self {
         self.leaves = true;
+        self
+    }
+
+    /// For a master whose starter starts again what has failed: a forced end was asked for, and is told apart
+    /// ([`FORCED_CODE`]).
+    #[must_use]
+    pub fn managed(mut self) -> Self {
+        self.forced_code = FORCED_CODE;
         self
     }
 
@@ -276,8 +290,12 @@ impl Fleet {
         for op in ending.ops.drain(..) {
             operations::pay(op, Outcome::Done, turn);
         }
+        let code = match ending.forced {
+            true => self.forced_code,
+            false => 0,
+        };
         turn.act(Action::Done {
-            code: ending.code.unwrap_or(u8::from(ending.forced)),
+            code: ending.code.unwrap_or(code),
         });
     }
 }

@@ -6,15 +6,16 @@ use ostler_bus::{Generation, Slot as SlotNumber, vocab::control::RefusalKind};
 
 use super::{
     Fleet,
+    app::{App, Made},
     commands::Refusal,
     selector::{self, Scope},
 };
-use crate::config::app::AppDefinition;
+use crate::config::app::{AppDefinition, overlay::Overlay};
 
 /// An app as it is kept.
 #[derive(Clone, Debug)]
 pub struct Portrait {
-    /// What a vacant slot is filled with now.
+    /// What a vacant slot is filled with now; of an app that is not meant to run, what `start` would begin with.
     pub definition: Arc<AppDefinition>,
     /// Of this generation.
     pub generation: Generation,
@@ -24,6 +25,8 @@ pub struct Portrait {
     pub size: u32,
     /// Whether it should run.
     pub wanted: bool,
+    /// Whether its generation is what fills slots: it should run, and has some.
+    pub fills: bool,
     /// Its slots that were stopped by themselves.
     pub parked: Vec<SlotNumber>,
 }
@@ -37,10 +40,17 @@ impl Fleet {
         &self,
         selector: Option<&str>,
     ) -> Result<Vec<Portrait>, (RefusalKind, String)> {
-        let chosen = selector::choose(self, selector).map_err(Refusal::into_parts)?;
+        let chosen = match selector {
+            Some(_) => selector::choose(self, selector).map_err(Refusal::into_parts)?,
+            // Every one, even where there is none.
+            None => {
+                let stay = self.apps.iter().filter(|(_, app)| !app.going);
+                stay.map(|(name, _)| (name.clone(), Scope::Whole)).collect()
+            }
+        };
         let portraits = chosen.into_iter().filter_map(|(name, scope)| {
             let app = self.apps.get(&name)?;
-            let (generation, definition) = app.filling();
+            let (generation, definition) = drawn(app);
             Some(Portrait {
                 definition,
                 generation,
@@ -50,6 +60,7 @@ impl Fleet {
                 },
                 size: app.size,
                 wanted: app.wanted,
+                fills: app.is_meant_to_run(),
                 parked: app.parked.iter().copied().collect(),
             })
         });
@@ -67,4 +78,21 @@ impl Fleet {
     pub fn is_ending(&self) -> bool {
         self.ending.is_some()
     }
+}
+
+/// What it is: what fills its slots, or what would once it is started. A start takes up what `reload --update-env` brought,
+/// and leaves what `reload --env` did.
+fn drawn(app: &App) -> Made {
+    if app.is_meant_to_run() {
+        return app.filling();
+    }
+    let overlay = Overlay {
+        inherited: app.inherited.clone(),
+        ..Overlay::default()
+    };
+    let definition = AppDefinition {
+        overlay,
+        ..AppDefinition::clone(&app.definition)
+    };
+    (app.newest, Arc::new(definition))
 }

@@ -104,6 +104,16 @@ fn current(app: &App) -> &AppDefinition {
     }
 }
 
+/// Its lines have moved, and say what they said.
+fn move_places(app: &mut App) {
+    let places = &app.definition.places;
+    let current = match &mut app.update {
+        Some(update) if !update.goes_back() => &mut update.definition,
+        Some(_) | None => &mut app.serving.1,
+    };
+    std::sync::Arc::make_mut(current).places = places.clone();
+}
+
 /// Takes these definitions up: they are all there are to be.
 pub(super) fn take_up(
     fleet: &mut Fleet,
@@ -143,6 +153,10 @@ fn carry_out(app: &mut App, change: &Change, op: OpId, turn: &mut Turn) {
         slots,
         since: turn.number(),
     };
+    match change {
+        Change::Same | Change::Resized { .. } => move_places(app),
+        Change::Removed(_) | Change::Added(_) | Change::Changed(_) => {}
+    }
     match change {
         Change::Same => {}
         Change::Removed(_) => {

@@ -72,6 +72,9 @@ fn text(kept: &Kept, apps: &[AppDefinition]) -> String {
     if !kept.signals {
         text.push_str("signals = false\n");
     }
+    if apps.is_empty() {
+        text.push_str("\n# There was none.\n[app]\n");
+    }
     let bus = written::bus(&kept.bus);
     for table in apps
         .iter()
@@ -129,6 +132,7 @@ mod tests {
             chosen: None,
             size: 5,
             wanted: true,
+            fills: true,
             parked: vec![],
             definition: Arc::new(app),
         }
@@ -179,6 +183,15 @@ mod tests {
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert!(notes[0].contains("--update-env"), "{notes:?}");
         assert!(notes[1].starts_with("web:1 is stopped"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_fleet_without_apps_is_one() {
+        let path = Path::new("/state/shop.saved.toml");
+        let (text, notes) = compose(&kept(), &[], path).expect("a process file");
+        let file = file::parse(path, &text, 1).unwrap_or_else(|errors| panic!("{text}\n{errors}"));
+        assert_eq!((file.master.as_str(), file.apps.len()), ("shop", 0));
+        assert!(notes.is_empty(), "{notes:?}");
     }
 
     #[test]

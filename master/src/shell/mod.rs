@@ -125,7 +125,7 @@ impl Shell {
     /// A shell with an empty fleet, of this `kind`. `reread` reads the process file again, if there is one.
     #[must_use]
     pub fn new(
-        kind: fn(Fleet) -> Fleet,
+        kind: impl FnOnce(Fleet) -> Fleet,
         workshop: Workshop,
         bus: Bus,
         signals: Signals,

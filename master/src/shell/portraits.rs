@@ -10,7 +10,7 @@ use crate::{config::app::AppDefinition, fleet::Portrait};
 pub struct Drawn {
     /// What the fleet knows.
     pub portrait: Portrait,
-    /// The same definition with the paths that its workers run; `None`: it has had no worker yet.
+    /// The same definition with the paths that its workers run; `None`: it has had no worker yet, or is not meant to run.
     pub release: Option<Arc<AppDefinition>>,
 }
 
@@ -19,7 +19,9 @@ impl Shell {
         let portraits = self.fleet.portraits(selector)?.into_iter();
         let drawn = portraits.map(|portrait| {
             let (name, generation) = (&portrait.definition.name, portrait.generation);
-            let release = self.workshop.releases.known(name, generation);
+            let releases = &self.workshop.releases;
+            let release = portrait.fills.then(|| releases.known(name, generation));
+            let release = release.flatten();
             Drawn { portrait, release }
         });
         Ok(drawn.collect())

@@ -47,7 +47,8 @@ async fn workers_and_their_lines_are_shown_and_keys_do_what_they_say() {
 #[tokio::test]
 async fn the_terminal_is_given_back_whatever_ends_it() {
     let fleet = Fleet::ready(PROGRAMS.master().apps(&[talking()]), 2).await;
-    for signal in [None, Some(Signal::INT), Some(Signal::TERM)] {
+    let signals = [Signal::INT, Signal::TERM, Signal::QUIT].map(Some);
+    for signal in [None].into_iter().chain(signals) {
         let mut terminal = fleet.ostler(["monit"]).on_terminal();
         terminal.shows("web:0", 0).await;
         match signal {
@@ -59,6 +60,28 @@ async fn the_terminal_is_given_back_whatever_ends_it() {
         terminal.shows(LEFT, 0).await;
         assert!(terminal.is_as_it_was(), "{}", terminal.text());
     }
+}
+
+#[tokio::test]
+async fn the_terminal_is_given_back_while_it_is_stopped() {
+    let fleet = Fleet::ready(PROGRAMS.master().apps(&[talking()]), 2).await;
+    let mut terminal = fleet.ostler(["monit"]).on_terminal();
+    terminal.shows("web:0", 0).await;
+    terminal.signal(Signal::TSTP);
+    terminal.shows(LEFT, 0).await;
+    let before = terminal.written();
+    assert!(terminal.is_as_it_was(), "{}", terminal.text());
+    // Until it is heard: it may have been on its way to stop.
+    ostler_tests::harness::eventually("the screen again", PATIENCE, || {
+        terminal.signal(Signal::CONT);
+        let entered = ENTERED.replace('\x1b', "␛");
+        (terminal.text().matches(&entered).count() == 2).then_some(())
+    })
+    .await;
+    terminal.shows("web:0", before).await;
+    terminal.press("q");
+    assert_eq!(terminal.ended().await, Exit::Code(0));
+    assert!(terminal.is_as_it_was(), "{}", terminal.text());
 }
 
 #[tokio::test]

@@ -151,10 +151,58 @@ async fn what_can_not_be_saved_or_brought_back_is_told() {
         .stderr_contains("can't write")
         .fails_with(1)
         .await;
-    yard.ostler(&["delete", "web"]).success().await;
+    yard.ostler(&["kill"]).success().await;
+}
+
+#[tokio::test]
+async fn a_fleet_that_ends_is_not_written_down() {
+    let yard = Yard::new();
+    let busy = ostler_tests::habit!("web", "ignore-term").set("ready", "delay(0s)");
+    yard.dir.write("ostler.toml", &App::file(&[busy]));
+    yard.ostler(&["start"]).success().await;
+    yard.ostler(&["save"]).success().await;
+    let saved = yard.dir.at("home").join("test.saved.toml");
+    let before = fs::read_to_string(&saved).expect("written");
+    yard.ostler(&["kill", "--no-wait"]).success().await;
     yard.ostler(&["save"])
+        .stderr_contains("what was saved before is still there")
+        .fails_with(75)
+        .await;
+    assert_eq!(fs::read_to_string(&saved).expect("there"), before);
+    yard.ostler(&["kill", "--force"]).success().await;
+}
+
+/// Without apps, and with one that is stopped: as it is, not as it was.
+#[tokio::test]
+async fn what_was_deleted_or_changed_while_it_was_stopped_does_not_come_back_as_it_was() {
+    let yard = Yard::new();
+    yard.dir.write("ostler.toml", &App::file(&[idle("web")]));
+    yard.ostler(&["start"]).success().await;
+    yard.ostler(&["save"]).success().await;
+    yard.ostler(&["stop"]).success().await;
+    let newer = idle("web").set("env", json!({"NEWER": "1"}));
+    yard.dir.write("ostler.toml", &App::file(&[newer]));
+    yard.ostler(&["reload", "--config"]).success().await;
+    yard.ostler(&["describe", "web"])
+        .stdout_contains("NEWER")
+        .success()
+        .await;
+    yard.ostler(&["save"]).success().await;
+    let saved = yard.dir.at("home").join("test.saved.toml");
+    let text = fs::read_to_string(&saved).expect("written");
+    assert!(text.contains("NEWER") && text.contains("autostart = false"));
+
+    yard.ostler(&["delete", "web"]).success().await;
+    yard.ostler(&["describe"])
         .stderr_contains("there are no apps")
         .fails_with(4)
         .await;
+    yard.ostler(&["save"])
+        .stderr_contains("saved 0 apps in ")
+        .success()
+        .await;
+    yard.ostler(&["kill"]).success().await;
+    yard.ostler(&["resurrect"]).success().await;
+    assert_eq!(yard.apps().await, []);
     yard.ostler(&["kill"]).success().await;
 }

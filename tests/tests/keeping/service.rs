@@ -28,11 +28,12 @@ impl Manager {
         String::from_utf8(bytes[..length].to_vec()).expect("text")
     }
 
-    /// The first that does not only keep up the beat.
+    /// The first that does not only keep up the beat, ask for time, or tell how things stand.
     async fn news(&self) -> String {
         loop {
             let heard = self.hears().await;
-            if heard != "WATCHDOG=1" {
+            let small = ["WATCHDOG=1", "EXTEND_", "STATUS="];
+            if !small.iter().any(|word| heard.starts_with(word)) {
                 return heard;
             }
         }
@@ -128,4 +129,46 @@ async fn a_watchdog_is_fed_from_ready_on_and_not_by_who_is_not_meant() {
         manager.hears().await.starts_with("STOPPING=1\n"),
         "no beat in between"
     );
+}
+
+/// Whatever changes it is told, the end of the master aside.
+#[tokio::test]
+async fn how_things_stand_is_told_when_it_changes() {
+    let (builder, manager) = managed(idle("web"));
+    let mut master = builder.start().await;
+    assert!(manager.hears().await.starts_with("READY=1\n"));
+    master.ostler(["scale", "web", "3"]).success().await;
+    while manager.hears().await != "STATUS=1 app, 3 of 3 workers ready" {}
+    master.ostler(["stop", "web"]).success().await;
+    while manager.hears().await != "STATUS=1 app, 0 of 3 workers ready" {}
+    master.end(Signal::TERM).await;
+}
+
+/// A drain and an update that take longer than a service manager waits by itself: more time is asked for.
+#[tokio::test]
+async fn time_is_asked_for_while_workers_are_replaced_and_while_they_finish() {
+    const MORE: &str = "EXTEND_TIMEOUT_USEC=30000000";
+    let slow = ostler_tests::habit!("web", "ignore-term").set("ready", "delay(0s)");
+    let slow = slow
+        .set("min_healthy", "0s")
+        .set("canary_healthy", "12s")
+        .set("kill_ladder", serde_json::json!(["TERM:60s", "KILL"]));
+    let (builder, manager) = managed(slow);
+    let master = builder.start().await;
+    assert!(manager.hears().await.starts_with("READY=1\n"));
+    let asked = async || loop {
+        if manager.hears().await == MORE {
+            return;
+        }
+    };
+    master.ostler(["reload", "--no-wait"]).success().await;
+    assert!(manager.news().await.starts_with("RELOADING=1\n"));
+    asked().await;
+    master.process.signal(Signal::TERM);
+    while !manager.hears().await.starts_with("STOPPING=1\n") {}
+    asked().await;
+    // By force, as it was asked to: it is not to be started again.
+    master.ostler(["kill", "--force"]).success().await;
+    let exit = master.process.wait(PATIENCE).await;
+    assert_eq!(exit, ostler_tests::harness::Exit::Code(5));
 }

@@ -68,12 +68,21 @@ async fn a_unit_is_printed_for_a_file_and_nothing_is_written() {
     }
     assert!(!yard.dir.at(".config").exists());
     verify(&yard.dir.write("ostler-test.service", &unit));
-    let system = yard
-        .ostler(&["startup", "shop.toml", "--system"])
-        .success()
-        .await
-        .stdout;
-    assert!(system.contains("WantedBy=multi-user.target"), "{system}");
+    let system = yard.ostler(&["startup", "shop.toml", "--system"]);
+    if rustix::process::geteuid().is_root() {
+        let system = system.success().await.stdout;
+        assert!(system.contains("WantedBy=multi-user.target"), "{system}");
+    } else {
+        system.stderr_contains("is run by root").fails_with(2).await;
+    }
+    let odd = yard.dir.at("a\nUser=root");
+    fs::create_dir(&odd).expect("made");
+    fs::copy(&file, odd.join("shop.toml")).expect("copied");
+    yard.ostler(&["startup", "a\nUser=root/shop.toml"])
+        .stdout("")
+        .stderr_contains("can't be written into a unit")
+        .fails_with(2)
+        .await;
     yard.ostler(&["startup", "nothing.toml"])
         .fails_with(78)
         .await;
@@ -134,6 +143,26 @@ async fn a_unit_is_installed_enabled_and_removed() {
             .await;
     }
     assert_eq!(fs::read_to_string(&unit).expect("still there"), "[Unit]\n");
+    yard.ostler(&["kill"]).success().await;
+}
+
+#[tokio::test]
+async fn the_master_that_runs_is_meant_rather_than_one_that_was_saved() {
+    let yard = Yard::new();
+    yard.dir.write("ostler.toml", &App::file(&[idle("web")]));
+    yard.ostler(&["start"]).success().await;
+    yard.ostler(&["save"]).success().await;
+    yard.ostler(&["kill"]).success().await;
+    let text = App::file(&[idle("web")]).replace("\"test\"", "\"other\"");
+    yard.dir.write("other.toml", &text);
+    yard.ostler(&["start", "other.toml"]).success().await;
+    let unit = yard
+        .ostler(&["startup", "--user"])
+        .env("HOME", yard.dir.path())
+        .success()
+        .await
+        .stdout;
+    assert!(unit.contains(" -M other run --stay "), "{unit}");
     yard.ostler(&["kill"]).success().await;
 }
 

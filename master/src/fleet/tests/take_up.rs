@@ -198,3 +198,62 @@ fn stopped_apps_take_up_their_definition_and_stay_stopped() {
     stage.op(start());
     assert!(stage.orders_only()[0].definition.env.contains_key("NEW"));
 }
+
+#[test]
+fn what_a_stopped_app_is_drawn_with_is_what_its_start_would_be() {
+    let mut stage = serving(vec![definition("a", 1), definition("b", 1)]);
+    let reload = Command::Reload(ostler_bus::vocab::control::AppReload {
+        app: Some("a".into()),
+        reason: None,
+        now: false,
+        env: Some([("HUE".to_owned(), "green".to_owned())].into()),
+        inherit: Some([("HOME".to_owned(), "/".to_owned())].into()),
+    });
+    let before = ostler_bus::WorkerId(ids(&stage, "a")[0]);
+    stage.op(reload);
+    settle(&mut stage);
+    stage.wait(10_000);
+    stage.exits(before, 0);
+    let drawn = |stage: &Stage| stage.fleet.portraits(Some("a")).expect("it is there")[0].clone();
+    assert!(drawn(&stage).fills && drawn(&stage).definition.overlay.extra.contains_key("HUE"));
+    let a = ostler_bus::WorkerId(ids(&stage, "a")[0]);
+    stage.op(Command::Stop(AppStop {
+        app: Some("a".into()),
+    }));
+    stage.exits(a, 0);
+    stage.op(Command::TakeUp(vec![other("a", 1), definition("b", 1)]));
+    let stopped = drawn(&stage);
+    assert!(!stopped.fills && stopped.definition.env.contains_key("NEW"));
+    stage.op(start());
+    let begun = stage.orders_only().remove(0).definition;
+    assert_eq!(stopped.definition.overlay, begun.overlay);
+    assert!(begun.overlay.extra.is_empty() && begun.overlay.inherited.is_some());
+}
+
+#[test]
+fn lines_that_moved_are_told_where_they_are() {
+    let at = |line: &str, instances| {
+        let mut app = definition("a", instances);
+        app.places.note("command", format!("ostler.toml:{line}"));
+        app
+    };
+    let mut stage = serving(vec![at("1", 1)]);
+    for (line, instances) in [("3", 1), ("5", 2)] {
+        stage.op(Command::TakeUp(vec![at(line, instances)]));
+        settle(&mut stage);
+        let drawn = stage.fleet.portraits(None).expect("all of them");
+        let place = drawn[0].definition.places.of("command");
+        assert_eq!(place, Some(&*format!("ostler.toml:{line}")));
+    }
+}
+
+#[test]
+fn a_fleet_without_apps_is_drawn_and_awaited() {
+    let mut stage = serving(vec![]);
+    assert!(stage.fleet.portraits(None).expect("none").is_empty());
+    assert!(stage.fleet.portraits(Some("all")).is_err());
+    let op = stage.op(Command::Await(ostler_bus::vocab::commands::AppAwait {
+        app: None,
+    }));
+    assert_eq!(stage.outcome(op), Some(Outcome::Done));
+}

@@ -96,6 +96,8 @@ pub(super) enum Message {
     },
     /// A worker says something about descriptors.
     Passing { id: WorkerId, said: Passed },
+    /// A worker has waited long enough for what becomes of a connection that it gave.
+    GiftOverdue { giver: WorkerId, gift: u64 },
     /// A worker has been ready for so long that it should have.
     Overdue { id: WorkerId },
     /// Nothing waits any more for a worker whose slot goes, or it did for too long.

@@ -140,6 +140,10 @@ impl Shell {
                 self.passing(id, said);
                 vec![]
             }
+            Message::GiftOverdue { giver, gift } => {
+                self.gift_overdue(giver, gift);
+                vec![]
+            }
             Message::Overdue { id } => {
                 self.overdue(id);
                 vec![]

@@ -7,19 +7,20 @@ mod gifts;
 mod hear;
 mod sockets;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 
 use ostler_bus::WorkerId;
 use ostler_worker_sdk::passing::{MasterWord, WorkerWord};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use tokio::sync::oneshot;
 
 use self::gifts::Fate;
 pub(super) use self::hear::{Reply, Said, serve};
 use super::Shell;
-use crate::fleet::SpawnOrder;
+use crate::{fleet::SpawnOrder, sockets::Foreign};
 
 /// Connections on their way from worker to worker.
-pub(super) type Gifts = gifts::Gifts<OwnedFd, oneshot::Sender<Reply>>;
+pub(super) type Gifts = gifts::Gifts<Foreign, oneshot::Sender<Reply>>;
 
 impl Shell {
     /// A worker says something about descriptors.
@@ -59,7 +60,11 @@ impl Shell {
         let _gone = answer.send(reply);
     }
 
-    fn give(&mut self, id: WorkerId, gift: u64, fd: OwnedFd) -> Reply {
+    fn give(&mut self, id: WorkerId, gift: u64, fd: Foreign) -> Reply {
+        if !is_connection(&fd).unwrap_or_default() {
+            let text = "only an open TCP or Unix stream can be given";
+            return Reply::failed(gift, libc::EINVAL, text);
+        }
         let held = gifts::secret().and_then(|secret| self.gifts.give(id, gift, fd, secret));
         match held {
             Ok(token) => Reply::word(MasterWord::Held { id: gift, token }),
@@ -75,9 +80,9 @@ impl Shell {
             let text = "nobody gives a connection by this token, or no longer";
             return Reply::failed(question, libc::ENOENT, text);
         };
-        match connection.try_clone() {
+        match connection.as_fd().try_clone_to_owned() {
             Ok(fd) => Reply {
-                fds: vec![fd],
+                fds: vec![fd.into()],
                 ..Reply::word(MasterWord::Connection { id: question })
             },
             Err(error) => {
@@ -87,11 +92,16 @@ impl Shell {
         }
     }
 
+    /// Whoever has a connection has not said whether it takes it, and its giver waits for that.
+    pub(super) fn gift_overdue(&mut self, giver: WorkerId, gift: u64) {
+        tell(self.gifts.overdue(giver, gift));
+    }
+
     /// A worker has ended.
     pub(super) fn passes_nothing_more(&mut self, id: WorkerId, order: &SpawnOrder) {
-        self.workshop
-            .sockets
-            .leave_to_slot(&order.app, id, order.slot);
+        let sockets = &mut self.workshop.sockets;
+        let closed = sockets.leave_to_slot(&order.app, id, order.slot);
+        self.closed(&order.app, &closed);
         tell(self.gifts.gone(id));
     }
 
@@ -101,6 +111,18 @@ impl Shell {
         self.closed(&order.app, &closed);
         tell(self.gifts.gone(id));
     }
+}
+
+/// Whether a worker can take it ([`Connection`](ostler_worker_sdk::Connection)).
+fn is_connection(fd: &Foreign) -> rustix::io::Result<bool> {
+    let families = [
+        AddressFamily::INET,
+        AddressFamily::INET6,
+        AddressFamily::UNIX,
+    ];
+    Ok(sockopt::socket_type(fd)? == SocketType::STREAM
+        && families.contains(&sockopt::socket_domain(fd)?)
+        && !sockopt::socket_acceptconn(fd)?)
 }
 
 fn tell(fates: impl IntoIterator<Item = (oneshot::Sender<Reply>, u64, Fate)>) {

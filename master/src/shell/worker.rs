@@ -206,6 +206,9 @@ impl Begun {
             Ok(output) => output.finish(PIPE_GRACE).await.stderr_tail,
             Err(error) => vec![format!("(its output could not be read: {error})")],
         };
+        // What it has said of connections before it ended holds.
+        let heard = async { while beside.join_next().await.is_some() {} };
+        let _in_time = tokio::time::timeout(PIPE_GRACE, heard).await;
         shell
             .news(
                 id,

@@ -13,9 +13,7 @@ use rustix::{
 };
 
 use super::{
-    BindError, BoundSocket, Problem, StarterSockets,
-    holder::{holder_of_tcp, holder_of_udp},
-    options,
+    BindError, BoundSocket, Problem, StarterSockets, options,
     starter::Lent,
     unix::{OwnPath, bind_unix, look_at},
 };
@@ -61,7 +59,11 @@ pub fn bind(
     table: &mut FdTable,
 ) -> Result<BoundSocket, BindError> {
     let slot = declaration.is_each_slots_own().then_some(Slot(0));
-    let whose = Whose { slot, beside: None };
+    let whose = Whose {
+        slot,
+        beside: None,
+        asked: false,
+    };
     bind_for(app, declaration, whose, &StarterSockets::default(), table)
 }
 
@@ -72,6 +74,8 @@ pub(super) struct Whose<'a> {
     pub(super) slot: Option<Slot>,
     /// Other slots have theirs at this same address already.
     pub(super) beside: Option<&'a SocketAddress>,
+    /// A worker asks for it. As it may do so all the time, nobody looks for whoever has the address: that reads all of `/proc`.
+    pub(super) asked: bool,
 }
 
 /// The same, for the workers of one slot alone, or all; and with what the starter passed on.
@@ -106,7 +110,11 @@ pub(super) fn bind_for(
             fd_name,
             path,
         )),
-        Err(problem) => Err(failed(declaration, wanted, problem)),
+        Err(problem) if whose.asked => Err(failed(declaration, wanted, problem)),
+        Err(problem) => {
+            let problem = problem.with_holder(&wanted);
+            Err(failed(declaration, wanted, problem))
+        }
     }
 }
 
@@ -128,7 +136,10 @@ pub(super) fn trial(
         SocketAddress::Unix(path) => look_at(path, options.kind),
         SocketAddress::Starter(which) => borrow(which, options, starter).map(drop),
     };
-    tried.map_err(|problem| failed(declaration, wanted, problem))
+    tried.map_err(|problem| {
+        let problem = problem.with_holder(&wanted);
+        failed(declaration, wanted, problem)
+    })
 }
 
 /// Where the socket of this slot is to be.
@@ -257,7 +268,7 @@ pub(super) fn listen(
 ) -> Result<(), Problem> {
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     rustix::net::listen(fd, backlog).map_err(|error| match address {
-        SocketAddress::Tcp(address) => ip_problem(error, *address, SocketType::STREAM),
+        SocketAddress::Tcp(_) => ip_problem(error),
         SocketAddress::Udp(_) | SocketAddress::Unix(_) | SocketAddress::Starter(_) => {
             Problem::Other(error.into())
         }
@@ -320,16 +331,16 @@ fn bind_with(
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    let problem = |error| ip_problem(error, address, kind);
-    let fd = socket_with(family, kind, SocketFlags::CLOEXEC, None).map_err(problem)?;
+
+    let fd = socket_with(family, kind, SocketFlags::CLOEXEC, None).map_err(ip_problem)?;
     if kind == SocketType::STREAM {
         // Or a port could not be bound while connections of its last user are in TIME_WAIT. A UDP socket would share
         // its port with strangers.
-        rustix::net::sockopt::set_socket_reuseaddr(&fd, true).map_err(problem)?;
+        rustix::net::sockopt::set_socket_reuseaddr(&fd, true).map_err(ip_problem)?;
     }
     options::before_bind(fd.as_fd(), address.is_ipv6(), options)?;
     before(fd.as_fd()).map_err(Problem::Other)?;
-    rustix::net::bind(&fd, &address).map_err(problem)?;
+    rustix::net::bind(&fd, &address).map_err(ip_problem)?;
     Ok(fd)
 }
 
@@ -339,10 +350,9 @@ fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Problem> {
     SocketAddr::try_from(name).map_err(other)
 }
 
-fn ip_problem(error: Errno, address: SocketAddr, kind: SocketType) -> Problem {
+fn ip_problem(error: Errno) -> Problem {
     match error {
-        Errno::ADDRINUSE if kind == SocketType::DGRAM => Problem::InUse(holder_of_udp(address)),
-        Errno::ADDRINUSE => Problem::InUse(holder_of_tcp(address)),
+        Errno::ADDRINUSE => Problem::InUse(None),
         Errno::ACCESS => Problem::PrivilegedPort,
         Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT => Problem::NoSuchAddress,
         error => Problem::Other(error.into()),

@@ -204,7 +204,7 @@ impl BoundSocket {
         mended.map_err(|problem| BindError {
             name: self.declaration.name.clone(),
             address: self.address().clone(),
-            problem,
+            problem: problem.with_holder(self.address()),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use super::Holder;
+use super::{Holder, holder::holder_of};
 use crate::{config::app::SocketAddress, shortage};
 
 /// A declared socket that could not be bound. Nothing was left behind.
@@ -57,6 +57,8 @@ pub enum Problem {
     ItsOwn,
     /// The worker that asks has so many already.
     TooMany(usize),
+    /// All workers together have as many as the master has room for.
+    NoRoom,
     /// The system refused one of the options.
     Option(&'static str, io::Error),
     /// Anything else.
@@ -64,6 +66,14 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// With whoever has the address, if somebody does.
+    pub(super) fn with_holder(self, address: &SocketAddress) -> Self {
+        match self {
+            Self::InUse(None) => Self::InUse(holder_of(address)),
+            other => other,
+        }
+    }
+
     /// The system's number for it, where somebody wants one.
     #[must_use]
     pub fn errno(&self) -> i32 {
@@ -73,7 +83,7 @@ impl Problem {
             Self::NoSuchAddress => libc::EADDRNOTAVAIL,
             Self::PathTooLong(_) => libc::ENAMETOOLONG,
             Self::NoDirectory => libc::ENOENT,
-            Self::TooMany(_) => libc::EMFILE,
+            Self::TooMany(_) | Self::NoRoom => libc::EMFILE,
             Self::Option(_, error) | Self::Other(error) => {
                 error.raw_os_error().unwrap_or(libc::EIO)
             }
@@ -148,6 +158,7 @@ impl BindError {
             }
             Problem::ItsOwn => Some("one listener is enough: it may be shared within the worker".into()),
             Problem::Option(_, error) | Problem::Other(error) => shortage::hint(error),
+            Problem::NoRoom => Some("raise the master's limit on open files (ulimit -n): an eighth of it may be sockets that workers ask for".into()),
             Problem::NameTaken | Problem::TooMany(_) => None,
         }
     }
@@ -217,6 +228,9 @@ impl fmt::Display for BindError {
             }
             Problem::ItsOwn => write!(f, "this very worker has the address already"),
             Problem::TooMany(most) => write!(f, "this worker has {most} sockets already"),
+            Problem::NoRoom => f.write_str(
+                "workers have asked for so many sockets that there is no room for another",
+            ),
             Problem::Option(option, error) => write!(f, "{option}: {error}"),
             Problem::Other(error) => error.fmt(f),
         }
@@ -245,7 +259,8 @@ impl std::error::Error for BindError {
             | Problem::GivenAway(_)
             | Problem::StartersOwn
             | Problem::ItsOwn
-            | Problem::TooMany(_) => None,
+            | Problem::TooMany(_)
+            | Problem::NoRoom => None,
         }
     }
 }

@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use crate::config::app::SocketAddress;
+
 /// A process that listens on an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -21,8 +23,18 @@ impl fmt::Display for Holder {
     }
 }
 
+/// Who has an address; `None` if that is nobody or another user's process.
+pub(super) fn holder_of(address: &SocketAddress) -> Option<Holder> {
+    match address {
+        SocketAddress::Tcp(address) => holder_of_tcp(*address),
+        SocketAddress::Udp(address) => holder_of_udp(*address),
+        SocketAddress::Unix(path) => holder_of_unix(path),
+        SocketAddress::Starter(_) => None,
+    }
+}
+
 /// Who listens on a TCP address; `None` if that is nobody or another user's process.
-pub(super) fn holder_of_tcp(address: SocketAddr) -> Option<Holder> {
+fn holder_of_tcp(address: SocketAddr) -> Option<Holder> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())
@@ -31,7 +43,7 @@ pub(super) fn holder_of_tcp(address: SocketAddr) -> Option<Holder> {
 }
 
 /// Who has a UDP address; as for TCP.
-pub(super) fn holder_of_udp(address: SocketAddr) -> Option<Holder> {
+fn holder_of_udp(address: SocketAddr) -> Option<Holder> {
     ["/proc/net/udp", "/proc/net/udp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())
@@ -40,7 +52,7 @@ pub(super) fn holder_of_udp(address: SocketAddr) -> Option<Holder> {
 }
 
 /// Who listens on a Unix socket; as for TCP.
-pub(super) fn holder_of_unix(path: &Path) -> Option<Holder> {
+fn holder_of_unix(path: &Path) -> Option<Holder> {
     let table = std::fs::read_to_string("/proc/net/unix").ok()?;
     unix_inode(&table, path.to_str()?).and_then(holder_of_inode)
 }

@@ -211,6 +211,7 @@ impl Sockets {
         let whose = Whose {
             slot,
             beside: beside.as_ref(),
+            asked: false,
         };
         let socket = bind_for(app, declaration, whose, &self.starter, &mut self.table)?;
         self.last += 1;

@@ -22,7 +22,7 @@ use rustix::{
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with},
 };
 
-use super::{Problem, holder::holder_of_unix};
+use super::Problem;
 use crate::config::{
     address::LONGEST_SOCKET_PATH,
     app::socket::{SocketFile, SocketKind},
@@ -68,7 +68,7 @@ pub(super) fn bind_unix(
         rustix::fs::fchmod(&fd, mode).map_err(other)?;
     }
     rustix::net::bind(&fd, &name.address).map_err(|error| match error {
-        Errno::ADDRINUSE => Problem::InUse(holder_of_unix(path)),
+        Errno::ADDRINUSE => Problem::InUse(None),
         Errno::NOENT | Errno::NOTDIR => Problem::NoDirectory,
         Errno::ACCESS | Errno::PERM | Errno::ROFS => Problem::Denied,
         error => other(error),
@@ -191,7 +191,7 @@ fn in_the_way(path: &Path, name: &Name, kind: SocketKind) -> Result<InTheWay, Pr
         Err(Errno::NOENT) => Ok(InTheWay::Nothing),
         Err(Errno::ACCESS) => Err(Problem::Denied),
         // Connected, or busy, or a socket of another type: somebody has it.
-        Ok(()) | Err(_) => Err(Problem::InUse(holder_of_unix(path))),
+        Ok(()) | Err(_) => Err(Problem::InUse(None)),
     }
 }
 

@@ -5,6 +5,7 @@ mod errors;
 mod giving;
 mod languages;
 mod lasting;
+mod misuse;
 mod sharing;
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};

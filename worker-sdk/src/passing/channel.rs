@@ -59,6 +59,12 @@ impl Channel {
         sys::watch(end, both).map(Self)
     }
 
+    /// The end itself: whoever closes it closes the descriptors in packets that nobody has read, too.
+    #[must_use]
+    pub fn into_inner(self) -> OwnedFd {
+        self.0.into_inner()
+    }
+
     /// Says a word, once there is room for it. Nothing was said if this is dropped before it is done.
     ///
     /// # Errors

@@ -77,7 +77,8 @@ impl<'a, R: Request<Reply = ()>> SendConnection<'a, R> {
         self
     }
 
-    /// How long it may take until somebody has taken it. Default 5 s.
+    /// How long it may take until the message is answered. Default 5 s. If whoever got it hangs while it takes the
+    /// connection, [`send`](Self::send) returns 5 s later: the connection is that worker's.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.question = self.question.timeout(timeout);
         self

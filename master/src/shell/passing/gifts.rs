@@ -6,7 +6,7 @@
 //!            │ └── take back: "back" ──► forgotten
 //!            └────── refused, or the taker ends
 //! ```
-//! One that is taken back while it is lent is answered when that is over. No I/O here: `C` is a connection, `W` somebody who
+//! One that is taken back while it is lent is answered when that is over, or has taken too long: its taker has had it then. No I/O here: `C` is a connection, `W` somebody who
 //! waits for an answer.
 
 use std::{collections::BTreeMap, io};
@@ -182,6 +182,23 @@ impl<C, W> Gifts<C, W> {
         Some((asker, number, fate))
     }
 
+    /// Its giver has waited long enough for how its being lent ends: whoever has it may use it any moment.
+    pub(super) fn overdue(&mut self, giver: WorkerId, number: u64) -> Option<(W, u64, Fate)> {
+        let id = (giver, number);
+        let gift = self.gifts.get_mut(&id)?;
+        match std::mem::replace(&mut gift.state, State::Taken) {
+            before @ State::Lent { asks: Some(_), .. } => {
+                self.lent.retain(|_, lent| *lent != id);
+                self.tell(id, before, Fate::Taken)
+            }
+            // Another one of this number.
+            before => {
+                gift.state = before;
+                None
+            }
+        }
+    }
+
     /// A worker has ended: what it gave is closed, what was lent to it is held again.
     pub(super) fn gone(&mut self, worker: WorkerId) -> Vec<(W, u64, Fate)> {
         let of_it = |(whose, _): &(WorkerId, u64)| *whose == worker;
@@ -204,90 +221,4 @@ fn gift_of(token: &str) -> Option<GiftId> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: WorkerId = WorkerId(1);
-    const B: WorkerId = WorkerId(2);
-
-    type Simple = Gifts<&'static str, &'static str>;
-
-    fn given() -> (Simple, String) {
-        let mut gifts = Simple::default();
-        let token = gifts.give(A, 7, "c", 42).expect("held");
-        (gifts, token)
-    }
-
-    fn is_empty(gifts: &Simple) -> bool {
-        gifts.gifts.is_empty() && gifts.lent.is_empty()
-    }
-
-    #[test]
-    fn what_is_taken_is_taken_once_and_its_giver_is_told() {
-        let (mut gifts, token) = given();
-        assert_eq!(gifts.take(B, 1, &token), Some(&"c"));
-        assert_eq!(gifts.take(B, 2, &token), None, "lent");
-        assert_eq!(gifts.took(B, 1), None);
-        assert_eq!(gifts.take(B, 3, &token), None, "taken");
-        let told = gifts.take_back(A, 7, "a");
-        assert_eq!(told, Some(("a", 7, Fate::Taken)));
-        assert!(is_empty(&gifts));
-    }
-
-    #[test]
-    fn what_nobody_took_is_its_givers_and_nobody_can_take_it_any_more() {
-        let (mut gifts, token) = given();
-        assert_eq!(gifts.take_back(A, 7, "a"), Some(("a", 7, Fate::Back)));
-        assert_eq!(gifts.take(B, 1, &token), None);
-        let told = gifts.take_back(A, 7, "again");
-        assert_eq!(told, Some(("again", 7, Fate::Back)));
-        assert!(is_empty(&gifts));
-    }
-
-    #[test]
-    fn while_it_is_lent_its_giver_waits_for_how_that_ends() {
-        for (end, fate) in [
-            (Simple::took as fn(&mut Simple, _, _) -> _, Fate::Taken),
-            (Simple::refused, Fate::Back),
-            (|gifts, taker, _| gifts.gone(taker).pop(), Fate::Back),
-        ] {
-            let (mut gifts, token) = given();
-            assert!(gifts.take(B, 1, &token).is_some());
-            assert_eq!(gifts.take_back(A, 7, "a"), None);
-            assert_eq!(end(&mut gifts, B, 1), Some(("a", 7, fate)));
-            assert!(is_empty(&gifts));
-        }
-    }
-
-    #[test]
-    fn what_was_refused_can_be_taken_by_another() {
-        let (mut gifts, token) = given();
-        assert!(gifts.take(B, 1, &token).is_some());
-        assert_eq!(gifts.refused(B, 1), None);
-        assert!(gifts.take(A, 1, &token).is_some(), "its giver may, too");
-    }
-
-    #[test]
-    fn whoever_ends_leaves_nothing_behind() {
-        let (mut gifts, token) = given();
-        assert!(gifts.take(B, 1, &token).is_some());
-        assert!(gifts.gone(A).is_empty());
-        assert_eq!(gifts.took(B, 1), None);
-        assert!(is_empty(&gifts));
-    }
-
-    #[test]
-    fn tokens_can_t_be_guessed_and_gifts_are_bounded() {
-        let (mut gifts, _) = given();
-        for token in ["", "1-7", "1-7-0", "2-7-x", "1-7-2a", "x"] {
-            assert_eq!(gifts.take(B, 1, token), None, "{token:?}");
-        }
-        assert_ne!(secret().expect("random"), secret().expect("random"));
-        assert!(gifts.give(A, 7, "again", 1).is_err(), "the number is used");
-        for number in 100..100 + MOST as u64 - 1 {
-            gifts.give(A, number, "c", 1).expect("room");
-        }
-        assert!(gifts.give(A, 1, "one too many", 1).is_err());
-        assert!(gifts.give(B, 1, "another's", 1).is_ok());
-    }
-}
+mod tests;

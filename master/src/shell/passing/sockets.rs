@@ -64,11 +64,11 @@ impl Shell {
         let sockets = &self.workshop.sockets;
         let gone = || std::io::Error::other("the socket has gone");
         let (_, bound) = sockets.get(socket).ok_or_else(gone)?;
-        let mut fds = vec![sockets.duplicate(socket).ok_or_else(gone)??];
+        let mut fds = vec![sockets.duplicate(socket).ok_or_else(gone)??.into()];
         let mut handed = None;
         if bound.hands_over() {
             let (ours, theirs) = channel_pair()?;
-            fds.push(theirs);
+            fds.push(theirs.into());
             handed = Some((socket, ours));
         }
         let address = bound.address().clone();

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 
 use ostler_bus::{Slot, WorkerId, vocab::status::SocketStatus};
 
+use rustix::process::{Resource, getrlimit};
+
 use super::{Held, SocketId, Sockets};
 use crate::{
     config::app::{AppName, SocketAddress, SocketDeclaration},
@@ -21,6 +23,14 @@ use crate::{
 
 /// Sockets that one worker may hold.
 const MOST: usize = 256;
+
+/// Sockets that all workers together may hold: an eighth of the descriptors that the master may have open, as it needs up to
+/// four for each.
+fn most_of_all() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    let most = limit.map(|limit| usize::try_from(limit / 8));
+    most.and_then(Result::ok).unwrap_or(usize::MAX)
+}
 
 /// A socket that was asked for.
 #[derive(Debug)]
@@ -102,6 +112,7 @@ impl Sockets {
                 problem,
             })
         };
+        let sockets: usize = self.asked.values().map(Vec::len).sum();
         let there = self.asked.entry(app.clone()).or_default();
         let its = || there.iter().filter(|asked| asked.has(worker));
         if its().count() >= MOST {
@@ -122,6 +133,9 @@ impl Sockets {
                 is_new: false,
             });
         }
+        if sockets >= most_of_all() {
+            return failed(Problem::NoRoom);
+        }
         declaration.name = match number {
             0 => address.to_string(),
             more => format!("{address}#{}", more + 1),
@@ -129,6 +143,7 @@ impl Sockets {
         let whose = Whose {
             slot: None,
             beside: None,
+            asked: true,
         };
         let socket = bind_for(app, &declaration, whose, &self.starter, &mut self.table)?;
         self.last += 1;
@@ -152,13 +167,22 @@ impl Sockets {
         self.close_asked(app)
     }
 
-    /// A worker has ended: what it held is its slot's until [`Sockets::settle`] finds that nobody comes.
-    pub fn leave_to_slot(&mut self, app: &AppName, worker: WorkerId, slot: Slot) {
-        for asked in self.asked.get_mut(app).into_iter().flatten() {
+    /// A worker has ended: what it held is its slot's until [`Sockets::settle`] finds that nobody comes. What the slot had
+    /// of one before it is not, unless this one has asked for nothing yet. Gives what was closed.
+    pub fn leave_to_slot(&mut self, app: &AppName, worker: WorkerId, slot: Slot) -> Vec<SocketId> {
+        let there = self
+            .asked
+            .get_mut(app)
+            .map_or(&mut [][..], Vec::as_mut_slice);
+        let asked_any = there.iter().any(|asked| asked.has(worker));
+        for asked in there {
             if asked.part_with(worker) {
                 asked.heirs.insert(slot);
+            } else if asked_any {
+                asked.heirs.remove(&slot);
             }
         }
+        self.close_asked(app)
     }
 
     /// A worker runs on as nobody's: what it held alone is closed here, and stays with it. Gives what was closed.

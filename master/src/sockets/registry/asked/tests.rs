@@ -81,7 +81,10 @@ fn an_address_is_had_once_by_a_worker_and_what_failed_is_tried_anew() {
     let text = stranger.local_addr().expect("an address").to_string();
     let refused = sockets.ask(&web(), (A, 1), wanted(&text));
     let refused = refused.expect_err("in use").problem;
-    assert!(matches!(&refused, Problem::InUse(Some(_))), "{refused:?}");
+    assert!(
+        matches!(&refused, Problem::InUse(None)),
+        "{refused:?}: nobody was looked for"
+    );
     assert_eq!(refused.errno(), libc::EADDRINUSE);
     drop(stranger);
     let got = ask(&mut sockets, A, 2, &text);
@@ -97,7 +100,7 @@ fn what_a_worker_held_is_its_slots_until_nobody_comes() {
     let mut sockets = Sockets::default();
     let got = ask(&mut sockets, A, 1, "127.0.0.1:0");
     let port = port(&sockets, got);
-    sockets.leave_to_slot(&web(), A, Slot(3));
+    assert!(sockets.leave_to_slot(&web(), A, Slot(3)).is_empty());
     assert!(sockets.is_left_to_slots());
     let awaited = |app: &AppName, slot| *app == web() && slot == Slot(3);
     assert!(sockets.settle(awaited).is_empty());
@@ -107,9 +110,29 @@ fn what_a_worker_held_is_its_slots_until_nobody_comes() {
     assert!(sockets.settle(|_, _| false).is_empty());
     assert!(listens(port) && !sockets.is_left_to_slots());
     // It ends, and nobody comes any more.
-    sockets.leave_to_slot(&web(), B, Slot(3));
+    assert!(sockets.leave_to_slot(&web(), B, Slot(3)).is_empty());
     assert_eq!(sockets.settle(|_, _| false), [(web(), got.id)]);
     assert!(!listens(port));
+}
+
+#[test]
+fn what_workers_of_a_slot_ask_for_before_they_crash_does_not_pile_up() {
+    let mut sockets = Sockets::default();
+    let mut last = None;
+    for id in 1..=4 {
+        let worker = WorkerId(id);
+        let got = ask(&mut sockets, worker, 1, &format!("127.0.0.{id}:0"));
+        let closed = sockets.leave_to_slot(&web(), worker, Slot(3));
+        assert_eq!(closed, Vec::from_iter(last.replace(got.id)));
+        assert!(sockets.settle(|_, _| true).is_empty(), "one is awaited");
+        // One that ends before it asks takes nothing from its successor.
+        assert!(
+            sockets
+                .leave_to_slot(&web(), WorkerId(9), Slot(3))
+                .is_empty()
+        );
+    }
+    assert_eq!(sockets.status("web").len(), 1);
 }
 
 #[test]

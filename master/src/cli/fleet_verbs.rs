@@ -213,7 +213,7 @@ async fn named(bus: &Bus, word: Option<String>) -> Option<String> {
     known.iter().any(|app| app.name == word).then_some(word)
 }
 
-/// Sends the request, and waits for the end of what it asked for.
+/// Sends the request, waits for the end of what it asked for, and tells it.
 pub(super) async fn carry_out<R: Request<Reply = Answer>>(
     session: &Session,
     doing: Doing,
@@ -221,6 +221,38 @@ pub(super) async fn carry_out<R: Request<Reply = Answer>>(
     request: &R,
     waiting: Waiting,
 ) -> Result<ExitCode, CliError> {
+    let took = follow(session, doing, app, request, waiting).await?;
+    match doing {
+        // It has not ended before its lock is released.
+        Doing::Kill => {}
+        Doing::Reload
+        | Doing::Scale
+        | Doing::Stop
+        | Doing::Start
+        | Doing::Restart
+        | Doing::Delete
+        | Doing::Reset => {
+            if let Some(took) = took {
+                done(doing, took);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells that it is done.
+pub(super) fn done(doing: Doing, took: Duration) {
+    eprintln!("{} done in {}", doing.word(), units::rough(took));
+}
+
+/// Sends the request, and waits for the end of what it asked for. How long that took; `None` if it was not to be waited for.
+pub(super) async fn follow<R: Request<Reply = Answer>>(
+    session: &Session,
+    doing: Doing,
+    app: Option<String>,
+    request: &R,
+    waiting: Waiting,
+) -> Result<Option<Duration>, CliError> {
     let bus = &session.bus;
     let watch = match waiting.wanted() {
         true => Some(Watch::begin(bus).await?),
@@ -233,13 +265,13 @@ pub(super) async fn carry_out<R: Request<Reply = Answer>>(
         }
         // A master without workers may be gone before its answer is.
         (Err(RequestError::Disconnected(_) | RequestError::Declined { .. }), Doing::Kill) => {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(None);
         }
         (Err(error), _) => return Err(of_master(error)),
     };
     let Some(watch) = watch else {
         eprintln!("accepted: operation {op}");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(None);
     };
     // Only from here on has Ctrl-C something to say.
     let mut interrupt = interrupt::listen()?;
@@ -252,20 +284,7 @@ pub(super) async fn carry_out<R: Request<Reply = Answer>>(
     let took = live.elapsed();
     drop(live);
     ended(doing, op, end.map_err(|why| not_awaited(doing, op, why))?)?;
-    match doing {
-        // It has not ended before its lock is released.
-        Doing::Kill => {}
-        Doing::Reload
-        | Doing::Scale
-        | Doing::Stop
-        | Doing::Start
-        | Doing::Restart
-        | Doing::Delete
-        | Doing::Reset => {
-            eprintln!("{} done in {}", doing.word(), units::rough(took));
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(Some(took))
 }
 
 /// A refusal, which may have several lines.

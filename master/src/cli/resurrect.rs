@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use ostler_bus::vocab::saved::MasterResurrect;
+use ostler_bus::vocab::{saved::MasterResurrect, status::AppStatus};
 
 use super::{
     args::{ResurrectArgs, Waiting},
@@ -11,6 +11,7 @@ use super::{
     error::{CliError, Exit},
     fleet_verbs,
     progress::Doing,
+    state_verbs,
 };
 use crate::{
     home::{Home, MasterName, StateDir},
@@ -38,9 +39,39 @@ pub(super) fn resurrect(args: &ResurrectArgs, wanted: Wanted<'_>) -> Result<Exit
 /// Has the master that runs take up what it doesn't have.
 fn add(wanted: Wanted<'_>, waiting: Waiting) -> Result<ExitCode, CliError> {
     let request = MasterResurrect {};
+    let (mut before, mut took) = (Vec::new(), None);
     connect::talk(wanted, async |session| {
-        fleet_verbs::carry_out(&session, Doing::Start, None, &request, waiting).await
+        before = state_verbs::ask(&session.bus).await?.apps;
+        took = fleet_verbs::follow(&session, Doing::Start, None, &request, waiting).await?;
+        Ok(ExitCode::SUCCESS)
+    })?;
+    let Some(took) = took else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    // Another connection: the first was drained, so that no step went untold.
+    connect::talk(wanted, async |session| {
+        let after = state_verbs::ask(&session.bus).await?.apps;
+        match brought(&before, &after) {
+            Some(told) => eprintln!("{told}"),
+            None => fleet_verbs::done(Doing::Start, took),
+        }
+        Ok(ExitCode::SUCCESS)
     })
+}
+
+/// What became of it, where that is not that all of it was started.
+fn brought(before: &[AppStatus], after: &[AppStatus]) -> Option<String> {
+    let is_new = |app: &&AppStatus| before.iter().all(|known| known.name != app.name);
+    let new: Vec<&AppStatus> = after.iter().filter(is_new).collect();
+    let parked = new.iter().filter(|app| app.state == "stopped").count();
+    let s = if new.len() == 1 { "" } else { "s" };
+    match (new.len(), parked) {
+        (0, _) => Some("the master has all of it already".to_owned()),
+        (_, 0) => None,
+        (all, parked) => Some(format!(
+            "added {all} app{s}, {parked} of them stopped, as saved (autostart = false): `ostler start APP`"
+        )),
+    }
 }
 
 /// Whose saved fleet is meant.

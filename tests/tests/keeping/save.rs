@@ -109,8 +109,18 @@ async fn a_master_that_runs_gets_what_it_lacks_and_keeps_the_rest() {
         "{before:?} {after:?}"
     );
     // Nothing is missing: nothing is done.
-    yard.ostler(&["resurrect"]).success().await;
+    yard.ostler(&["resurrect"])
+        .stderr_contains("the master has all of it already")
+        .success()
+        .await;
     assert_eq!(yard.pids().await, after);
+    yard.ostler(&["stop", "api"]).success().await;
+    yard.ostler(&["save"]).success().await;
+    yard.ostler(&["delete", "api"]).success().await;
+    yard.ostler(&["resurrect"])
+        .stderr_contains("added 1 app, 1 of them stopped")
+        .success()
+        .await;
     yard.ostler(&["kill"]).success().await;
 }
 

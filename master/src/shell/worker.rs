@@ -35,6 +35,10 @@ use crate::{
 /// How long a dead worker's pipes are still read, if others hold them open.
 const PIPE_GRACE: Duration = Duration::from_millis(100);
 
+/// How long a dead worker's last words about connections are waited for. Its end of the channel is closed, so that is no time
+/// at all, unless others hold it open or it is heard less often just then.
+const WORDS_GRACE: Duration = Duration::from_millis(500);
+
 /// How often the memory of a worker with a limit is looked at.
 const WEIGH_EVERY: Duration = Duration::from_secs(1);
 
@@ -208,7 +212,7 @@ impl Begun {
         };
         // What it has said of connections before it ended holds.
         let heard = async { while beside.join_next().await.is_some() {} };
-        let _in_time = tokio::time::timeout(PIPE_GRACE, heard).await;
+        let _in_time = tokio::time::timeout(WORDS_GRACE, heard).await;
         shell
             .news(
                 id,

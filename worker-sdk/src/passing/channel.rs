@@ -130,8 +130,8 @@ impl Channel {
                     ready.clear_ready();
                     continue;
                 }
-                Err(Errno::INTR) => continue,
-                Err(Errno::CONNRESET) => return Ok(None),
+                // It ended without hearing all: said once, and before what it had to say itself.
+                Err(Errno::INTR | Errno::CONNRESET) => continue,
                 Err(error) => return Err(error.into()),
             };
             let mut fds = Vec::new();

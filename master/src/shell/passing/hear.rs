@@ -1,7 +1,6 @@
 //! Hearing a worker's channel, and answering on it: a task for each worker, which decides nothing.
 
 use std::{
-    io,
     ops::Deref,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
@@ -103,8 +102,6 @@ async fn hear(id: WorkerId, channel: Arc<Line>, shell: &ShellHandle, untaken: &m
         let packet = match channel.receive().await {
             Ok(Some(packet)) => packet,
             Ok(None) => return,
-            // It has ended without hearing all. That is said once, and before what it had to say itself.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
             Err(error) => {
                 return tracing::warn!("worker {id} can't be heard about descriptors: {error}");
             }

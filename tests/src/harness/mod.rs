@@ -16,6 +16,8 @@
 //! - [`Terminal`]: a command on a terminal of the test's own.
 //! - [`Cut`]: a way to the hub that can be cut.
 //! - [`Fleet`]: the same with a bus connection of the test's own.
+//! - [`Yard`]: a home in which masters are started in the background.
+//! - [`falls_asleep`]: that nothing wakes a thread.
 //!
 //! `env!("CARGO_BIN_EXE_…")` exists in integration tests and benchmarks only, hence programs are given by path. What is
 //! awaited here runs on tokio but needs no particular runtime; output is read by threads, so that a child never blocks
@@ -23,6 +25,7 @@
 
 mod agent;
 mod app;
+mod asleep;
 mod cli;
 mod cut;
 mod dir;
@@ -41,9 +44,11 @@ mod terminal;
 mod view;
 mod wait;
 mod web;
+mod yard;
 
 pub use agent::{Agent, Language};
 pub use app::App;
+pub use asleep::falls_asleep;
 pub use cli::{Cli, Output};
 pub use cut::Cut;
 pub use dir::PrivateDir;
@@ -60,6 +65,7 @@ pub use tail::Tail;
 pub use terminal::Terminal;
 pub use wait::{PATIENCE, deadline, eventually, free_port};
 pub use web::{Page, Web};
+pub use yard::Yard;
 
 /// A [`Master`] to be, of the real `ostler` that this package builds.
 #[macro_export]

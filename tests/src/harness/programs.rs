@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Master, MasterBuilder};
+use super::{Master, MasterBuilder, Yard};
 
 /// Where the programs of this package are. Made by [`programs!`](crate::programs), as only a test knows.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,12 @@ impl Programs {
     /// A master to be.
     pub fn master(&self) -> MasterBuilder {
         Master::builder(self.ostler)
+    }
+
+    /// A home in which masters are started in the background.
+    #[must_use]
+    pub fn yard(&self) -> Yard {
+        Yard::new(self.ostler)
     }
 
     /// A master with one app, `web`, of `misbehave` workers with this habit.

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use ostler_bus::vocab::status::{BalanceStatus, SocketStatus, StatusReport, WorkerStatus};
 use ostler_tests::{
-    harness::{App, Fleet, MasterBuilder, PATIENCE},
+    harness::{App, Fleet, MasterBuilder, PATIENCE, falls_asleep},
     load::{Plan, Target},
     ostler,
 };
@@ -254,5 +254,3 @@ async fn taking_after(fleet: &Fleet, address: SocketAddr) {
     let workers = fleet.status().await.apps[0].instances as usize;
     taking(fleet, workers).await;
 }
-
-const A_WHILE: Duration = Duration::from_secs(1);

@@ -81,47 +81,17 @@ async fn while_no_worker_has_room_connections_wait_in_the_kernel_and_the_master_
     let full = |status: &StatusReport| balance(status).workers.iter().all(|w| w.handed == 4);
     let status = fleet.until("both windows to be full", full).await;
     assert!(balance(&status).accepted < 30, "{:?}", balance(&status));
-    it_sleeps(&fleet).await;
+    falls_asleep(fleet.process.id(), "balance").await;
     signal(&other, Signal::CONT);
     signal(&stopped, Signal::CONT);
     answered(answers).await;
-}
-
-/// Nothing wakes the thread for a while, once what was begun has ended.
-async fn it_sleeps(fleet: &Fleet) {
-    let mut seen = Vec::new();
-    for _ in 0..4 {
-        let before = wake_ups(fleet);
-        tokio::time::sleep(A_WHILE).await;
-        let after = wake_ups(fleet);
-        if before == after {
-            return;
-        }
-        seen.push(after - before);
-    }
-    panic!("it is woken again and again: {seen:?}");
-}
-
-/// How often the thread that hands connections over has begun to wait.
-fn wake_ups(fleet: &Fleet) -> u64 {
-    let tasks = format!("/proc/{}/task", fleet.process.id());
-    let threads = std::fs::read_dir(tasks).expect("a living master").flatten();
-    let read = |thread: &std::fs::DirEntry, what| std::fs::read_to_string(thread.path().join(what));
-    let thread = threads
-        .into_iter()
-        .find(|thread| read(thread, "comm").is_ok_and(|name| name.trim() == "balance"));
-    let status = read(&thread.expect("its thread"), "status").expect("its status");
-    let count = status
-        .lines()
-        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    count.expect("a count").trim().parse().expect("a number")
 }
 
 #[tokio::test]
 async fn an_app_that_nobody_connects_to_costs_no_wake_ups() {
     let fleet = ready(&web(2), 2).await;
     taking_after(&fleet, fleet.address().await).await;
-    it_sleeps(&fleet).await;
+    falls_asleep(fleet.process.id(), "balance").await;
 }
 
 #[tokio::test]

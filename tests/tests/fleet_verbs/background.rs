@@ -2,49 +2,11 @@
 
 use std::net::TcpListener;
 
-use ostler_tests::harness::{Cli, Mark, PrivateDir};
-
 use super::*;
-
-/// A home in which masters are started in the background; whatever is left of them is killed when the test ends.
-struct Yard {
-    // Before the directory: what is killed lives in it.
-    mark: Mark,
-    dir: PrivateDir,
-}
-
-impl Yard {
-    fn new() -> Self {
-        let dir = PrivateDir::new();
-        let mark = Mark::new(dir.path());
-        Self { mark, dir }
-    }
-
-    fn ostler(&self, args: &[&str]) -> Cli {
-        Cli::new(PROGRAMS.ostler)
-            .env("OSTLER_HOME", self.dir.at("home"))
-            .env(Mark::VARIABLE, self.mark.value())
-            .dir(self.dir.path())
-            .args(args)
-    }
-
-    async fn status(&self) -> serde_json::Value {
-        self.ostler(&["ls", "--json"]).success().await.json()
-    }
-
-    async fn apps(&self) -> Vec<String> {
-        let status = self.status().await;
-        let apps = status["apps"].as_array().expect("apps");
-        let running = apps.iter().filter(|app| app["state"] == "running");
-        running
-            .filter_map(|app| Some(app["name"].as_str()?.to_owned()))
-            .collect()
-    }
-}
 
 #[tokio::test]
 async fn a_master_is_started_in_the_background_and_kill_ends_it() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.dir.write(
         "shop.toml",
         &App::file(&[idle("web").instances(2), idle("api")]),
@@ -62,7 +24,7 @@ async fn a_master_is_started_in_the_background_and_kill_ends_it() {
         "{told:#?}"
     );
     // Up means up: nobody has to wait any more.
-    assert_eq!(yard.apps().await, ["api", "web"]);
+    assert_eq!(yard.running().await, ["api", "web"]);
     let status = yard.status().await;
     let pid = status["master"]["pid"].as_u64().expect("a pid");
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
@@ -85,9 +47,9 @@ async fn a_master_is_started_in_the_background_and_kill_ends_it() {
     yard.ostler(&["start", "shop.toml"]).success().await;
     assert_eq!(yard.status().await["master"]["pid"], pid);
     yard.ostler(&["stop"]).success().await;
-    assert_eq!(yard.apps().await, [""; 0]);
+    assert_eq!(yard.running().await, [""; 0]);
     yard.ostler(&["start"]).success().await;
-    assert_eq!(yard.apps().await, ["api", "web"]);
+    assert_eq!(yard.running().await, ["api", "web"]);
 
     let killed = yard.ostler(&["kill"]).success().await;
     assert!(
@@ -102,7 +64,7 @@ async fn a_master_is_started_in_the_background_and_kill_ends_it() {
 
 #[tokio::test]
 async fn what_is_new_is_added_to_the_master_that_runs() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.dir.write("ostler.toml", "name = \"main\"\n[app.web]\ncommand = [\"sleep\", \"600\"]\ninstances = 1\nready = \"delay(0s)\"\n");
     yard.dir
         .write("more.toml", &App::file(&[idle("one"), idle("two")]));
@@ -126,10 +88,10 @@ async fn what_is_new_is_added_to_the_master_that_runs() {
     ])
     .success()
     .await;
-    assert_eq!(yard.apps().await, ["cmd", "one", "two", "web"]);
+    assert_eq!(yard.running().await, ["cmd", "one", "two", "web"]);
     // The file says nothing of them, and leaves them alone.
     yard.ostler(&["reload", "--config"]).success().await;
-    assert_eq!(yard.apps().await, ["cmd", "one", "two", "web"]);
+    assert_eq!(yard.running().await, ["cmd", "one", "two", "web"]);
     let clash = yard.ostler(&["start", "-n", "web", "--", "sleep", "300"]);
     clash
         .stderr_contains("web runs already, and is defined otherwise (command")
@@ -140,7 +102,7 @@ async fn what_is_new_is_added_to_the_master_that_runs() {
         .fails_with(2)
         .await;
     yard.ostler(&["delete", "cmd", "one"]).success().await;
-    assert_eq!(yard.apps().await, ["two", "web"]);
+    assert_eq!(yard.running().await, ["two", "web"]);
     // A second master has another name.
     yard.ostler(&[
         "-M",
@@ -166,7 +128,7 @@ async fn what_is_new_is_added_to_the_master_that_runs() {
 
 #[tokio::test]
 async fn an_app_that_does_not_start_is_told_with_its_last_lines() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.dir.write(
         "ostler.toml",
         "name = \"bad\"\n[app.web]\ncommand = [\"sh\", \"-c\", \"echo no luck today >&2; exit 3\"]\ninstances = 1\n",
@@ -186,7 +148,7 @@ async fn an_app_that_does_not_start_is_told_with_its_last_lines() {
 
 #[tokio::test]
 async fn a_master_that_cannot_start_says_why() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let told = yard
@@ -214,7 +176,7 @@ async fn a_master_that_cannot_start_says_why() {
 
 #[tokio::test]
 async fn without_anything_to_start_it_says_so() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.ostler(&["start"])
         .stderr_contains("there is no ostler.toml here")
         .fails_with(3)
@@ -227,7 +189,7 @@ async fn without_anything_to_start_it_says_so() {
 
 #[tokio::test]
 async fn where_a_token_would_be_enough_no_command_is_taken() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     let tokens = yard.dir.write(
         "tokens",
         "operator deploy 0123456789abcdef0123456789abcdef\n",
@@ -245,6 +207,6 @@ async fn where_a_token_would_be_enough_no_command_is_taken() {
         .fails_with(1)
         .await;
     yard.ostler(&["start", "more.toml"]).success().await;
-    assert_eq!(yard.apps().await, ["more", "web"]);
+    assert_eq!(yard.running().await, ["more", "web"]);
     yard.ostler(&["kill"]).success().await;
 }

@@ -34,7 +34,7 @@ fn setting<'v>(app: &'v Value, key: &str) -> (&'v str, &'v str) {
 
 #[tokio::test]
 async fn an_app_is_told_with_where_each_setting_was_said() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     let file = yard.dir.write("ostler.toml", FILE).display().to_string();
     yard.ostler(&["start"]).success().await;
     yard.ostler(&["scale", "web", "3"]).success().await;
@@ -114,7 +114,7 @@ async fn an_app_is_told_with_where_each_setting_was_said() {
 
 #[tokio::test]
 async fn a_slot_or_a_worker_is_told_alone_and_an_unknown_one_is_refused() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.dir.write("ostler.toml", FILE);
     yard.ostler(&["start"]).success().await;
     let status = yard.ostler(&["ls", "--json"]).success().await.json();
@@ -144,7 +144,7 @@ async fn a_slot_or_a_worker_is_told_alone_and_an_unknown_one_is_refused() {
 
 #[tokio::test]
 async fn a_worker_that_fails_is_told_with_its_last_end_and_its_next_try() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     let broken =
         ostler_tests::habit!("web", "exit 3").set("backoff", serde_json::json!({"first": "30s"}));
     yard.dir.write("ostler.toml", &App::file(&[broken]));

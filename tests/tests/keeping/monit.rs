@@ -103,7 +103,7 @@ async fn a_master_that_goes_is_shown_as_away_until_it_is_back() {
 
 #[tokio::test]
 async fn without_a_terminal_it_says_what_to_use_instead() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.ostler(&["monit"])
         .stdout("")
         .stderr_contains("monit draws on a terminal, and this is none")

@@ -12,7 +12,7 @@ fn running(name: &str, size: u64) -> (String, String, u64) {
 
 #[tokio::test]
 async fn what_runs_is_written_down_and_runs_again() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     let web = idle("web").instances(2);
     let web = web.set("env", json!({"SECRET": "${x}$$\"\n"}));
     let cron = idle("nightly").set("cron", json!({"at": "0 4 * * *", "timezone": "UTC"}));
@@ -93,7 +93,7 @@ async fn what_runs_is_written_down_and_runs_again() {
 
 #[tokio::test]
 async fn a_master_that_runs_gets_what_it_lacks_and_keeps_the_rest() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.dir
         .write("ostler.toml", &App::file(&[idle("web"), idle("api")]));
     yard.ostler(&["start"]).success().await;
@@ -126,7 +126,7 @@ async fn a_master_that_runs_gets_what_it_lacks_and_keeps_the_rest() {
 
 #[tokio::test]
 async fn a_file_by_name_is_a_process_file_like_any_other() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.dir
         .write("ostler.toml", &App::file(&[idle("web").instances(2)]));
     yard.ostler(&["start"]).success().await;
@@ -147,7 +147,7 @@ async fn a_file_by_name_is_a_process_file_like_any_other() {
 
 #[tokio::test]
 async fn what_can_not_be_saved_or_brought_back_is_told() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.ostler(&["save"]).fails_with(3).await;
     yard.ostler(&["resurrect"])
         .stderr_contains("nothing is saved")
@@ -166,7 +166,7 @@ async fn what_can_not_be_saved_or_brought_back_is_told() {
 
 #[tokio::test]
 async fn a_fleet_that_ends_is_not_written_down() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     let busy = ostler_tests::habit!("web", "ignore-term").set("ready", "delay(0s)");
     yard.dir.write("ostler.toml", &App::file(&[busy]));
     yard.ostler(&["start"]).success().await;
@@ -185,7 +185,7 @@ async fn a_fleet_that_ends_is_not_written_down() {
 /// Without apps, and with one that is stopped: as it is, not as it was.
 #[tokio::test]
 async fn what_was_deleted_or_changed_while_it_was_stopped_does_not_come_back_as_it_was() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.dir.write("ostler.toml", &App::file(&[idle("web")]));
     yard.ostler(&["start"]).success().await;
     yard.ostler(&["save"]).success().await;

@@ -29,7 +29,7 @@ fn verify(unit: &Path) {
 
 #[tokio::test]
 async fn a_unit_is_printed_for_a_file_and_nothing_is_written() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     let slow = idle("web").set(
         "kill_ladder",
         serde_json::json!(["TERM:90s", "INT:10s", "KILL"]),
@@ -90,7 +90,7 @@ async fn a_unit_is_printed_for_a_file_and_nothing_is_written() {
 
 #[tokio::test]
 async fn a_unit_is_installed_enabled_and_removed() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.dir.write("ostler.toml", &App::file(&[idle("web")]));
     let ostler = |args: &[&str]| {
         yard.ostler(args)
@@ -148,7 +148,7 @@ async fn a_unit_is_installed_enabled_and_removed() {
 
 #[tokio::test]
 async fn the_master_that_runs_is_meant_rather_than_one_that_was_saved() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.dir.write("ostler.toml", &App::file(&[idle("web")]));
     yard.ostler(&["start"]).success().await;
     yard.ostler(&["save"]).success().await;
@@ -169,7 +169,7 @@ async fn the_master_that_runs_is_meant_rather_than_one_that_was_saved() {
 /// What systemd does with the unit, done by hand: the line that it runs brings the saved fleet up.
 #[tokio::test]
 async fn what_the_unit_runs_is_the_saved_fleet() {
-    let yard = Yard::new();
+    let yard = PROGRAMS.yard();
     yard.dir
         .write("ostler.toml", &App::file(&[idle("web").instances(2)]));
     yard.ostler(&["start"]).success().await;

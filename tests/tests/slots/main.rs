@@ -6,11 +6,11 @@ mod load;
 mod sticky;
 mod stuck;
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use ostler_bus::vocab::status::{SlotShare, SocketStatus, StatusReport, WorkerStatus};
 use ostler_tests::{
-    harness::{App, Fleet, MasterBuilder, PATIENCE, eventually},
+    harness::{App, Fleet, MasterBuilder, PATIENCE, eventually, falls_asleep},
     load::{Plan, Target},
     ostler,
 };
@@ -199,5 +199,3 @@ async fn workers_of_the_sdk_need_not_know() {
         );
     }
 }
-
-const A_WHILE: Duration = Duration::from_secs(1);

@@ -51,7 +51,7 @@ async fn an_app_that_nobody_connects_to_costs_no_wake_ups() {
         let fleet = ready(&web(3, mode), 3).await;
         let load = fleet.load_with(to(fleet.address().await, "/").requests(200));
         assert_eq!(load.await.finish().await.lost(), 0);
-        it_sleeps(&fleet).await;
+        falls_asleep(fleet.process.id(), "slots").await;
         // Also while connections wait where nobody takes them.
         let stopped = fleet.worker("web", 0).await;
         stop(&stopped).await;
@@ -60,40 +60,10 @@ async fn an_app_that_nobody_connects_to_costs_no_wake_ups() {
         for client in 0..24 {
             answers.push(knock_from([127, 0, 3, client], address).await);
         }
-        it_sleeps(&fleet).await;
+        falls_asleep(fleet.process.id(), "slots").await;
         signal(&stopped, Signal::CONT);
         answered(answers).await;
     }
-}
-
-/// Nothing wakes the thread for a while, once what was begun has ended.
-async fn it_sleeps(fleet: &Fleet) {
-    let mut seen = Vec::new();
-    for _ in 0..6 {
-        let before = wake_ups(fleet);
-        tokio::time::sleep(A_WHILE).await;
-        let after = wake_ups(fleet);
-        if before == after {
-            return;
-        }
-        seen.push(after - before);
-    }
-    panic!("it is woken again and again: {seen:?}");
-}
-
-/// How often the thread that sees to slots has begun to wait.
-fn wake_ups(fleet: &Fleet) -> u64 {
-    let tasks = format!("/proc/{}/task", fleet.process.id());
-    let threads = std::fs::read_dir(tasks).expect("a living master").flatten();
-    let read = |thread: &std::fs::DirEntry, what| std::fs::read_to_string(thread.path().join(what));
-    let thread = threads
-        .into_iter()
-        .find(|thread| read(thread, "comm").is_ok_and(|name| name.trim() == "slots"));
-    let status = read(&thread.expect("its thread"), "status").expect("its status");
-    let count = status
-        .lines()
-        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    count.expect("a count").trim().parse().expect("a number")
 }
 
 #[tokio::test]

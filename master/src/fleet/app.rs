@@ -13,7 +13,7 @@ use ostler_bus::{Generation, Slot as SlotNumber, WorkerId, vocab::update::AppRes
 
 use super::{
     Action, FleetEvent, MAX_INSTANCES,
-    goal::{Errand, Wait},
+    goal::{Errand, Goal, Wait},
     guard::LoopGuard,
     hooks::{self, Remains},
     mutation::Mutation,
@@ -158,6 +158,10 @@ impl App {
             update::give_up(self, GivenUp::Overtaken("scale"), turn);
             pending::drop_it(self, "scale", turn);
         }
+        // Slots that come again are wanted, whoever had stopped them before they went.
+        let again =
+            |wait: &Wait| matches!(wait.goal, Goal::Vacated(slot) if (from..to).contains(&slot.0));
+        self.overtake("scale", again, turn);
         turn.publish(FleetEvent::AppResized(AppResized {
             app: self.name.to_string(),
             from,

@@ -25,14 +25,12 @@ pub(super) fn clear(
     }
 }
 
-/// The same, for the next worker of the generation that the slot itself is of.
-pub(super) fn is_clear(app: &App, number: SlotNumber) -> bool {
-    app.slots.get(&number).is_none_or(|slot| {
-        clear(
-            app,
-            number,
-            slot.generation,
-            slot.definition.update.strategy,
-        )
-    })
+/// Whether nobody is in the way of the next worker of the generation that the slot itself is of, nor a command that cleans up
+/// after the last.
+pub(super) fn is_free(app: &App, number: SlotNumber) -> bool {
+    let clear = app.slots.get(&number).is_none_or(|slot| {
+        let strategy = slot.definition.update.strategy;
+        clear(app, number, slot.generation, strategy)
+    });
+    clear && app.remains_in(number).is_none()
 }

@@ -260,8 +260,12 @@ fn give_up(app: &mut App, number: SlotNumber, why: &str, epitaph: &str, turn: &m
     }
 }
 
-/// Connections wait for a slot: if it has failed it is tried again when the longest back-off is over, whatever `retry_failed` says.
+/// Connections wait for a slot: if it has failed it is tried again when the longest back-off is over, whatever `retry_failed`
+/// says; unless nobody wants it any more.
 pub(super) fn awaited(app: &mut App, number: SlotNumber, turn: &mut Turn) {
+    if !app.wants(number, turn) {
+        return;
+    }
     let Some(slot) = app.slots.get_mut(&number) else {
         return;
     };

@@ -21,6 +21,7 @@ use ostler_bus::vocab::control::Outcome;
 
 use super::{
     app::App,
+    clearing,
     goal::{Errand, Goal, Wait},
     mutation::Mutation,
     operations::pay,
@@ -117,9 +118,7 @@ fn look(apps: &Apps, name: &AppName, turn: &Turn) -> Turned {
     // Nothing could begin yet: whose turn it is is decided when it can.
     let mut waits = match app.rise {
         Rise::Emptying { .. } => !app.is_empty() && !turn.mutated(Mutation::RestartAtOnce),
-        Rise::Held { .. } | Rise::Rising { .. } | Rise::Over => {
-            app.slots.values().all(|slot| slot.holder().is_some())
-        }
+        Rise::Held { .. } | Rise::Rising { .. } | Rise::Over => !could_begin(app, turn),
     };
     for other in holders(apps, app) {
         if let Some(trouble) = trouble(apps, other, since) {
@@ -131,6 +130,17 @@ fn look(apps: &Apps, name: &AppName, turn: &Turn) -> Turned {
         true => Turned::Waits,
         false => Turned::Begins { since },
     }
+}
+
+/// Whether a worker could be started if its turn had come, or none is wanted: those on their way out, or what cleans up after
+/// them, may be in the way of all.
+fn could_begin(app: &App, turn: &Turn) -> bool {
+    let numbered = app.slots.iter();
+    let mut wanted = numbered
+        .filter(|(number, _)| app.wants(**number, turn))
+        .peekable();
+    wanted.peek().is_none()
+        || wanted.any(|(number, slot)| slot.holder().is_none() && clearing::is_free(app, *number))
 }
 
 /// Since when an app that should run is held.

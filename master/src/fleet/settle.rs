@@ -20,7 +20,10 @@ use super::{
     update, wear,
     worker::{Occasion, Phase, Worker},
 };
-use crate::config::units::exact;
+use crate::config::{
+    app::{AppName, Readiness},
+    units::exact,
+};
 
 /// Does all there is to do now.
 pub(super) fn settle(app: &mut App, turn: &mut Turn) {
@@ -43,10 +46,8 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
 pub(super) fn deadline(app: &App) -> Option<Moment> {
     let workers = app.workers.values().filter_map(worker_deadline);
     // Whoever is in the way of the others will be heard of.
-    let clear = |(number, _): &(&SlotNumber, &Slot)| {
-        clearing::is_clear(app, **number) && app.remains_in(**number).is_none()
-    };
-    let slots = app.slots.iter().filter(clear);
+    let free = |(number, _): &(&SlotNumber, &Slot)| clearing::is_free(app, **number);
+    let slots = app.slots.iter().filter(free);
     let slots = slots.filter_map(|(_, slot)| slot.retry_at());
     workers
         .chain(slots)
@@ -73,24 +74,15 @@ fn worker_deadline(worker: &Worker) -> Option<Moment> {
     }
 }
 
-/// What is due happens to a worker.
-fn pass_time(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut Turn) {
+/// What is due happens to a worker. One that thereby becomes ready may be due for something else at once: whoever waits for it
+/// must not take it for one that serves in between.
+fn pass_time(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
+    if let Phase::Starting { deadline } = &worker.phase {
+        let deadline = *deadline;
+        pass_start(worker, deadline, app, turn);
+    }
     match &worker.phase {
-        Phase::Starting { deadline } => {
-            let late = deadline.is_some_and(|at| at <= turn.now);
-            let lives = readiness::ready_without_word(worker).is_some_and(|at| at <= turn.now);
-            if lives {
-                let assumed = worker.definition.ready == crate::config::app::Readiness::Auto;
-                lives::ready(worker, app, assumed, turn);
-            } else if late {
-                drain::send_away(worker, app, Cause::StartTimeout, turn);
-            } else {
-                probing::ask_if_due(worker, turn);
-                if readiness::slow_at(worker).is_some_and(|at| at <= turn.now) {
-                    tell_slow(worker, app, turn);
-                }
-            }
-        }
+        Phase::Starting { .. } => {}
         Phase::Ready { .. } => {
             wear::pass_time(worker, app, turn);
             hang::pass_time(worker, app, turn);
@@ -99,8 +91,25 @@ fn pass_time(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut 
     }
 }
 
+/// What is due happens to a worker that starts.
+fn pass_start(worker: &mut Worker, deadline: Option<Moment>, app: &AppName, turn: &mut Turn) {
+    let past = |at: Option<Moment>| at.is_some_and(|at| at <= turn.now);
+    if past(readiness::ready_without_word(worker)) {
+        let assumed = worker.definition.ready == Readiness::Auto;
+        lives::ready(worker, app, assumed, turn);
+    } else if past(deadline) {
+        drain::send_away(worker, app, Cause::StartTimeout, turn);
+    } else {
+        let slow = past(readiness::slow_at(worker));
+        probing::ask_if_due(worker, turn);
+        if slow {
+            tell_slow(worker, app, turn);
+        }
+    }
+}
+
 /// Nobody should have to wait for the whole of `start_timeout` to learn what is waited for.
-fn tell_slow(worker: &mut Worker, app: &crate::config::app::AppName, turn: &mut Turn) {
+fn tell_slow(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
     worker.told_slow = true;
     let Some(awaited) = readiness::awaited(worker) else {
         return;
@@ -172,9 +181,7 @@ fn retry(app: &mut App, turn: &mut Turn) {
     let due: Vec<SlotNumber> = app
         .slots
         .iter()
-        .filter(|(number, slot)| {
-            due(slot) && clearing::is_clear(app, **number) && app.remains_in(**number).is_none()
-        })
+        .filter(|(number, slot)| due(slot) && clearing::is_free(app, **number))
         .map(|(number, _)| *number)
         .collect();
     for number in due {

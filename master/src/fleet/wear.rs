@@ -4,7 +4,7 @@
 //! whatever it has served: a limit that is too tight for any worker would else have them replaced without end. Each that is
 //! too large again within that time doubles it for the next.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use ostler_bus::Generation;
 
@@ -238,7 +238,9 @@ pub(super) fn warn_if_uncounted(app: &mut App, turn: &mut Turn) {
     if !may_be_uncounted(app) {
         return;
     }
-    let late = uncounted(app).find(|(at, ..)| *at <= turn.now);
+    // What is said of the newest is said of all: those before are about to go.
+    let late = uncounted(app).filter(|(at, ..)| *at <= turn.now);
+    let late = late.max_by_key(|(_, generation, _, worker)| (*generation, Reverse(worker.id)));
     let Some((_, generation, key, worker)) = late else {
         return;
     };

@@ -174,10 +174,22 @@ impl Sim {
         if self.steps.is_multiple_of(16) {
             self.checker.compare(&self.fleet.snapshot(self.now))?;
         }
+        if !actions.is_empty() {
+            self.all_is_done()?;
+        }
         for action in actions {
             self.world.perform(self.now, action);
         }
         Ok(())
+    }
+
+    /// A step does all there is to do at its moment: what it decides must not depend on whether it is asked again.
+    fn all_is_done(&mut self) -> Result<(), String> {
+        let left = self.fleet.step(self.now, Input::Tick);
+        match left.is_empty() {
+            true => Ok(()),
+            false => Err(format!("something was left undone: {left:?}")),
+        }
     }
 
     fn tell_step(&self, input: &Input, actions: &[Action]) {

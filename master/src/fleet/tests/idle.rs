@@ -1,6 +1,9 @@
 //! A master that ends when nothing is left to run.
 
-use ostler_bus::vocab::{control::AppStop, worker::ExitStatus};
+use ostler_bus::{
+    Slot,
+    vocab::{control::AppStop, worker::ExitStatus},
+};
 
 use crate::{
     config::app::{AppDefinition, AppName, life::Restart, schedule::Schedule},
@@ -115,4 +118,20 @@ fn what_begins_again_at_its_hour_holds_the_master_however_it_ended() {
     let mut stage = leaving(vec![serves]);
     all_end(&mut stage, &ExitStatus::Code(0));
     assert_eq!(end(&stage), Some(0));
+}
+
+#[test]
+fn connections_that_wait_for_what_has_ended_wait_for_nobody() {
+    let mut gives_up = definition("web", 1);
+    (gives_up.max_restarts, gives_up.life.retry_failed) = (0, None);
+    let mut stage = leaving(vec![gives_up]);
+    all_end(&mut stage, &ExitStatus::Code(3));
+    assert_eq!(end(&stage), Some(1));
+    stage.actions.clear();
+    stage.input(Input::Awaited {
+        app: AppName::new("web").expect("a name"),
+        slot: Slot(0),
+    });
+    assert_eq!(stage.actions, []);
+    assert_eq!(stage.fleet.next_deadline(), None);
 }

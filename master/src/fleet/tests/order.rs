@@ -1,12 +1,17 @@
 //! Which app begins when, and how many of its workers at once.
 
-use ostler_bus::vocab::{
-    commands::AppRestart,
-    control::{AppReload, AppScale, AppStart, AppStop, Outcome, ScaleTo},
+use std::time::Duration;
+
+use ostler_bus::{
+    WorkerId,
+    vocab::{
+        commands::AppRestart,
+        control::{AppReload, AppScale, AppStart, AppStop, Outcome, ScaleTo},
+    },
 };
 
 use crate::{
-    config::app::{AppDefinition, AppName, life::Restart},
+    config::app::{AppDefinition, AppName, Readiness, life::Restart, update::Strategy},
     fleet::{
         Command, Input, SpawnOrder, WorkerNews,
         testing::{Stage, definition},
@@ -376,4 +381,93 @@ fn a_start_of_an_app_that_has_nobody_left_does_not_wait_for_its_turn_again() {
     let app = Some("web".into());
     stage.op(Command::Start(AppStart { app }));
     assert_eq!(names(&begun(&mut stage)), ["web"]);
+}
+
+#[test]
+fn one_that_is_replaced_as_soon_as_it_is_ready_does_not_open_the_way() {
+    let mut db = definition("db", 1);
+    db.ready = Readiness::Delay(Duration::from_millis(500));
+    db.min_healthy = Some(Duration::ZERO);
+    db.recycle.max_requests = Some(1);
+    db.update.strategy = Strategy::Replace;
+    let mut stage = fleet(vec![db, after("web", 1, &["db"])]);
+    let first = begun(&mut stage)[0].1.id;
+    let served = WorkerNews::Served {
+        requests: 2,
+        under_way: 0,
+    };
+    stage.news(first, served);
+    stage.wait(500);
+    assert!(!stage.signals(first).is_empty(), "it has served enough");
+    assert!(begun(&mut stage).is_empty(), "and serves no more");
+    stage.exits(first, 0);
+    assert_eq!(names(&begun(&mut stage)), ["db"]);
+    stage.wait(500);
+    assert_eq!(names(&begun(&mut stage)), ["web"]);
+}
+
+/// `db` and `web`, which depends on it and has so many instances of which no two versions run together; all serve.
+fn serving(instances: u32) -> Stage {
+    let mut web = after("web", instances, &["db"]);
+    web.update.strategy = Strategy::AllAtOnce;
+    let mut stage = fleet(vec![definition("db", 1), web]);
+    while let [(_, order), ..] = begun(&mut stage).as_slice() {
+        stage.says_ready(order.id);
+    }
+    stage
+}
+
+/// `db`, which was the first, has gone meanwhile: `web` waits for it although nobody is in its way any more.
+fn waits_for_db(mut stage: Stage, last_of_web: u64) {
+    assert!(begun(&mut stage).is_empty(), "somebody is in the way");
+    stage.exits(WorkerId(1), 1);
+    stage.exits(WorkerId(last_of_web), 0);
+    stage.wait(1_000);
+    let next = begun(&mut stage);
+    assert_eq!(names(&next), ["db"]);
+    stage.says_ready(next[0].1.id);
+    assert_eq!(names(&begun(&mut stage)), ["web"]);
+}
+
+#[test]
+fn an_app_whose_last_workers_are_in_its_way_has_its_turn_when_they_have_gone() {
+    let mut stage = serving(1);
+    for size in [0, 2] {
+        stage.op(Command::Scale(AppScale {
+            app: "web".into(),
+            to: ScaleTo::Exactly(size),
+        }));
+    }
+    waits_for_db(stage, 2);
+}
+
+#[test]
+fn a_slot_whose_last_worker_is_in_its_way_has_its_turn_when_that_has_gone() {
+    let mut stage = serving(2);
+    let app = |app: &str| Some(app.to_owned());
+    stage.op(Command::Stop(AppStop { app: app("web") }));
+    let op = stage.op(Command::Start(AppStart { app: app("web:0") }));
+    stage.exits(WorkerId(3), 0);
+    assert_eq!(stage.outcome(op), None);
+    waits_for_db(stage, 2);
+}
+
+#[test]
+fn an_app_that_waits_and_of_which_no_slot_is_wanted_is_in_nobodys_way() {
+    let mut first = after("first", 1, &["db"]);
+    first.start.priority = 1;
+    let mut stage = fleet(vec![definition("db", 1), first, definition("last", 1)]);
+    let db = begun(&mut stage);
+    assert_eq!(
+        names(&db),
+        ["db", "last"],
+        "first is held, and holds nobody"
+    );
+    let app = Some("first:0".into());
+    stage.op(Command::Stop(AppStop { app }));
+    let app = Some("last".to_owned());
+    stage.op(Command::Restart(AppRestart { app }));
+    stage.says_ready(db[0].1.id);
+    stage.exits(db[1].1.id, 0);
+    assert_eq!(names(&begun(&mut stage)), ["last"]);
 }

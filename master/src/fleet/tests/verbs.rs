@@ -359,6 +359,19 @@ fn a_slot_that_was_scaled_away_is_not_remembered_as_stopped() {
 }
 
 #[test]
+fn a_slot_that_comes_again_before_its_worker_has_gone_overtakes_its_stop() {
+    let mut stage = Stage::serving(definition("web", 2));
+    let op = stage.op(stop_of("web:1"));
+    stage.op(scale(ScaleTo::Exactly(1)));
+    assert_eq!(stage.outcome(op), None, "its worker is on its way");
+    stage.op(scale(ScaleTo::Exactly(2)));
+    assert_eq!(stage.outcome(op), Some(Outcome::Superseded("scale".into())));
+    stage.exits(WorkerId(2), 0);
+    let_come(&mut stage);
+    assert_eq!(stage.states(), ["ready", "ready"]);
+}
+
+#[test]
 fn one_slots_counters_are_reset() {
     let mut stage = Stage::serving(definition("web", 2));
     for id in [1, 2] {

@@ -129,6 +129,27 @@ fn workers_that_were_to_count_and_do_not_are_told_of_once() {
 }
 
 #[test]
+fn of_several_generations_that_do_not_count_the_newest_is_told_of() {
+    let mut app = counting(Some(100), None);
+    app.canary_healthy = Some(Duration::from_secs(60));
+    let mut stage = Stage::of(app);
+    let first = stage.spawned();
+    stage.says_ready(first);
+    stage.op(reload(false));
+    let second = stage.spawned();
+    stage.says_ready(second);
+    stage.wait(10_000);
+    let told = warnings(&stage);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("worker 2 "), "{told:?}");
+    let next = stage.fleet.next_deadline();
+    assert!(
+        next > Some(stage.now),
+        "the other is not due still: {next:?}"
+    );
+}
+
+#[test]
 fn workers_that_count_are_not_warned_of() {
     let mut stage = Stage::of(counting(None, Some(1000)));
     let id = stage.spawned();

@@ -64,7 +64,8 @@ class Socket(socket.socket):
 
 
 class Listener:
-    """Connections of one socket, to be iterated over, in one thread or coroutine. It ends when this worker is to drain."""
+    """Connections of one socket, to be iterated over, in one thread or coroutine. It ends when this worker is to drain, or by
+    `close`, from anywhere."""
 
     def __init__(self, worker, sock, channel=None):
         self.worker, self.socket, self._channel = worker, sock, channel
@@ -74,7 +75,7 @@ class Listener:
         self._open, self._closed, self._ended = 0, 0, collections.deque()  # the last, by whoever closes one
         self._awaits, self._not_before, self._shut_since = None, 0, None
         self._bell, self._rope = socket.socketpair()  # wakes whoever waits
-        self._unwatch = lambda: None
+        self._unwatch, self._changing = lambda: None, threading.RLock()
         for each in filter(None, (sock, channel, self._bell, self._rope)):
             each.setblocking(False)
         worker._when_draining(self._ring)
@@ -119,17 +120,20 @@ class Listener:
         """The same with a protocol for each, as loop.create_server does: what asyncio's web servers bring."""
         loop, opening = asyncio.get_running_loop(), set()
 
-        async def open(connection):
+        async def begin(connection):
             try:
                 await loop.connect_accepted_socket(factory, connection, ssl=ssl)
             except Exception as error:  # Such as clients that don't shake hands.
                 log.info("a connection ended before it began: %r", error)
                 connection.close()
 
-        async for connection in self:
-            task = loop.create_task(open(connection))
-            opening.add(task)
-            task.add_done_callback(opening.discard)
+        try:
+            async for connection in self:
+                task = loop.create_task(begin(connection))
+                opening.add(task)
+                task.add_done_callback(opening.discard)
+        finally:
+            self.close()
         self._count_ended()
         while self._open:
             await self._wait_async()
@@ -137,11 +141,11 @@ class Listener:
 
     def close(self):
         """Takes no more: what was handed over and not taken, others get."""
-        self.is_closed = True
-        self._unwatch()
-        self._lose_channel()
-        self.socket.close()
-        self._awaits = None
+        with self._changing:
+            self.is_closed, self._awaits = True, None
+            self._unwatch()
+            self._lose_channel()
+            self.socket.close()
         self.worker._forget(self._ring)
         self._ring()
 
@@ -149,11 +153,11 @@ class Listener:
 
     def _next(self):
         """A connection; or None: then it is closed, or `_awaits` says for what to wait."""
-        self._count_ended()
-        if self.is_closed or time.monotonic() < self._not_before:
-            self._awaits = None
-            return None
-        try:
+        with self._changing, contextlib.suppress(BlockingIOError):
+            self._count_ended()
+            if self.is_closed or time.monotonic() < self._not_before:
+                self._awaits = None
+                return None
             while self._channel:
                 connection = self._next_handed()
                 if connection or self.is_closed:
@@ -162,8 +166,6 @@ class Listener:
                 self.close()
             elif not self._is_over:
                 return self._next_accepted()
-        except BlockingIOError:
-            pass
         return None
 
     def _next_handed(self):
@@ -309,8 +311,9 @@ class Listener:
     def _wait(self):
         poll, patience = select.poll(), self._patience()
         poll.register(self._bell, select.POLLIN)
-        if self._awaits:
-            poll.register(*self._awaits)
+        with self._changing:
+            if self._awaits:
+                poll.register(*self._awaits)
         poll.poll(None if patience is None else patience * 1000)
         self._answer_bell()
 

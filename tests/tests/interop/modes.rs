@@ -186,21 +186,25 @@ impl Modes {
         }
     }
 
-    /// All of it: before an update, during it, and after it. `renew` makes another version.
-    async fn serve_and_update(&self, renew: impl FnOnce()) {
-        let before = join_all(MODES.map(|mode| self.all_serve(mode))).await;
-        self.shown_as_they_are().await;
-        let loads = MODES.map(|mode| Load::start(self.plan(mode).by_field("version")).unwrap());
-        for load in &loads {
+    /// New connections in every mode; and kept ones, where the program ends those well.
+    fn loads(&self) -> Vec<(&'static str, LoadHandle)> {
+        let plans = MODES.map(|mode| (mode, self.plan(mode).by_field("version")));
+        let kept = plans.clone().map(|(mode, plan)| (mode, plan.keep_alive()));
+        let kept = kept.into_iter().filter(|_| self.kind == Kind::Takes);
+        let start = |(mode, plan)| (mode, Load::start(plan).unwrap());
+        plans.into_iter().chain(kept).map(start).collect()
+    }
+
+    /// One update of all apps. `renew` makes another version.
+    async fn update_under_load(&self, renew: impl FnOnce()) {
+        let loads = self.loads();
+        for (_, load) in &loads {
             load.answers(20, SLOW).await.unwrap();
         }
         renew();
-        self.fleet
-            .ostler(["reload"])
-            .within(2 * SLOW)
-            .success()
-            .await;
-        for (mode, load) in MODES.iter().zip(loads) {
+        let reload = self.fleet.ostler(["reload"]);
+        reload.within(2 * SLOW).success().await;
+        for (mode, load) in loads {
             load.answers(20, SLOW).await.unwrap();
             let tally = load.stop().await;
             eprintln!("{mode}: {tally}");
@@ -214,6 +218,13 @@ impl Modes {
         for worker in &status.workers {
             assert_eq!((worker.generation.0, worker.restarts), (2, 0), "{worker:?}");
         }
+    }
+
+    /// All of it: before an update, during it, and after it.
+    async fn serve_and_update(&self, renew: impl FnOnce()) {
+        let before = join_all(MODES.map(|mode| self.all_serve(mode))).await;
+        self.shown_as_they_are().await;
+        self.update_under_load(renew).await;
         let after = join_all(MODES.map(|mode| self.all_serve(mode))).await;
         // Whoever was with somebody in a slot is so still.
         let (before, after) = (before.last().unwrap(), after.last().unwrap());

@@ -92,7 +92,7 @@ impl Client {
         written.expect("an open connection");
     }
 
-    async fn is_closed(mut self) {
+    async fn ends(mut self) {
         let mut rest = Vec::new();
         let end = deadline("the end", PATIENCE, self.0.read_to_end(&mut rest)).await;
         assert_eq!((end.expect("no reset"), rest), (0, Vec::new()));
@@ -299,7 +299,7 @@ async fn what_nobody_takes_is_its_sender_s_again() {
     assert!(told.contains("NoResponders"), "{told}");
     let mut client = Client::of(&listener).await;
     assert_eq!(client.line().await, "kept");
-    client.is_closed().await;
+    client.ends().await;
     // Answered by somebody who takes no connections.
     for how in ["deaf", "plain"] {
         tell(&fleet, "rust", 0, how).await;

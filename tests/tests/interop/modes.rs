@@ -180,6 +180,13 @@ impl Modes {
                 "{mode}"
             );
         }
+        let words = self.fleet.ostler(["sockets"]).success().await.stdout;
+        let (some, none) = match self.kind {
+            Kind::Accepts => ("no worker takes connections", " accepted"),
+            Kind::Takes => (" accepted", "no worker takes connections"),
+        };
+        let lines = |text| words.lines().filter(|line| line.contains(text)).count();
+        assert_eq!((lines(some), lines(none)), (2, 0), "{words}");
         if self.kind == Kind::Accepts {
             let told = "does not take the connections of the socket \"http\" from the master, so it shares the socket instead";
             self.fleet.logged(told).await;

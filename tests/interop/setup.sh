@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the interoperability tests need besides Rust: Python and Node (from the system), and gunicorn in a virtual
+# Installs what the interoperability tests need besides Rust: Python and Node (from the system), and gunicorn and uvicorn in a virtual
 # environment under target/interop. What is there already is left alone, and then nothing is asked of the network.
 set -euo pipefail
 
 GUNICORN=27.0.1
+UVICORN=0.54.0
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 root=${CARGO_TARGET_DIR:-$top/target}/interop
@@ -17,8 +18,9 @@ system() {
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >&2
 }
 
-has_gunicorn() {
-    [ -x "$venv/bin/gunicorn" ] && "$venv/bin/gunicorn" --version 2>/dev/null | grep -qF "(version $GUNICORN)"
+has_servers() {
+    [ -x "$venv/bin/gunicorn" ] && "$venv/bin/gunicorn" --version 2>/dev/null | grep -qF "(version $GUNICORN)" &&
+        [ -x "$venv/bin/uvicorn" ] && "$venv/bin/uvicorn" --version 2>/dev/null | grep -qF "uvicorn $UVICORN "
 }
 
 if ! command -v node >/dev/null; then
@@ -29,7 +31,7 @@ if ! command -v python3 >/dev/null; then
     system python3 python3-venv
 fi
 
-if ! has_gunicorn; then
+if ! has_servers; then
     mkdir -p "$root"
     # A virtual environment that was begun and not finished, or whose Python is gone, is made again.
     rm -rf "$venv"
@@ -38,9 +40,10 @@ if ! has_gunicorn; then
         system python3 python3-venv
         python3 -m venv "$venv" >&2
     fi
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "gunicorn==$GUNICORN" >&2
-    has_gunicorn
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "gunicorn==$GUNICORN" "uvicorn==$UVICORN" >&2
+    has_servers
 fi
 
 echo "gunicorn $GUNICORN: $venv/bin/gunicorn"
+echo "uvicorn $UVICORN: $venv/bin/uvicorn"
 echo "node $(node --version): $(command -v node)"

@@ -1,7 +1,13 @@
-//! Programs that know nothing of Ostler, kept running and updated by it, under load: gunicorn and a Node server.
+//! Programs that know nothing of Ostler, kept running and updated by it, under load: gunicorn, uvicorn and a Node server; and in
+//! every mode of sockets.
 //!
-//! Needs both: run `tests/interop/setup.sh`, then `cargo test -p ostler-tests --features interop --test interop`.
+//! Needs them: run `tests/interop/setup.sh`, then `cargo test -p ostler-tests --features interop --test interop`.
 //! What these programs lose without Ostler, taking over from one another, is tested in `interop_fixtures.rs`: nothing.
+
+#[path = "interop/datagrams.rs"]
+mod datagrams;
+#[path = "interop/modes.rs"]
+mod modes;
 
 use std::time::Duration;
 

@@ -7,6 +7,8 @@
 mod back;
 #[path = "languages/scripted.rs"]
 mod scripted;
+#[path = "languages/sockets.rs"]
+mod sockets;
 
 use std::collections::BTreeMap;
 

@@ -106,7 +106,10 @@ Examples:
   ostler sockets web --json | jq '.[] | select(.queue.dropped > 0)'
 
 WAITING is what no worker has taken yet: connections, or of UDP bytes of datagrams; ROOM is how much may wait. A listener \
-that is full drops what comes, which its clients see as a slow connection.";
+that is full drops what comes, which its clients see as a slow connection.
+
+Where the master accepts (balanced) it counts: what it accepted, and what it gave again because a worker died, drained or \
+refused before it had TAKEN it; what each worker has OPEN, and may at MOST; and what is HANDED to it and not taken yet.";
 
 pub(super) const RELOAD: &str = "\
 Examples:

@@ -1,8 +1,12 @@
-//! `ostler sockets`: where workers can be reached, and what waits there.
+//! `ostler sockets`: where workers can be reached, what waits there, and what of it comes to whom.
+
+mod handed;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 
-use ostler_bus::vocab::status::{AppStatus, SocketStatus};
+use ostler_bus::vocab::status::{AppStatus, SocketStatus, StatusReport, WorkerStatus};
 
 use super::{
     args::SocketsArgs,
@@ -29,7 +33,9 @@ const COLUMNS: [(&str, Align); 9] = [
 /// `ostler sockets`
 pub(super) fn sockets(args: &SocketsArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     connect::talk(wanted, async |session| {
-        let mut apps = state_verbs::ask(&session.bus).await?.apps;
+        let StatusReport {
+            mut apps, workers, ..
+        } = state_verbs::ask(&session.bus).await?;
         if let Some(name) = &args.app {
             let known: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
             apps.retain(|app| app.name == name.as_str());
@@ -41,7 +47,7 @@ pub(super) fn sockets(args: &SocketsArgs, wanted: Wanted<'_>) -> Result<ExitCode
         }
         let text = match args.json {
             true => as_json(&apps)?,
-            false => in_words(&apps, Style::of_stdout()),
+            false => in_words(&apps, &workers, Style::of_stdout()),
         };
         output::print(&text)?;
         Ok(ExitCode::SUCCESS)
@@ -73,13 +79,16 @@ fn all(apps: &[AppStatus]) -> impl Iterator<Item = (&str, &SocketStatus)> {
     })
 }
 
-fn in_words(apps: &[AppStatus], style: Style) -> String {
-    let rows: Vec<Row<9>> = all(apps)
-        .map(|(app, socket)| Row::Cells(cells(app, socket)))
-        .collect();
+fn in_words(apps: &[AppStatus], workers: &[WorkerStatus], style: Style) -> String {
+    let mut rows: Vec<Row<9>> = Vec::new();
+    for (app, socket) in all(apps) {
+        rows.push(Row::Cells(cells(app, socket)));
+        let why = socket.why.iter();
+        rows.extend(why.map(|why| Row::Note(escape::line(why).into_owned())));
+    }
     match rows.is_empty() {
         true => "no app has a socket\n".into(),
-        false => table::render(COLUMNS, &rows, style),
+        false => table::render(COLUMNS, &rows, style) + &handed::in_words(apps, workers, style),
     }
 }
 
@@ -125,108 +134,24 @@ fn slots(socket: &SocketStatus) -> String {
     }
 }
 
-/// What its slot gets of the connections, or why nothing.
+/// What comes to its workers: of the master's hands, or of what the kernel spreads over slots; or why nothing.
 fn share(socket: &SocketStatus) -> Cell {
-    match &socket.share {
-        None => Cell::new("-", Tone::Dim),
-        Some(share) => match (&share.left_out, share.buckets) {
-            (Some(why), _) => Cell::new(format!("none: {}", escape::line(why)), Tone::Bad),
-            (None, Some(buckets)) => Cell::plain(format!("{buckets} buckets")),
-            (None, None) => Cell::plain("even"),
-        },
+    if let Some(balance) = &socket.balance {
+        return handed::counts(balance);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use ostler_bus::{
-        Generation, Slot, WorkerId,
-        vocab::status::{SlotShare, SocketQueue},
+    let Some(share) = &socket.share else {
+        return Cell::new("-", Tone::Dim);
     };
-
-    use super::*;
-
-    #[test]
-    fn each_socket_is_a_row() {
-        let socket = |name: &str, address: &str| SocketStatus {
-            name: name.into(),
-            address: address.into(),
-            mode: "shared".into(),
-            why: None,
-            slot: None,
-            passed_as: None,
-            queue: None,
-            balance: None,
-            asked_by: None,
-            share: None,
-        };
-        let app = |name: &str, sockets: Vec<SocketStatus>| AppStatus {
-            name: name.into(),
-            namespace: None,
-            next_cron: None,
-            state: "running".into(),
-            instances: 1,
-            ready: 1,
-            generation: Generation(1),
-            readiness: "auto".into(),
-            sockets,
-            last_update: None,
-        };
-        let queue = |waiting, dropped| {
-            Some(SocketQueue {
-                waiting,
-                room: 1024,
-                dropped,
-            })
-        };
-        let chat = |slot, waiting, left_out| SocketStatus {
-            mode: "sticky".into(),
-            queue: queue(waiting, 0),
-            slot: Some(Slot(slot)),
-            share: Some(SlotShare {
-                left_out,
-                buckets: Some(128),
-                longest: 5,
-                times_long: 0,
-            }),
-            ..socket("chat", "127.0.0.1:81")
-        };
-        let web = vec![
-            SocketStatus {
-                queue: queue(3, 0),
-                passed_as: Some(3),
-                ..socket("http", "127.0.0.1:80")
-            },
-            SocketStatus {
-                queue: queue(0, 7),
-                slot: Some(Slot(1)),
-                ..socket("own", "127.0.0.1:8101")
-            },
-            chat(0, 0, None),
-            chat(1, 2, Some("it is gone".into())),
-        ];
-        let asked = SocketStatus {
-            asked_by: Some(vec![WorkerId(4), WorkerId(7)]),
-            ..socket("[::]:0", "[::]:9")
-        };
-        let apps = [
-            app("web", web),
-            app("jobs", vec![socket("log", "unix:/l\u{1b}"), asked]),
-        ];
-        let shown = in_words(&apps, Style::plain());
-        assert_eq!(
-            shown,
-            "APP   SOCKET  ADDRESS              MODE    SLOTS             WAITING  ROOM  DROPPED  SHARE\n\
-             web   http    127.0.0.1:80 (fd:3)  shared  all                     3  1024        0  -\n\
-             web   own     127.0.0.1:8101       shared  1                       0  1024        7  -\n\
-             web   chat    127.0.0.1:81         sticky  0                       0  1024        0  128 buckets\n\
-             web   chat    127.0.0.1:81         sticky  1                       2  1024        0  none: it is gone\n\
-             jobs  log     unix:/l\\x1b          shared  all                     -     -        -  -\n\
-             jobs  [::]:0  [::]:9               shared  asked for by 4 7        -     -        -  -\n"
-        );
-        assert_eq!(
-            in_words(&apps[..0], Style::plain()),
-            "no app has a socket\n"
-        );
+    if let Some(why) = &share.left_out {
+        return Cell::new(format!("none: {}", escape::line(why)), Tone::Bad);
     }
+    let mut text = match share.buckets {
+        Some(buckets) => format!("{buckets} buckets"),
+        None => "even".into(),
+    };
+    if share.times_long > 0 {
+        let (times, longest) = (share.times_long, share.longest);
+        text += &format!(", left out {times} times for its queue, {longest} at most");
+    }
+    Cell::plain(text)
 }

@@ -181,7 +181,7 @@ impl Shell {
         for socket in untaken.filter_map(|socket| self.workshop.balanced(*socket)) {
             tracing::error!(
                 "{}.{}: worker {id} does not take the connections of the socket {:?} from the master, so it shares the socket instead; \
-                 hint: mode = \"balanced\" is for workers that call `listen` and `accept` of the Rust SDK; for others leave the mode out",
+                 hint: mode = \"balanced\" is for workers that accept by the Rust SDK, or by ostler_sockets in Python; for others leave the mode out",
                 process.order.app,
                 process.order.slot,
                 socket.name()

@@ -5,13 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::PrivateDir;
+use super::{Language, PrivateDir};
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// `app.py` under gunicorn, preloaded, so that it says READY=1 only once the application is loaded.
     Gunicorn,
+    /// `asgi.py` under uvicorn, which it says READY=1 for.
+    Uvicorn,
+    /// The same application under uvicorn in the hands of the Python client's example. To be run in the fixture's directory.
+    UvicornWorker,
     /// `server.js` under Node; with `SYSTEMD_NOTIFY` set to a command it says READY=1.
     Node,
 }
@@ -33,6 +37,7 @@ impl Fixture {
         let dir = PrivateDir::new();
         let name = match program {
             Program::Gunicorn => "app.py",
+            Program::Uvicorn | Program::UvicornWorker => "asgi.py",
             Program::Node => "server.js",
         };
         let source = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -65,17 +70,30 @@ impl Fixture {
     /// which `tests/interop/setup.sh` installs.
     #[must_use]
     pub fn command(&self, target_tmp: impl AsRef<Path>) -> Vec<OsString> {
+        let installed = |name| -> OsString {
+            let target = target_tmp.as_ref().parent();
+            let target = target.map_or_else(PathBuf::new, Into::into);
+            target.join("interop/venv/bin").join(name).into()
+        };
+        let in_dir = |name, options: &[&str], app: &str| {
+            let mut words = vec![installed(name)];
+            words.extend(options.iter().map(OsString::from));
+            words.extend([self.dir.path().into(), app.into()]);
+            words
+        };
         match self.program {
-            Program::Gunicorn => {
-                let target = target_tmp
-                    .as_ref()
-                    .parent()
-                    .map_or_else(PathBuf::new, Into::into);
-                let mut words = vec![target.join("interop/venv/bin/gunicorn").into()];
-                words.extend(["--preload", "--chdir"].map(OsString::from));
-                words.push(self.dir.path().into());
-                words.push("app:application".into());
-                words
+            Program::Gunicorn => in_dir("gunicorn", &["--preload", "--chdir"], "app:application"),
+            Program::Uvicorn => {
+                let options = ["--fd", "3", "--log-level", "warning", "--app-dir"];
+                in_dir("uvicorn", &options, "asgi:application")
+            }
+            Program::UvicornWorker => {
+                let example = Language::Python.client().join("example_uvicorn_worker.py");
+                vec![
+                    installed("python"),
+                    example.into(),
+                    "asgi:application".into(),
+                ]
             }
             Program::Node => vec!["node".into(), self.dir.at("server.js").into()],
         }

@@ -1,0 +1,117 @@
+use ostler_bus::{
+    Generation, Slot, WorkerId,
+    vocab::status::{BalanceStatus, BalancedWorker, SlotShare, SocketQueue},
+};
+
+use super::{super::render::tests::worker, *};
+
+#[test]
+fn each_socket_is_a_row() {
+    let socket = |name: &str, address: &str| SocketStatus {
+        name: name.into(),
+        address: address.into(),
+        mode: "shared".into(),
+        why: None,
+        slot: None,
+        passed_as: None,
+        queue: None,
+        balance: None,
+        asked_by: None,
+        share: None,
+    };
+    let app = |name: &str, sockets: Vec<SocketStatus>| AppStatus {
+        name: name.into(),
+        namespace: None,
+        next_cron: None,
+        state: "running".into(),
+        instances: 1,
+        ready: 1,
+        generation: Generation(1),
+        readiness: "auto".into(),
+        sockets,
+        last_update: None,
+    };
+    let queue = |waiting, dropped| {
+        Some(SocketQueue {
+            waiting,
+            room: 1024,
+            dropped,
+        })
+    };
+    let chat = |slot, waiting, left_out| SocketStatus {
+        mode: "sticky".into(),
+        queue: queue(waiting, 0),
+        slot: Some(Slot(slot)),
+        share: Some(SlotShare {
+            left_out,
+            buckets: Some(128),
+            longest: 5,
+            times_long: u64::from(slot) * 2,
+        }),
+        ..socket("chat", "127.0.0.1:81")
+    };
+    let web = vec![
+        SocketStatus {
+            queue: queue(3, 0),
+            passed_as: Some(3),
+            ..socket("http", "127.0.0.1:80")
+        },
+        SocketStatus {
+            queue: queue(0, 7),
+            slot: Some(Slot(1)),
+            ..socket("own", "127.0.0.1:8101")
+        },
+        chat(0, 0, None),
+        chat(1, 2, None),
+        chat(2, 2, Some("it is gone".into())),
+    ];
+    let takes = |id, max_connections| BalancedWorker {
+        id: WorkerId(id),
+        open: 2,
+        handed: 1,
+        taken: 41,
+        max_connections,
+    };
+    let handed = SocketStatus {
+        mode: "balanced".into(),
+        why: Some("auto: its\nworkers".into()),
+        balance: Some(BalanceStatus {
+            accepted: 84,
+            given_again: 3,
+            waiting: 1,
+            workers: vec![takes(4, None), takes(9, Some(2))],
+        }),
+        ..socket("in", "127.0.0.1:82")
+    };
+    let asked = SocketStatus {
+        asked_by: Some(vec![WorkerId(4), WorkerId(7)]),
+        ..socket("[::]:0", "[::]:9")
+    };
+    let apps = [
+        app("web", web),
+        app("jobs", vec![socket("log", "unix:/l\u{1b}"), asked, handed]),
+    ];
+    let workers = [worker("jobs", 2, Some(4), "ready")];
+    let shown = in_words(&apps, &workers, Style::plain());
+    assert_eq!(
+        shown,
+        "APP   SOCKET  ADDRESS              MODE      SLOTS             WAITING  ROOM  DROPPED  SHARE\n\
+         web   http    127.0.0.1:80 (fd:3)  shared    all                     3  1024        0  -\n\
+         web   own     127.0.0.1:8101       shared    1                       0  1024        7  -\n\
+         web   chat    127.0.0.1:81         sticky    0                       0  1024        0  128 buckets\n\
+         web   chat    127.0.0.1:81         sticky    1                       2  1024        0  128 buckets, left out 2 times for its queue, 5 at most\n\
+         web   chat    127.0.0.1:81         sticky    2                       2  1024        0  none: it is gone\n\
+         jobs  log     unix:/l\\x1b          shared    all                     -     -        -  -\n\
+         jobs  [::]:0  [::]:9               shared    asked for by 4 7        -     -        -  -\n\
+         jobs  in      127.0.0.1:82         balanced  all                     -     -        -  84 accepted, 3 given again, 1 wait for a worker\n\
+         \x20 auto: its\\nworkers\n\
+         \n\
+         APP   SOCKET  WORKER  SLOT  TAKEN  OPEN  MOST  HANDED\n\
+         jobs  in           4     2     41     2     -       1\n\
+         jobs  in           9     -     41     2     2       1\n"
+    );
+    assert_eq!(
+        in_words(&apps[..0], &[], Style::plain()),
+        "no app has a socket\n"
+    );
+}

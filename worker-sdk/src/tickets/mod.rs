@@ -80,10 +80,11 @@ impl TicketSecrets {
         self.secrets.borrow().rotation()
     }
 
-    /// Waits until they have rotated since this was last waited for; for ever if they do no more, because the master is gone.
+    /// Waits until they have rotated, or are to rotate at another pace, since this was last waited for; for ever if they do
+    /// no more, because the master is gone.
     pub async fn changed(&mut self) {
         if self.secrets.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -62,7 +62,7 @@ async fn rotate(secrets: watch::Sender<SecretSet>) {
                 secrets.send_replace(new);
             }
             Err(error) => {
-                tracing::warn!("the secrets of session tickets stay as they are: {error}")
+                tracing::warn!("the secrets of session tickets stay as they are: {error}");
             }
         }
     }

@@ -52,7 +52,7 @@ pub(in crate::shell) struct Reply {
     /// A socket whose connections it may be handed, and our end of the channel for that.
     pub(super) handed: Option<(SocketId, balance::Channel)>,
     /// What it is to hear of from now on.
-    pub(super) follows: Option<Follows>,
+    pub(super) follows: Option<Box<Follows>>,
 }
 
 impl Reply {
@@ -149,6 +149,7 @@ async fn hear(id: WorkerId, channel: Arc<Line>, shell: &ShellHandle, untaken: &m
         } else if let Ok(mut reply) = answered.await {
             let handed = reply.handed.take();
             let follows = reply.follows.take();
+            let follows = follows.inspect(|follows| followed.leave_off(follows));
             // Without it, the worker accepts for itself.
             if let Some(handed) = handed.filter(|_| untaken.len() < UNTAKEN) {
                 let mut taking = taking(id, vec![handed], shell);
@@ -157,7 +158,7 @@ async fn hear(id: WorkerId, channel: Arc<Line>, shell: &ShellHandle, untaken: &m
             let failed = matches!(reply.word, MasterWord::Failed { .. });
             answer_with(reply, id, &channel, shell).await;
             if let Some(follows) = follows {
-                followed.add(follows, Arc::clone(&channel));
+                followed.add(*follows, Arc::clone(&channel));
             }
             if listens && failed {
                 tokio::time::sleep(REFUSED).await;

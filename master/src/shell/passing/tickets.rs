@@ -48,14 +48,19 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    /// Tells the rotations on this channel until this is dropped. One that was asked for again is told by its newer number.
+    /// Tells no more of a socket: it was asked for again, and what is older than that answer must not come after it.
+    pub(super) fn leave_off(&mut self, follows: &Follows) {
+        if let Some(task) = self.by_socket.remove(&follows.socket) {
+            task.abort();
+        }
+    }
+
+    /// Tells the rotations on this channel until this is dropped.
     pub(super) fn add(&mut self, follows: Follows, channel: Arc<Line>) {
         while self.tasks.try_join_next().is_some() {}
         let socket = follows.socket.clone();
         let task = self.tasks.spawn(follows.tell(channel));
-        if let Some(older) = self.by_socket.insert(socket, task) {
-            older.abort();
-        }
+        self.by_socket.insert(socket, task);
     }
 }
 
@@ -74,7 +79,7 @@ impl Shell {
                 };
                 let reply = Reply::word(follows.word());
                 Reply {
-                    follows: Some(follows),
+                    follows: Some(Box::new(follows)),
                     ..reply
                 }
             }

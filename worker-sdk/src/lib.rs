@@ -33,6 +33,8 @@
 //! A socket may be asked for at run time, too: `worker.listen_at("127.0.0.1:0").await?` is one that all workers of the app share that
 //! ask for the same address.
 //!
+//! A server that speaks TLS has session tickets from [`Worker::ticket_secrets`]: clients that come back resume whichever worker they reach.
+//!
 //! # Order
 //!
 //! [`Worker::start`] returns when the hub knows the worker; nothing sent to it from then on is missed. A worker says
@@ -54,6 +56,7 @@ mod inherited;
 mod listener;
 pub mod passing;
 mod sys;
+pub mod tickets;
 mod udp;
 mod worker;
 
@@ -68,4 +71,5 @@ pub use ostler_bus::{Event, Request, Schema};
 pub use passing::{
     AskFor, NotSent, Received, ReceivedConnections, SendConnection, SendError, SharedUdp,
 };
+pub use tickets::TicketSecrets;
 pub use worker::Worker;

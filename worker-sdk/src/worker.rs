@@ -1,6 +1,7 @@
 //! The worker: its bus, its sockets, its word that it is ready, and the word that it should go.
 
 mod run_time;
+mod tickets;
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -24,6 +25,7 @@ use crate::{
     identity::Inheritance,
     inherited::{self, Inherited, Sockets},
     passing::Passing,
+    tickets::Own,
     udp,
 };
 
@@ -40,6 +42,8 @@ pub struct Worker {
     requests: RequestCounter,
     /// By which descriptors travel.
     passing: Option<Passing>,
+    /// For session tickets, where the master gives none.
+    own_secrets: Own,
     /// The hub of a worker that was started by itself; `None` under Ostler.
     alone: Option<Hub>,
 }
@@ -94,6 +98,7 @@ impl Worker {
             draining,
             requests,
             passing,
+            own_secrets: Own::default(),
             alone,
         })
     }

@@ -7,6 +7,7 @@
 
 use std::{path::Path, time::Duration};
 
+use ostler_worker_sdk::tickets::{LONGEST_ROTATION, ROTATION};
 use toml::de::DeTable;
 
 use super::{
@@ -23,7 +24,7 @@ use super::{
 };
 
 /// Every key.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "address",
     "backlog",
     "nonblocking",
@@ -39,6 +40,7 @@ const KEYS: [&str; 15] = [
     "permissions",
     "owner",
     "group",
+    "ticket_rotation",
 ];
 
 /// The longest that an accept can be deferred: a connection that says nothing for longer isn't worth keeping.
@@ -120,6 +122,7 @@ fn option(
         "permissions" => {
             options.file.permissions = process_table::octal(walker, path, node, "\"0660\"");
         }
+        "ticket_rotation" => options.ticket_rotation = rotation(walker, path, node),
         "owner" => {
             let user = process_table::name(walker, path, node)
                 .and_then(|name| walker.take(path, node, accounts::user(&name)));
@@ -152,6 +155,19 @@ fn deferred(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Dura
         )
     };
     walker.take(path, node, fits.then_some(time).ok_or_else(wrong))
+}
+
+fn rotation(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<Duration> {
+    let time = walker.positive(path, node)?;
+    let fits = time.subsec_nanos() == 0 && time <= LONGEST_ROTATION;
+    let wrong = || {
+        Wrong::new(
+            "secrets rotate after whole seconds, at most 84 hours: tickets are good for two rotations, and not for more than seven days",
+            "write \"12h\"",
+        )
+    };
+    let time = walker.take(path, node, fits.then_some(time).ok_or_else(wrong));
+    time.filter(|time| *time != ROTATION)
 }
 
 fn interface(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<String> {

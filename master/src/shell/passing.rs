@@ -1,4 +1,5 @@
-//! What workers ask on the channels by which descriptors travel: sockets at run time, and connections given to each other.
+//! What workers ask on the channels by which descriptors travel: sockets at run time, connections given to each other, and
+//! secrets for session tickets.
 //!
 //! A task for each worker hears its channel and answers, in order. What is decided is decided by the shell: which socket is
 //! whose ([`Sockets::ask`](crate::sockets::Sockets::ask)), and whose a connection is ([`Gifts`]).
@@ -6,6 +7,7 @@
 mod gifts;
 mod hear;
 mod sockets;
+mod tickets;
 
 use std::os::fd::AsFd;
 
@@ -53,6 +55,10 @@ impl Shell {
                 id: question,
                 token,
             } => self.take(id, question, &token),
+            WorkerWord::TicketSecrets {
+                id: question,
+                socket,
+            } => self.ticket_secrets(id, question, socket),
             WorkerWord::Took { id: question } => return tell(self.gifts.took(id, question)),
             WorkerWord::Refuse { id: question } => return tell(self.gifts.refused(id, question)),
         };

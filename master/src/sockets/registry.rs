@@ -6,12 +6,14 @@ mod per_slot;
 mod starters;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
 pub use asked::Got;
 
 use ostler_bus::{Slot, vocab::status::SocketStatus};
+use ostler_worker_sdk::tickets::Rotation;
 
 pub use self::groups::{Reach, Retired};
 use super::{
@@ -88,6 +90,8 @@ pub struct Sockets {
 struct Declared {
     declaration: SocketDeclaration,
     held: Vec<Held>,
+    /// The secrets for its session tickets, once somebody has asked for them.
+    tickets: Option<Rotation>,
 }
 
 #[derive(Debug)]
@@ -192,6 +196,7 @@ impl Sockets {
         for declared in self.bound.get_mut(&app.name).into_iter().flatten() {
             let mut new = app.listen.iter();
             if let Some(new) = new.find(|new| new.name == declared.declaration.name) {
+                declared.rotate_tickets(new.options.ticket_rotation);
                 declared.declaration.options.mode = new.options.mode;
                 for held in &mut declared.held {
                     held.socket.share(new.options.mode);
@@ -230,8 +235,11 @@ impl Sockets {
             .iter()
             .all(|there| there.declaration.name != declaration.name);
         if new {
-            let (declaration, held) = (declaration.clone(), Vec::new());
-            there.push(Declared { declaration, held });
+            there.push(Declared {
+                declaration: declaration.clone(),
+                held: Vec::new(),
+                tickets: None,
+            });
         }
         new
     }

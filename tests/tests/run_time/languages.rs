@@ -57,3 +57,51 @@ async fn a_python_worker_asks_for_a_socket_by_what_the_protocol_s_page_says() {
     let served = who(&asked(&status)[0].address).await;
     assert!(ids(&fleet).await.contains(&served), "{served}");
 }
+
+const TICKETS: &str = r#"
+import json, os, socket
+channel = socket.socket(fileno=int(os.environ["OSTLER_PASSING"]))
+channel.set_inheritable(False)
+def say(**word):
+    channel.send(json.dumps(word).encode())
+def hear():
+    (kind, body), = json.loads(channel.recv(16384)).items()
+    return kind, body
+say(ticket_secrets={"id": 1, "socket": "http"})
+kind, body = hear()
+print(kind, body["errno"], body["reason"], flush=True)
+# Of two questions for one socket the later holds, and what is told later is newer.
+for number in 2, 3:
+    say(ticket_secrets={"id": number, "socket": "https"})
+told = [hear() for _ in range(5)]
+numbers = [body["id"] for _, body in told]
+sets = [body["secrets"] for kind, body in told if kind == "ticket_secrets"]
+follow = all(old == new or (old["current"], old["next"]) == (new["previous"], new["current"]) for old, new in zip(sets, sets[1:]))
+lengths = {len(bytes.fromhex(one[key])) for one in sets for key in ("previous", "current", "next")}
+print(numbers[-3:], follow, lengths, sets[0]["rotation_s"], flush=True)
+"#;
+
+#[tokio::test]
+async fn a_python_worker_is_told_secrets_and_their_rotations_by_what_the_protocol_s_page_says() {
+    let there = std::process::Command::new("python3")
+        .arg("--version")
+        .output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        return eprintln!("skipped: there is no python3");
+    }
+    let https = serde_json::json!({"address": "127.0.0.1:0", "ticket_rotation": "1s"});
+    let app = App::new("web", ["python3", "tickets.py"])
+        .set("listen", serde_json::json!({ "https": https }))
+        .set("env", serde_json::json!({"PYTHONDONTWRITEBYTECODE": "1"}))
+        .set("restart", "never");
+    let master = ostler!()
+        .with("tickets.py", TICKETS)
+        .env("HOME", std::env::var_os("HOME").unwrap_or_default());
+    let fleet = Fleet::start(master.apps(&[app])).await;
+    let refused = fleet.said("failed 2 ").await;
+    assert!(
+        refused.contains("the app declares no such socket"),
+        "{refused}"
+    );
+    fleet.said("[3, 3, 3] True {48} 1").await;
+}

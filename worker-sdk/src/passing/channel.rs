@@ -15,9 +15,13 @@ use rustix::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{Interest, unix::AsyncFd};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::words::{LONGEST, MOST};
 use crate::sys;
+
+/// What nearly every packet has room in: one that has is written where nothing of it stays behind.
+const USUAL: usize = 1 << 10;
 
 const CONTROL: usize = rustix::cmsg_space!(ScmRights(MOST));
 
@@ -90,7 +94,9 @@ impl Channel {
     /// # Errors
     /// `WouldBlock` if there is none; else as [`Channel::say`].
     pub fn try_say(&self, word: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let text = serde_json::to_vec(word)?;
+        // It may have secrets in it.
+        let mut text = Zeroizing::new(Vec::with_capacity(USUAL));
+        serde_json::to_writer(&mut *text, word)?;
         if text.len() > LONGEST {
             return Err(Errno::NAMETOOLONG.into());
         }
@@ -141,6 +147,7 @@ impl Channel {
                 }
             }
             let word = serde_json::from_slice(&text[..length]).ok();
+            text[..length].zeroize();
             return Ok(Some(Packet { word, fds }));
         }
     }

@@ -10,13 +10,13 @@ use std::{
     },
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     channel::{Channel, Packet},
     words::{Listen, MasterWord, WorkerWord},
 };
-use crate::DrainSignal;
+use crate::{DrainSignal, tickets::SecretSet};
 
 /// Speaks with the master about descriptors. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ struct Asked {
     /// The last number given to a question.
     last: u64,
     waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    /// The secrets that the master tells, by socket.
+    secrets: HashMap<String, watch::Sender<SecretSet>>,
     /// There will be no more answers.
     lost: bool,
 }
@@ -129,6 +131,22 @@ impl Passing {
         Ok((answer.fds, hold))
     }
 
+    /// The secrets for session tickets of a socket, as the master tells them. Asked for once.
+    pub(crate) async fn ticket_secrets(
+        &self,
+        socket: &str,
+    ) -> io::Result<watch::Receiver<SecretSet>> {
+        let known = || Some(self.asked().secrets.get(socket)?.subscribe());
+        if let Some(secrets) = known() {
+            return Ok(secrets);
+        }
+        let id = self.number();
+        let socket = socket.to_owned();
+        self.ask(id, &WorkerWord::TicketSecrets { id, socket }, &[])
+            .await?;
+        known().ok_or_else(gone)
+    }
+
     fn asked(&self) -> MutexGuard<'_, Asked> {
         self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,6 +169,7 @@ impl Passing {
             match word {
                 MasterWord::Connection { id } => self.connection(id, fds),
                 word => {
+                    self.note_secrets(&word);
                     let waiting = self.waiting(word.id());
                     // Whoever asked has gone, and has taken it back.
                     let _gone = waiting.map(|asker| asker.send(Answer { word, fds }));
@@ -160,6 +179,24 @@ impl Passing {
         let mut asked = self.asked();
         asked.lost = true;
         asked.waiting.clear();
+        asked.secrets.clear();
+    }
+
+    /// Whoever follows them is told; also if nobody waits for the answer any more.
+    fn note_secrets(&self, word: &MasterWord) {
+        let MasterWord::TicketSecrets {
+            socket, secrets, ..
+        } = word
+        else {
+            return;
+        };
+        let mut asked = self.asked();
+        if let Some(known) = asked.secrets.get(socket) {
+            known.send_replace(secrets.clone());
+        } else {
+            let sender = watch::Sender::new(secrets.clone());
+            asked.secrets.insert(socket.clone(), sender);
+        }
     }
 
     /// It is this worker's only once that was said; if nobody waits for it any more, it is others'. It is said beside: were

@@ -165,7 +165,8 @@ impl<'a> Gift<'a> {
             MasterWord::Listening { .. }
             | MasterWord::Failed { .. }
             | MasterWord::Held { .. }
-            | MasterWord::Connection { .. } => Err(unsupported()),
+            | MasterWord::Connection { .. }
+            | MasterWord::TicketSecrets { .. } => Err(unsupported()),
         }
     }
 }

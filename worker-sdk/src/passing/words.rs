@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::tickets::SecretSet;
+
 /// The variable that names the channel's descriptor.
 pub const VARIABLE: &str = "OSTLER_PASSING";
 
@@ -55,6 +57,14 @@ pub enum WorkerWord {
         /// Of the question.
         id: u64,
     },
+    /// It wants the secrets for session tickets of a declared socket, and to hear of each rotation. Answered by
+    /// [`MasterWord::TicketSecrets`] or [`MasterWord::Failed`].
+    TicketSecrets {
+        /// Of this question.
+        id: u64,
+        /// The socket's name.
+        socket: String,
+    },
 }
 
 impl WorkerWord {
@@ -65,7 +75,8 @@ impl WorkerWord {
             Self::Listen(Listen { id, .. })
             | Self::Give { id }
             | Self::TakeBack { id }
-            | Self::Take { id, .. } => Some(*id),
+            | Self::Take { id, .. }
+            | Self::TicketSecrets { id, .. } => Some(*id),
             Self::Close { .. } | Self::Took { .. } | Self::Refuse { .. } => None,
         }
     }
@@ -131,6 +142,15 @@ pub enum MasterWord {
         /// Of the question.
         id: u64,
     },
+    /// The secrets for session tickets of a socket; said again, with the same number, whenever they have rotated.
+    TicketSecrets {
+        /// Of the question.
+        id: u64,
+        /// The socket's name.
+        socket: String,
+        /// As they are from now on.
+        secrets: SecretSet,
+    },
 }
 
 impl MasterWord {
@@ -143,7 +163,8 @@ impl MasterWord {
             | Self::Held { id, .. }
             | Self::Back { id }
             | Self::Taken { id }
-            | Self::Connection { id } => *id,
+            | Self::Connection { id }
+            | Self::TicketSecrets { id, .. } => *id,
         }
     }
 }
@@ -157,7 +178,8 @@ impl MasterWord {
             | Self::Failed { .. }
             | Self::Back { .. }
             | Self::Taken { .. }
-            | Self::Connection { .. } => None,
+            | Self::Connection { .. }
+            | Self::TicketSecrets { .. } => None,
         }
     }
 }
@@ -192,6 +214,20 @@ mod tests {
             serde_json::to_string(&failed).unwrap(),
             r#"{"failed":{"id":3,"errno":98,"reason":"in use"}}"#
         );
+        let secrets = WorkerWord::TicketSecrets {
+            id: 4,
+            socket: "https".into(),
+        };
+        assert_eq!(
+            serde_json::to_string(&secrets).unwrap(),
+            r#"{"ticket_secrets":{"id":4,"socket":"https"}}"#
+        );
+        let secret = "0f".repeat(48);
+        let told = format!(
+            r#"{{"ticket_secrets":{{"id":4,"socket":"https","secrets":{{"rotation_s":43200,"previous":"{secret}","current":"{secret}","next":"{secret}"}}}}}}"#
+        );
+        let read: MasterWord = serde_json::from_str(&told).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), told);
         assert!(serde_json::from_str::<WorkerWord>(r#"{"sing":{"id":1}}"#).is_err());
     }
 }

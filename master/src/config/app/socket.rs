@@ -44,11 +44,13 @@ impl SocketKind {
 }
 
 impl SocketDeclaration {
-    /// Whether it is bound as another one is: how workers share it may differ, but not from one socket to one for each slot.
+    /// Whether it is bound as another one is: how workers share it may differ, but not from one socket to one for each slot;
+    /// and how often its secrets rotate.
     #[must_use]
     pub fn is_bound_as(&self, other: &Self) -> bool {
         let mut same = other.clone();
         same.options.mode = self.options.mode;
+        same.options.ticket_rotation = self.options.ticket_rotation;
         *self == same && self.options.mode.is_group() == other.options.mode.is_group()
     }
 
@@ -98,6 +100,8 @@ pub struct SocketOptions {
     pub transparent: bool,
     /// Whose a Unix socket's file is.
     pub file: SocketFile,
+    /// How often the secrets for its TLS session tickets rotate. Default: every 12 hours.
+    pub ticket_rotation: Option<Duration>,
 }
 
 /// Whose a Unix socket's file is, and who may connect.

@@ -768,6 +768,13 @@ const LISTEN: &[Key] = &[
         "The group of a Unix socket's file.",
     ),
     key(
+        "ticket_rotation",
+        Duration,
+        "\"12h\"",
+        "\"1h\"",
+        "How often the secrets for TLS session tickets rotate, for workers that ask for them (`ticket_secrets`); whole seconds, at most 84 hours.",
+    ),
+    key(
         "mode",
         Words(&["auto", "shared", "balanced", "slot", "sticky"]),
         "\"auto\"",

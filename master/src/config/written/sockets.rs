@@ -37,6 +37,7 @@ fn one(socket: &SocketDeclaration) -> Value {
         interface,
         transparent,
         file,
+        ticket_rotation,
     } = options;
     let SocketFile {
         permissions,
@@ -68,6 +69,7 @@ fn one(socket: &SocketDeclaration) -> Value {
         ),
         ("owner", owner.map(Value::plain)),
         ("group", group.map(Value::plain)),
+        ("ticket_rotation", ticket_rotation.map(Value::time)),
     ]);
     match said {
         Value::Table(fields) if fields.len() == 1 => Value::text(address),

@@ -15,6 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::tickets::{Followed, Follows};
 use crate::{
     shell::{
         balance::taking,
@@ -50,6 +51,8 @@ pub(in crate::shell) struct Reply {
     pub(super) fds: Vec<Foreign>,
     /// A socket whose connections it may be handed, and our end of the channel for that.
     pub(super) handed: Option<(SocketId, balance::Channel)>,
+    /// What it is to hear of from now on.
+    pub(super) follows: Option<Box<Follows>>,
 }
 
 impl Reply {
@@ -58,6 +61,7 @@ impl Reply {
             word,
             fds: Vec::new(),
             handed: None,
+            follows: None,
         }
     }
 
@@ -68,7 +72,7 @@ impl Reply {
 }
 
 /// A worker's channel. In packets that were not read may be any descriptors.
-struct Line(Option<Channel>);
+pub(super) struct Line(Option<Channel>);
 
 impl Deref for Line {
     type Target = Channel;
@@ -98,6 +102,7 @@ pub(in crate::shell) async fn serve(id: WorkerId, end: OwnedFd, shell: ShellHand
 /// Until the worker hangs up, or says what is no word. In `untaken` wait sockets whose connections it has not asked for.
 async fn hear(id: WorkerId, channel: Arc<Line>, shell: &ShellHandle, untaken: &mut JoinSet<()>) {
     let mut late = JoinSet::new();
+    let mut followed = Followed::default();
     loop {
         let packet = match channel.receive().await {
             Ok(Some(packet)) => packet,
@@ -123,7 +128,8 @@ async fn hear(id: WorkerId, channel: Arc<Line>, shell: &ShellHandle, untaken: &m
             | WorkerWord::Give { .. }
             | WorkerWord::Take { .. }
             | WorkerWord::Took { .. }
-            | WorkerWord::Refuse { .. } => None,
+            | WorkerWord::Refuse { .. }
+            | WorkerWord::TicketSecrets { .. } => None,
         };
         let listens = matches!(word, WorkerWord::Listen(_));
         let (answer, answered) = oneshot::channel();
@@ -142,6 +148,8 @@ async fn hear(id: WorkerId, channel: Arc<Line>, shell: &ShellHandle, untaken: &m
             });
         } else if let Ok(mut reply) = answered.await {
             let handed = reply.handed.take();
+            let follows = reply.follows.take();
+            let follows = follows.inspect(|follows| followed.leave_off(follows));
             // Without it, the worker accepts for itself.
             if let Some(handed) = handed.filter(|_| untaken.len() < UNTAKEN) {
                 let mut taking = taking(id, vec![handed], shell);
@@ -149,6 +157,9 @@ async fn hear(id: WorkerId, channel: Arc<Line>, shell: &ShellHandle, untaken: &m
             }
             let failed = matches!(reply.word, MasterWord::Failed { .. });
             answer_with(reply, id, &channel, shell).await;
+            if let Some(follows) = follows {
+                followed.add(*follows, Arc::clone(&channel));
+            }
             if listens && failed {
                 tokio::time::sleep(REFUSED).await;
             }

@@ -76,7 +76,12 @@ impl Shell {
             id: question,
             address: address.to_string(),
         };
-        Ok((Reply { word, fds, handed }, address))
+        let reply = Reply {
+            fds,
+            handed,
+            ..Reply::word(word)
+        };
+        Ok((reply, address))
     }
 
     fn tell_listening(&self, order: &SpawnOrder, pid: u32, address: &SocketAddress) {

@@ -8,6 +8,7 @@
 //! | `counted NUMBER` | waits until that has closed; how many datagrams it had |
 //! | `close NUMBER` | closes what it listens at |
 //! | `forget ADDRESS` | asks for a socket, and drops the future before the answer |
+//! | `tickets SOCKET` | the secrets for session tickets of a declared socket, as hexadecimal digits: current, previous, next |
 //! | `receive`, `deaf` | begins and ends to receive connections |
 //! | `plain` | answers messages that come with connections, and takes none |
 //! | `pass WHERE TO LENGTH` | connects to WHERE and passes the connection on: TO is `worker:3`, `slot:1`, `app:web` or `any` |
@@ -83,6 +84,7 @@ impl Asker {
             ["counted", number] => self.counted(number).await,
             ["close", number] => self.close(number).await,
             ["forget", address] => self.forget(address).await,
+            ["tickets", socket] => self.tickets(socket).await,
             ["receive"] => self.receive().await,
             ["plain"] => self.plain().await,
             ["deaf"] => self.deaf().await,

@@ -52,6 +52,15 @@ impl Asker {
         Ok(format!("{} {at}", self.sockets.add(serving)))
     }
 
+    pub(super) async fn tickets(&self, socket: &str) -> Result<String, Failure> {
+        let secrets = self.worker.ticket_secrets(socket).await?.all();
+        let hex = secrets.map(|secret| {
+            let bytes = secret.bytes().iter();
+            bytes.map(|byte| format!("{byte:02x}")).collect::<String>()
+        });
+        Ok(hex.join(" "))
+    }
+
     pub(super) async fn udp(&self, address: &str, count: u64) -> Result<String, Failure> {
         let socket = self.worker.udp_at(address).await?;
         let at = socket.local_addr()?;

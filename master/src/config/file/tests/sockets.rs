@@ -185,3 +185,38 @@ e = { address = ":5", max_connections = 5, mode = "slot" }
     }
     assert_eq!(told.len(), 2 * expected.len(), "{told:#?}");
 }
+
+#[test]
+fn how_often_the_secrets_of_tickets_rotate_is_read() {
+    let text = r#"[app.a.listen]
+plain = ":1"
+often = { address = ":2", ticket_rotation = "90s" }
+most = { address = "unix:s", ticket_rotation = "84h" }
+usual = { address = ":3", ticket_rotation = "12h" }
+"#;
+    let sockets = sockets(text);
+    let rotations = sockets.iter().map(|s| s.options.ticket_rotation);
+    let rotations: Vec<_> = rotations.map(|it| it.map(|it| it.as_secs())).collect();
+    assert_eq!(rotations, [None, Some(90), Some(84 * 3600), None]);
+
+    let text = r#"[app.a]
+command = "a"
+[app.a.listen]
+a = { address = ":1", ticket_rotation = "0s" }
+b = { address = ":2", ticket_rotation = "1500ms" }
+c = { address = ":3", ticket_rotation = "85h" }
+"#;
+    let told = faults(text);
+    let expected = [
+        "app.a.listen.a.ticket_rotation: it can't be zero",
+        "app.a.listen.b.ticket_rotation: secrets rotate after whole seconds, at most 84 hours",
+        "app.a.listen.c.ticket_rotation: secrets rotate after whole seconds, at most 84 hours",
+    ];
+    for line in expected {
+        assert!(
+            told.iter().any(|told| told.contains(line)),
+            "no {line:?}: {told:#?}"
+        );
+    }
+    assert_eq!(told.len(), 2 * expected.len(), "{told:#?}");
+}

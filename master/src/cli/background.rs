@@ -21,7 +21,7 @@ use super::{
     args::{RunArgs, RunWhat, StartArgs, StartWhat, Waiting, usual},
     connect::{self, Place, Session, Wanted},
     error::{CliError, Exit},
-    fleet_verbs, remote, run,
+    fleet_verbs, foreign, remote, run,
 };
 use crate::{
     cli::progress::Doing,
@@ -46,11 +46,11 @@ pub(super) fn start(args: &StartArgs, wanted: Wanted<'_>) -> Result<ExitCode, Cl
         StartWhat::Anything if !nobody_runs(wanted)? => {
             fleet_verbs::start(None, args.waiting, wanted)
         }
-        StartWhat::Anything if !usual().exists() => Err(CliError::new(
+        StartWhat::Anything if !usual().exists() => Err(foreign::nothing_here(
             Exit::NotRunning,
+            "start",
             "no master is running, and there is no ostler.toml here to start one with",
-        )
-        .hint("name a process file, or a command: ostler start -- COMMAND")),
+        )),
         StartWhat::Anything => start_what(args, RunWhat::File(usual()), wanted),
         StartWhat::Run(what) => start_what(args, what, wanted),
     }

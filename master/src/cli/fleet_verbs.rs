@@ -118,12 +118,18 @@ pub(super) fn signal(args: &SignalArgs, wanted: Wanted<'_>) -> Result<ExitCode, 
     connect::talk(wanted, async |session| {
         match session.bus.request(&request).await.map_err(of_master)? {
             SignalAnswer::Sent { processes, workers } => {
-                println!("sent to {processes} processes of {workers} workers");
+                let (es, s) = (plural(processes, "es"), plural(workers, "s"));
+                println!("sent to {processes} process{es} of {workers} worker{s}");
                 Ok(ExitCode::SUCCESS)
             }
             SignalAnswer::Refused { kind, reason } => Err(refused(kind, &reason)),
         }
     })
+}
+
+/// The ending of a word, where it is not about one.
+fn plural(count: u32, ending: &'static str) -> &'static str {
+    if count == 1 { "" } else { ending }
 }
 
 /// `ostler reset`

@@ -17,7 +17,16 @@ pub(super) fn drafts(ecosystem: &Value) -> Result<Vec<Draft>, String> {
         },
         _ => return Err("it holds no apps".into()),
     };
-    apps.iter().map(app).collect()
+    let mut drafts: Vec<Draft> = apps.iter().map(app).collect::<Result<_, _>>()?;
+    if let Some(first) = drafts.first_mut() {
+        let others = ecosystem.as_object().filter(|all| all.contains_key("apps"));
+        let others = others
+            .into_iter()
+            .flat_map(Map::keys)
+            .filter(|key| *key != "apps");
+        others.for_each(|key| first.note(format!("no equivalent, beside the apps: {key}")));
+    }
+    Ok(drafts)
 }
 
 fn app(app: &Value) -> Result<Draft, String> {
@@ -40,10 +49,8 @@ fn app(app: &Value) -> Result<Draft, String> {
     if !options.contains_key("instances") {
         draft.set("instances", 1);
     }
-    if !["kill_signal", "kill_timeout"]
-        .iter()
-        .any(|key| options.contains_key(*key))
-    {
+    let says = |key: &str| options.get(key).is_some_and(|value| !value.is_null());
+    if !says("kill_signal") && !says("kill_timeout") {
         // What the program listens for there.
         draft.set("stop_signal", "INT");
     }

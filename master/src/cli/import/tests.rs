@@ -44,7 +44,8 @@ const PM2: &str = r#"{
     { "script": "worker.py", "interpreter": "python3.12", "instances": -1, "kill_signal": "SIGUSR2", "treekill": true, "shutdown_with_message": true, "restart_delay": 500, "watch": false },
     { "name": "npm", "script": "npm start", "autorestart": false },
     { "name": "npm", "script": "/opt/a b/run", "interpreter": "none", "args": ["x y"] }
-  ]
+  ],
+  "deploy": { "production": { "host": "example" } }
 }"#;
 
 #[test]
@@ -121,6 +122,7 @@ fn a_pm2_ecosystem_becomes_a_process_file() {
         "# named \"my api\" there",
         "# exec_mode \"cluster\": declare the socket",
         "# wait_ready: ",
+        "# no equivalent, beside the apps: deploy",
     ] {
         assert!(text.contains(note), "{note} is missing in\n{text}");
     }

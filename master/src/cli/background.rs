@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::{
     args::{RunArgs, RunWhat, StartArgs, StartWhat, Waiting, usual},
+    carry_out,
     connect::{self, Place, Session, Wanted},
     error::{CliError, Exit},
     fleet_verbs, foreign, remote, run,
@@ -160,7 +161,7 @@ fn add(
     };
     connect::talk(wanted, async |session| {
         let waiting = args.waiting;
-        let done = fleet_verbs::carry_out(&session, Doing::Start, None, &request, waiting).await?;
+        let done = carry_out::carry_out(&session, Doing::Start, None, &request, waiting).await?;
         eprintln!("it runs in the master {name}");
         Ok(done)
     })
@@ -183,7 +184,7 @@ fn in_background(args: &StartArgs, home: &Home, name: MasterName) -> Result<Exit
     let done = runtime.block_on(async {
         let session = reach(home, &name, &mut child, &log).await?;
         let wait = AppAwait { app: None };
-        fleet_verbs::carry_out(&session, Doing::Start, None, &wait, args.waiting)
+        carry_out::carry_out(&session, Doing::Start, None, &wait, args.waiting)
             .await
             .map_err(|error| not_up(error, &mut child, &log))
     });

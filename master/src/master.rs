@@ -395,9 +395,10 @@ fn greet(options: &MasterOptions, lock: &MasterLock, sockets: &Sockets) {
             format!(", listening on {}", listening.join(" "))
         };
         tracing::info!(
-            "{}: {} workers of {}{listening}",
+            "{}: {} worker{} of {}{listening}",
             app.name,
             app.instances,
+            if app.instances == 1 { "" } else { "s" },
             escape::line(&shell_line::shown(&app.command))
         );
     }

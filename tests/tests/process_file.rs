@@ -326,4 +326,57 @@ async fn import_prints_what_can_be_run() {
     let with = output.stdout.contains("[app.api]") && output.stdout.contains("instances = 3");
     assert!(without || with, "{output:#?}");
     alone(&dir, &["import", "nothing.txt"]).fails_with(2).await;
+    if without {
+        return;
+    }
+    // Modules of the other kind, what makes itself heard and what never ends are taken, too.
+    let kinds = [
+        (
+            "cjs",
+            "console.log('noise'); setInterval(() => {}, 1000); module.exports = async () => ({ apps: [{ script: 'a.js' }] });",
+        ),
+        ("mjs", "export default { apps: [{ script: 'a.js' }] };"),
+    ];
+    for (kind, text) in kinds {
+        let file = format!("ecosystem.config.{kind}");
+        dir.write(&file, text);
+        let output = alone(&dir, &["import", &file]).success().await;
+        assert!(output.stdout.contains("[app.a]"), "{output:#?}");
+        assert!(!output.stdout.contains("noise"), "{output:#?}");
+    }
+    dir.write("broken.config.js", "module.exports = { apps: [");
+    alone(&dir, &["import", "broken.config.js"])
+        .stderr_contains("node can't read broken.config.js")
+        .fails_with(78)
+        .await;
+}
+
+#[tokio::test]
+async fn a_file_of_pm2_in_the_place_of_ours_is_told_how_it_comes_in() {
+    let dir = PrivateDir::new();
+    alone(&dir, &["run"])
+        .stderr_contains("`ostler init` writes one")
+        .fails_with(78)
+        .await;
+    dir.write("ecosystem.config.js", "module.exports = { apps: [] };");
+    dir.write("server.js", "");
+    dir.write("apps.json", r#"{ "apps": [{ "script": "a.js" }] }"#);
+    let import = "ostler import ecosystem.config.js > ostler.toml";
+    for (args, exit, told) in [
+        (["run"].as_slice(), 78, import),
+        (&["start"], 3, import),
+        (&["run", "ecosystem.config.js"], 2, import),
+        (&["start", "ecosystem.config.js"], 2, import),
+        (&["start", "server.js"], 2, "ostler start -- node server.js"),
+        (
+            &["run", "apps.json"],
+            78,
+            "ostler import FILE > ostler.toml",
+        ),
+    ] {
+        alone(&dir, args)
+            .stderr_contains(told)
+            .fails_with(exit)
+            .await;
+    }
 }

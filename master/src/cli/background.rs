@@ -19,9 +19,10 @@ use tokio::time::Instant;
 
 use super::{
     args::{RunArgs, RunWhat, StartArgs, StartWhat, Waiting, usual},
+    carry_out,
     connect::{self, Place, Session, Wanted},
     error::{CliError, Exit},
-    fleet_verbs, remote, run,
+    fleet_verbs, foreign, remote, run,
 };
 use crate::{
     cli::progress::Doing,
@@ -46,11 +47,11 @@ pub(super) fn start(args: &StartArgs, wanted: Wanted<'_>) -> Result<ExitCode, Cl
         StartWhat::Anything if !nobody_runs(wanted)? => {
             fleet_verbs::start(None, args.waiting, wanted)
         }
-        StartWhat::Anything if !usual().exists() => Err(CliError::new(
+        StartWhat::Anything if !usual().exists() => Err(foreign::nothing_here(
             Exit::NotRunning,
+            "start",
             "no master is running, and there is no ostler.toml here to start one with",
-        )
-        .hint("name a process file, or a command: ostler start -- COMMAND")),
+        )),
         StartWhat::Anything => start_what(args, RunWhat::File(usual()), wanted),
         StartWhat::Run(what) => start_what(args, what, wanted),
     }
@@ -160,7 +161,7 @@ fn add(
     };
     connect::talk(wanted, async |session| {
         let waiting = args.waiting;
-        let done = fleet_verbs::carry_out(&session, Doing::Start, None, &request, waiting).await?;
+        let done = carry_out::carry_out(&session, Doing::Start, None, &request, waiting).await?;
         eprintln!("it runs in the master {name}");
         Ok(done)
     })
@@ -183,7 +184,7 @@ fn in_background(args: &StartArgs, home: &Home, name: MasterName) -> Result<Exit
     let done = runtime.block_on(async {
         let session = reach(home, &name, &mut child, &log).await?;
         let wait = AppAwait { app: None };
-        fleet_verbs::carry_out(&session, Doing::Start, None, &wait, args.waiting)
+        carry_out::carry_out(&session, Doing::Start, None, &wait, args.waiting)
             .await
             .map_err(|error| not_up(error, &mut child, &log))
     });

@@ -14,9 +14,9 @@ use serde::Serialize;
 use super::{
     args::DescribeArgs,
     bus_errors::of_master,
+    carry_out::refused,
     connect::{self, Wanted},
     error::{CliError, Exit},
-    fleet_verbs::refused,
     output, render, state_verbs,
     style::Style,
     table::{self, Align, Cell, Row, Tone},

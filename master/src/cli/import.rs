@@ -5,7 +5,9 @@
 
 mod draft;
 mod pm2;
+mod pm2_command;
 mod pm2_log;
+mod pm2_watch;
 mod procfile;
 
 use std::{path::Path, process::ExitCode, process::Stdio, time::Duration};
@@ -27,8 +29,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The largest file taken, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// Prints what the module gives, as JSON.
-const EVALUATE: &str = "process.stdout.write(JSON.stringify(require(process.argv[1])))";
+/// Prints what the module gives, as JSON, and nothing else: what it prints itself goes to standard error, and whatever it
+/// keeps open is left behind. The module may be of either kind, and what it gives a function.
+const EVALUATE: &str = r#"
+process.stdout.write = process.stderr.write.bind(process.stderr);
+const file = require("url").pathToFileURL(process.argv[1]).href;
+(async () => {
+  const module = await import(file);
+  let value = module.default ?? module;
+  value = value.default ?? value;
+  if (typeof value === "function") value = await value();
+  const json = JSON.stringify(value);
+  if (json === undefined) throw new Error("it exports nothing");
+  require("fs").writeSync(1, json);
+  process.exit(0);
+})().catch((error) => { console.error(error); process.exit(1); });
+"#;
 
 /// `ostler import`
 pub(super) fn import(args: &ImportArgs) -> Result<ExitCode, CliError> {
@@ -59,7 +75,7 @@ fn read(file: &Path) -> Result<Vec<Draft>, CliError> {
         _ => {
             return Err(Wrong::new(
                 format!("{name:?} is neither a PM2 ecosystem file nor a Procfile"),
-                "name an ecosystem file (.json, .yaml, .yml, .js, .cjs) or a Procfile",
+                "name an ecosystem file (.json, .yaml, .yml, .js, .cjs, .mjs) or a Procfile",
             )
             .into());
         }
@@ -94,7 +110,7 @@ fn evaluated(file: &Path) -> Result<Value, CliError> {
             Exit::Config,
             format!("node can't read {}: {why}", file.display()),
         )
-        .hint("run it by hand: node -e \"require('./ecosystem.config.js')\"; or import a JSON file")
+        .hint("what node says of it stands above; or import it as JSON or YAML")
     };
     let said = said.map_err(|_| failed(format!("it takes more than {} s", PATIENCE.as_secs())))?;
     let said = said.map_err(|error| match error.kind() {

@@ -10,6 +10,7 @@ mod background;
 mod bus_errors;
 mod bus_state;
 mod bus_verbs;
+mod carry_out;
 mod config_verbs;
 mod connect;
 mod describe;
@@ -18,8 +19,10 @@ mod event_line;
 mod examples;
 mod filter;
 mod fleet_verbs;
+mod foreign;
 mod import;
 pub(crate) mod interrupt;
+mod kill;
 pub(crate) mod live;
 mod logs;
 mod monit;
@@ -83,7 +86,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Delete(args) => fleet_verbs::delete(&args, master),
         Verb::Signal(args) => fleet_verbs::signal(&args, master),
         Verb::Reset(args) => fleet_verbs::reset(&args, master),
-        Verb::Kill(args) => fleet_verbs::kill(args, master),
+        Verb::Kill(args) => kill::kill(args, master),
         Verb::Logs(args) => logs::logs(&args, master),
         Verb::Flush(args) => logs::flush(&args, master),
         Verb::Why(args) => why::why(&args, master),

@@ -7,9 +7,9 @@ use ostler_bus::vocab::plan::{AppPlan, MasterPlan, Plan, PlanAnswer};
 use super::{
     args::PlanArgs,
     bus_errors::of_master,
+    carry_out::refused,
     connect::{self, Wanted},
     error::{CliError, Exit},
-    fleet_verbs::refused,
     output,
 };
 use crate::escape;

@@ -6,10 +6,9 @@ use ostler_bus::vocab::{saved::MasterResurrect, status::AppStatus};
 
 use super::{
     args::{ResurrectArgs, Waiting},
-    background,
+    background, carry_out,
     connect::{self, Wanted},
     error::{CliError, Exit},
-    fleet_verbs,
     progress::Doing,
     state_verbs,
 };
@@ -42,7 +41,7 @@ fn add(wanted: Wanted<'_>, waiting: Waiting) -> Result<ExitCode, CliError> {
     let (mut before, mut took) = (Vec::new(), None);
     connect::talk(wanted, async |session| {
         before = state_verbs::ask(&session.bus).await?.apps;
-        took = fleet_verbs::follow(&session, Doing::Start, None, &request, waiting).await?;
+        took = carry_out::follow(&session, Doing::Start, None, &request, waiting).await?;
         Ok(ExitCode::SUCCESS)
     })?;
     let Some(took) = took else {
@@ -53,7 +52,7 @@ fn add(wanted: Wanted<'_>, waiting: Waiting) -> Result<ExitCode, CliError> {
         let after = state_verbs::ask(&session.bus).await?.apps;
         match brought(&before, &after) {
             Some(told) => eprintln!("{told}"),
-            None => fleet_verbs::done(Doing::Start, took),
+            None => carry_out::done(Doing::Start, took),
         }
         Ok(ExitCode::SUCCESS)
     })

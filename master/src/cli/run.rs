@@ -6,6 +6,7 @@ use super::{
     args::{LogFormat, RunArgs, RunVerbArgs, RunWhat},
     background,
     error::{CliError, Exit},
+    foreign,
 };
 use crate::{
     config::{
@@ -59,6 +60,11 @@ fn options(
         LogFormat::Json => log::Format::Json,
     };
     match what {
+        RunWhat::File(path) if foreign::is_missing(&path) => Err(foreign::nothing_here(
+            Exit::Config,
+            "run",
+            "there is no ostler.toml here, nor an ostler.yaml, .yml or .json",
+        )),
         RunWhat::File(path) => {
             let circumstances = Circumstances::here(args.env.clone());
             let process_file = file::read(&path, &circumstances)?;

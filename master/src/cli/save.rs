@@ -7,9 +7,9 @@ use ostler_bus::vocab::saved::{MasterSave, SaveAnswer};
 use super::{
     args::SaveArgs,
     bus_errors::of_master,
+    carry_out::refused,
     connect::{self, Place, Wanted},
     error::{CliError, Exit},
-    fleet_verbs::refused,
 };
 use crate::escape;
 

@@ -18,7 +18,8 @@ use super::{
     gather::Part,
     given_table, naming, recycle_table,
     settings::Settings,
-    start_order, stop_table, suggest,
+    start_order::{self, Order},
+    stop_table, suggest,
     walk::Walker,
 };
 
@@ -50,6 +51,7 @@ pub(super) fn read(
     check_environment(walker, &entries, defaults);
     let mut taken = BTreeMap::new();
     let mut apps = Vec::new();
+    let mut orders = BTreeMap::new();
     for (name, entry) in entries.iter().filter(|(_, entry)| entry.is_app) {
         let settings = whole(walker, &entries, name, entry, parts, defaults);
         given_table::check(walker, entry.span.clone(), &entry.path, &settings);
@@ -57,14 +59,15 @@ pub(super) fn read(
         for socket in settings.listen.iter().flatten() {
             claim(walker, &mut taken, entry, &socket.address);
         }
+        let said = entry.table.get("depends_on");
+        let order = Order {
+            depends_on: settings.depends_on.clone().unwrap_or_default(),
+            span: said.map_or(entry.span.clone(), |node| node.span()),
+        };
+        orders.insert(name.clone(), order);
         apps.extend(define(walker, name, entry, settings));
     }
-    let places = entries.iter().map(|(name, entry)| {
-        let node = entry.table.get("depends_on");
-        let span = node.map_or(entry.span.clone(), |node| node.span());
-        (name.clone(), span)
-    });
-    start_order::check(walker, &apps, &places.collect());
+    start_order::check(walker, &orders);
     apps
 }
 

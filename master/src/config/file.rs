@@ -149,6 +149,11 @@ fn own_of(walker: &mut Walker<'_>, parts: &[Part<'_>]) -> Own {
                 }
                 "bus" => own.bus = bus_table::read(walker, key.span(), node, &part.base),
                 "signals" => own.signals = walker.boolean("signals", node),
+                "apps" if node.get_ref().is_array() => {
+                    let fix = "turn it into a process file: ostler import FILE > ostler.toml";
+                    let wrong = Wrong::new("this is how PM2 writes its apps", fix);
+                    walker.misfit(key.span(), "apps", wrong);
+                }
                 other => top_level_key(walker, key.span(), other),
             }
         }

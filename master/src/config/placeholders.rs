@@ -15,7 +15,10 @@ pub(super) fn expand(walker: &mut Walker<'_>, key: &str, node: &mut Node<'_>) {
     let span = node.span();
     match node.get_mut() {
         DeValue::String(text) => match expanded(text, &walker.circumstances.variables) {
-            Ok(Some(new)) => *text = new.into(),
+            Ok(Some(new)) => {
+                *text = new.into();
+                walker.note_filled(&span);
+            }
             Ok(None) => {}
             Err(wrong) => walker.fault(span, key, wrong),
         },

@@ -72,6 +72,9 @@ fn factor_of(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<f64
     let number = match node.get_ref() {
         DeValue::Integer(number) => number.to_string().parse::<f64>().ok(),
         DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+        _ if walker.filled_in(node).is_some() => {
+            walker.filled_in(node).and_then(|text| text.parse().ok())
+        }
         _ => {
             walker.mismatch(path, node, fix);
             return None;

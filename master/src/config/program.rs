@@ -8,7 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{app::AppDefinition, errors::Wrong, shell_line};
+use super::{
+    app::{AppDefinition, Readiness, hooks::HookKind, probe::Check},
+    errors::Wrong,
+    shell_line,
+};
 
 /// What only a shell understands.
 const SHELL: &[char] = &[
@@ -31,14 +35,12 @@ pub fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Checks that an app's program can be run. A misspelt command is one sentence now, instead of sixteen failed starts.
+/// Checks that an app's program can be run, and those of the commands beside it. A misspelt command is one sentence now,
+/// instead of sixteen failed starts.
 ///
 /// # Errors
-/// If it can't; with what to do.
+/// If one can't; with what to do.
 pub fn check(app: &AppDefinition) -> Result<(), Wrong> {
-    let Some(word) = app.command.first() else {
-        return Ok(());
-    };
     let here = || {
         std::env::current_dir().map_err(|error| {
             let problem = format!("the working directory can't be read: {error}");
@@ -46,7 +48,43 @@ pub fn check(app: &AppDefinition) -> Result<(), Wrong> {
         })
     };
     let cwd = app.cwd.clone().map_or_else(here, Ok)?;
-    resolve(word, &cwd, app.search_path().as_deref()).map(drop)
+    let path = app.search_path();
+    let found = |command: &[String]| match command.first() {
+        Some(program) => resolve(program, &cwd, path.as_deref()).map(drop),
+        None => Ok(()),
+    };
+    found(&app.command)?;
+    for (key, command) in beside(app) {
+        let within = |wrong: Wrong| Wrong::new(format!("{key}: {}", wrong.problem), wrong.fix);
+        found(command).map_err(within)?;
+    }
+    Ok(())
+}
+
+/// The commands that are run beside an app's workers, each with its key; without those whose program depends on the worker.
+fn beside(app: &AppDefinition) -> impl Iterator<Item = (&'static str, &[String])> {
+    let hooks = HookKind::ALL.into_iter().filter_map(|kind| {
+        let hook = app.hooks.of(kind)?;
+        Some((kind.name(), hook.command.as_slice()))
+    });
+    let ready = match &app.ready {
+        Readiness::Probe(probe) => Some(("ready", probe)),
+        Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Delay(_) => None,
+    };
+    let health = app
+        .life
+        .health
+        .as_ref()
+        .map(|health| ("health", &health.probe));
+    let probes = [ready, health].into_iter().flatten();
+    let probes = probes.filter_map(|(key, probe)| match &probe.check {
+        Check::Command { command, .. } => Some((key, command.as_slice())),
+        Check::Http { .. } | Check::Tcp { .. } => None,
+    });
+    let whole = |command: &[String]| command.first().is_some_and(|word| !word.contains('{'));
+    hooks
+        .chain(probes)
+        .filter(move |(_, command)| whole(command))
 }
 
 /// Finds the file that a program's name stands for: a name with a `/` is relative to `cwd`, any other is looked up in

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use super::{
-    app::{AppDefinition, AppName},
+    app::AppName,
     errors::Wrong,
     suggest,
     walk::{Node, Walker},
@@ -28,51 +28,51 @@ pub(super) fn depends_on(
     named.into_iter().collect()
 }
 
-/// Checks them for all apps; `spans` are the places of their definitions.
-pub(super) fn check(
-    walker: &mut Walker<'_>,
-    apps: &[AppDefinition],
-    spans: &BTreeMap<String, Range<usize>>,
-) {
-    let by_name: BTreeMap<&AppName, &AppDefinition> =
-        apps.iter().map(|app| (&app.name, app)).collect();
-    for app in apps {
-        let key = format!("app.{}.depends_on", app.name);
-        let span = spans.get(app.name.as_str()).cloned().unwrap_or(0..0);
-        for name in &app.start.depends_on {
-            if by_name.contains_key(name) {
+/// What one app waits for, and where that is said.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) depends_on: Vec<AppName>,
+    pub(super) span: Range<usize>,
+}
+
+/// Checks them for all apps of a file, those with other faults among them.
+pub(super) fn check(walker: &mut Walker<'_>, orders: &BTreeMap<String, Order>) {
+    for (app, order) in orders {
+        let key = format!("app.{app}.depends_on");
+        for name in &order.depends_on {
+            if orders.contains_key(name.as_str()) {
                 continue;
             }
-            let known = apps.iter().map(|app| app.name.as_str());
+            let known = orders.keys().map(String::as_str);
             let fix = match suggest::closest(name.as_str(), known.clone()) {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => format!("there are: {}", known.collect::<Vec<_>>().join(", ")),
             };
             let wrong = Wrong::new(format!("there is no app {:?}", name.as_str()), fix);
-            walker.misfit(span.clone(), &key, wrong);
+            walker.misfit(order.span.clone(), &key, wrong);
         }
-        if let Some(circle) = circle(&by_name, app) {
+        if let Some(circle) = circle(orders, app) {
             let wrong = Wrong::new(
                 format!("the apps wait for each other: {circle}"),
                 "remove one `depends_on` of the circle",
             );
-            walker.misfit(span, &key, wrong);
+            walker.misfit(order.span.clone(), &key, wrong);
         }
     }
 }
 
 /// The way from an app back to itself, if there is one: "a, b, a".
-fn circle(apps: &BTreeMap<&AppName, &AppDefinition>, start: &AppDefinition) -> Option<String> {
-    let mut ways = vec![vec![&start.name]];
+fn circle(orders: &BTreeMap<String, Order>, start: &str) -> Option<String> {
+    let mut ways = vec![vec![start]];
     let mut seen = std::collections::BTreeSet::new();
     while let Some(way) = ways.pop() {
-        let last = way.last().and_then(|name| apps.get(name));
-        for next in last.iter().flat_map(|app| &app.start.depends_on) {
+        let last = way.last().and_then(|name| orders.get(*name));
+        for next in last.iter().flat_map(|order| &order.depends_on) {
+            let next = next.as_str();
             let mut way = way.clone();
             way.push(next);
-            if *next == start.name {
-                let names: Vec<&str> = way.iter().map(|name| name.as_str()).collect();
-                return Some(names.join(", "));
+            if next == start {
+                return Some(way.join(", "));
             }
             if seen.insert(next) {
                 ways.push(way);

@@ -32,6 +32,8 @@ pub(super) struct Walker<'t> {
     found: Vec<(usize, ConfigError)>,
     /// Texts and lines with bad syntax: whatever else is wrong there follows from it.
     broken: BTreeSet<(usize, usize)>,
+    /// Where texts begin whose placeholders were filled in: they may stand for numbers and truth values.
+    filled: BTreeSet<usize>,
 }
 
 impl<'t> Walker<'t> {
@@ -43,6 +45,7 @@ impl<'t> Walker<'t> {
             warnings: Vec::new(),
             found: Vec::new(),
             broken: BTreeSet::new(),
+            filled: BTreeSet::new(),
         }
     }
 
@@ -178,7 +181,8 @@ impl<'t> Walker<'t> {
     }
 
     pub(super) fn boolean(&mut self, key: &str, node: &Node<'_>) -> Option<bool> {
-        let truth = node.get_ref().as_bool();
+        let said = self.filled_in(node).and_then(|text| text.parse().ok());
+        let truth = node.get_ref().as_bool().or(said);
         if truth.is_none() {
             self.mismatch(key, node, "write true or false");
         }
@@ -194,18 +198,37 @@ impl<'t> Walker<'t> {
         most: i64,
     ) -> Option<i64> {
         let fix = format!("use a whole number from {least} to {most}");
-        let Some(number) = node.get_ref().as_integer() else {
-            self.mismatch(key, node, &fix);
-            return None;
-        };
-        match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(value) if (least..=most).contains(&value) => Some(value),
-            _ => {
-                let wrong = Wrong::new(format!("{number} is out of range"), fix);
-                self.fault(node.span(), key, wrong);
-                None
+        let said = self
+            .filled_in(node)
+            .filter(|text| text.parse::<i128>().is_ok());
+        let (number, value) = match (node.get_ref().as_integer(), said) {
+            (Some(number), _) => {
+                let value = i64::from_str_radix(number.as_str(), number.radix());
+                (number.to_string(), value.ok())
             }
+            (None, Some(text)) => (text.to_owned(), text.parse().ok()),
+            (None, None) => {
+                self.mismatch(key, node, &fix);
+                return None;
+            }
+        };
+        let value = value.filter(|value| (least..=most).contains(value));
+        if value.is_none() {
+            let wrong = Wrong::new(format!("{number} is out of range"), fix);
+            self.fault(node.span(), key, wrong);
         }
+        value
+    }
+
+    /// The placeholders of this text were filled in.
+    pub(super) fn note_filled(&mut self, span: &Range<usize>) {
+        self.filled.insert(span.start);
+    }
+
+    /// A text whose placeholders were filled in. What a variable holds is text, whatever it is meant as.
+    pub(super) fn filled_in<'n>(&self, node: &'n Node<'_>) -> Option<&'n str> {
+        let text = node.get_ref().as_str()?;
+        self.filled.contains(&node.span().start).then_some(text)
     }
 
     /// A number of bytes from `least` to `most`: plain, or with a unit.

@@ -32,7 +32,7 @@ use super::{
     turn::Turn,
     update::{self, GivenUp},
 };
-use crate::config::app::overlay::Variables;
+use crate::config::app::{AppName, overlay::Variables};
 
 /// Why a command is refused.
 #[derive(Debug)]
@@ -163,6 +163,25 @@ fn reset(
     Ok(())
 }
 
+/// Why none of these apps can be reloaded, and what can be done with them.
+fn nothing_to_reload(fleet: &Fleet, names: &[AppName]) -> String {
+    let [only] = names else {
+        let names: Vec<&str> = names.iter().map(AppName::as_str).collect();
+        return format!(
+            "none of {} runs, or they end by themselves (oneshot); use `start`",
+            names.join(", ")
+        );
+    };
+    let why = match fleet.apps.get(only) {
+        Some(app) if app.definition.life.oneshot => {
+            "ends by itself (oneshot); use `start` to run it again"
+        }
+        Some(app) if app.size == 0 => "has 0 instances; use `scale` to give it some",
+        Some(_) | None => "is stopped; use `start`",
+    };
+    format!("{only} {why}")
+}
+
 fn reload(
     fleet: &mut Fleet,
     request: RequestToken,
@@ -173,13 +192,12 @@ fn reload(
     let whole =
         "workers are replaced with all of their app: `restart` stops and starts a single one";
     let selector = reload.app.as_deref();
-    let mut names = selector::choose_apps(fleet, selector, whole)?;
-    names.retain(|name| fleet.apps.get(name).is_some_and(running));
+    let chosen = selector::choose_apps(fleet, selector, whole)?;
+    let (names, others): (Vec<AppName>, Vec<AppName>) = chosen
+        .into_iter()
+        .partition(|name| fleet.apps.get(name).is_some_and(running));
     if names.is_empty() {
-        return Err(Refusal::wrong_state(format!(
-            "{} is stopped, or ends by itself (oneshot); use `start`",
-            selector.unwrap_or("every app")
-        )));
+        return Err(Refusal::wrong_state(nothing_to_reload(fleet, &others)));
     }
     for variables in [&reload.env, &reload.inherit].into_iter().flatten() {
         check(variables)?;

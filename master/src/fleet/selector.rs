@@ -20,6 +20,10 @@ use ostler_bus::{Slot as SlotNumber, WorkerId};
 use super::{Fleet, app::App, commands::Refusal};
 use crate::config::{app::AppName, suggest};
 
+/// The longest word, in bytes: a pattern for a namespace and a name of 64 each, and room to spare. What is longer names nobody,
+/// and would only be work.
+const LONGEST_WORD: usize = 256;
+
 type Apps = BTreeMap<AppName, App>;
 
 /// How much of an app is meant.
@@ -114,7 +118,9 @@ fn meant(apps: &Apps, selector: Option<&str>) -> Result<Vec<Meant>, Refusal> {
     let Some(selector) = selector else {
         let all: Vec<Meant> = stay().map(|(name, _)| Meant::App(name.clone())).collect();
         return match all.is_empty() {
-            true => Err(Refusal::unknown("there are no apps")),
+            true => Err(Refusal::unknown(
+                "there are no apps: `start FILE` or `start -- COMMAND` adds some, `reload --config` takes up those of the process file",
+            )),
             false => Ok(all),
         };
     };
@@ -132,6 +138,12 @@ fn meant(apps: &Apps, selector: Option<&str>) -> Result<Vec<Meant>, Refusal> {
 fn one(apps: &Apps, word: &str) -> Result<Vec<Meant>, Refusal> {
     if word == "all" {
         return meant(apps, None);
+    }
+    if word.len() > LONGEST_WORD {
+        return Err(Refusal::unknown(format!(
+            "there is no app of a name of {} bytes; write at most {LONGEST_WORD}",
+            word.len()
+        )));
     }
     if let Some(app) = named(apps, word)? {
         return Ok(vec![Meant::App(app)]);
@@ -227,4 +239,28 @@ fn unknown(apps: &Apps, word: &str) -> Refusal {
         known => format!("there are: {}", known.join(", ")),
     };
     Refusal::unknown(format!("there is {what} {word:?}{near}; {known}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::fleet::testing::{Stage, definition};
+
+    #[test]
+    fn a_word_made_to_be_hard_is_no_work() {
+        let stage = Stage::of_all(vec![definition(&"a".repeat(64), 1)]);
+        let begun = Instant::now();
+        for word in [
+            "*a".repeat(127) + "b",
+            "*".repeat(255) + "b",
+            "a*".repeat(50_000),
+            "[a".repeat(50_000),
+        ] {
+            let (_, why) = choose(&stage.fleet, Some(&word)).unwrap_err().into_parts();
+            assert!(why.len() < 1000, "{why}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ostler_bus::{
     Event, WorkerId,
     client::{Bus, RequestError},
-    vocab::worker::{Drain, ExitStatus, WorkerExited, WorkerHook},
+    vocab::worker::{Drain, ExitStatus, Next, WorkerExited, WorkerHook},
 };
 
 use super::{Shell, Waiting, probe};
@@ -367,7 +367,9 @@ fn exited(event: &WorkerExited, killed_advice: &str) {
         .hint
         .as_ref()
         .map_or_else(String::new, |hint| format!(" (hint: {hint})"));
-    match (&event.status, event.voluntary) {
+    // What was asked for, and what has done its work.
+    let as_it_should = event.voluntary || event.next == Next::Ended { well: true };
+    match (&event.status, as_it_should) {
         (_, true) => tracing::info!(
             "{}.{} {how} after {}: worker {}",
             w.app,

@@ -44,9 +44,31 @@ async fn command_that_does_not_exist_is_reported() {
         .fails(
             &["run", "--"],
             78,
-            &["ostler.toml", "run a command without a file"],
+            &["there is no ostler.toml here", "ostler run -- COMMAND"],
         )
         .await;
+}
+
+#[tokio::test]
+async fn command_beside_a_worker_that_does_not_exist_is_reported() {
+    let alone = Alone::new();
+    for (key, setting) in [
+        (
+            "before_start",
+            "before_start = [\"no-such-hook\", \"{slot}\"]",
+        ),
+        (
+            "after_exit",
+            "after_exit = { command = [\"no-such-hook\"] }",
+        ),
+        ("ready", "ready = { command = [\"no-such-hook\"] }"),
+        ("health", "health = { command = [\"no-such-hook\"] }"),
+    ] {
+        let file = format!("[app.web]\ncommand = \"sleep 600\"\n{setting}\n");
+        alone.dir.write("ostler.toml", &file);
+        let told = format!("web: {key}: there is no program \"no-such-hook\"");
+        alone.fails(&["run"], 2, &[&told, "hint: "]).await;
+    }
 }
 
 #[tokio::test]

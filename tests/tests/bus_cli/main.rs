@@ -335,6 +335,8 @@ async fn what_an_app_is_in_no_state_for_has_failed() {
     let fleet = Fleet::start(quiet()).await;
     let parked = fleet.ostler(["start", "web"]).stdout("");
     parked.stderr_contains("0 instances").fails_with(1).await;
+    let parked = fleet.ostler(["reload", "web"]).stdout("");
+    parked.stderr_contains("0 instances").fails_with(1).await;
     fleet.ostler(["scale", "1"]).success().await;
     fleet.ostler(["stop"]).success().await;
     let stopped = fleet.ostler(["reload", "web"]).stdout("");

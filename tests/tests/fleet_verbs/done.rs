@@ -24,6 +24,11 @@ async fn run_ends_with_the_last_oneshot() {
     ];
     let (exit, mut master) = ended(&apps).await;
     assert_eq!(exit, Exit::Code(0));
+    let told = master.wait_for_log("exited with code 0").await;
+    assert!(
+        !told.contains("ERROR"),
+        "work that is done is no error: {told}"
+    );
     master.wait_for_log("nothing is left to run").await;
     master.assert_nothing_left().await;
 }

@@ -51,7 +51,7 @@ async fn a_signal_reaches_the_worker_its_children_or_all_of_them() {
     ] {
         // Their `sleep`s are family as well, and hear it too.
         let sent = fleet.ostler(args).stdout_contains("sent to ");
-        sent.stdout_contains(" of 1 workers\n").success().await;
+        sent.stdout_contains(" of 1 worker\n").success().await;
         let mut heard = lines_of(&fleet.dir().at("heard"), whose.len()).await;
         heard.sort();
         assert_eq!(heard, whose);

@@ -2,10 +2,10 @@
 //!
 //! The hidden `__exec` is not part of it: it is dispatched before anything is parsed.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use ostler_bus::vocab::{control::ScaleTo, log::LogStream};
+use clap::{Args, Parser, Subcommand};
+use ostler_bus::vocab::control::ScaleTo;
 
 pub use super::values::Target;
 use super::{error::CliError, examples, values};
@@ -14,14 +14,18 @@ use crate::{
     home::MasterName,
 };
 
+mod bus;
 mod config;
 mod keeping;
+mod lines;
 mod reload;
 mod run;
 mod verbs;
 pub use super::filter::Filter;
+pub use bus::{BenchArgs, BusArgs, EmitArgs, RequestArgs, TailArgs, TailFormat, WaitArgs};
 pub use config::{ImportArgs, InitArgs, PlanArgs, ValidateArgs};
 pub use keeping::{DescribeArgs, ResurrectArgs, SaveArgs, ScopeArgs, StartupArgs, UnstartupArgs};
+pub use lines::{FlushArgs, LogsArgs, SendArgs, WhyArgs};
 pub use reload::ReloadArgs;
 pub(crate) use run::usual;
 pub use run::{LogFormat, RunArgs, RunWhat, StartWhat};
@@ -268,207 +272,6 @@ pub struct KillArgs {
     /// Whether to wait.
     #[command(flatten)]
     pub waiting: Waiting,
-}
-
-/// What `logs` was given.
-#[derive(Clone, Debug, Args)]
-pub struct LogsArgs {
-    /// Which apps, or slots of theirs [default: all]
-    #[arg(value_name = "APP[:SLOT]", value_parser = values::target)]
-    pub of: Vec<Target>,
-
-    /// Then print lines as they come, until Ctrl-C
-    #[arg(short, long)]
-    pub follow: bool,
-
-    /// So many of the last lines
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
-    pub lines: u32,
-
-    /// Only standard output
-    #[arg(long, conflicts_with = "err")]
-    pub out: bool,
-
-    /// Only standard error
-    #[arg(long)]
-    pub err: bool,
-
-    /// Only lines of so long ago or later, as 10m
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
-    pub since: Option<Duration>,
-
-    /// Print JSON, one object per line
-    #[arg(long)]
-    pub json: bool,
-}
-
-impl LogsArgs {
-    /// Which stream; `None` is both.
-    #[must_use]
-    pub fn stream(&self) -> Option<LogStream> {
-        match (self.out, self.err) {
-            (true, _) => Some(LogStream::Out),
-            (false, true) => Some(LogStream::Err),
-            (false, false) => None,
-        }
-    }
-}
-
-/// What `flush` was given.
-#[derive(Clone, Debug, Args)]
-pub struct FlushArgs {
-    /// Which app [default: all]
-    #[arg(value_parser = values::app_name)]
-    pub app: Option<AppName>,
-}
-
-/// What `why` was given.
-#[derive(Clone, Debug, Args)]
-pub struct WhyArgs {
-    /// Which app, a slot of it, or which worker by its id [default: all]
-    #[arg(value_name = "APP[:SLOT]|ID", value_parser = values::target)]
-    pub of: Option<Target>,
-
-    /// So many workers, the last ones
-    #[arg(short, long, value_name = "N", default_value_t = 10)]
-    pub workers: u32,
-
-    /// So many of the last lines that each printed on standard error
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
-    pub lines: u32,
-
-    /// Only what has happened so long ago or later, as 10m
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
-    pub since: Option<Duration>,
-
-    /// Print JSON, one object per worker or other event
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What `send` was given.
-#[derive(Clone, Debug, Args)]
-pub struct SendArgs {
-    /// Which app, or one of its slots
-    #[arg(value_name = "APP[:SLOT]", value_parser = values::target)]
-    pub to: Target,
-
-    /// The line
-    #[arg(allow_hyphen_values = true)]
-    pub line: String,
-}
-
-/// What `emit` was given.
-#[derive(Clone, Debug, Args)]
-pub struct EmitArgs {
-    /// The event's topic
-    pub topic: String,
-
-    /// Its payload
-    #[arg(value_name = "JSON", value_parser = values::json, default_value = "{}", allow_negative_numbers = true)]
-    pub payload: serde_json::Value,
-
-    /// Then wait for an event that matches, and print it
-    #[arg(long, value_name = "PATTERN")]
-    pub wait: Option<String>,
-
-    /// How long to wait
-    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "30s")]
-    pub timeout: Duration,
-}
-
-/// What `request` was given.
-#[derive(Clone, Debug, Args)]
-pub struct RequestArgs {
-    /// The request's topic
-    pub topic: String,
-
-    /// Its payload
-    #[arg(value_name = "JSON", value_parser = values::json, default_value = "{}", allow_negative_numbers = true)]
-    pub payload: serde_json::Value,
-
-    /// How long to wait for the reply
-    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "5s")]
-    pub timeout: Duration,
-}
-
-/// What `bus` was given.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct BusArgs {
-    /// The master's own connections too
-    #[arg(short, long)]
-    pub all: bool,
-
-    /// Again and again, until Ctrl-C
-    #[arg(short, long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "1s", value_parser = values::interval)]
-    pub watch: Option<Duration>,
-
-    /// Print JSON: what the hub counted, without rates; with --watch one object per line
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What `tail` was given.
-#[derive(Clone, Debug, Args)]
-pub struct TailArgs {
-    /// Which topics
-    #[arg(default_value = "*")]
-    pub pattern: String,
-
-    /// Begin with what the topics' histories have after this sequence number
-    #[arg(long, value_name = "N")]
-    pub since_seq: Option<u64>,
-
-    /// Only events with this field, by the names of the JSON line, as payload.id=7; all must hold
-    #[arg(long, value_name = "FIELD=VALUE")]
-    pub filter: Vec<Filter>,
-
-    /// End after so many events
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub count: Option<u64>,
-
-    /// How to print
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = TailFormat::Json)]
-    pub format: TailFormat,
-
-    /// End when the master does, with exit code 1, instead of waiting for it to come back
-    #[arg(long)]
-    pub once: bool,
-}
-
-/// How `tail` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TailFormat {
-    /// One JSON object per line.
-    Json,
-    /// A line for people, in colour on a terminal.
-    Pretty,
-    /// The payload alone, one per line; plain bytes as base64.
-    Payload,
-}
-
-/// What `wait` was given.
-#[derive(Clone, Debug, Args)]
-pub struct WaitArgs {
-    /// Which topics
-    pub pattern: String,
-
-    /// How long to wait
-    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "30s")]
-    pub timeout: Duration,
-}
-
-/// What `bench` was given.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct BenchArgs {
-    /// How long to measure, all taken together
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub seconds: u64,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What `demo` was given.

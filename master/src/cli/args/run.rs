@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::super::{error::CliError, values};
+use super::super::{error::CliError, foreign, values};
 use crate::config::{
     app::{AppName, Readiness},
     document::Format,
@@ -166,6 +166,11 @@ impl RunArgs {
         if Format::of(first).is_some() && self.extra.is_empty() {
             return self.what().map(StartWhat::Run);
         }
+        let is_file = first.is_file();
+        if is_file && foreign::is_foreign(first) {
+            return Err(self.no_process_file("start", first).into());
+        }
+        let path = first;
         let first = first.to_string_lossy();
         let words = std::iter::once(&*first).chain(self.extra.iter().map(String::as_str));
         let flag = self.flag().or(self.env.as_ref().map(|_| "--env"));
@@ -178,7 +183,10 @@ impl RunArgs {
         }
         let words: Result<Vec<String>, String> = words.map(values::selector).collect();
         let fix = "what is to be started for the first time: ostler start FILE, or ostler start -- COMMAND";
-        let words = words.map_err(|problem| Wrong::new(problem, fix))?;
+        let words = words.map_err(|problem| match is_file {
+            true => self.no_process_file("start", path),
+            false => Wrong::new(problem, fix),
+        })?;
         Ok(StartWhat::Known(values::joined(&words)))
     }
 
@@ -218,7 +226,10 @@ impl RunArgs {
     }
 
     /// What was given instead of a process file is most likely a command.
-    fn no_process_file(&self, first: &Path) -> Wrong {
+    fn no_process_file(&self, verb: &str, first: &Path) -> Wrong {
+        if foreign::is_foreign(first) && self.extra.is_empty() {
+            return foreign::given(first);
+        }
         let words = [first.display().to_string()];
         let given = words.iter().chain(&self.extra).map(String::as_str);
         let given = given.collect::<Vec<_>>().join(" ");
@@ -226,7 +237,7 @@ impl RunArgs {
             program::interpreter(first).map_or(String::new(), |name| format!("{name} "));
         Wrong::new(
             format!("{given:?} is not a process file (FILE.toml, .yaml or .json)"),
-            format!("to run a command, put `--` before it: ostler run -- {interpreter}{given}"),
+            format!("to run a command, put `--` before it: ostler {verb} -- {interpreter}{given}"),
         )
     }
 
@@ -235,7 +246,7 @@ impl RunArgs {
         let file = match &self.file {
             None => usual(),
             Some(file) if is_known(file) && self.extra.is_empty() => file.clone(),
-            Some(first) => return Err(self.no_process_file(first)),
+            Some(first) => return Err(self.no_process_file("run", first)),
         };
         match self.flag() {
             None => Ok(file),

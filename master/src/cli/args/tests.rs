@@ -1,5 +1,7 @@
 //! Command lines as people type them.
 
+use std::time::Duration;
+
 use clap::{CommandFactory as _, error::ErrorKind};
 use ostler_bus::vocab::control::ScaleTo;
 

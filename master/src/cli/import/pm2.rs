@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{draft::Draft, pm2_log};
-use crate::config::{app::schedule::Schedule, naming, placeholders::verbatim, program};
+use super::{draft::Draft, pm2_command, pm2_log, pm2_watch};
+use crate::config::{app::schedule::Schedule, naming, placeholders::verbatim};
 
 /// The apps of an ecosystem: a list of them under `apps`, the list alone, or one app.
 pub(super) fn drafts(ecosystem: &Value) -> Result<Vec<Draft>, String> {
@@ -17,14 +17,23 @@ pub(super) fn drafts(ecosystem: &Value) -> Result<Vec<Draft>, String> {
         },
         _ => return Err("it holds no apps".into()),
     };
-    apps.iter().map(app).collect()
+    let mut drafts: Vec<Draft> = apps.iter().map(app).collect::<Result<_, _>>()?;
+    if let Some(first) = drafts.first_mut() {
+        let others = ecosystem.as_object().filter(|all| all.contains_key("apps"));
+        let others = others
+            .into_iter()
+            .flat_map(Map::keys)
+            .filter(|key| *key != "apps");
+        others.for_each(|key| first.note(format!("no equivalent, beside the apps: {key}")));
+    }
+    Ok(drafts)
 }
 
 fn app(app: &Value) -> Result<Draft, String> {
     let Value::Object(options) = app else {
         return Err("an app is no table of options".into());
     };
-    let command = command(options)?;
+    let command = pm2_command::command(options)?;
     let named = options.get("name").and_then(Value::as_str);
     let mut draft = match named {
         Some(name) => Draft::new(name),
@@ -40,60 +49,16 @@ fn app(app: &Value) -> Result<Draft, String> {
     if !options.contains_key("instances") {
         draft.set("instances", 1);
     }
+    let says = |key: &str| options.get(key).is_some_and(|value| !value.is_null());
+    if !says("kill_signal") && !says("kill_timeout") {
+        // What the program listens for there.
+        draft.set("stop_signal", "INT");
+    }
     for (key, value) in options {
         option(&mut draft, key, value, options);
     }
     pm2_log::log(&mut draft, options);
     Ok(draft)
-}
-
-/// Interpreter, its arguments, the script, its arguments.
-fn command(options: &Map<String, Value>) -> Result<Vec<String>, String> {
-    let script = ["script", "cmd"]
-        .iter()
-        .find_map(|key| options.get(*key)?.as_str());
-    let script = script.ok_or("an app has no `script`")?;
-    let arguments = |keys: &[&str]| {
-        keys.iter()
-            .find_map(|key| options.get(*key))
-            .map(words)
-            .unwrap_or_default()
-    };
-    let given = ["interpreter", "exec_interpreter"]
-        .iter()
-        .find_map(|key| options.get(*key)?.as_str());
-    let own = std::path::Path::new(script);
-    let mut parts = script.split_whitespace();
-    // "npm start", or a path with blanks that is one word.
-    let plain: Vec<String> = match script.contains('/') || options.contains_key("args") {
-        true => vec![script.to_owned()],
-        false => parts.by_ref().map(str::to_owned).collect(),
-    };
-    let interpreter = match given {
-        Some("none") => None,
-        Some(interpreter) => Some(interpreter),
-        None => program::interpreter(own),
-    };
-    let mut command: Vec<String> = interpreter.map(str::to_owned).into_iter().collect();
-    if !command.is_empty() {
-        command.extend(arguments(&[
-            "interpreter_args",
-            "node_args",
-            "interpreterArgs",
-        ]));
-    }
-    command.extend(plain);
-    command.extend(arguments(&["args"]));
-    Ok(command)
-}
-
-/// Arguments as a list, or in one string.
-fn words(value: &Value) -> Vec<String> {
-    match value {
-        Value::Array(items) => items.iter().map(text).collect(),
-        Value::String(line) => line.split_whitespace().map(str::to_owned).collect(),
-        other => vec![text(other)],
-    }
 }
 
 pub(super) fn text(value: &Value) -> String {
@@ -106,8 +71,8 @@ pub(super) fn text(value: &Value) -> String {
 /// One option. Milliseconds stand alone there, or a string has their unit.
 fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>) {
     match key {
-        "name" | "script" | "cmd" | "args" | "interpreter" | "exec_interpreter"
-        | "interpreter_args" | "node_args" => {}
+        "name" => {}
+        key if pm2_command::KEYS.contains(&key) => {}
         _ if value.is_null() => {}
         "instances" => instances(draft, value),
         "exec_mode" => {
@@ -119,13 +84,13 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
             }
         }
         "namespace" => draft.set("namespace", verbatim(&text(value))),
-        "cwd" => draft.set("cwd", verbatim(&text(value))),
+        "cwd" => draft.set("cwd", at_home(&text(value))),
         "env" => draft.env = variables(value),
         "env_file" => draft.set("env_file", verbatim(&text(value))),
         "filter_env" => filter(draft, value),
-        "watch" => watch(draft, value, all),
+        "watch" => pm2_watch::watch(draft, value, all),
         "ignore_watch" if all.contains_key("watch") => {}
-        "watch_options" if polls(value).is_some() && all.contains_key("watch") => {}
+        "watch_options" if pm2_watch::polls(value).is_some() && all.contains_key("watch") => {}
         "kill_timeout" => {
             let signal = all
                 .get("kill_signal")
@@ -155,6 +120,9 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
             Some(count) => draft.set("max_restarts", count),
             None => draft.note(format!("max_restarts = {value}: not a number")),
         },
+        "restart_delay" if all.contains_key("exp_backoff_restart_delay") => {
+            draft.note("restart_delay: exp_backoff_restart_delay goes before it, there as here");
+        }
         "restart_delay" => draft.set("backoff", backoff(&time(value), Some(1.0))),
         "exp_backoff_restart_delay" => draft.set("backoff", backoff(&time(value), None)),
         "stop_exit_codes" => {
@@ -173,7 +141,7 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
             Some(size) => draft.set("max_memory", size),
             None => draft.note(format!("max_memory_restart = {value}: not a size")),
         },
-        "cron_restart" => cron(draft, &text(value)),
+        "cron_restart" | "cron" => cron(draft, &text(value)),
         "autorestart" => {
             if value == &Value::Bool(false) {
                 draft.set("restart", "never");
@@ -191,7 +159,32 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
             let name = environment.trim_start_matches("env_").to_owned();
             draft.environments.push((name, variables(value)));
         }
+        "increment_var" => draft.note(format!("increment_var = {value}: the master binds a port for each worker and tells it in PORT: listen = {{ http = {{ address = \":3000\", per_slot = true }} }}")),
+        "instance_var" => draft.note(format!("instance_var = {value}: the number is in OSTLER_SLOT and NODE_APP_INSTANCE")),
+        "append_env_to_name" => draft.note("append_env_to_name: each environment has a master of its own: ostler start FILE -M NAME --env ENV"),
+        "source_map_support" => draft.note("source_map_support: write --enable-source-maps behind `node`"),
         other => draft.note(format!("no equivalent: {other} = {value}")),
+    }
+}
+
+/// A path of theirs with `~` for the home directory.
+fn at_home(path: &str) -> String {
+    match path.strip_prefix('~') {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            format!("${{HOME}}{}", verbatim(rest))
+        }
+        Some(_) | None => verbatim(path),
+    }
+}
+
+/// A path of theirs: it starts at the app's directory, and not at the file's.
+pub(super) fn path(path: &str, options: &Map<String, Value>) -> String {
+    let directory = options.get("cwd").map(|cwd| at_home(&text(cwd)));
+    match directory {
+        Some(directory) if !path.starts_with(['/', '~']) => {
+            format!("{}/{}", directory.trim_end_matches('/'), verbatim(path))
+        }
+        Some(_) | None => at_home(path),
     }
 }
 
@@ -260,50 +253,6 @@ fn filter(draft: &mut Draft, value: &Value) {
         Value::String(name) => draft.set("env_deny", vec![toml::Value::from(format!("{name}*"))]),
         _ => {}
     }
-}
-
-fn watch(draft: &mut Draft, value: &Value, all: &Map<String, Value>) {
-    let list = |value: &Value| -> Vec<toml::Value> {
-        let items = match value {
-            Value::Array(items) => items.clone(),
-            Value::String(_) => vec![value.clone()],
-            _ => Vec::new(),
-        };
-        items
-            .iter()
-            .map(|item| verbatim(&text(item)).into())
-            .collect()
-    };
-    if value == &Value::Bool(false) {
-        return;
-    }
-    let mut table = toml::Table::new();
-    let paths = list(value);
-    if !paths.is_empty() {
-        table.insert("paths".into(), paths.into());
-    }
-    if let Some(ignore) = all
-        .get("ignore_watch")
-        .map(list)
-        .filter(|list| !list.is_empty())
-    {
-        draft.note("ignore_watch: patterns are those of .gitignore");
-        table.insert("ignore".into(), ignore.into());
-    }
-    if let Some(every) = all.get("watch_options").and_then(polls) {
-        table.insert("poll".into(), every.into());
-    }
-    match table.is_empty() {
-        true => draft.set("auto_reload", true),
-        false => draft.set("auto_reload", table),
-    }
-}
-
-/// chokidar's options: how often it looks, if it has to.
-fn polls(options: &Value) -> Option<String> {
-    let polls = options.get("usePolling") == Some(&Value::Bool(true));
-    let every = options.get("interval").and_then(Value::as_u64);
-    polls.then(|| format!("{}ms", every.unwrap_or(1000).max(100)))
 }
 
 fn time(value: &Value) -> String {

@@ -4,15 +4,17 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{draft::Draft, pm2::text};
-use crate::config::placeholders::verbatim;
+use super::{
+    draft::Draft,
+    pm2::{path, text},
+};
 
 const OUT: [&str; 3] = ["out_file", "output", "out"];
 const ERR: [&str; 3] = ["error_file", "err_file", "error"];
 const BOTH: [&str; 2] = ["log_file", "log"];
 
 /// Every option that is read here.
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 14] = [
     OUT[0],
     OUT[1],
     OUT[2],
@@ -26,10 +28,15 @@ pub(super) const KEYS: [&str; 13] = [
     "log_type",
     "log_date_format",
     "time",
+    "disable_logs",
 ];
 
 /// What is said of logs becomes `log`.
 pub(super) fn log(draft: &mut Draft, options: &Map<String, Value>) {
+    if is_set(options, "disable_logs") {
+        draft.set("log", "null");
+        return;
+    }
     let target = |keys: &[&str]| {
         let path = keys.iter().find_map(|key| options.get(*key)?.as_str())?;
         Some(target(path, options))
@@ -64,22 +71,25 @@ fn is_set(options: &Map<String, Value>, key: &str) -> bool {
 }
 
 /// A file, relative to the app's directory, and one for each worker unless they share it.
-fn target(path: &str, options: &Map<String, Value>) -> String {
-    if matches!(path, "/dev/null" | "NULL") {
+fn target(path_there: &str, options: &Map<String, Value>) -> String {
+    if matches!(path_there, "/dev/null" | "NULL") {
         return "null".into();
     }
-    let cwd = options.get("cwd").map(text).unwrap_or_default();
-    let path = Path::new(&cwd).join(path);
+    let file = Path::new(path_there);
     let shared = is_set(options, "merge_logs") || is_set(options, "combine_logs");
     let one = options
         .get("instances")
         .is_none_or(|count| text(count) == "1");
-    let own = path.file_stem().filter(|_| !shared && !one).map(|stem| {
-        let extension = path
+    let own = file.file_stem().filter(|_| !shared && !one).map(|stem| {
+        let extension = file
             .extension()
-            .map(|extension| extension.display().to_string());
-        let extension = extension.map_or_else(String::new, |extension| format!(".{extension}"));
-        path.with_file_name(format!("{}-{{slot}}{extension}", stem.display()))
+            .map(|extension| format!(".{}", extension.display()));
+        let name = format!(
+            "{}-{{slot}}{}",
+            stem.display(),
+            extension.unwrap_or_default()
+        );
+        file.with_file_name(name).display().to_string()
     });
-    verbatim(&own.unwrap_or(path).display().to_string())
+    path(own.as_deref().unwrap_or(path_there), options)
 }

@@ -44,7 +44,8 @@ const PM2: &str = r#"{
     { "script": "worker.py", "interpreter": "python3.12", "instances": -1, "kill_signal": "SIGUSR2", "treekill": true, "shutdown_with_message": true, "restart_delay": 500, "watch": false },
     { "name": "npm", "script": "npm start", "autorestart": false },
     { "name": "npm", "script": "/opt/a b/run", "interpreter": "none", "args": ["x y"] }
-  ]
+  ],
+  "deploy": { "production": { "host": "example" } }
 }"#;
 
 #[test]
@@ -72,7 +73,7 @@ fn a_pm2_ecosystem_becomes_a_process_file() {
     let watch = api.auto_reload.as_ref().expect("watched");
     assert_eq!(
         (watch.paths[0].as_path(), watch.ignore[0].as_str()),
-        (Path::new("/srv/src"), "*.log")
+        (Path::new("/srv/api/src"), "*.log")
     );
     assert_eq!(watch.poll.map(|every| every.as_secs()), Some(3));
     let ladder: Vec<i32> = api.kill_ladder.iter().map(|rung| rung.signal).collect();
@@ -121,6 +122,7 @@ fn a_pm2_ecosystem_becomes_a_process_file() {
         "# named \"my api\" there",
         "# exec_mode \"cluster\": declare the socket",
         "# wait_ready: ",
+        "# no equivalent, beside the apps: deploy",
     ] {
         assert!(text.contains(note), "{note} is missing in\n{text}");
     }
@@ -191,6 +193,12 @@ fn what_is_no_such_file_is_refused() {
     }
     let gone = read(&directory.path().join("gone.json")).expect_err("gone");
     assert!(gone.message.contains("can't read"), "{gone:?}");
+}
+
+/// The text for an ecosystem, which need not be valid on this machine.
+fn drafted(ecosystem: &str) -> String {
+    let ecosystem = serde_json::from_str(ecosystem).unwrap();
+    draft::render("ecosystem.json", &pm2::drafts(&ecosystem).unwrap())
 }
 
 /// The line that sets a key for an app with these options.
@@ -275,4 +283,72 @@ fn what_pm2_says_of_processes_and_their_size_is_kept() {
         None,
     );
     assert!(text.contains("# max_memory_restart = \"much\": not a size"));
+}
+
+#[test]
+fn words_of_pm2_are_held_together_by_quotes() {
+    for (options, expected) in [
+        (
+            r#""args": "--port 3000 --title 'a b' \"c  d\" --x=\"e f\" it's""#,
+            r#"["node", "a.js", "--port", "3000", "--title", "a b", "c  d", '--x="e f"', "it's"]"#,
+        ),
+        (
+            r#""node_args": "--a --b", "interpreter_args": ["--c d"]"#,
+            r#"["node", "--c d", "--a", "--b", "a.js"]"#,
+        ),
+        (r#""args": """#, r#"["node", "a.js"]"#),
+    ] {
+        let expected = format!("command = {expected}");
+        assert_eq!(line_of("command", options), Some(expected), "{options}");
+    }
+}
+
+#[test]
+fn paths_of_pm2_start_at_the_app_and_may_be_at_home() {
+    for (key, options, expected) in [
+        ("cwd", r#""cwd": "~/api""#, r#"cwd = "${HOME}/api""#),
+        (
+            "log",
+            r#""cwd": "/srv/", "instances": 2, "out_file": "~/logs/$${x}.log", "error_file": "e""#,
+            r#"log = { err = "/srv/e-{slot}", out = "${HOME}/logs/$$$${x}-{slot}.log" }"#,
+        ),
+        (
+            "auto_reload",
+            r#""cwd": "~/api", "watch": ["src", "/etc/api"]"#,
+            r#"auto_reload = { paths = ["${HOME}/api/src", "/etc/api"] }"#,
+        ),
+        (
+            "auto_reload",
+            r#""watch": "src""#,
+            r#"auto_reload = { paths = ["src"] }"#,
+        ),
+    ] {
+        let ecosystem = format!(r#"{{ "name": "a", "script": "a.js", {options} }}"#);
+        let text = drafted(&ecosystem);
+        assert!(text.lines().any(|line| line == expected), "{key}: {text}");
+    }
+}
+
+#[test]
+fn a_program_is_told_to_go_as_pm2_told_it() {
+    for (options, expected) in [
+        (r#""env": {}"#, Some(r#"stop_signal = "INT""#)),
+        (
+            r#""kill_signal": "SIGTERM""#,
+            Some(r#"stop_signal = "SIGTERM""#),
+        ),
+        (r#""kill_timeout": 1600"#, None),
+    ] {
+        let line = line_of("stop_signal", options);
+        assert_eq!(line.as_deref(), expected, "{options}");
+    }
+    let both = r#""restart_delay": 4000, "exp_backoff_restart_delay": 100"#;
+    assert_eq!(
+        line_of("backoff", both).as_deref(),
+        Some(r#"backoff = { first = "100ms", max = "15s" }"#)
+    );
+    assert_eq!(
+        line_of("log", r#""disable_logs": true, "out_file": "o""#).as_deref(),
+        Some(r#"log = "null""#)
+    );
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ostler_bus::WorkerId;
 
-use super::story::{Part, What};
+use super::story::{AppNews, Part, What};
 use crate::cli::values::Target;
 
 /// Whose story is wanted.
@@ -27,9 +27,7 @@ impl Asked {
         let apps: BTreeSet<&str> = story.iter().filter_map(app_of).collect();
         let app = target.app.as_str();
         if apps.contains(app) {
-            let slot = target.slot;
-            let app = app.to_owned();
-            return Ok(Self::App { app, slot });
+            return Self::of_app(app, target.slot, story);
         }
         if let (Ok(id), None) = (app.parse::<u64>(), target.slot) {
             // Of several lives of masters the last that had such a worker.
@@ -51,6 +49,26 @@ impl Asked {
                 known.join(", ")
             ),
         })
+    }
+
+    fn of_app(app: &str, slot: Option<u32>, story: &[Part]) -> Result<Self, String> {
+        let slots: BTreeSet<u32> = story.iter().filter_map(|part| slot_of(part, app)).collect();
+        match slot.filter(|slot| !slots.contains(slot)) {
+            None => Ok(Self::App {
+                app: app.to_owned(),
+                slot,
+            }),
+            Some(slot) => {
+                let slots: Vec<String> = slots.iter().map(u32::to_string).collect();
+                Err(match slots.as_slice() {
+                    [] => format!("has told nothing of a slot of {app:?}"),
+                    slots => format!(
+                        "has told nothing of a slot {slot} of {app:?}, only of {}",
+                        slots.join(", ")
+                    ),
+                })
+            }
+        }
     }
 
     fn wants(&self, part: &Part) -> bool {
@@ -79,6 +97,20 @@ fn app_of(part: &Part) -> Option<&str> {
         Part::App(news) => Some(&news.app),
         Part::Master(_) => None,
     }
+}
+
+/// The slot that is spoken of, if it is one of this app.
+fn slot_of(part: &Part, app: &str) -> Option<u32> {
+    let (of, slot) = match part {
+        Part::Worker(life) => (&life.worker.app, life.worker.slot),
+        Part::App(AppNews {
+            app,
+            what: What::Failed(failed),
+            ..
+        }) => (app, failed.slot),
+        Part::App(_) | Part::Master(_) => return None,
+    };
+    (of == app).then_some(slot.0)
 }
 
 /// The wanted parts that have moved since, with so many workers at most: the last ones; and how many there were before.

@@ -45,7 +45,7 @@ fn probe(probe: &Probe) -> Vec<(String, Value)> {
             keys.into_iter().chain(status).collect::<Vec<_>>()
         }
         Check::Tcp { at: target } => vec![("tcp", Value::plain(true)), at(target)],
-        Check::Command { command } => vec![("command", Value::texts(command))],
+        Check::Command { command } => vec![("command", Value::command(command))],
     };
     keys.push(("interval", Value::time(*interval)));
     keys.push(("timeout", Value::time(*timeout)));
@@ -164,7 +164,7 @@ pub(super) fn hooks(k: &mut Keys, hooks: &Hooks) {
     for kind in HookKind::ALL {
         let hook = hooks.of(kind).map(|Hook { command, timeout }| {
             Value::table([
-                ("command", Some(Value::texts(command))),
+                ("command", Some(Value::command(command))),
                 ("timeout", Some(Value::time(*timeout))),
             ])
         });

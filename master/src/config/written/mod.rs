@@ -89,7 +89,7 @@ pub fn keys(app: &AppDefinition) -> Vec<Key> {
     } = app;
     let mut keys = Keys::default();
     let k = &mut keys;
-    k.put("command", Value::texts(command), false);
+    k.put("command", Value::command(command), false);
     k.said("cwd", cwd.as_deref().map(Value::path));
     k.said("env", (!env.is_empty()).then(|| variables(env)));
     k.put("env_clear", Value::plain(inherits.clear), !inherits.clear);

@@ -47,6 +47,23 @@ timezone = "UTC"
 }
 
 #[test]
+fn a_line_for_a_shell_is_written_as_it_was() {
+    let text =
+        "[app.job]\ncommand = 'echo \"$${HOME}\"; sleep 1'\nafter_exit = \"echo gone | cat\"\n";
+    let app = |text: &str| {
+        let file = file::parse(Path::new("/srv/ostler.toml"), text, 4);
+        let file = file.unwrap_or_else(|errors| panic!("{text}\n{errors}"));
+        file.apps.into_iter().next().expect("an app")
+    };
+    let first = app(text);
+    let written = table(&first);
+    let line = r#"command = "echo \"$${HOME}\"; sleep 1""#;
+    assert!(written.contains(line), "{written}");
+    assert!(written.contains(r#""echo gone | cat""#), "{written}");
+    assert_eq!(app(&written), first);
+}
+
+#[test]
 fn places_are_those_of_the_nearest_that_says_so() {
     let text = "[defaults]\nmin_uptime = \"1s\"\nmax_restarts = 3\n[template.t]\nlisten_pid = false\nmax_restarts = 4\n\
                 [app.web]\ncommand = \"x\"\nextends = \"t\"\n";

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::config::{placeholders, units};
+use crate::config::{placeholders, program, shell_line, units};
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,15 @@ impl Value {
 
     pub(in crate::config) fn texts<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> Self {
         Self::List(items.into_iter().map(Self::text).collect())
+    }
+
+    /// A command: of a shell that stays the line that it was given, where that makes the same again.
+    pub(in crate::config) fn command(words: &[String]) -> Self {
+        let line = shell_line::shown(words);
+        match shell_line::stays(words) && program::words(&line) == words {
+            true => Self::Text(line),
+            false => Self::texts(words),
+        }
     }
 
     pub(in crate::config) fn plains<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> Self {

@@ -24,10 +24,12 @@ use self::{
 use crate::{config::app::AppDefinition, shortage::Told};
 
 mod debounce;
+mod git;
 mod poll;
 mod program_file;
 pub mod run;
 mod scope;
+mod tree;
 
 /// Changes that may wait to be looked at; beyond it, one look at everything replaces them.
 const WAITING: usize = 1024;

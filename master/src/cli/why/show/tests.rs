@@ -211,6 +211,11 @@ fn who_is_unknown_is_told_who_is_known() {
         "has told nothing of an app \"wob\", only of web"
     );
     assert_eq!(asked("99").unwrap_err(), "has told nothing of a worker 99");
+    assert_eq!(
+        asked("web:7").unwrap_err(),
+        "has told nothing of a slot 7 of \"web\", only of 0"
+    );
+    assert!(asked("web:0").is_ok());
 }
 
 #[test]

@@ -178,6 +178,25 @@ fn placeholders_are_filled_in_anywhere() {
     assert_eq!(web.cwd.as_deref(), Some(Path::new("/srv/run")));
     assert_eq!(web.listen[0].address.to_string(), "127.0.0.1:8080");
     assert_eq!(env_of(&file), ["A=blue"]);
+    let text = "[app.web]\ncommand = \"web\"\ninstances = \"${N:-3}\"\nnice = \"${NICE:-5}\"\nmax_restarts = \"1${NONE:-2}\"\n\
+                autostart = \"${START:-false}\"\nbackoff = { factor = \"${FACTOR:-2.5}\" }\n";
+    let web = &read_in(Path::new("/srv"), text, None).unwrap().apps[0];
+    assert_eq!((web.instances, web.process.nice), (3, Some(5)));
+    assert_eq!((web.max_restarts, web.start.autostart), (12, false));
+    assert!((web.backoff.factor - 2.5).abs() < f64::EPSILON);
+    let text = "[app.web]\ncommand = \"web\"\nnice = \"${NICE:-99}\"\numask = \"027\"\nmax_restarts = \"5\"\nautostart = \"${TIER}\"\n";
+    let problems: Vec<String> = told(Path::new("/srv"), text, None)
+        .into_iter()
+        .step_by(2)
+        .collect();
+    assert_eq!(
+        problems,
+        [
+            "ostler.toml:3:8: app.web.nice: 99 is out of range",
+            "ostler.toml:5:16: app.web.max_restarts: the string \"5\" can't stand here",
+            "ostler.toml:6:13: app.web.autostart: the string \"blue\" can't stand here",
+        ]
+    );
     let text = "[app.web]\ncommand = [\"web\", \"${NO}\"]\nenv = { A = \"${TIER\" }\n";
     assert_eq!(
         told(Path::new("/srv"), text, None),

@@ -247,3 +247,19 @@ fn the_order_of_starting_is_read_and_checked() {
         ]
     );
 }
+
+#[test]
+fn what_an_app_waits_for_is_checked_whatever_else_is_wrong() {
+    let text = "[app.a]\ncomand = \"x\"\ndepends_on = \"b\"\n[app.b]\ncommand = \"x\"\ndepends_on = [\"a\", \"zz\"]\n";
+    let problems: Vec<String> = faults(text).into_iter().step_by(2).collect();
+    assert_eq!(
+        problems,
+        [
+            "1:6: app.a: the app has no command",
+            "2:1: app.a.comand: unknown key",
+            "3:14: app.a.depends_on: the apps wait for each other: a, b, a",
+            "6:14: app.b.depends_on: there is no app \"zz\"",
+            "6:14: app.b.depends_on: the apps wait for each other: b, a, b",
+        ]
+    );
+}

@@ -13,6 +13,7 @@ use ostler_bus::{
 };
 use ostler_worker_sdk::handover::{UNLIMITED, WorkerWord};
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     net::{SocketFlags, accept_with},
 };
@@ -232,11 +233,18 @@ impl Desk {
             true => self.pool.room().min(BATCH),
             false => 0,
         };
+        let mut any = false;
         while tries > 0 {
             tries -= 1;
+            // Trying in vain costs several times as much as asking.
+            if any && !is_readable(&self.listener) {
+                self.readable = false;
+                return;
+            }
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match accept_with(&self.listener, flags) {
                 Ok(connection) => {
+                    any = true;
                     self.short = false;
                     self.pool.accepted(connection);
                 }
@@ -318,4 +326,10 @@ impl Desk {
                 .collect(),
         }
     }
+}
+
+/// Whether there is a connection to accept, or what else `accept` would tell.
+fn is_readable(listener: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(listener, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec::default())) != Ok(0)
 }

@@ -21,6 +21,7 @@ use rustix::{
 use super::{
     Served,
     channel::{Channel, Heard},
+    copy::{Copy, Kind},
     pool::Pool,
 };
 use crate::shortage::Told;
@@ -39,7 +40,8 @@ const LET_GO: Duration = Duration::from_secs(1);
 pub(super) struct Desk {
     pub(super) socket: Served,
     pub(super) listener: OwnedFd,
-    pool: Pool<OwnedFd>,
+    kind: Kind,
+    pool: Pool<Copy>,
     channels: HashMap<WorkerId, Channel>,
     /// Workers that were let go of; until when they may take what they were handed.
     released: HashMap<WorkerId, Instant>,
@@ -57,6 +59,7 @@ impl Desk {
     pub(super) fn new(socket: Served, listener: OwnedFd) -> Self {
         Self {
             socket,
+            kind: Kind::of(&listener),
             listener,
             pool: Pool::new(UNLIMITED),
             channels: HashMap::new(),
@@ -246,7 +249,7 @@ impl Desk {
                 Ok(connection) => {
                     any = true;
                     self.short = false;
-                    self.pool.accepted(connection);
+                    self.pool.accepted(Copy::new(connection, self.kind));
                 }
                 // Shut down by a worker: whoever mends it says so.
                 Err(Errno::WOULDBLOCK | Errno::INVAL) => {

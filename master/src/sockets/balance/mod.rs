@@ -19,6 +19,7 @@
 //! both ways and then reads what was said before.
 
 mod channel;
+mod copy;
 mod desk;
 mod inbox;
 mod pool;

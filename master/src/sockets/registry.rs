@@ -9,7 +9,7 @@ mod tests;
 
 use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
-pub use asked::Got;
+pub use asked::{GivenBack, Got};
 
 use ostler_bus::{Slot, vocab::status::SocketStatus};
 

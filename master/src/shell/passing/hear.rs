@@ -17,10 +17,10 @@ use tokio::{
 
 use crate::{
     shell::{
-        balance::taking,
+        balance::{Handed, taking},
         handle::{Message, ShellHandle},
     },
-    sockets::{Foreign, SocketId, balance},
+    sockets::Foreign,
 };
 
 /// Answers that one worker may wait for beside others; one that has more is heard when it waits for fewer.
@@ -48,8 +48,8 @@ pub(in crate::shell) struct Said {
 pub(in crate::shell) struct Reply {
     pub(super) word: MasterWord,
     pub(super) fds: Vec<Foreign>,
-    /// A socket whose connections it may be handed, and our end of the channel for that.
-    pub(super) handed: Option<(SocketId, balance::Channel)>,
+    /// Our end of the channel by which it may be handed connections.
+    pub(super) handed: Option<Handed>,
 }
 
 impl Reply {

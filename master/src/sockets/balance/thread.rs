@@ -222,6 +222,12 @@ impl Thread {
                     None
                 }),
                 Command::Gone(id) => self.each(|desk| desk.part_with(id)),
+                Command::Leaves(id, socket) => {
+                    self.each(|desk| match desk.socket.id == socket {
+                        true => desk.part_with(id),
+                        false => None,
+                    });
+                }
                 Command::Released(id) => {
                     let now = Instant::now();
                     self.each(|desk| {

@@ -22,6 +22,7 @@ mod channel;
 mod copy;
 mod desk;
 mod inbox;
+mod pace;
 mod pool;
 mod thread;
 

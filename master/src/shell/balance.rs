@@ -41,24 +41,27 @@ pub(super) enum Standing {
     Leaving,
 }
 
+/// The master's end of a channel by which a worker may be handed the connections of a socket.
+#[derive(Debug)]
+pub(super) struct Handed {
+    /// The socket.
+    pub(super) socket: SocketId,
+    /// The question by which the worker got it; `None` if it was declared.
+    pub(super) question: Option<u64>,
+    /// Our end.
+    pub(super) channel: Channel,
+}
+
 /// Waits, for as long as what is returned is kept, until a worker asks for the connections of each of its sockets.
-pub(super) fn taking(
-    id: WorkerId,
-    channels: Vec<(SocketId, Channel)>,
-    shell: &ShellHandle,
-) -> JoinSet<()> {
+pub(super) fn taking(id: WorkerId, channels: Vec<Handed>, shell: &ShellHandle) -> JoinSet<()> {
     let mut waiting = JoinSet::new();
-    for (socket, channel) in channels {
+    for handed in channels {
         let shell = shell.clone();
         waiting.spawn(async move {
-            match channel.first_word().await {
+            match handed.channel.first_word().await {
                 Ok(Some(channel)) => {
-                    let takes = Message::Takes {
-                        id,
-                        socket,
-                        channel,
-                    };
-                    shell.send(takes).await;
+                    let handed = Handed { channel, ..handed };
+                    shell.send(Message::Takes { id, handed }).await;
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -72,7 +75,12 @@ pub(super) fn taking(
 
 impl Shell {
     /// A worker takes connections of a socket from now on.
-    pub(super) fn takes(&mut self, id: WorkerId, socket: SocketId, channel: Channel) {
+    pub(super) fn takes(&mut self, id: WorkerId, handed: Handed) {
+        let Handed {
+            socket,
+            question,
+            channel,
+        } = handed;
         let Some(process) = self.processes.get_mut(&id) else {
             return;
         };
@@ -89,6 +97,10 @@ impl Shell {
             ) => false,
         };
         let sockets = &self.workshop.sockets;
+        if question.is_some_and(|question| !sockets.still_has(socket, id, question)) {
+            // It has given the socket back meanwhile.
+            return;
+        }
         let (Some((app, bound)), Some(listener)) = (sockets.get(socket), sockets.duplicate(socket))
         else {
             // Closed meanwhile.
@@ -214,7 +226,7 @@ impl Workshop {
         &self,
         order: &SpawnOrder,
         fds: &mut Vec<OwnedFd>,
-    ) -> io::Result<Vec<(SocketId, Channel)>> {
+    ) -> io::Result<Vec<Handed>> {
         let sockets = self
             .sockets
             .handing_over(&order.app, order.slot)
@@ -223,7 +235,11 @@ impl Workshop {
             .map(|(id, _)| {
                 let (ours, theirs) = channel_pair()?;
                 fds.push(theirs);
-                Ok((id, ours))
+                Ok(Handed {
+                    socket: id,
+                    question: None,
+                    channel: ours,
+                })
             })
             .collect()
     }

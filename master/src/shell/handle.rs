@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     add::{Refused, Which},
+    balance::Handed,
     passing::Said as Passed,
     portraits::Drawn,
     reread::{Asked, Reading, Said},
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     config::app::{AppDefinition, AppName},
     fleet::{Command, Requester, Snapshot, WorkerNews},
-    sockets::{SocketId, balance::Channel},
+    sockets::SocketId,
 };
 
 /// Messages that may wait for the shell; senders wait for room. The shell never waits for any of them.
@@ -89,11 +90,7 @@ pub(super) enum Message {
     /// A worker has shut a shared listener down, and so often it could not be opened again.
     ListenerDied { socket: SocketId, failures: u32 },
     /// A worker takes connections of a socket from the master.
-    Takes {
-        id: WorkerId,
-        socket: SocketId,
-        channel: Channel,
-    },
+    Takes { id: WorkerId, handed: Handed },
     /// A worker says something about descriptors.
     Passing { id: WorkerId, said: Passed },
     /// A worker has waited long enough for what becomes of a connection that it gave.

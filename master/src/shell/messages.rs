@@ -128,12 +128,8 @@ impl Shell {
                 });
                 renewed.into_iter().collect()
             }
-            Message::Takes {
-                id,
-                socket,
-                channel,
-            } => {
-                self.takes(id, socket, channel);
+            Message::Takes { id, handed } => {
+                self.takes(id, handed);
                 vec![]
             }
             Message::Passing { id, said } => {

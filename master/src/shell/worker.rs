@@ -16,7 +16,7 @@ use ostler_bus::{
 use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
-    balance::{Standing, taking},
+    balance::{Handed, Standing, taking},
     call_off::unless_called_off,
     handle::{Message, ShellHandle},
     panics::Made,
@@ -29,7 +29,7 @@ use crate::{
         self, Child, Identity, Notification, NotifySocket, Outlets, Spawned, Spawner, StdinLines,
         WorkerGroup,
     },
-    sockets::{SocketId, balance::Channel},
+    sockets::SocketId,
 };
 
 /// How long a dead worker's pipes are still read, if others hold them open.
@@ -118,7 +118,7 @@ pub(super) struct Begun {
     pub(super) bus: UnixStream,
     pub(super) cgroup: Option<WorkerGroup>,
     pub(super) stdin: Option<StdinLines>,
-    pub(super) channels: Vec<(SocketId, Channel)>,
+    pub(super) channels: Vec<Handed>,
     pub(super) passing: OwnedFd,
     pub(super) spawned: Spawning,
 }
@@ -167,7 +167,7 @@ impl Begun {
                     stdin: self.stdin,
                     by_shell: shell_line::stays(&order.definition.command),
                     standing: Standing::Starting,
-                    untaken: self.channels.iter().map(|(socket, _)| *socket).collect(),
+                    untaken: self.channels.iter().map(|it| it.socket).collect(),
                 },
             })
             .await;

@@ -65,8 +65,8 @@ fn closes_at_once(fd: &OwnedFd) -> bool {
     }
 }
 
-/// Leaves it to a thread that only closes.
-fn close_elsewhere(fd: OwnedFd) {
+/// Leaves it to a thread that only closes. While that has more than enough to do, a connection of TCP loses its `SO_LINGER`.
+pub(super) fn close_elsewhere(fd: OwnedFd) {
     static CLOSER: OnceLock<Option<SyncSender<OwnedFd>>> = OnceLock::new();
     let unclosed = match CLOSER.get_or_init(closer) {
         Some(closer) => match closer.try_send(fd) {
@@ -75,6 +75,10 @@ fn close_elsewhere(fd: OwnedFd) {
         },
         None => fd,
     };
+    // What was sent goes on its way all the same.
+    if closes_at_once(&unclosed) {
+        return;
+    }
     mem::forget(unclosed);
     tracing::error!("a descriptor of a worker's stays open: closing it could take for ever");
 }

@@ -32,7 +32,7 @@ pub use bound::{BoundSocket, Mended};
 pub use error::{BindError, Problem};
 pub use foreign::Foreign;
 pub use holder::Holder;
-pub use registry::{Added, Again, Got, Reach, Retired, SocketId, Sockets};
+pub use registry::{Added, Again, GivenBack, Got, Reach, Retired, SocketId, Sockets};
 pub use rights::may_bind;
 pub use starter::StarterSockets;
 pub use watch::{ListenerWatch, listener_is_dead};

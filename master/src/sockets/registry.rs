@@ -10,7 +10,7 @@ mod tickets;
 
 use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
-pub use asked::Got;
+pub use asked::{GivenBack, Got};
 
 use ostler_bus::{Slot, vocab::status::SocketStatus};
 use ostler_worker_sdk::tickets::Rotation;

@@ -197,6 +197,48 @@ async fn a_connection_that_was_taken_just_before_its_taker_ended_is_not_given_ba
     assert_eq!(fate, "taken");
 }
 
+/// Two share a socket and take its connections; one gives it back, but keeps all descriptors.
+const KEEPS: &str = r#"
+first = os.environ["OSTLER_SLOT"] == "0"
+while not first and not os.path.exists("address"):
+    time.sleep(0.01)
+wanted = "127.0.0.1:0" if first else open("address").read()
+_, body, fds = ask(listen={"id": 1, "address": wanted})
+handed = socket.socket(fileno=fds[1])
+handed.send(struct.pack("<BBHIII", 1, 1, 0, 0xffffffff, 0, 0))
+if first:
+    write("address", body["address"])
+    # Until the other has it, too.
+    while not os.path.exists("shared"):
+        time.sleep(0.01)
+    say(close={"id": 1})
+    # Whatever is said next is answered after that.
+    ask(take_back={"id": 1})
+    write("misused", body["address"])
+    time.sleep(600)
+write("shared", "")
+while True:
+    _, fds, _, _ = socket.recv_fds(handed, 8, 4)
+    handed.send(struct.pack("<BBHIII", 1, 2, 0, len(fds), 0, len(fds)))
+    for fd in fds:
+        connection = socket.socket(fileno=fd)
+        connection.sendall(b"served")
+        connection.close()
+"#;
+
+#[tokio::test]
+async fn one_that_keeps_the_channel_of_a_socket_that_it_gave_back_is_handed_nothing() {
+    let Some(fleet) = program(2, KEEPS).await else {
+        return;
+    };
+    let written = || std::fs::read_to_string(fleet.dir().at("misused")).ok();
+    let address = eventually("the socket to be given back", PATIENCE, written).await;
+    fleet.until_ready(2).await;
+    for _ in 0..16 {
+        assert_eq!(who(&address).await, "served");
+    }
+}
+
 /// It gets the connection, and says nothing of it.
 const SILENT: &str = r#"
 mine, theirs = socket.socketpair()

@@ -71,9 +71,9 @@ pub(super) struct Handed {
 impl Handed {
     pub(super) fn new(channel: OwnedFd, is_unix: bool, tally: Arc<Tally>) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&channel, true)?;
-        let both = Interest::READABLE | Interest::WRITABLE;
         Ok(Self {
-            channel: Arc::new(sys::watch(channel, both)?),
+            // Not for room to write: whenever the master hears a word there is more of it, and each time this process would wake.
+            channel: Arc::new(sys::watch(channel, Interest::READABLE)?),
             is_unix,
             tally,
             queue: VecDeque::with_capacity(WINDOW),
@@ -213,17 +213,25 @@ async fn say(
     mut take_back: impl FnMut(WorkerWord),
 ) -> io::Result<bool> {
     loop {
-        let mut ready = channel.writable().await?;
         let said = word();
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         match send(channel.get_ref(), &said.encode(), flags) {
             Ok(_) => return Ok(true),
-            Err(Errno::WOULDBLOCK) => ready.clear_ready(),
-            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) => {
+                take_back(said);
+                until_writable(channel).await?;
+            }
+            Err(Errno::INTR) => take_back(said),
             Err(_) => return Ok(false),
         }
-        take_back(said);
     }
+}
+
+/// Waits for room in a channel that is full, as it is when the master doesn't get to hearing.
+async fn until_writable(channel: &AsyncFd<OwnedFd>) -> io::Result<()> {
+    let copy = channel.as_fd().try_clone_to_owned()?;
+    let watched = sys::watch(copy, Interest::WRITABLE)?;
+    watched.writable().await.map(drop)
 }
 
 /// Gives account of what was taken and refused, and of what was closed meanwhile.

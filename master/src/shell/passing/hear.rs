@@ -18,10 +18,10 @@ use tokio::{
 use super::tickets::{Followed, Follows};
 use crate::{
     shell::{
-        balance::taking,
+        balance::{Handed, taking},
         handle::{Message, ShellHandle},
     },
-    sockets::{Foreign, SocketId, balance},
+    sockets::Foreign,
 };
 
 /// Answers that one worker may wait for beside others; one that has more is heard when it waits for fewer.
@@ -49,10 +49,15 @@ pub(in crate::shell) struct Said {
 pub(in crate::shell) struct Reply {
     pub(super) word: MasterWord,
     pub(super) fds: Vec<Foreign>,
+<<<<<<< HEAD
     /// A socket whose connections it may be handed, and our end of the channel for that.
     pub(super) handed: Option<(SocketId, balance::Channel)>,
     /// What it is to hear of from now on.
     pub(super) follows: Option<Box<Follows>>,
+=======
+    /// Our end of the channel by which it may be handed connections.
+    pub(super) handed: Option<Handed>,
+>>>>>>> room/balance
 }
 
 impl Reply {

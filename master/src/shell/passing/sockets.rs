@@ -15,7 +15,10 @@ use crate::{
         app::{AppDefinition, AppName, SocketAddress, SocketDeclaration},
     },
     fleet::SpawnOrder,
-    shell::{Shell, balance::Standing},
+    shell::{
+        Shell,
+        balance::{Handed, Standing},
+    },
     sockets::{BindError, SocketId, balance::channel_pair, may_bind},
 };
 
@@ -69,7 +72,11 @@ impl Shell {
         if bound.hands_over() {
             let (ours, theirs) = channel_pair()?;
             fds.push(theirs.into());
-            handed = Some((socket, ours));
+            handed = Some(Handed {
+                socket,
+                question: Some(question),
+                channel: ours,
+            });
         }
         let address = bound.address().clone();
         let word = MasterWord::Listening {
@@ -118,9 +125,12 @@ impl Shell {
             return;
         }
         let app = process.order.app.clone();
-        let closed = self.workshop.sockets.give_back(&app, id, question);
+        let given_back = self.workshop.sockets.give_back(&app, id, question);
+        if let Some(socket) = given_back.left {
+            self.workshop.balancer.leaves(id, socket);
+        }
         self.shows_otherwise();
-        self.closed(&app, &closed);
+        self.closed(&app, &given_back.closed);
     }
 
     /// What the status said of sockets is no longer so.

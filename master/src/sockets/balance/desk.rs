@@ -13,6 +13,7 @@ use ostler_bus::{
 };
 use ostler_worker_sdk::handover::{UNLIMITED, WorkerWord};
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     net::{SocketFlags, accept_with},
 };
@@ -20,6 +21,7 @@ use rustix::{
 use super::{
     Served,
     channel::{Channel, Heard},
+    copy::{Copy, Kind},
     pool::Pool,
 };
 use crate::shortage::Told;
@@ -38,7 +40,8 @@ const LET_GO: Duration = Duration::from_secs(1);
 pub(super) struct Desk {
     pub(super) socket: Served,
     pub(super) listener: OwnedFd,
-    pool: Pool<OwnedFd>,
+    kind: Kind,
+    pool: Pool<Copy>,
     channels: HashMap<WorkerId, Channel>,
     /// Workers that were let go of; until when they may take what they were handed.
     released: HashMap<WorkerId, Instant>,
@@ -56,6 +59,7 @@ impl Desk {
     pub(super) fn new(socket: Served, listener: OwnedFd) -> Self {
         Self {
             socket,
+            kind: Kind::of(&listener),
             listener,
             pool: Pool::new(UNLIMITED),
             channels: HashMap::new(),
@@ -232,13 +236,20 @@ impl Desk {
             true => self.pool.room().min(BATCH),
             false => 0,
         };
+        let mut any = false;
         while tries > 0 {
             tries -= 1;
+            // Trying in vain costs several times as much as asking.
+            if any && !is_readable(&self.listener) {
+                self.readable = false;
+                return;
+            }
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match accept_with(&self.listener, flags) {
                 Ok(connection) => {
+                    any = true;
                     self.short = false;
-                    self.pool.accepted(connection);
+                    self.pool.accepted(Copy::new(connection, self.kind));
                 }
                 // Shut down by a worker: whoever mends it says so.
                 Err(Errno::WOULDBLOCK | Errno::INVAL) => {
@@ -318,4 +329,10 @@ impl Desk {
                 .collect(),
         }
     }
+}
+
+/// Whether there is a connection to accept, or what else `accept` would tell.
+fn is_readable(listener: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(listener, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec::default())) != Ok(0)
 }

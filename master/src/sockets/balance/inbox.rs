@@ -46,6 +46,8 @@ pub(super) enum Command {
     Ready(WorkerId),
     Drains(WorkerId),
     Gone(WorkerId),
+    /// A worker no longer has this socket.
+    Leaves(WorkerId, SocketId),
     Released(WorkerId),
     /// A worker had shut the listener down: this is the one that listens now.
     Mended(SocketId, OwnedFd),
@@ -95,6 +97,11 @@ impl Balancer {
     /// A worker is gone: what it has not taken goes to others.
     pub fn gone(&self, id: WorkerId) {
         self.tell(Command::Gone(id));
+    }
+
+    /// A worker no longer has a socket, whether it hangs up or not: what it has not taken goes to others.
+    pub fn leaves(&self, id: WorkerId, socket: SocketId) {
+        self.tell(Command::Leaves(id, socket));
     }
 
     /// A worker runs on as nobody's: it is handed nothing more, and accepts for itself as soon as it has taken what it was

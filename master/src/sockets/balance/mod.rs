@@ -19,8 +19,10 @@
 //! both ways and then reads what was said before.
 
 mod channel;
+mod copy;
 mod desk;
 mod inbox;
+mod pace;
 mod pool;
 mod thread;
 

@@ -163,6 +163,20 @@ fn one_that_joins_again_is_one_worker_and_what_its_first_channel_left_comes_by_t
 }
 
 #[test]
+fn one_that_has_given_a_socket_back_is_handed_nothing_more_although_it_does_not_hang_up() {
+    let mut stage = Stage::new();
+    let left = stage.join(A);
+    let _clients = [stage.connect(), stage.connect()];
+    drop(left.is_handed(2));
+    let stays = stage.join(B);
+    stage.balancer.leaves(A, SocketId::made_up(2));
+    assert_eq!(stage.status().expect("known").workers.len(), 2, "another");
+    stage.balancer.leaves(A, SocketId::made_up(1));
+    left.hears_the_end();
+    assert_eq!(stays.is_handed(2).len(), 2);
+}
+
+#[test]
 fn one_that_is_let_go_of_takes_what_it_was_handed_although_its_app_is_forgotten() {
     let mut stage = Stage::new();
     let worker = stage.join(A);

@@ -3,9 +3,9 @@
 //! A listener tells of a connection once (edge-triggered): while no worker has room, whatever comes wakes nobody twice,
 //! and waits in the kernel. A channel tells as long as there is something to read.
 //!
-//! Whatever is decided is decided on all that was said by then. After a connection the thread sleeps for a
-//! moment without listening to workers, unless one of them must make room: where connections come quickly, what is
-//! said of one is heard when the next one comes, which halves how often the thread wakes.
+//! Where connections come one after the other, words are heard together: each half a millisecond ([`Pace`]), or when somebody must make room.
+//! To be woken by them, and by a time-out set anew for each sleep, would cost several times what the hand-over does. Otherwise they
+//! are heard when they are said. Commands are obeyed after all that was said before them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,24 +30,19 @@ use super::{
     channel::Channel,
     desk::Desk,
     inbox::{Command, Inbox, Joins},
+    pace::Pace,
 };
 use crate::sockets::SocketId;
 
 /// Events taken in at once.
 const EVENTS: usize = 128;
 
-/// How long words may wait to be heard together. The master's copy of a taken connection lives as long, which is nothing
-/// to a client that waits for its end.
-const TOGETHER: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 250_000,
-};
-
 /// What it needs is small.
 const STACK: usize = 256 << 10;
 
-/// The bell's token; the others grow from the next one on and are never used twice.
+/// The tokens of the bell and of the beat; the others grow from the next one on and are never used twice.
 const BELL: u64 = 0;
+const BEAT: u64 = 1;
 
 /// Starts the thread. It ends when it is told to, or when what it waits on fails.
 pub(super) fn start(inbox: Arc<Inbox>) -> io::Result<()> {
@@ -70,12 +65,11 @@ enum Source {
 }
 
 struct Thread {
-    /// The bell and the listeners.
+    /// The bell, the beat and the listeners.
     epoll: OwnedFd,
     /// The channels.
     channels: OwnedFd,
-    /// A connection has just come: what is said of it comes soon.
-    expects_words: bool,
+    pace: Pace,
     inbox: Arc<Inbox>,
     desks: BTreeMap<DeskNumber, Desk>,
     sources: HashMap<u64, Source>,
@@ -102,14 +96,17 @@ impl Thread {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let data = EventData::new_u64(BELL);
         epoll::add(&epoll, &inbox.bell, data, EventFlags::IN)?;
+        let pace = Pace::new()?;
+        let (data, flags) = (EventData::new_u64(BEAT), EventFlags::IN | EventFlags::ET);
+        epoll::add(&epoll, &pace.timer, data, flags)?;
         Ok(Self {
             epoll,
             channels: epoll::create(CreateFlags::CLOEXEC)?,
-            expects_words: false,
+            pace,
             inbox,
             desks: BTreeMap::new(),
             sources: HashMap::new(),
-            numbers: BELL,
+            numbers: BEAT,
             busy: Vec::new(),
         })
     }
@@ -121,48 +118,56 @@ impl Thread {
                 tracing::error!("handing over connections ends: {error}");
                 return;
             }
-            let mut rung = false;
-            self.expects_words = false;
+            let (mut rung, mut come, mut beat) = (false, false, false);
             for event in events.drain(..) {
                 match event.data.u64() {
                     BELL => rung = true,
+                    BEAT => beat = true,
                     token => {
-                        self.expects_words = true;
+                        come = true;
                         self.happened(token);
                     }
                 }
             }
-            // Before anything is decided, and before what was said by a worker that is told to be gone.
-            if let Err(error) = self.hear(&mut events) {
+            let now = Instant::now();
+            self.pace.goes_on(now, come, beat);
+            // Before what was said by a worker that is told to be gone.
+            let hears = rung || beat || !self.pace.together || self.is_full();
+            if hears && let Err(error) = self.hear(&mut events) {
                 tracing::error!("handing over connections ends: {error}");
                 return;
             }
             if rung && !self.obey() {
                 return;
             }
-            self.serve();
+            self.serve(now);
         }
     }
 
-    /// Waits for commands and connections; and for words, unless some are about to come: those are heard together.
-    fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
-        let timeout = self.timeout(Instant::now());
-        let timeout = match self.expects_words {
-            true => timeout.min(Some(TOGETHER)).or(Some(TOGETHER)),
-            false => {
-                let mut fds = [
-                    PollFd::new(&self.epoll, PollFlags::IN),
-                    PollFd::new(&self.channels, PollFlags::IN),
-                ];
-                passing(poll(&mut fds, timeout.as_ref()))?;
-                Some(Timespec::default())
-            }
-        };
+    /// Waits for commands and connections; and for words, unless they are heard together and nobody must make room.
+    fn wait(&mut self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+        let mut timeout = self.timeout(Instant::now());
+        if self.pace.together && !self.pace.full {
+            self.pace.beats()?;
+        } else {
+            let mut fds = [
+                PollFd::new(&self.epoll, PollFlags::IN),
+                PollFd::new(&self.channels, PollFlags::IN),
+            ];
+            passing(poll(&mut fds, timeout.as_ref()))?;
+            timeout = Some(Timespec::default());
+        }
         passing(epoll::wait(
             &self.epoll,
             spare_capacity(events),
             timeout.as_ref(),
         ))
+    }
+
+    /// Whether no worker of a socket has room to which something has happened.
+    fn is_full(&self) -> bool {
+        let mut busy = self.busy.iter();
+        busy.any(|number| self.desks.get(number).is_some_and(Desk::is_full))
     }
 
     /// Hears what workers have said by now.
@@ -222,6 +227,12 @@ impl Thread {
                     None
                 }),
                 Command::Gone(id) => self.each(|desk| desk.part_with(id)),
+                Command::Leaves(id, socket) => {
+                    self.each(|desk| match desk.socket.id == socket {
+                        true => desk.part_with(id),
+                        false => None,
+                    });
+                }
                 Command::Released(id) => {
                     let now = Instant::now();
                     self.each(|desk| {
@@ -368,8 +379,8 @@ impl Thread {
         });
     }
 
-    fn serve(&mut self) {
-        let now = Instant::now();
+    fn serve(&mut self, now: Instant) {
+        self.pace.full = false;
         let mut busy = std::mem::take(&mut self.busy);
         busy.retain(|number| {
             let Some(desk) = self.desks.get_mut(number) else {
@@ -377,7 +388,7 @@ impl Thread {
             };
             let broken = desk.serve(now);
             // A worker must make room before anything goes on.
-            self.expects_words &= !desk.is_full();
+            self.pace.full |= desk.is_full();
             let goes_on = desk.has_more() || desk.due().is_some();
             let is_done = desk.is_done();
             self.let_go(broken);

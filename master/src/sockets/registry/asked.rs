@@ -86,6 +86,15 @@ pub struct Got {
     pub is_new: bool,
 }
 
+/// What a worker has given back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenBack {
+    /// The socket that it no longer has; `None` if it had none by that question.
+    pub left: Option<SocketId>,
+    /// What was closed, as nobody has it any more.
+    pub closed: Vec<SocketId>,
+}
+
 fn any_port(address: &SocketAddress) -> bool {
     match address {
         SocketAddress::Tcp(ip) | SocketAddress::Udp(ip) => ip.port() == 0,
@@ -159,12 +168,26 @@ impl Sockets {
         Ok(Got { id, is_new: true })
     }
 
-    /// A worker has closed what it got for a question, or doesn't want it any more. Gives what was closed.
-    pub fn give_back(&mut self, app: &AppName, worker: WorkerId, question: u64) -> Vec<SocketId> {
+    /// A worker has closed what it got for a question, or doesn't want it any more.
+    pub fn give_back(&mut self, app: &AppName, worker: WorkerId, question: u64) -> GivenBack {
+        let mut left = None;
         for asked in self.asked.get_mut(app).into_iter().flatten() {
-            asked.by.remove(&(worker, question));
+            if asked.by.remove(&(worker, question)) {
+                left = Some(asked.held.id);
+            }
         }
-        self.close_asked(app)
+        GivenBack {
+            left,
+            closed: self.close_asked(app),
+        }
+    }
+
+    /// Whether a worker still has what it got for a question.
+    #[must_use]
+    pub fn still_has(&self, socket: SocketId, worker: WorkerId, question: u64) -> bool {
+        let mut all = self.asked.values().flatten();
+        let its = all.find(|asked| asked.held.id == socket);
+        its.is_some_and(|asked| asked.by.contains(&(worker, question)))
     }
 
     /// A worker has ended: what it held is its slot's until [`Sockets::settle`] finds that nobody comes. What the slot had

@@ -42,7 +42,10 @@ fn the_nth_question_of_each_worker_for_port_0_shares_one_socket() {
     assert!(ask(&mut sockets, B, 3, "udp:127.0.0.1:0").is_new);
     assert!(ask(&mut sockets, B, 4, "127.0.0.2:0").is_new);
     // What a worker has given back is the next that it gets.
-    assert!(sockets.give_back(&web(), A, 1).is_empty(), "B has it");
+    assert!(
+        sockets.give_back(&web(), A, 1).closed.is_empty(),
+        "B has it"
+    );
     assert_eq!(ask(&mut sockets, A, 5, "127.0.0.1:0").id, first.id);
     let names: Vec<String> = sockets.status("web").into_iter().map(|s| s.name).collect();
     let expected = [
@@ -61,14 +64,24 @@ fn the_last_one_that_goes_frees_the_address() {
     let port = port(&sockets, got);
     let same = format!("127.0.0.1:{port}");
     ask(&mut sockets, B, 1, "127.0.0.1:0");
-    assert!(sockets.give_back(&web(), A, 1).is_empty());
-    assert!(sockets.give_back(&web(), A, 1).is_empty(), "once more");
+    assert!(sockets.still_has(got.id, A, 1));
+    let left = GivenBack {
+        left: Some(got.id),
+        closed: vec![],
+    };
+    assert_eq!(sockets.give_back(&web(), A, 1), left);
+    assert_eq!(
+        sockets.give_back(&web(), A, 1),
+        GivenBack::default(),
+        "once more"
+    );
+    assert!(!sockets.still_has(got.id, A, 1) && sockets.still_has(got.id, B, 1));
     assert!(listens(port));
     let [status] = &sockets.status("web")[..] else {
         panic!("one socket");
     };
     assert_eq!(status.asked_by.as_deref(), Some(&[B][..]));
-    assert_eq!(sockets.give_back(&web(), B, 1), [got.id]);
+    assert_eq!(sockets.give_back(&web(), B, 1).closed, [got.id]);
     assert!(!listens(port) && sockets.get(got.id).is_none());
     assert!(sockets.status("web").is_empty());
     assert!(ask(&mut sockets, A, 2, &same).is_new);

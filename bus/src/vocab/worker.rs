@@ -194,8 +194,10 @@ pub struct Served {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "_sys.worker.holding", reply = ())]
 pub struct Holding {
-    /// How many requests or connections.
+    /// How many connections; or requests, of a worker that counts nothing else.
     pub held: u64,
+    /// How many requests that have not ended: those of HTTP/2 that share a connection, and WebSockets too. `None`: not counted apart.
+    pub requests: Option<u64>,
 }
 
 /// Worker → all: how the requests went that this worker has answered since it began. While an update runs the master holds

@@ -9,6 +9,8 @@ use axum::{
     http::{StatusCode, Version},
     response::Response,
 };
+#[cfg(feature = "ws")]
+use hyper::upgrade::OnUpgrade;
 use hyper::{
     body::Incoming,
     header::{CONNECTION, HeaderValue},
@@ -24,6 +26,8 @@ use tokio::{
 };
 use tower::ServiceExt;
 
+#[cfg(feature = "ws")]
+use super::ws::Farewell;
 use super::{
     HEAD,
     body::Watched,
@@ -76,17 +80,25 @@ fn versions() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD);
     http.http2().timer(TokioTimer::new());
+    #[cfg(feature = "ws")]
+    http.http2().enable_connect_protocol();
     http
 }
 
 async fn answer(
     host: Host,
     talk: watch::Sender<Talk>,
-    request: Request<Incoming>,
+    #[cfg_attr(not(feature = "ws"), expect(unused_mut, reason = "for WebSockets"))]
+    mut request: Request<Incoming>,
 ) -> Result<Response<Watched>, Infallible> {
     let version = request.version();
     let under_way = UnderWay::begin(&talk, version, &host.counter, &host.held);
     let under_way = Arc::new(under_way);
+    #[cfg(feature = "ws")]
+    if request.extensions().get::<OnUpgrade>().is_some() {
+        let farewell = Farewell::of(host.drain.clone(), Arc::clone(&under_way));
+        request.extensions_mut().insert(farewell);
+    }
     let mut response = host.router.oneshot(request.map(Body::new)).await?;
     if host.drain.has_begun() && version < Version::HTTP_2 {
         say_close(&mut response);

@@ -18,6 +18,8 @@
 mod body;
 mod connection;
 mod talk;
+#[cfg(feature = "ws")]
+pub mod ws;
 
 use std::{
     convert::Infallible,
@@ -121,8 +123,8 @@ where
         counter,
         held: held.clone(),
     };
-    let serve = |taken: Connection| {
-        let taken = taken.held(held.connection(&open));
+    let serve = move |taken: Connection| {
+        let taken = taken.held(host.held.connection(&open));
         connection::serve(accept(taken), host.clone())
     };
     loop {
@@ -140,7 +142,7 @@ where
     while let Some(last) = listener.last(until).await {
         connections.spawn(serve(last));
     }
-    drop((listener, open));
+    drop((listener, serve));
     tokio::select! {
         None = all_closed.recv() => return Ok(()),
         () = drain.over() => {}

@@ -4,10 +4,10 @@
 //! cargo build -p ostler-worker-sdk --features ws --example websocket
 //! ostler run -n chat -i 4 -l http=127.0.0.1:8080 -- target/debug/examples/websocket
 //!
-//! curl localhost:8080/                              # HTTP/1.1
-//! curl --http2-prior-knowledge localhost:8080/      # HTTP/2
-//! websocat ws://localhost:8080/chat                 # what one says, all hear, whichever worker they are at …
-//! ostler reload                                     # … and 1012 (service restart) when theirs is replaced
+//! curl localhost:8080/                                    # HTTP/1.1
+//! curl --http2-prior-knowledge localhost:8080/slow/5000   # HTTP/2; an update waits for the answer
+//! websocat ws://localhost:8080/chat                       # what one says, all hear, whichever worker they are at …
+//! ostler reload                                           # … and 1012 (service restart) when theirs is replaced
 //! ```
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::{
     Router,
     extract::{
-        State, WebSocketUpgrade,
+        Path, State, WebSocketUpgrade,
         ws::{Message, Utf8Bytes},
     },
     response::Response,
@@ -35,9 +35,6 @@ struct Said {
     text: String,
 }
 
-/// How long `/slow` takes, so that updates find something under way.
-const SLOW: Duration = Duration::from_millis(300);
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt::init();
@@ -51,10 +48,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let slow = name.clone();
     let routes = Router::new()
         .route("/", get(async || name))
+        // So that updates find something under way.
         .route(
-            "/slow",
-            get(async || {
-                tokio::time::sleep(SLOW).await;
+            "/slow/{ms}",
+            get(async |Path(ms): Path<u64>| {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
                 slow
             }),
         )

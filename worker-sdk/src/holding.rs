@@ -81,12 +81,16 @@ impl Drop for HeldRequest {
     }
 }
 
+/// Tells it once; if it is not heard, the next one may be.
+pub(crate) async fn say(bus: &Bus, holding: Holding) {
+    let _unheard = bus.request_within(&holding, EVERY).await;
+}
+
 /// Tells what is held when the drain begins, and each change from then on.
 pub(crate) async fn tell(bus: Bus, held: Held, mut drain: DrainSignal) {
     drain.begun().await;
     loop {
-        // Not heard: the next one may be.
-        let _unheard = bus.request_within(&held.now(), EVERY).await;
+        say(&bus, held.now()).await;
         if let ConnectionState::Closed(_) = &*bus.state().borrow() {
             return;
         }

@@ -276,7 +276,12 @@ impl Worker {
             let tell = || holding::tell(self.bus.clone(), held.clone(), drain.clone());
             self.tells.call_once(|| drop(tokio::spawn(tell())));
         }
-        http::serve_holding(listener, accept, router, drain, self.requests(), held).await
+        let counter = self.requests();
+        let left = http::serve_holding(listener, accept, router, drain, counter, held).await?;
+        if self.is_managed() {
+            holding::say(&self.bus, left).await;
+        }
+        Ok(())
     }
 
     /// Leaves the bus in good order: returns when everything emitted so far is at the hub, or after 2 s. A program that

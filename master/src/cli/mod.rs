@@ -18,6 +18,7 @@ mod event_line;
 mod examples;
 mod filter;
 mod fleet_verbs;
+mod held;
 mod import;
 pub(crate) mod interrupt;
 pub(crate) mod live;

@@ -29,6 +29,7 @@ use std::{
 };
 
 use axum::Router;
+use ostler_bus::vocab::worker::Holding;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -74,7 +75,8 @@ pub async fn serve_counted(
     counter: RequestCounter,
 ) -> io::Result<()> {
     let held = Held::default();
-    serve_holding(listener, as_it_is, router, drain, counter, held).await
+    serve_holding(listener, as_it_is, router, drain, counter, held).await?;
+    Ok(())
 }
 
 /// The same as [`serve`], over what `accept` makes of each connection, as with TLS. Each is accepted beside all others;
@@ -93,7 +95,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (counter, held) = (RequestCounter::default(), Held::default());
-    serve_holding(listener, accept, router, drain, counter, held).await
+    serve_holding(listener, accept, router, drain, counter, held).await?;
+    Ok(())
 }
 
 /// A connection as the listener gives it.
@@ -101,7 +104,7 @@ pub(crate) fn as_it_is(connection: Connection) -> Ready<io::Result<Connection>> 
     ready(Ok(connection))
 }
 
-/// The same, and counts in `held` what is open.
+/// The same, and counts in `held` what is open; gives what was left at the end of the time to drain, and is cut now.
 pub(crate) async fn serve_holding<S, F>(
     mut listener: Listener,
     accept: impl Fn(Connection) -> F,
@@ -109,7 +112,7 @@ pub(crate) async fn serve_holding<S, F>(
     mut drain: DrainSignal,
     counter: RequestCounter,
     held: Held,
-) -> io::Result<()>
+) -> io::Result<Holding>
 where
     F: Future<Output = io::Result<S>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -144,12 +147,15 @@ where
     }
     drop((listener, serve));
     tokio::select! {
-        None = all_closed.recv() => return Ok(()),
+        None = all_closed.recv() => return Ok(held.now()),
         () = drain.over() => {}
     }
-    let held = held.now().held;
-    tracing::warn!("the time to drain is over: cutting {held} open connections");
-    Ok(())
+    let left = held.now();
+    tracing::warn!(
+        "the time to drain is over: cutting {} open connections",
+        left.held
+    );
+    Ok(left)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use axum::{
     routing::get,
 };
 use futures::StreamExt;
+use ostler_bus::vocab::worker::Holding;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -38,7 +39,7 @@ pub(super) struct Server {
     pub(super) held: Held,
     /// What it has taken.
     pub(super) counter: RequestCounter,
-    running: JoinHandle<io::Result<()>>,
+    running: JoinHandle<io::Result<Holding>>,
 }
 
 /// A gate that lets through as many as were told to pass.

@@ -12,16 +12,10 @@
 //! `tls_service CERT KEY` takes a certificate and its key (PEM); without, each worker makes a certificate for localhost.
 //! Started by itself, it serves the same on port 8443.
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc};
 
 use axum::{Router, routing::get};
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use ostler_worker_sdk::{Connection, DrainSignal, Listener, TicketSecrets, Worker};
-use tokio::task::JoinSet;
+use ostler_worker_sdk::{TicketSecrets, Worker};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -33,9 +27,6 @@ use tokio_rustls::{
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// How long a client may take for its part of the handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     tracing_subscriber::fmt::init();
@@ -45,6 +36,7 @@ async fn main() -> Result<(), Failure> {
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     if std::env::var_os("OWN_TICKETS").is_some() {
         config.ticketer = Ticketer::new()?;
     } else {
@@ -57,8 +49,8 @@ async fn main() -> Result<(), Failure> {
     println!("serving on {}", listener.address());
     worker.ready().await?;
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    serve(listener, acceptor, routes, worker.draining()).await?; // until told to drain, and done with that
-    worker.finish().await?;
+    let handshake = move |connection| acceptor.accept(connection);
+    worker.serve_with(listener, handshake, routes).await?; // until told to drain, and done with that
     Ok(())
 }
 
@@ -78,57 +70,5 @@ async fn tell_rotations(mut secrets: TicketSecrets) {
     loop {
         secrets.changed().await;
         println!("the secrets of session tickets have rotated");
-    }
-}
-
-async fn serve(
-    mut listener: Listener,
-    acceptor: TlsAcceptor,
-    routes: Router,
-    mut draining: DrainSignal,
-) -> io::Result<()> {
-    let mut open = JoinSet::new();
-    loop {
-        tokio::select! {
-            _ = draining.begun() => break,
-            accepted = listener.accept() => {
-                let (acceptor, routes, draining) = (acceptor.clone(), routes.clone(), draining.clone());
-                open.spawn(converse(accepted?, acceptor, routes, draining));
-            }
-            Some(_) = open.join_next() => {}
-        }
-    }
-    drop(listener);
-    let all = async { while open.join_next().await.is_some() {} };
-    tokio::select! {
-        () = all => {}
-        () = draining.over() => {}
-    }
-    Ok(())
-}
-
-/// One connection, from its handshake to its end.
-async fn converse(
-    connection: Connection,
-    acceptor: TlsAcceptor,
-    routes: Router,
-    mut draining: DrainSignal,
-) {
-    let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(connection)).await;
-    // A client that speaks no TLS, or goes away at it, is nothing to this worker.
-    let Ok(Ok(stream)) = shaken else { return };
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new());
-    let service = TowerToHyperService::new(routes);
-    let mut conversation = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = conversation.as_mut() => ended,
-        _ = draining.begun() => {
-            conversation.as_mut().graceful_shutdown();
-            conversation.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!("a connection has ended early: {error}");
     }
 }

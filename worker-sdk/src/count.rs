@@ -74,7 +74,7 @@ impl RequestCounter {
         }
     }
 
-    fn served(&self) -> Served {
+    pub(crate) fn served(&self) -> Served {
         // Ended first: what ends in between has begun as well.
         let ended = self.0.ended.load(Ordering::SeqCst);
         let requests = self.0.begun.load(Ordering::SeqCst);

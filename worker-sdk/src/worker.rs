@@ -4,7 +4,7 @@ mod run_time;
 mod tickets;
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, Once, PoisonError},
     time::Duration,
 };
 
@@ -15,13 +15,16 @@ use ostler_bus::{
     hub::Hub,
     vocab::worker::{Disconnect, Drain, Ready},
 };
-use tokio::net::UdpSocket;
-
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UdpSocket,
+};
 
 use crate::{
-    DirectCalls, DirectEvents, DrainSignal, Identity, Listener, RequestCounter, StartError, alone,
-    count, drain, hear, heartbeat, holding, http,
+    Connection, DirectCalls, DirectEvents, DrainSignal, Identity, Listener, RequestCounter,
+    StartError, alone, count, drain, hear, heartbeat,
+    holding::{self, Held},
+    http,
     identity::Inheritance,
     inherited::{self, Inherited, Sockets},
     passing::Passing,
@@ -40,6 +43,10 @@ pub struct Worker {
     sockets: Mutex<Sockets>,
     draining: DrainSignal,
     requests: RequestCounter,
+    /// What it has open, whatever it serves.
+    held: Held,
+    /// The master is told of that from the first server on.
+    tells: Once,
     /// By which descriptors travel.
     passing: Option<Passing>,
     /// For session tickets, where the master gives none.
@@ -97,6 +104,8 @@ impl Worker {
             sockets,
             draining,
             requests,
+            held: Held::default(),
+            tells: Once::new(),
             passing,
             own_secrets: Own::default(),
             alone,
@@ -237,18 +246,47 @@ impl Worker {
         self.requests.clone()
     }
 
-    /// Serves HTTP/1.1 until this worker is to drain and everything begun has been answered, and counts the requests. While it drains the
-    /// master hears how many connections are still open, and shows it to whoever waits for the update. See [`http`].
+    /// Serves HTTP/1.1 and HTTP/2 until this worker is to drain and everything begun has been answered, and counts the requests. While it drains the
+    /// master hears how many connections and requests are left, and shows it to whoever waits for the update. See [`http`].
     ///
     /// # Errors
     /// If the listener fails.
     pub async fn serve(&self, listener: Listener, router: Router) -> std::io::Result<()> {
-        let (open, holding) = watch::channel(0);
+        self.serve_with(listener, http::as_it_is, router).await
+    }
+
+    /// The same over what `accept` makes of each connection, as with TLS:
+    ///
+    /// ```ignore
+    /// let tls = tokio_rustls::TlsAcceptor::from(config);          // with ALPN "h2", "http/1.1"
+    /// worker.serve_with(listener, move |connection| tls.accept(connection), router).await?;
+    /// ```
+    ///
+    /// Each is accepted beside all others; one that fails is dropped.
+    ///
+    /// # Errors
+    /// If the listener fails.
+    pub async fn serve_with<S, F>(
+        &self,
+        listener: Listener,
+        accept: impl Fn(Connection) -> F,
+        router: Router,
+    ) -> std::io::Result<()>
+    where
+        F: Future<Output = std::io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (drain, held) = (self.draining(), self.held.clone());
         if self.is_managed() {
-            tokio::spawn(holding::tell(self.bus.clone(), holding));
+            let tell = || holding::tell(self.bus.clone(), held.clone(), drain.clone());
+            self.tells.call_once(|| drop(tokio::spawn(tell())));
         }
-        let (drain, counter) = (self.draining.clone(), self.requests());
-        http::serve_telling(listener, router, drain, counter, &open).await
+        let counter = self.requests();
+        let left = http::serve_holding(listener, accept, router, drain, counter, held).await?;
+        if self.is_managed() {
+            holding::say(&self.bus, left).await;
+        }
+        Ok(())
     }
 
     /// Leaves the bus in good order: returns when everything emitted so far is at the hub, or after 2 s. A program that

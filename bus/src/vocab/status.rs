@@ -230,4 +230,8 @@ pub struct WorkerStatus {
     pub requests: Option<u64>,
     /// Why it is to be replaced although it serves, in words, and in how long at the earliest; `None` if it isn't.
     pub recycle: Option<String>,
+    /// How many connections it still has, while it drains, if it told ([`Holding`](super::worker::Holding)).
+    pub held: Option<u64>,
+    /// How many requests, if it counts them apart.
+    pub held_requests: Option<u64>,
 }

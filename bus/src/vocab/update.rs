@@ -64,8 +64,10 @@ pub struct Drainer {
     pub slot: Slot,
     /// The worker.
     pub worker: WorkerId,
-    /// How many requests or connections it still has, if it told ([`Holding`](super::worker::Holding)).
+    /// How many connections it still has, if it told ([`Holding`](super::worker::Holding)).
     pub held: Option<u64>,
+    /// How many requests, if it counts them apart.
+    pub held_requests: Option<u64>,
     /// Milliseconds until it is killed if it has not gone by then; `None`: it has all the time it wants.
     pub left_ms: Option<u64>,
 }

@@ -153,6 +153,10 @@ pub struct WorkerExited {
     pub next: Next,
     /// Why that, in words, where there was a choice.
     pub because: Option<String>,
+    /// How many connections it still had when it went, as it last told ([`Holding`]).
+    pub held: Option<u64>,
+    /// How many requests, likewise.
+    pub held_requests: Option<u64>,
 }
 
 /// A command that ran beside a worker (`before_start`, `after_ready`, `before_stop`, `after_exit`) has ended.
@@ -190,12 +194,14 @@ pub struct Served {
     pub under_way: u64,
 }
 
-/// Worker → master: what I still have to finish. Sent by the SDK while it drains; shown while an update waits for it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
+/// Worker → master: what I still have to finish. Sent by the SDK while it drains; shown to whoever waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Request)]
 #[request(topic = "_sys.worker.holding", reply = ())]
 pub struct Holding {
-    /// How many requests or connections.
+    /// How many connections; or requests, of a worker that counts nothing else.
     pub held: u64,
+    /// How many requests that have not ended: those of HTTP/2 that share a connection, and WebSockets too. `None`: not counted apart.
+    pub requests: Option<u64>,
 }
 
 /// Worker → all: how the requests went that this worker has answered since it began. While an update runs the master holds

@@ -17,7 +17,7 @@ use super::{
     carry_out::refused,
     connect::{self, Wanted},
     error::{CliError, Exit},
-    output, render, state_verbs,
+    held, output, render, state_verbs,
     style::Style,
     table::{self, Align, Cell, Row, Tone},
     values,
@@ -228,6 +228,12 @@ fn facts(worker: &WorkerStatus, definition: &AppDescription) -> Vec<(&'static st
         ),
         ("says", worker.status_text.clone()),
         ("waits for", worker.waits_for.clone()),
+        (
+            "holds",
+            worker
+                .held
+                .map(|held| held::held(held, worker.held_requests)),
+        ),
         ("to be replaced", worker.recycle.clone()),
         ("last exit", worker.last_exit.clone()),
         ("log", out),

@@ -20,6 +20,7 @@ mod examples;
 mod filter;
 mod fleet_verbs;
 mod foreign;
+mod held;
 mod import;
 pub(crate) mod interrupt;
 mod kill;

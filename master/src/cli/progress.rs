@@ -19,6 +19,7 @@ use ostler_bus::{
     },
 };
 
+use super::held;
 use crate::{
     config::units::{exact, rough},
     escape,
@@ -296,10 +297,11 @@ fn step(progress: &UpdateProgress, after: Duration) -> Line {
     ))
 }
 
-/// "worker 3 drains, 2 held, 28s left".
+/// "worker 3 drains, 2 connections, 1 request held, 28s left".
 fn drainer(drainer: &Drainer, after: Duration) -> String {
     let mut text = format!("worker {} drains", drainer.worker);
     if let Some(held) = drainer.held {
+        let held = held::held(held, drainer.held_requests);
         text.push_str(&format!(", {held} held"));
     }
     if let Some(left) = drainer.left_ms {

@@ -10,6 +10,7 @@ use ostler_bus::{
 };
 
 use super::{
+    held,
     style::Style,
     table::{self, Align, Cell, Row, Tone},
 };
@@ -225,7 +226,10 @@ fn notes(worker: &WorkerStatus) -> Vec<String> {
         .as_ref()
         .filter(|_| worker.age_ms >= SLOW_MS)
         .map(|what| format!("waits for {}", escape::line(what)));
-    [said, waits, recycle, exit, retry]
+    let held = worker
+        .held
+        .map(|held| format!("holds {}", held::held(held, worker.held_requests)));
+    [said, waits, held, recycle, exit, retry]
         .into_iter()
         .flatten()
         .collect()

@@ -242,7 +242,7 @@ async fn holding(
     while let Some(call) = calls.next().await {
         match worker(call.origin()) {
             Ok(id) => {
-                let news = WorkerNews::Holds(call.request().held);
+                let news = WorkerNews::Holds(*call.request());
                 shell.news(id, news).await;
                 let _gone = call.reply(&()).await;
             }

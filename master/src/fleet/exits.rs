@@ -38,6 +38,7 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
     lives::disconnected(&mut worker, &app.name, turn);
     let leaving = worker.leaving();
     let was_ready = leaving.map_or(worker.is_ready(), |leaving| leaving.was_ready);
+    let (held, held_requests) = worker.held();
     let mut told = WorkerExited {
         worker: worker.reference(&app.name),
         status: exit.status.clone(),
@@ -54,6 +55,8 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
         cause: leaving.map(|leaving| cause(&worker, leaving)),
         next: Next::Nothing,
         because: None,
+        held,
+        held_requests,
     };
     let place = turn.place();
     let decision = decide(app, &worker, &exit, was_ready, turn);

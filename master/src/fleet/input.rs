@@ -11,7 +11,7 @@ use ostler_bus::{
         commands::{AppAwait, AppDelete, AppRestart},
         control::{AppReload, AppReset, AppScale, AppStart, AppStop, MasterKill},
         update::WorkerRestartNeeded,
-        worker::{AppErrors, ExitStatus},
+        worker::{AppErrors, ExitStatus, Holding},
     },
 };
 
@@ -110,7 +110,7 @@ pub enum WorkerNews {
         under_way: u64,
     },
     /// It said on the bus how much it still has to finish.
-    Holds(u64),
+    Holds(Holding),
     /// It said on the bus how its requests went so far.
     Errors(AppErrors),
     /// Its process was found to have so many bytes of resident memory.

@@ -3,7 +3,10 @@
 
 use ostler_bus::{
     Slot as SlotNumber, WorkerId,
-    vocab::update::{Drainer, UpdateProgress, UpdateStep},
+    vocab::{
+        update::{Drainer, UpdateProgress, UpdateStep},
+        worker::Holding,
+    },
 };
 
 use super::{
@@ -57,11 +60,15 @@ pub(super) fn by_update(worker: &Worker) -> bool {
 pub(super) fn who(app: &App, now: Moment) -> Vec<Drainer> {
     let drain = app.workers.values().filter(|worker| by_update(worker));
     let mut drainers: Vec<Drainer> = drain
-        .map(|worker| Drainer {
-            slot: worker.slot,
-            worker: worker.id,
-            held: worker.held,
-            left_ms: drain::left(worker, now).map(millis),
+        .map(|worker| {
+            let (held, held_requests) = worker.held();
+            Drainer {
+                slot: worker.slot,
+                worker: worker.id,
+                held,
+                held_requests,
+                left_ms: drain::left(worker, now).map(millis),
+            }
         })
         .collect();
     drainers.sort_by_key(|drainer| (drainer.slot, drainer.worker));
@@ -69,7 +76,7 @@ pub(super) fn who(app: &App, now: Moment) -> Vec<Drainer> {
 }
 
 /// A worker has told what it still holds.
-pub(super) fn holds(app: &mut App, id: WorkerId, held: u64, turn: &mut Turn) {
+pub(super) fn holds(app: &mut App, id: WorkerId, held: Holding, turn: &mut Turn) {
     let Some(worker) = app.workers.get_mut(&id) else {
         return;
     };

@@ -101,6 +101,7 @@ fn app_state(app: &App) -> &'static str {
 
 fn worker_status(app: &App, worker: &Worker, now: Moment) -> WorkerStatus {
     let slot = app.slots.get(&worker.slot);
+    let (held, held_requests) = worker.held();
     WorkerStatus {
         app: app.name.to_string(),
         slot: worker.slot,
@@ -131,6 +132,8 @@ fn worker_status(app: &App, worker: &Worker, now: Moment) -> WorkerStatus {
         backoff_ms: slot.map_or(0, |slot| millis(slot.failures.delay())),
         requests: worker.served.map(|served| served.requests),
         recycle: worker.due.as_ref().map(|due| due.in_words(now)),
+        held,
+        held_requests,
     }
 }
 
@@ -177,5 +180,7 @@ fn slot_status(app: &App, number: SlotNumber, slot: &Slot, now: Moment) -> Worke
         backoff_ms: millis(slot.failures.delay()),
         requests: None,
         recycle: None,
+        held: None,
+        held_requests: None,
     }
 }

@@ -11,7 +11,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ostler_bus::{Generation, Slot, WorkerId, vocab::worker::WorkerRef};
+use ostler_bus::{
+    Generation, Slot, WorkerId,
+    vocab::worker::{Holding, WorkerRef},
+};
 
 use super::{
     Moment, SpawnOrder, drain::Leaving, hooks::Running, probing::Probing, recycle::Due,
@@ -60,7 +63,7 @@ pub(super) struct Worker {
     /// It took over from one that was recycled: for so long it is left alone, whatever its size.
     pub(super) respite: Duration,
     /// How much it still has to finish, as it told.
-    pub(super) held: Option<u64>,
+    pub(super) held: Option<Holding>,
     /// From 0 up to 1: spreads out what comes to workers with age.
     pub(super) luck: f64,
 }
@@ -115,6 +118,12 @@ impl Worker {
             generation: self.generation,
             pid: self.pid,
         }
+    }
+
+    /// How many connections it still has to finish, and how many requests, as it told.
+    pub(super) fn held(&self) -> (Option<u64>, Option<u64>) {
+        let held = self.held.map(|holding| holding.held);
+        (held, self.held.and_then(|holding| holding.requests))
     }
 
     /// As it is started.

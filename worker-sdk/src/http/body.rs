@@ -2,38 +2,28 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use axum::{Error, body::Body};
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
-use tokio::{sync::watch, time::Instant};
 
-use super::connection::Talk;
-use crate::RequestUnderWay;
+use super::talk::UnderWay;
 
-/// A body; when it is dropped (sent whole, or given up) the connection is idle.
+/// A body; when it is dropped (sent whole, or given up) its request has ended.
 #[derive(Debug)]
 pub(super) struct Watched {
     body: Body,
-    talk: watch::Sender<Talk>,
-    /// Ends with it.
-    _under_way: RequestUnderWay,
+    _under_way: Arc<UnderWay>,
 }
 
 impl Watched {
-    pub(super) fn new(body: Body, talk: watch::Sender<Talk>, under_way: RequestUnderWay) -> Self {
+    pub(super) fn new(body: Body, under_way: Arc<UnderWay>) -> Self {
         Self {
             body,
-            talk,
             _under_way: under_way,
         }
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.talk.send_replace(Talk::Idle(Instant::now()));
     }
 }
 

@@ -1,97 +1,109 @@
 //! One connection, from its first request to its end.
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc};
 
-use axum::{Router, body::Body, extract::Request, http::StatusCode, response::Response};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{StatusCode, Version},
+    response::Response,
+};
+#[cfg(feature = "ws")]
+use hyper::upgrade::OnUpgrade;
 use hyper::{
+    body::Incoming,
     header::{CONNECTION, HeaderValue},
-    server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
-    time::Instant,
 };
 use tower::ServiceExt;
 
-use super::{FRESH, LAME_DUCK, body::Watched};
-use crate::{DrainSignal, RequestCounter};
+#[cfg(feature = "ws")]
+use super::ws::Farewell;
+use super::{
+    HEAD,
+    body::Watched,
+    talk::{self, Talk, UnderWay},
+};
+use crate::{DrainSignal, RequestCounter, holding::Held};
 
-/// How long a client may take for a request's head, the pause before it included. A little more than reverse proxies keep
-/// unused connections (60 s), so that they close first and never ask a connection that is being closed.
-const HEAD: Duration = Duration::from_secs(75);
-
-/// Where the conversation stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Talk {
-    /// Nothing was asked yet, since the connection was accepted.
-    Fresh(Instant),
-    /// A request is being read or answered.
-    Answering,
-    /// The last answer was complete.
-    Idle(Instant),
+/// What every connection of a server is served with.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    pub(super) router: Router,
+    pub(super) drain: DrainSignal,
+    pub(super) counter: RequestCounter,
+    pub(super) held: Held,
 }
 
-/// Serves one connection to its end; while draining, as a lame duck.
-pub(super) async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
-    drain: DrainSignal,
-    counter: RequestCounter,
-) {
-    let (talk, follow) = watch::channel(Talk::Fresh(Instant::now()));
-    let signal = drain.clone();
-    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        talk.send_replace(Talk::Answering);
-        let under_way = counter.begin();
-        let (router, signal, talk) = (router.clone(), signal.clone(), talk.clone());
-        async move {
-            let mut response = router.oneshot(request.map(Body::new)).await?;
-            if signal.has_begun() {
-                say_close(&mut response);
-            }
-            Ok::<_, Infallible>(response.map(|body| Watched::new(body, talk, under_way)))
-        }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    let conversation = http.serve_connection(TokioIo::new(stream), service);
-    let mut conversation = pin!(conversation.with_upgrades());
+/// Serves what `accept` gives to its end; while draining, as a lame duck.
+pub(super) async fn serve<S>(accept: impl Future<Output = io::Result<S>>, host: Host)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let talk = Talk::begin();
+    let mut ends = pin!(talk::ends(host.drain.clone(), talk.subscribe()));
+    let stream = tokio::select! {
+        biased;
+        accepted = accept => accepted,
+        () = &mut ends => return,
+    };
+    let stream = match stream {
+        Ok(stream) => stream,
+        Err(error) => return tracing::debug!("a connection was not accepted: {error}"),
+    };
+    let service = service_fn(move |request| answer(host.clone(), talk.clone(), request));
+    let http = versions();
+    let mut conversation = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
     tokio::select! {
         // First: a request that came together with the end of its time is still answered.
         biased;
         // How a client ended its own connection is nothing the app can act on.
         _ = conversation.as_mut() => return,
-        () = unused(drain, follow) => conversation.as_mut().graceful_shutdown(),
+        () = ends => conversation.as_mut().graceful_shutdown(),
     }
     let _ended = conversation.await;
 }
 
-/// Waits until the worker drains and nothing more is expected from this connection.
-async fn unused(mut drain: DrainSignal, mut talk: watch::Receiver<Talk>) {
-    drain.begun().await;
-    let began = Instant::now();
-    loop {
-        let until = match *talk.borrow_and_update() {
-            Talk::Fresh(accepted) => Some((began + LAME_DUCK).max(accepted + FRESH)),
-            // It ends by its answer's `close`; or is idle for a while, if the answer had begun before.
-            Talk::Answering => None,
-            Talk::Idle(since) => Some(began.max(since) + LAME_DUCK),
-        };
-        let changed = talk.changed();
-        let changed = match until {
-            Some(until) => tokio::time::timeout_at(until, changed).await,
-            None => Ok(changed.await),
-        };
-        match changed {
-            Ok(Ok(())) => {}
-            // The conversation is over, and says so itself.
-            Ok(Err(_)) => return std::future::pending().await,
-            Err(_time_is_up) => return,
-        }
+/// HTTP/1.1; HTTP/2 for clients that begin with its preface, as those do that chose it by ALPN.
+fn versions() -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD);
+    http.http2().timer(TokioTimer::new());
+    #[cfg(feature = "ws")]
+    http.http2().enable_connect_protocol();
+    http
+}
+
+async fn answer(
+    host: Host,
+    talk: watch::Sender<Talk>,
+    #[cfg_attr(not(feature = "ws"), expect(unused_mut, reason = "for WebSockets"))]
+    mut request: Request<Incoming>,
+) -> Result<Response<Watched>, Infallible> {
+    let version = request.version();
+    let under_way = UnderWay::begin(&talk, version, &host.counter, &host.held);
+    let under_way = Arc::new(under_way);
+    #[cfg(feature = "ws")]
+    if request.extensions().get::<OnUpgrade>().is_some() {
+        let farewell = Farewell::of(host.drain.clone(), Arc::clone(&under_way));
+        request.extensions_mut().insert(farewell);
     }
+    let mut response = host.router.oneshot(request.map(Body::new)).await?;
+    if host.drain.has_begun() && version < Version::HTTP_2 {
+        say_close(&mut response);
+    }
+    Ok(response.map(|body| Watched::new(body, under_way)))
 }
 
 /// Moves the client elsewhere; but a switch to another protocol needs that header for itself.

@@ -1,4 +1,4 @@
-//! HTTP/1.1 that drains as a lame duck.
+//! HTTP/1.1 and HTTP/2 that drain without losing a request.
 //!
 //! Closing kept-alive connections the moment a drain begins loses the requests that are just on their way. So a
 //! draining worker stops accepting, but goes on answering what it has, each answer with `Connection: close`, which
@@ -7,20 +7,38 @@
 //! ```text
 //!  drain ─┬─ a request is being answered ──► its answer says `close`, and the connection ends with it
 //!         ├─ idle ──────────────────────────► closed after LAME_DUCK, if no request came
-//!         └─ nothing was asked yet ─────────► waited for until FRESH after it was accepted
+//!         ├─ nothing was asked yet ─────────► waited for until FRESH after it was accepted
+//!         └─ HTTP/2 ────────────────────────► GOAWAY, twice; ends when all that was asked before is answered
 //! ```
 //! An answer whose head was sent before the drain could not say `close`: its connection gets another [`LAME_DUCK`] when
-//! it is complete. [`serve`] returns as soon as no connection is open, or when the time to drain is over.
+//! it is complete. HTTP/2 needs no such time: the first GOAWAY refuses nothing, and asks the client to go. The second, which names the last
+//! request that is served, is sent when the client is known to have had the first. An HTTP/2 connection on which nothing was asked yet is
+//! waited for as any other. [`serve`] returns as soon as no connection is open, or when the time to drain is over.
 
 mod body;
 mod connection;
+mod talk;
+#[cfg(feature = "ws")]
+pub mod ws;
 
-use std::{io, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    io,
+    time::Duration,
+};
 
 use axum::Router;
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use ostler_bus::vocab::worker::Holding;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+    task::JoinSet,
+    time::Instant,
+};
 
-use crate::{DrainSignal, Listener, RequestCounter};
+use self::connection::Host;
+use crate::{Connection, DrainSignal, Listener, RequestCounter, holding::Held};
 
 /// How long requests on connections that are already open are answered after a drain began. A client that uses its
 /// connection at least once a second is told to close it and loses nothing.
@@ -29,6 +47,10 @@ pub const LAME_DUCK: Duration = Duration::from_secs(1);
 /// How long a draining worker waits for the first request of a connection, from when it was accepted: clients connect
 /// because they have something to ask, but some only probe or connect ahead.
 pub const FRESH: Duration = Duration::from_secs(5);
+
+/// How long a client may take for a request's head, the pause before it included. A little more than reverse proxies keep
+/// unused connections (60 s), so that they close first and never ask a connection that is being closed.
+const HEAD: Duration = Duration::from_secs(75);
 
 /// How long a draining worker takes what the master had handed over before. The master says when that was all, which is at
 /// once unless this is the last worker that takes any; but it may not know of the drain, or have gone.
@@ -52,21 +74,62 @@ pub async fn serve_counted(
     drain: DrainSignal,
     counter: RequestCounter,
 ) -> io::Result<()> {
-    let (open, _) = watch::channel(0);
-    serve_telling(listener, router, drain, counter, &open).await
+    let held = Held::default();
+    serve_holding(listener, as_it_is, router, drain, counter, held).await?;
+    Ok(())
 }
 
-/// The same; while it drains, `open` says how many connections there are.
-pub(crate) async fn serve_telling(
+/// The same as [`serve`], over what `accept` makes of each connection, as with TLS. Each is accepted beside all others;
+/// one that fails is dropped, and one that takes as long as a client may take to ask something is given up.
+///
+/// # Errors
+/// As with [`serve`].
+pub async fn serve_with<S, F>(
+    listener: Listener,
+    accept: impl Fn(Connection) -> F,
+    router: Router,
+    drain: DrainSignal,
+) -> io::Result<()>
+where
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (counter, held) = (RequestCounter::default(), Held::default());
+    serve_holding(listener, accept, router, drain, counter, held).await?;
+    Ok(())
+}
+
+/// A connection as the listener gives it.
+pub(crate) fn as_it_is(connection: Connection) -> Ready<io::Result<Connection>> {
+    ready(Ok(connection))
+}
+
+/// The same, and counts in `held` what is open; gives what was left at the end of the time to drain, and is cut now.
+pub(crate) async fn serve_holding<S, F>(
     mut listener: Listener,
+    accept: impl Fn(Connection) -> F,
     router: Router,
     mut drain: DrainSignal,
     counter: RequestCounter,
-    open: &watch::Sender<u64>,
-) -> io::Result<()> {
+    held: Held,
+) -> io::Result<Holding>
+where
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut connections = JoinSet::new();
-    let signal = drain.clone();
-    let serve = |taken| connection::serve(taken, router.clone(), signal.clone(), counter.clone());
+    // What is upgraded leaves its task; each connection has a sender until it is closed.
+    let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
+    let host = Host {
+        router,
+        drain: drain.clone(),
+        counter,
+        held: held.clone(),
+    };
+    let serve = move |taken: Connection| {
+        let taken = taken.held(host.held.connection(&open));
+        connection::serve(accept(taken), host.clone())
+    };
     loop {
         tokio::select! {
             biased;
@@ -82,25 +145,17 @@ pub(crate) async fn serve_telling(
     while let Some(last) = listener.last(until).await {
         connections.spawn(serve(last));
     }
-    drop(listener);
-    let tell = |connections: &JoinSet<()>| {
-        open.send_replace(u64::try_from(connections.len()).unwrap_or(u64::MAX));
-    };
-    let all = async {
-        tell(&connections);
-        while connections.join_next().await.is_some() {
-            tell(&connections);
-        }
-    };
+    drop((listener, serve));
     tokio::select! {
-        () = all => return Ok(()),
+        None = all_closed.recv() => return Ok(held.now()),
         () = drain.over() => {}
     }
+    let left = held.now();
     tracing::warn!(
         "the time to drain is over: cutting {} open connections",
-        connections.len()
+        left.held
     );
-    Ok(())
+    Ok(left)
 }
 
 #[cfg(test)]

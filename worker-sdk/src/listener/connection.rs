@@ -17,12 +17,15 @@ use tokio::{
 };
 
 use super::tally::Open;
+use crate::holding::HeldConnection;
 
 /// A connection. The master counts it as open until this is dropped.
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
     _open: Open,
+    /// Its place in the accounts of the server that serves it.
+    _held: Option<HeldConnection>,
 }
 
 /// Who is at the other end.
@@ -70,6 +73,15 @@ impl Connection {
         Self {
             stream,
             _open: open,
+            _held: None,
+        }
+    }
+
+    /// Counts it as a server's until it is dropped, wherever that is.
+    pub(crate) fn held(self, held: HeldConnection) -> Self {
+        Self {
+            _held: Some(held),
+            ..self
         }
     }
 

@@ -64,6 +64,8 @@ fn exited(app: &str, voluntary: bool) -> News {
         cause: None,
         next: Next::Nothing,
         because: None,
+        held: None,
+        held_requests: None,
     })
 }
 
@@ -207,6 +209,7 @@ fn who_drains_is_told_with_what_is_held_and_how_long_is_left() {
         slot: Slot(slot),
         worker: WorkerId(worker),
         held,
+        held_requests: held.map(|held| held - 2),
         left_ms,
     };
     let News::Progress(mut event) = progress("web", 2, UpdateStep::Draining, 1) else {
@@ -224,14 +227,20 @@ fn who_drains_is_told_with_what_is_held_and_how_long_is_left() {
         Some(Line::Step(text))
     };
     let told = shown.see(&News::Progress(event.clone()));
-    assert_eq!(told, line("replaced); worker 1 drains, 3 held, 28s left"));
+    assert_eq!(
+        told,
+        line("replaced); worker 1 drains, 3 connections, 1 request held, 28s left")
+    );
     let later = shown.again(Duration::from_secs(9));
-    assert_eq!(later, line("replaced); worker 1 drains, 3 held, 19s left"));
+    assert_eq!(
+        later,
+        line("replaced); worker 1 drains, 3 connections, 1 request held, 19s left")
+    );
     event.rollback = true;
     let back = shown.see(&News::Progress(event));
     assert_eq!(
         back,
-        line("rolled back); worker 1 drains, 3 held, 28s left")
+        line("rolled back); worker 1 drains, 3 connections, 1 request held, 28s left")
     );
     shown.see(&progress("web", 2, UpdateStep::Drained, 2));
     assert_eq!(shown.again(Duration::ZERO), None, "nobody drains any more");

@@ -34,6 +34,8 @@ pub(in crate::cli) fn worker(app: &str, slot: u32, id: Option<u64>, state: &str)
         backoff_ms: 0,
         requests: None,
         recycle: None,
+        held: None,
+        held_requests: None,
     }
 }
 
@@ -75,6 +77,8 @@ fn report() -> StatusReport {
         current: false,
         closing: true,
         generation: Generation(1),
+        held: Some(1),
+        held_requests: Some(12),
         ..worker("web", 0, Some(3), "draining")
     };
     let assumed = WorkerStatus {
@@ -133,6 +137,7 @@ web  updating  3 of 4 ready  generation 2  ready: auto
 
 APP  SLOT  ID      PID  GEN  STATE            RESTARTS    AGE   MEMORY
 web     0   3  4000003    1  draining (old)          0  2h 5m  41.2 MB
+  holds 1 connection, 12 requests
 web     0  11  4000011    2  ready (assumed)         0  2h 5m  41.2 MB
 web     1   -        -    2  backoff                12      -        -
   last exit: code 1: \\x1b[2Jpanicked\\nat xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…

@@ -17,7 +17,13 @@ use std::{
 use ostler_bus::vocab::worker::{ExitStatus, Next, WorkerExited};
 
 use super::story::{AppNews, FailedHook, Leaving, Life, MasterNews, Now, Part, What};
-use crate::{chronicle, cli::style::Style, config::units::rough, escape, process::stamp};
+use crate::{
+    chronicle,
+    cli::{held, style::Style},
+    config::units::rough,
+    escape,
+    process::stamp,
+};
 
 /// Below the words, not the times.
 const INDENT: &str = "                ";
@@ -141,6 +147,10 @@ impl Page {
         let told = |cause: &&String| leaving.is_some_and(|leaving| leaving.reason == **cause);
         if let Some(cause) = event.cause.as_ref().filter(|cause| !told(cause)) {
             self.below(&format!("cause: {}", escape::line(cause)));
+        }
+        if let Some(left @ 1..) = event.held {
+            let held = held::held(left, event.held_requests);
+            self.below(&format!("it still held, as it last told: {held}"));
         }
         let tail = &event.stderr_tail;
         for line in &tail[tail.len().saturating_sub(lines)..] {

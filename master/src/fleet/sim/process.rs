@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ostler_bus::{
     WorkerId,
-    vocab::worker::{AppErrors, ExitStatus},
+    vocab::worker::{AppErrors, ExitStatus, Holding},
 };
 
 use super::{
@@ -109,7 +109,10 @@ impl World {
                 errors: errors.min(requests),
             });
             self.plan(at, Event::Does(id, Deed::Tells(news)));
-            let held = WorkerNews::Holds(self.rng.below(3));
+            let held = WorkerNews::Holds(Holding {
+                held: self.rng.below(3),
+                requests: None,
+            });
             let later = at + self.rng.millis(0, 3_000);
             self.plan(later, Event::Does(id, Deed::Tells(held)));
         }

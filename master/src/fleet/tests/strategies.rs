@@ -6,8 +6,8 @@ use ostler_bus::{
     Slot, WorkerId,
     vocab::{
         control::{AppReload, Outcome},
-        update::{UpdateRolledBack, UpdateStep},
-        worker::AppErrors,
+        update::{Drainer, UpdateRolledBack, UpdateStep},
+        worker::{AppErrors, Holding},
     },
 };
 
@@ -437,8 +437,13 @@ fn those_that_drain_are_told_with_what_they_hold_and_how_long_they_have() {
     stage.wait(2_000);
     stage.wait(4_000);
     stage.actions.clear();
-    stage.news(WorkerId(1), WorkerNews::Holds(3));
-    stage.news(WorkerId(1), WorkerNews::Holds(3));
+    for requests in [5, 5, 4] {
+        let holding = Holding {
+            held: 3,
+            requests: Some(requests),
+        };
+        stage.news(WorkerId(1), WorkerNews::Holds(holding));
+    }
     let told: Vec<_> = stage
         .events()
         .filter_map(|event| match event {
@@ -446,11 +451,15 @@ fn those_that_drain_are_told_with_what_they_hold_and_how_long_they_have() {
             _ => None,
         })
         .collect();
-    assert_eq!(told.len(), 1, "when it changes");
+    assert_eq!(told.len(), 2, "when it changes");
     assert_eq!(told[0].0, UpdateStep::Draining);
-    let drainer = &told[0].1[0];
-    assert_eq!(
-        (drainer.slot, drainer.worker, drainer.held, drainer.left_ms),
-        (Slot(0), WorkerId(1), Some(3), Some(26_000))
-    );
+    let drainer = |held_requests| Drainer {
+        slot: Slot(0),
+        worker: WorkerId(1),
+        held: Some(3),
+        held_requests: Some(held_requests),
+        left_ms: Some(26_000),
+    };
+    assert_eq!(told[0].1, [drainer(5)]);
+    assert_eq!(told[1].1, [drainer(4)]);
 }

@@ -1,7 +1,10 @@
 //! The lame duck, over real sockets and in real time.
 
+mod h2;
 mod listeners;
 mod support;
+#[cfg(feature = "ws")]
+mod ws;
 
 use std::time::Duration;
 

@@ -8,8 +8,9 @@ use axum::{
     routing::get,
 };
 use futures::StreamExt;
+use ostler_bus::vocab::worker::Holding;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinHandle,
@@ -17,8 +18,9 @@ use tokio::{
 };
 
 use crate::{
-    Draining, Listener,
+    Connection, Draining, Listener, RequestCounter,
     drain::{self, DrainTrigger},
+    holding::Held,
     http,
 };
 
@@ -33,7 +35,11 @@ pub(super) struct Server {
     pub(super) reached: mpsc::Receiver<()>,
     /// Each message lets one `/slow` answer, or `/stream` send its next part.
     pub(super) go_on: async_gate::Gate,
-    running: JoinHandle<io::Result<()>>,
+    /// What it has open.
+    pub(super) held: Held,
+    /// What it has taken.
+    pub(super) counter: RequestCounter,
+    running: JoinHandle<io::Result<Holding>>,
 }
 
 /// A gate that lets through as many as were told to pass.
@@ -62,11 +68,17 @@ pub(super) mod async_gate {
 
 impl Server {
     pub(super) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        Self::start_with(http::as_it_is).await
+    }
+
+    /// Over what `accept` makes of each connection.
+    pub(super) async fn start_with<S, F>(accept: impl Fn(Connection) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (tell, reached) = mpsc::channel(8);
         let go_on = async_gate::Gate::new();
-        let (trigger, signal) = drain::signal();
         let (slow, stream) = (go_on.clone(), go_on.clone());
         let app = Router::new()
             .route("/", get(|| async { "hello" }))
@@ -93,14 +105,39 @@ impl Server {
                     Body::from_stream(first.chain(last))
                 }),
             );
+        let server = Self::serve(app, accept).await;
+        Self {
+            reached,
+            go_on,
+            ..server
+        }
+    }
+
+    /// Serves another app than the usual one.
+    pub(super) async fn start_app(app: Router) -> Self {
+        Self::serve(app, http::as_it_is).await
+    }
+
+    async fn serve<S, F>(app: Router, accept: impl Fn(Connection) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
         let listener = Listener::try_from(listener).unwrap();
-        let running = tokio::spawn(http::serve(listener, app, signal));
+        let ((trigger, signal), held) = (drain::signal(), Held::default());
+        let counter = RequestCounter::default();
+        let running =
+            http::serve_holding(listener, accept, app, signal, counter.clone(), held.clone());
         Self {
             address,
             trigger,
-            reached,
-            go_on,
-            running,
+            reached: mpsc::channel(1).1,
+            go_on: async_gate::Gate::new(),
+            held,
+            counter,
+            running: tokio::spawn(running),
         }
     }
 

@@ -36,7 +36,7 @@ fn exited(after: u64, worker: Value, status: Value, more: Value) -> Record {
     let mut event = json!({
         "worker": worker, "status": status, "voluntary": false, "was_ready": true, "uptime_ms": 2000,
         "stderr_tail": [], "hint": null, "hung": null, "core_dumped": false, "trigger": "first start",
-        "cause": null, "next": "Nothing", "because": null
+        "cause": null, "next": "Nothing", "because": null, "held": null, "held_requests": null
     });
     let fields = more.as_object().expect("fields").clone();
     event.as_object_mut().expect("fields").extend(fields);

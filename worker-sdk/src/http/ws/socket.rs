@@ -1,0 +1,180 @@
+//! A WebSocket that its handler shares with whoever tells its client to go.
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use axum::{
+    Error,
+    extract::ws::{CloseFrame, Message, WebSocket, close_code},
+    http::HeaderValue,
+};
+use futures::{Sink, SinkExt, Stream, StreamExt};
+use tokio::sync::oneshot;
+
+/// Goes off when the handler has dropped its socket.
+pub(super) type Dropped = oneshot::Receiver<Infallible>;
+
+/// What a handler has of a WebSocket: axum's, but for its end. A stream and a sink of messages, too.
+#[derive(Debug)]
+pub struct Socket {
+    line: Arc<Line>,
+    _kept: oneshot::Sender<Infallible>,
+}
+
+/// The WebSocket, for both.
+#[derive(Debug)]
+pub(super) struct Line(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    /// `None` when it was cut.
+    socket: Option<WebSocket>,
+    /// The handler waits for a message.
+    waits: bool,
+    /// Wants to know when it does.
+    watcher: Option<Waker>,
+}
+
+pub(super) fn share(socket: WebSocket) -> (Socket, Arc<Line>, Dropped) {
+    let line = Arc::new(Line(Mutex::new(State {
+        socket: Some(socket),
+        waits: false,
+        watcher: None,
+    })));
+    let (kept, dropped) = oneshot::channel();
+    let socket = Socket {
+        line: Arc::clone(&line),
+        _kept: kept,
+    };
+    (socket, line, dropped)
+}
+
+impl Line {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the WebSocket, if it was not cut.
+    fn with<T>(&self, act: impl FnOnce(&mut WebSocket) -> T) -> Result<T, Error> {
+        const CUT: &str = "the time to drain is over: the WebSocket was cut";
+        let mut state = self.state();
+        state
+            .socket
+            .as_mut()
+            .map(act)
+            .ok_or_else(|| Error::new(CUT))
+    }
+
+    /// The same, with what can only be tried.
+    fn poll<T>(
+        &self,
+        act: impl FnOnce(&mut WebSocket) -> Poll<Result<T, Error>>,
+    ) -> Poll<Result<T, Error>> {
+        self.with(act).unwrap_or_else(|cut| Poll::Ready(Err(cut)))
+    }
+
+    /// Waits until the handler waits for a message.
+    pub(super) async fn waits(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            match state.waits {
+                true => Poll::Ready(()),
+                false => {
+                    state.watcher = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Tells the client that this worker goes; of no effect if either has said Close before.
+    pub(super) async fn close(&self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll(|socket| socket.poll_ready_unpin(cx))).await?;
+        let close = Message::Close(Some(CloseFrame {
+            code: close_code::RESTART,
+            reason: "service restart".into(),
+        }));
+        self.with(|socket| socket.start_send_unpin(close))??;
+        poll_fn(|cx| self.poll(|socket| socket.poll_flush_unpin(cx))).await
+    }
+
+    /// Reads until the client has said Close, or gone.
+    pub(super) async fn read_out(&self) {
+        let next = |cx: &mut Context<'_>| self.poll(|socket| socket.poll_next_unpin(cx).map(Ok));
+        while let Ok(Some(Ok(_unread))) = poll_fn(next).await {}
+    }
+
+    /// Closes the connection without a word.
+    pub(super) fn cut(&self) {
+        self.state().socket = None;
+    }
+}
+
+impl Socket {
+    /// The next message; `None` when the WebSocket has closed.
+    pub async fn recv(&mut self) -> Option<Result<Message, Error>> {
+        self.next().await
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// If the connection broke, or either side has said Close: as this worker does when it drains.
+    pub async fn send(&mut self, message: Message) -> Result<(), Error> {
+        SinkExt::send(self, message).await
+    }
+
+    /// The chosen subprotocol.
+    #[must_use]
+    pub fn protocol(&self) -> Option<HeaderValue> {
+        let state = self.line.state();
+        state.socket.as_ref()?.protocol().cloned()
+    }
+}
+
+impl Stream for Socket {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut state = self.line.state();
+        let Some(socket) = &mut state.socket else {
+            return Poll::Ready(None);
+        };
+        let next = socket.poll_next_unpin(cx);
+        state.waits = next.is_pending();
+        if state.waits
+            && let Some(watcher) = state.watcher.take()
+        {
+            watcher.wake();
+        }
+        next
+    }
+}
+
+impl Sink<Message> for Socket {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.line.poll(|socket| socket.poll_ready_unpin(cx))
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        // One that waited beside other things has found something to say.
+        self.line.state().waits = false;
+        self.line.with(|socket| socket.start_send_unpin(message))?
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.line.poll(|socket| socket.poll_flush_unpin(cx))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.line.poll(|socket| socket.poll_close_unpin(cx))
+    }
+}

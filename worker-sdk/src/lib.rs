@@ -53,6 +53,7 @@ mod identity;
 mod inherited;
 mod listener;
 pub mod passing;
+pub mod proxy_protocol;
 mod sys;
 mod udp;
 mod worker;

@@ -131,7 +131,10 @@ impl BoundSocket {
         match self.declaration.options.mode {
             SocketMode::Slot => Some(Spread::Evenly),
             SocketMode::Sticky => Some(Spread::ByAddress),
-            SocketMode::Auto | SocketMode::Shared | SocketMode::Balanced { .. } => None,
+            SocketMode::Auto
+            | SocketMode::Shared
+            | SocketMode::Balanced { .. }
+            | SocketMode::Proxied(_) => None,
         }
     }
 
@@ -161,7 +164,7 @@ impl BoundSocket {
     pub(super) fn can_be(&self, mode: SocketMode) -> bool {
         match mode {
             SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => true,
-            SocketMode::Balanced { .. } => self.takes_streams(),
+            SocketMode::Balanced { .. } | SocketMode::Proxied(_) => self.takes_streams(),
         }
     }
 
@@ -249,7 +252,10 @@ impl BoundSocket {
 
     fn mode(&self) -> &'static str {
         match self.declaration.options.mode {
-            SocketMode::Auto | SocketMode::Shared | SocketMode::Balanced { .. } => "shared",
+            SocketMode::Auto
+            | SocketMode::Shared
+            | SocketMode::Balanced { .. }
+            | SocketMode::Proxied(_) => "shared",
             SocketMode::Slot => "slot",
             SocketMode::Sticky => "sticky",
         }
@@ -262,6 +268,9 @@ impl BoundSocket {
             }
             SocketMode::Balanced { .. } => {
                 Some("balanced, but no worker takes connections from the master")
+            }
+            SocketMode::Proxied(_) => {
+                Some("sticky by the PROXY protocol, but no worker takes connections from the master")
             }
             SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => None,
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ostler_bus::{
-    WorkerId,
+    Slot, WorkerId,
     vocab::status::{BalanceStatus, BalancedWorker},
 };
 use ostler_worker_sdk::handover::{UNLIMITED, WorkerWord};
@@ -20,9 +20,11 @@ use rustix::{
 use super::{
     Served,
     channel::{Channel, Heard},
+    connection::Connection,
     pool::Pool,
+    proxied::Proxied,
 };
-use crate::shortage::Told;
+use crate::{fleet::Service, shortage::Told};
 
 /// Connections accepted at once, before others have their turn.
 const BATCH: usize = 64;
@@ -38,7 +40,9 @@ const LET_GO: Duration = Duration::from_secs(1);
 pub(super) struct Desk {
     pub(super) socket: Served,
     pub(super) listener: OwnedFd,
-    pool: Pool<OwnedFd>,
+    pool: Pool<Connection>,
+    /// What more there is to it if its clients keep their slots.
+    proxied: Option<Proxied>,
     channels: HashMap<WorkerId, Channel>,
     /// Workers that were let go of; until when they may take what they were handed.
     released: HashMap<WorkerId, Instant>,
@@ -58,12 +62,41 @@ impl Desk {
             socket,
             listener,
             pool: Pool::new(UNLIMITED),
+            proxied: None,
             channels: HashMap::new(),
             released: HashMap::new(),
             closed: false,
             readable: false,
             pause: None,
             short: false,
+        }
+    }
+
+    /// Its clients keep their slots.
+    pub(super) fn sticks(&mut self, proxied: Proxied) {
+        self.proxied = Some(proxied);
+    }
+
+    /// So the slots of its app stand now.
+    pub(super) fn stand(&mut self, size: u32, services: &[Service]) {
+        if let Some(proxied) = &mut self.proxied {
+            proxied.stand(size, services);
+        }
+    }
+
+    /// This worker lives there.
+    pub(super) fn lives(&mut self, id: WorkerId, slot: Slot) {
+        if let Some(proxied) = &mut self.proxied {
+            proxied.join(id, slot);
+        }
+    }
+
+    /// More has come of connections.
+    pub(super) fn more_has_come(&mut self) {
+        if let Some(proxied) = &mut self.proxied {
+            for connection in proxied.look(&self.socket) {
+                self.pool.accepted(connection);
+            }
         }
     }
 
@@ -188,19 +221,28 @@ impl Desk {
             }
         }
         self.pool.leave(id);
+        if let Some(proxied) = &mut self.proxied {
+            proxied.leave(id);
+        }
         Some(channel)
     }
 
     /// Accepts as much as workers have room for, and hands it over; gives the channels that are done with.
     pub(super) fn serve(&mut self, now: Instant) -> Vec<Channel> {
         let mut broken = self.part(now);
+        if let Some(proxied) = &mut self.proxied {
+            proxied.expire(&self.socket, now);
+        }
         if self.pause.is_some_and(|until| now < until) {
             return broken;
         }
         self.pause = None;
         self.accept(now);
         loop {
-            self.pool.deal();
+            match &self.proxied {
+                None => self.pool.deal(),
+                Some(proxied) => proxied.deal(&mut self.pool),
+            }
             let lost = self.send(now);
             if lost.is_empty() {
                 return broken;
@@ -213,23 +255,32 @@ impl Desk {
 
     /// Whether there is more to do already.
     pub(super) fn has_more(&self) -> bool {
-        self.pause.is_none() && self.readable && self.pool.room() > 0
+        self.pause.is_none() && self.readable && self.room() > 0
     }
 
-    /// Whether no worker has room.
+    /// Whether something waits for workers to make room.
     pub(super) fn is_full(&self) -> bool {
-        self.pool.room() == 0
+        self.room() == 0 || (self.proxied.is_some() && self.pool.waiting() > 0)
+    }
+
+    /// How many connections to accept now.
+    fn room(&self) -> usize {
+        match &self.proxied {
+            None => self.pool.room(),
+            Some(proxied) => proxied.room(&self.pool),
+        }
     }
 
     /// When to try again what could not be done, or to part with somebody.
     pub(super) fn due(&self) -> Option<Instant> {
         let released = self.released.values().copied();
-        released.chain(self.pause).min()
+        let late = self.proxied.as_ref().and_then(Proxied::due);
+        released.chain(self.pause).chain(late).min()
     }
 
     fn accept(&mut self, now: Instant) {
         let mut tries = match self.readable {
-            true => self.pool.room().min(BATCH),
+            true => self.room().min(BATCH),
             false => 0,
         };
         while tries > 0 {
@@ -238,7 +289,13 @@ impl Desk {
             match accept_with(&self.listener, flags) {
                 Ok(connection) => {
                     self.short = false;
-                    self.pool.accepted(connection);
+                    let connection = match &mut self.proxied {
+                        None => Some(connection.into()),
+                        Some(proxied) => proxied.arrive(&self.socket, connection, now),
+                    };
+                    if let Some(connection) = connection {
+                        self.pool.accepted(connection);
+                    }
                 }
                 // Shut down by a worker: whoever mends it says so.
                 Err(Errno::WOULDBLOCK | Errno::INVAL) => {
@@ -302,6 +359,7 @@ impl Desk {
     /// How things stand.
     pub(super) fn status(&self) -> BalanceStatus {
         BalanceStatus {
+            proxied: self.proxied.as_ref().map(Proxied::status),
             accepted: self.pool.accepted,
             given_again: self.pool.given_again,
             waiting: self.pool.waiting() as u64,

@@ -69,6 +69,7 @@ impl Stage {
             ready: true,
             listener: self.listener.try_clone().expect("a duplicate").into(),
             max_connections: None,
+            sticks: None,
         };
         self.balancer.join(joins).expect("the thread runs");
         worker

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use ostler_bus::vocab::status::{AppStatus, SocketStatus};
+use ostler_bus::vocab::status::{AppStatus, ProxiedStatus, SocketStatus};
 
 use super::{
     args::SocketsArgs,
@@ -127,8 +127,9 @@ fn slots(socket: &SocketStatus) -> String {
 
 /// What its slot gets of the connections, or why nothing.
 fn share(socket: &SocketStatus) -> Cell {
+    let proxied = socket.balance.as_ref().and_then(|it| it.proxied.as_ref());
     match &socket.share {
-        None => Cell::new("-", Tone::Dim),
+        None => proxied.map_or_else(|| Cell::new("-", Tone::Dim), by_header),
         Some(share) => match (&share.left_out, share.buckets) {
             (Some(why), _) => Cell::new(format!("none: {}", escape::line(why)), Tone::Bad),
             (None, Some(buckets)) => Cell::plain(format!("{buckets} buckets")),
@@ -137,11 +138,19 @@ fn share(socket: &SocketStatus) -> Cell {
     }
 }
 
+/// How clients are told apart, and who could not be.
+fn by_header(proxied: &ProxiedStatus) -> Cell {
+    match proxied.malformed + proxied.late {
+        0 => Cell::plain("by PROXY header"),
+        refused => Cell::new(format!("by PROXY header, {refused} refused"), Tone::Bad),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ostler_bus::{
         Generation, Slot, WorkerId,
-        vocab::status::{SlotShare, SocketQueue},
+        vocab::status::{BalanceStatus, SlotShare, SocketQueue},
     };
 
     use super::*;
@@ -209,6 +218,24 @@ mod tests {
             asked_by: Some(vec![WorkerId(4), WorkerId(7)]),
             ..socket("[::]:0", "[::]:9")
         };
+        let far = SocketStatus {
+            mode: "sticky".into(),
+            balance: Some(BalanceStatus {
+                accepted: 9,
+                given_again: 0,
+                waiting: 0,
+                workers: Vec::new(),
+                proxied: Some(ProxiedStatus {
+                    header: "keep".into(),
+                    awaited: 0,
+                    malformed: 1,
+                    late: 2,
+                    buckets: vec![256],
+                }),
+            }),
+            ..socket("far", "127.0.0.1:82")
+        };
+        let web = web.into_iter().chain([far]).collect();
         let apps = [
             app("web", web),
             app("jobs", vec![socket("log", "unix:/l\u{1b}"), asked]),
@@ -221,6 +248,7 @@ mod tests {
              web   own     127.0.0.1:8101       shared  1                       0  1024        7  -\n\
              web   chat    127.0.0.1:81         sticky  0                       0  1024        0  128 buckets\n\
              web   chat    127.0.0.1:81         sticky  1                       2  1024        0  none: it is gone\n\
+             web   far     127.0.0.1:82         sticky  all                     -     -        -  by PROXY header, 3 refused\n\
              jobs  log     unix:/l\\x1b          shared  all                     -     -        -  -\n\
              jobs  [::]:0  [::]:9               shared  asked for by 4 7        -     -        -  -\n"
         );

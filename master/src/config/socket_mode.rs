@@ -39,8 +39,17 @@ pub(super) fn header(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Op
     let fix = "use \"strip\" for programs that don't know the header, or \"keep\" for those that read it themselves";
     let word = walker.string(path, node, fix)?;
     let known = ProxyHeader::WORDS.iter().find(|(known, _)| *known == word);
-    let wrong = || Wrong::new(format!("{word:?} is nothing that can be done with a header"), fix);
-    walker.take(path, node, known.map(|(_, header)| *header).ok_or_else(wrong))
+    let wrong = || {
+        Wrong::new(
+            format!("{word:?} is nothing that can be done with a header"),
+            fix,
+        )
+    };
+    walker.take(
+        path,
+        node,
+        known.map(|(_, header)| *header).ok_or_else(wrong),
+    )
 }
 
 /// A value, and where it stands.
@@ -124,7 +133,9 @@ fn unfit(address: &SocketAddress, options: &SocketOptions, so: &str) -> Option<W
             "leave the mode out: whichever worker is first takes what comes",
         )),
         (true, true) => Some(Wrong::new(
-            format!("a socket that each slot has for itself can't be {so}: its connections are for that slot alone"),
+            format!(
+                "a socket that each slot has for itself can't be {so}: its connections are for that slot alone"
+            ),
             "leave out the mode, or per_slot",
         )),
     }

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ostler_bus::{WorkerId, vocab::status::{BalanceStatus, SocketStatus}};
+use ostler_bus::{
+    WorkerId,
+    vocab::status::{BalanceStatus, SocketStatus},
+};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
@@ -207,7 +210,8 @@ impl Shell {
             return;
         }
         let untaken = process.untaken.iter();
-        for (socket, meant) in untaken.filter_map(|socket| self.workshop.meant_for_takers(*socket)) {
+        for (socket, meant) in untaken.filter_map(|socket| self.workshop.meant_for_takers(*socket))
+        {
             tracing::error!(
                 "{}.{}: worker {id} does not take the connections of the socket {:?} from the master, so it shares the socket instead{}; \
                  hint: {} is for workers that call `listen` and `accept` of the Rust SDK; for others leave {} out",

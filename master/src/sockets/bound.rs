@@ -269,9 +269,9 @@ impl BoundSocket {
             SocketMode::Balanced { .. } => {
                 Some("balanced, but no worker takes connections from the master")
             }
-            SocketMode::Proxied(_) => {
-                Some("sticky by the PROXY protocol, but no worker takes connections from the master")
-            }
+            SocketMode::Proxied(_) => Some(
+                "sticky by the PROXY protocol, but no worker takes connections from the master",
+            ),
             SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => None,
         }
     }

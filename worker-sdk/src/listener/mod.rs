@@ -6,6 +6,7 @@
 mod connection;
 mod direct;
 mod handed;
+mod proxied;
 mod tally;
 
 use std::{

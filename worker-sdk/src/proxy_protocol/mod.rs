@@ -2,7 +2,8 @@
 //! bytes (version 2), as <https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt> has it.
 //!
 //! Nothing here reads from anywhere: [`parse`] is given what has come so far, and can be given more as often as one likes. The master
-//! parses by it what it only peeks at, and an app whose socket has `proxy_protocol = "keep"` what it reads:
+//! parses by it what it only peeks at; a worker whose socket has `proxy_protocol = "keep"` calls
+//! [`Connection::read_proxy_header`](crate::Connection::read_proxy_header).
 //!
 //! ```
 //! use ostler_worker_sdk::proxy_protocol::parse;

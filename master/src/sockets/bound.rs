@@ -15,7 +15,7 @@ use super::{
     unix::OwnPath,
 };
 use crate::{
-    config::app::{SocketAddress, SocketDeclaration, SocketMode, socket::SocketKind},
+    config::app::{ProxyHeader, SocketAddress, SocketDeclaration, SocketMode, socket::SocketKind},
     sys::FdTable,
 };
 
@@ -151,6 +151,15 @@ impl BoundSocket {
     pub fn hands_over(&self) -> bool {
         let could = self.takes_streams() && self.slot.is_none();
         could && self.declaration.options.mode.hands_over()
+    }
+
+    /// Whether its connections begin with a header that the app doesn't want to see.
+    #[must_use]
+    pub fn strips(&self) -> bool {
+        match self.declaration.options.mode.proxied() {
+            Some(ProxyHeader::Strip) => true,
+            Some(ProxyHeader::Keep) | None => false,
+        }
     }
 
     fn takes_streams(&self) -> bool {

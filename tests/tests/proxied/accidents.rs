@@ -149,6 +149,32 @@ async fn workers_that_accept_for_themselves_are_told_of() {
     assert!(why.is_some_and(|why| why.starts_with("sticky by the PROXY protocol, but")));
 }
 
+/// They accept for themselves then, and take the headers off.
+#[tokio::test]
+async fn workers_without_a_master_serve_on() {
+    let fleet = ready(&web(2), 2).await;
+    let address = fleet.address().await;
+    let workers = fleet.until_ready(2).await;
+    slots_of(4, address).await;
+    fleet
+        .ostler(["delete", "web", "--keep-running"])
+        .success()
+        .await;
+    slots_of(40, address).await;
+    let own = [b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", REQUEST].concat();
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    for byte in own.chunks(1) {
+        stream.write_all(byte).await.expect("sent");
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    closed(address, REQUEST).await;
+    for worker in &workers {
+        signal(worker, Signal::KILL);
+    }
+}
+
 #[tokio::test]
 async fn a_socket_does_not_become_one_with_headers_while_it_is_open() {
     let fleet = ready(&web(1), 1).await;

@@ -94,7 +94,7 @@ fn client(number: u32) -> SocketAddr {
 /// What a proxy says of this client: in text and in bytes in turns.
 fn header(client: SocketAddr, number: u32) -> Vec<u8> {
     let (ip, port) = (client.ip(), client.port());
-    if number / 2 % 2 == 0 {
+    if (number / 2).is_multiple_of(2) {
         let family = if ip.is_ipv4() { 4 } else { 6 };
         return format!("PROXY TCP{family} {ip} {ip} {port} 80\r\n").into_bytes();
     }

@@ -18,11 +18,19 @@
 mod binary;
 mod text;
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 /// The longest header that is read, in bytes. In text none is longer than 107; in bytes the protocol allows for 65,551, but has
 /// them fit a packet, and nginx reads as many as these.
 pub const LONGEST: usize = 4096;
+
+/// How long a header may take to come. The protocol asks for a few seconds, and for three at least, in which a lost packet is sent
+/// again; this is enough for a second one that is lost.
+pub const IN_TIME: Duration = Duration::from_secs(5);
+
+/// The variable that names the sockets whose connections begin with a header that the app doesn't want to see: `http:admin`. The master
+/// takes it off, and whoever accepts for itself must do so, too.
+pub const VARIABLE: &str = "OSTLER_PROXY_PROTOCOL";
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

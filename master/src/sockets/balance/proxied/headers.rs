@@ -4,14 +4,9 @@
 //! each time that more comes of it, and only then, it is looked at again, until its time is over. So one that dribbles wakes the
 //! thread as often as it has bytes of a header, which are few, and one that is silent not at all.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    os::fd::OwnedFd,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, time::Instant};
 
-use ostler_worker_sdk::proxy_protocol::{Header, Malformed};
+use ostler_worker_sdk::proxy_protocol::{Header, IN_TIME, Malformed};
 use rustix::{
     event::{
         Timespec,
@@ -21,10 +16,6 @@ use rustix::{
 };
 
 use super::peek::{Look, look};
-
-/// How long a header may take. The protocol asks for a few seconds, and for three at least, in which a lost packet is sent again; this is
-/// enough for a second one that is lost.
-pub(super) const IN_TIME: Duration = Duration::from_secs(5);
 
 /// Events taken in at once.
 const EVENTS: usize = 64;

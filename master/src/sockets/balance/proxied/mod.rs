@@ -17,6 +17,7 @@ mod peek;
 use std::{collections::HashMap, io, os::fd::OwnedFd, time::Instant};
 
 use ostler_bus::{Slot, WorkerId, vocab::status::ProxiedStatus};
+use ostler_worker_sdk::proxy_protocol::IN_TIME;
 use rustix::process::{Resource, getrlimit};
 
 use self::{
@@ -173,7 +174,7 @@ impl Proxied {
             Refusal::Malformed(malformed) => (&mut self.malformed, malformed.to_string()),
             Refusal::CutShort => (&mut self.malformed, "it ended within its header".into()),
             Refusal::Late => {
-                let waited = headers::IN_TIME.as_secs();
+                let waited = IN_TIME.as_secs();
                 let text = format!("its header had not come after {waited} s");
                 (&mut self.late, text)
             }

@@ -17,7 +17,6 @@ use super::{
         Balancer, Joins, Sticks, channel_pair,
         tests::{PATIENCE, Worker},
     },
-    headers::IN_TIME,
     *,
 };
 use crate::{config::app::AppName, sockets::SocketId};

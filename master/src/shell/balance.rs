@@ -149,8 +149,10 @@ impl Shell {
                 "worker {id} can't be handed connections: {error}; it accepts for itself"
             );
         }
-        // The first of an app's to keep clients.
-        self.direct_slots();
+        if sticks.is_some() {
+            // Whose clients are whose may not have been told yet.
+            self.direct_slots();
+        }
     }
 
     /// Notes how a worker stands, before anybody else hears of it.

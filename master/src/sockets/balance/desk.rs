@@ -1,5 +1,7 @@
 //! One socket: its listener, the channels of its workers, and the pool that decides.
 
+mod sticky;
+
 use std::{
     collections::HashMap,
     io,
@@ -8,7 +10,7 @@ use std::{
 };
 
 use ostler_bus::{
-    Slot, WorkerId,
+    WorkerId,
     vocab::status::{BalanceStatus, BalancedWorker},
 };
 use ostler_worker_sdk::handover::{UNLIMITED, WorkerWord};
@@ -24,7 +26,7 @@ use super::{
     pool::Pool,
     proxied::Proxied,
 };
-use crate::{fleet::Service, shortage::Told};
+use crate::shortage::Told;
 
 /// Connections accepted at once, before others have their turn.
 const BATCH: usize = 64;
@@ -69,34 +71,6 @@ impl Desk {
             readable: false,
             pause: None,
             short: false,
-        }
-    }
-
-    /// Its clients keep their slots.
-    pub(super) fn sticks(&mut self, proxied: Proxied) {
-        self.proxied = Some(proxied);
-    }
-
-    /// So the slots of its app stand now.
-    pub(super) fn stand(&mut self, size: u32, services: &[Service]) {
-        if let Some(proxied) = &mut self.proxied {
-            proxied.stand(size, services);
-        }
-    }
-
-    /// This worker lives there.
-    pub(super) fn lives(&mut self, id: WorkerId, slot: Slot) {
-        if let Some(proxied) = &mut self.proxied {
-            proxied.join(id, slot);
-        }
-    }
-
-    /// More has come of connections.
-    pub(super) fn more_has_come(&mut self) {
-        if let Some(proxied) = &mut self.proxied {
-            for connection in proxied.look(&self.socket) {
-                self.pool.accepted(connection);
-            }
         }
     }
 
@@ -239,10 +213,7 @@ impl Desk {
         self.pause = None;
         self.accept(now);
         loop {
-            match &self.proxied {
-                None => self.pool.deal(),
-                Some(proxied) => proxied.deal(&mut self.pool),
-            }
+            self.deal();
             let lost = self.send(now);
             if lost.is_empty() {
                 return broken;
@@ -263,14 +234,6 @@ impl Desk {
         self.room() == 0 || (self.proxied.is_some() && self.pool.waiting() > 0)
     }
 
-    /// How many connections to accept now.
-    fn room(&self) -> usize {
-        match &self.proxied {
-            None => self.pool.room(),
-            Some(proxied) => proxied.room(&self.pool),
-        }
-    }
-
     /// When to try again what could not be done, or to part with somebody.
     pub(super) fn due(&self) -> Option<Instant> {
         let released = self.released.values().copied();
@@ -289,13 +252,7 @@ impl Desk {
             match accept_with(&self.listener, flags) {
                 Ok(connection) => {
                     self.short = false;
-                    let connection = match &mut self.proxied {
-                        None => Some(connection.into()),
-                        Some(proxied) => proxied.arrive(&self.socket, connection, now),
-                    };
-                    if let Some(connection) = connection {
-                        self.pool.accepted(connection);
-                    }
+                    self.arrived(connection, now);
                 }
                 // Shut down by a worker: whoever mends it says so.
                 Err(Errno::WOULDBLOCK | Errno::INVAL) => {

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use super::{
         Balancer, Joins, Sticks, channel_pair,
         tests::{PATIENCE, Worker},
     },
+    peek::Look,
     *,
 };
 use crate::{config::app::AppName, sockets::SocketId};
@@ -237,6 +239,28 @@ fn whose_it_is_is_who_made_it_where_the_header_does_not_tell() {
         assert_eq!(connection.client, Some(client.parse().expect("an address")));
         assert_eq!(said(&connection), DATA);
     }
+}
+
+#[test]
+fn pieces_on_a_unix_socket_are_seen_together() {
+    let (mut client, accepted) = UnixStream::pair().expect("a pair");
+    let sent = header([203, 0, 113, 9]);
+    let mut header = None;
+    for (at, byte) in (1..).zip(&sent) {
+        client.write_all(&[*byte]).expect("sent");
+        header = match peek::look(&accepted) {
+            Look::Whole(header) => Some(header),
+            Look::Part => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(header.is_some(), at == sent.len());
+    }
+    client.write_all(DATA).expect("sent");
+    let header = header.expect("it is whole");
+    peek::strip(&accepted, &header).expect("there");
+    let connection = Connection::of(peek::client(&accepted, &header), accepted.into());
+    assert_eq!(connection.client, Some([203, 0, 113, 9].into()));
+    assert_eq!(said(&connection), DATA);
 }
 
 #[test]

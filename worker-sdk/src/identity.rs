@@ -1,10 +1,17 @@
 //! Who this worker is, as the environment it was started with says. Read once, at the edge.
 
-use std::{collections::BTreeMap, env, os::fd::RawFd, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    os::fd::RawFd,
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use ostler_bus::{Generation, Slot, WorkerId};
 
-use crate::{StartError, handover, passing};
+use crate::{StartError, handover, passing, proxy_protocol};
 
 /// Who a worker is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub(crate) struct Inheritance {
     pub(crate) sockets: Vec<String>,
     /// The descriptors by which connections to them may be handed over, by socket.
     pub(crate) channels: BTreeMap<String, RawFd>,
+    /// Those whose connections begin with a header that the app doesn't want to see.
+    pub(crate) strips: BTreeSet<String>,
     /// The master must hear of this process so often.
     pub(crate) watchdog: Option<Duration>,
     /// The master wants to hear how much this process serves.
@@ -55,6 +64,9 @@ impl Inheritance {
     fn read(var: impl Fn(&str) -> Option<String>, pid: u32) -> Result<Self, StartError> {
         let sockets = sockets(&var, pid)?;
         let channels = channels(&var)?;
+        let strips = var(proxy_protocol::VARIABLE).unwrap_or_default();
+        let strips = strips.split(':').filter(|name| !name.is_empty());
+        let strips = strips.map(str::to_owned).collect();
         let watchdog = watchdog(&var, pid)?;
         let counts_requests = var("OSTLER_COUNT_REQUESTS").is_some_and(|value| value == "1");
         let Some(bus_fd) = number::<RawFd>(&var, "OSTLER_BUS_FD")? else {
@@ -62,6 +74,7 @@ impl Inheritance {
                 managed: None,
                 sockets,
                 channels,
+                strips,
                 watchdog,
                 counts_requests,
             });
@@ -91,6 +104,7 @@ impl Inheritance {
             }),
             sockets,
             channels,
+            strips,
             watchdog,
             counts_requests,
         })
@@ -218,6 +232,7 @@ mod tests {
                 managed: None,
                 sockets: vec!["http".into(), "unknown".into()],
                 channels: BTreeMap::new(),
+                strips: BTreeSet::new(),
                 watchdog: None,
                 counts_requests: false,
             }
@@ -247,6 +262,13 @@ mod tests {
         assert!(read(&[]).unwrap().channels.is_empty());
         let broken = read(&[("OSTLER_HANDOVER", "http")]);
         assert!(matches!(broken, Err(StartError::Environment(_))));
+    }
+
+    #[test]
+    fn sockets_with_headers_are_known_by_their_names() {
+        let strips = read(&[("OSTLER_PROXY_PROTOCOL", "http:admin")]).unwrap();
+        let expected = ["http", "admin"].map(str::to_owned);
+        assert_eq!(strips.strips, BTreeSet::from(expected));
     }
 
     #[test]

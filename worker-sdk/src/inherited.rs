@@ -1,7 +1,7 @@
 //! Taking over what the environment names: every descriptor at once, so that none reaches a helper this process starts.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     os::{
         fd::{BorrowedFd, OwnedFd, RawFd},
@@ -33,12 +33,15 @@ pub(crate) struct Inherited {
     pub(crate) socket: OwnedFd,
     /// By which the master may hand connections over.
     pub(crate) channel: Option<OwnedFd>,
+    /// Its connections begin with a header that the app doesn't want to see.
+    pub(crate) strips: bool,
 }
 
 /// The sockets, which begin at descriptor 3. Of two with one name the first counts.
 pub(crate) fn sockets(
     names: Vec<String>,
     mut channels: BTreeMap<String, RawFd>,
+    strips: &BTreeSet<String>,
 ) -> Result<Sockets, StartError> {
     let mut sockets = Sockets::new();
     for (fd, name) in (FIRST_FD..).zip(names) {
@@ -47,9 +50,12 @@ pub(crate) fn sockets(
             error,
         })?;
         let channel = channels.remove(&name).and_then(channel);
-        sockets
-            .entry(name)
-            .or_insert(Some(Inherited { socket, channel }));
+        let strips = strips.contains(&name);
+        sockets.entry(name).or_insert(Some(Inherited {
+            socket,
+            channel,
+            strips,
+        }));
     }
     Ok(sockets)
 }

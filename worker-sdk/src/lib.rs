@@ -55,6 +55,7 @@ mod identity;
 mod inherited;
 mod listener;
 pub mod passing;
+pub mod proxy_protocol;
 mod sys;
 pub mod tickets;
 mod udp;

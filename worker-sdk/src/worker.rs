@@ -69,6 +69,7 @@ impl Worker {
         let sockets = Mutex::new(inherited::sockets(
             inheritance.sockets,
             inheritance.channels,
+            &inheritance.strips,
         )?);
         let (watchdog, counted) = (inheritance.watchdog, inheritance.counts_requests);
         let passing = inheritance.managed.as_ref().and_then(inherited::passing);
@@ -137,7 +138,14 @@ impl Worker {
     /// Under Ostler if no such socket was declared, or it was taken before; else if the fallback can't be bound.
     pub fn listen(&self, name: &str, fallback: &str) -> Result<Listener, StartError> {
         match self.inherited(name)? {
-            Some(it) => Listener::inherited(name, it.socket, it.channel),
+            Some(it) => {
+                let listener = Listener::inherited(name, it.socket, it.channel)?;
+                Ok(if it.strips {
+                    listener.stripping()
+                } else {
+                    listener
+                })
+            }
             None => Listener::bind(name, fallback),
         }
     }

@@ -156,10 +156,27 @@ pub struct BalanceStatus {
     pub accepted: u64,
     /// Connections handed over once more: the first worker died, drained or refused before it took them.
     pub given_again: u64,
-    /// Accepted connections that no worker has room for: only after workers went.
+    /// Accepted connections that no worker has room for: only after workers went, or for workers of one slot.
     pub waiting: u64,
     /// The workers that take connections.
     pub workers: Vec<BalancedWorker>,
+    /// What more there is where clients keep their slots, by the headers of a proxy.
+    pub proxied: Option<ProxiedStatus>,
+}
+
+/// A socket behind a proxy that tells who the clients are (the PROXY protocol), and each of whose clients keeps its slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct ProxiedStatus {
+    /// What becomes of the header: "keep" or "strip".
+    pub header: String,
+    /// Connections whose header has not come yet.
+    pub awaited: u64,
+    /// Connections that were refused because they began with something else.
+    pub malformed: u64,
+    /// Connections that were refused because their header did not come in time.
+    pub late: u64,
+    /// How many buckets of client addresses each slot has just now, by its number; of 256, or 1,024 for more than 32 slots.
+    pub buckets: Vec<u32>,
 }
 
 /// A worker that takes connections from the master.

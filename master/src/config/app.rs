@@ -6,7 +6,7 @@ mod socket_mode;
 mod start_order;
 
 pub use inheritance::Inheritance;
-pub use socket_mode::SocketMode;
+pub use socket_mode::{ProxyHeader, SocketMode};
 pub use start_order::StartOrder;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};

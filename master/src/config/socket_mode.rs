@@ -3,11 +3,12 @@
 //! ```toml
 //! listen.web = { address = ":8080", mode = "balanced", max_connections = 1000 }
 //! listen.chat = { address = ":8081", mode = "sticky" }
+//! listen.far = { address = ":8082", mode = "sticky", proxy_protocol = "strip" }
 //! ```
 
 use super::{
     app::{
-        SocketAddress, SocketMode,
+        ProxyHeader, SocketAddress, SocketMode,
         socket::{SocketKind, SocketOptions},
     },
     errors::Wrong,
@@ -33,20 +34,63 @@ pub(super) fn word(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Opti
     walker.take(path, node, mode)
 }
 
+/// Reads what becomes of the header.
+pub(super) fn header(walker: &mut Walker<'_>, path: &str, node: &Node<'_>) -> Option<ProxyHeader> {
+    let fix = "use \"strip\" for programs that don't know the header, or \"keep\" for those that read it themselves";
+    let word = walker.string(path, node, fix)?;
+    let known = ProxyHeader::WORDS.iter().find(|(known, _)| *known == word);
+    let wrong = || {
+        Wrong::new(
+            format!("{word:?} is nothing that can be done with a header"),
+            fix,
+        )
+    };
+    walker.take(
+        path,
+        node,
+        known.map(|(_, header)| *header).ok_or_else(wrong),
+    )
+}
+
 /// A value, and where it stands.
 type Said<'a, 'b, T> = Option<(T, &'a Node<'b>)>;
 
-/// Puts together what the table of a socket says of it.
+/// What the table of a socket says of how workers share it.
+#[derive(Default)]
+pub(super) struct Words<'a, 'b> {
+    pub(super) mode: Said<'a, 'b, SocketMode>,
+    pub(super) max_connections: Said<'a, 'b, u32>,
+    pub(super) proxy_protocol: Said<'a, 'b, ProxyHeader>,
+}
+
+/// Puts it together.
 pub(super) fn read(
     walker: &mut Walker<'_>,
     path: &str,
-    (mode, most): (Said<'_, '_, SocketMode>, Said<'_, '_, u32>),
+    words: Words<'_, '_>,
     address: &SocketAddress,
     options: &SocketOptions,
 ) -> SocketMode {
-    let said = mode.map_or(SocketMode::Auto, |(mode, _)| mode);
+    let Words {
+        mode,
+        max_connections: most,
+        proxy_protocol: header,
+    } = words;
+    let said = match (mode.map_or(SocketMode::Auto, |(mode, _)| mode), header) {
+        (SocketMode::Sticky, Some((header, _))) => SocketMode::Proxied(header),
+        (other, Some((_, node))) => {
+            let wrong = Wrong::new(
+                "the header tells which client's slot a connection is for, and only sticky sockets ask for that",
+                "add mode = \"sticky\"; or leave proxy_protocol out, and workers get the header as it came",
+            );
+            walker.fault(node.span(), &format!("{path}.proxy_protocol"), wrong);
+            other
+        }
+        (other, None) => other,
+    };
     let unfit = match said {
-        SocketMode::Balanced { .. } => unfit(address, options),
+        SocketMode::Balanced { .. } => unfit(address, options, "balanced"),
+        SocketMode::Proxied(_) => unfit(address, options, "sticky by the PROXY protocol"),
         SocketMode::Slot | SocketMode::Sticky => unfit_for_slots(address, options),
         SocketMode::Auto | SocketMode::Shared => None,
     };
@@ -57,7 +101,11 @@ pub(super) fn read(
         SocketMode::Balanced { .. } => SocketMode::Balanced {
             max_connections: most.map(|(most, _)| most),
         },
-        SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => {
+        SocketMode::Auto
+        | SocketMode::Shared
+        | SocketMode::Slot
+        | SocketMode::Sticky
+        | SocketMode::Proxied(_) => {
             if let Some((_, node)) = most {
                 let wrong = Wrong::new(
                     "workers that accept by themselves can't be limited",
@@ -71,7 +119,7 @@ pub(super) fn read(
 }
 
 /// Why the master can't hand connections over, where it can't. What the starter's socket is shows when it is there.
-fn unfit(address: &SocketAddress, options: &SocketOptions) -> Option<Wrong> {
+fn unfit(address: &SocketAddress, options: &SocketOptions, so: &str) -> Option<Wrong> {
     let streams = match (address, options.kind) {
         (SocketAddress::Tcp(_) | SocketAddress::Starter(_), _)
         | (SocketAddress::Unix(_), SocketKind::Stream) => true,
@@ -81,11 +129,13 @@ fn unfit(address: &SocketAddress, options: &SocketOptions) -> Option<Wrong> {
     match (streams, options.per_slot) {
         (true, false) => None,
         (false, _) => Some(Wrong::new(
-            format!("{address} can't be balanced: it takes no streams that could be handed over"),
+            format!("{address} can't be {so}: it takes no streams that could be handed over"),
             "leave the mode out: whichever worker is first takes what comes",
         )),
         (true, true) => Some(Wrong::new(
-            "a socket that each slot has for itself can't be balanced: its connections are for that slot alone",
+            format!(
+                "a socket that each slot has for itself can't be {so}: its connections are for that slot alone"
+            ),
             "leave out the mode, or per_slot",
         )),
     }

@@ -19,7 +19,8 @@ use super::{
     },
     errors::Wrong,
     listen_table::one_address,
-    process_table, socket_mode,
+    process_table,
+    socket_mode::{self, Words},
     walk::{Node, Walker},
 };
 
@@ -30,6 +31,7 @@ const KEYS: [&str; 16] = [
     "nonblocking",
     "mode",
     "max_connections",
+    "proxy_protocol",
     "type",
     "per_slot",
     "v6_only",
@@ -60,7 +62,7 @@ pub(super) fn read(
     let mut address = None;
     let (mut backlog, mut nonblocking) = (Some(DEFAULT_BACKLOG), Some(false));
     let mut options = SocketOptions::default();
-    let (mut mode, mut most) = (None, None);
+    let mut shared = Words::default();
     for (key, value) in table {
         let name = key.get_ref().as_ref();
         let path = format!("{path}.{name}");
@@ -68,9 +70,15 @@ pub(super) fn read(
             "address" => address = Some(one_address(walker, &path, value, base)),
             "backlog" => backlog = walker.count(&path, value, 1),
             "nonblocking" => nonblocking = walker.boolean(&path, value),
-            "mode" => mode = socket_mode::word(walker, &path, value).map(|mode| (mode, value)),
+            "mode" => {
+                shared.mode = socket_mode::word(walker, &path, value).map(|mode| (mode, value));
+            }
             "max_connections" => {
-                most = walker.count(&path, value, 1).map(|most| (most, value));
+                shared.max_connections = walker.count(&path, value, 1).map(|most| (most, value));
+            }
+            "proxy_protocol" => {
+                let header = socket_mode::header(walker, &path, value);
+                shared.proxy_protocol = header.map(|header| (header, value));
             }
             _ if KEYS.contains(&name) => option(walker, &path, name, value, &mut options),
             _ => walker.unknown_key(key.span(), &path, name, &KEYS, None),
@@ -85,7 +93,7 @@ pub(super) fn read(
     }
     let mut address = address.flatten()?;
     take_type(walker, path, table, &mut address, options.kind);
-    options.mode = socket_mode::read(walker, path, (mode, most), &address, &options);
+    options.mode = socket_mode::read(walker, path, shared, &address, &options);
     for (key, _) in table {
         let name = key.get_ref().as_ref();
         if let Some(meant) = misplaced(name, &address, options.kind) {

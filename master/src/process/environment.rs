@@ -10,6 +10,7 @@
 //! | `OSTLER_BUS` | the path of the bus socket |
 //! | `OSTLER_BUS_FD` | a connected bus socket, on the descriptor after the declared sockets |
 //! | `OSTLER_HANDOVER` | `http=6:admin=7`: the channels by which connections to these sockets may come, on the descriptors after the bus |
+//! | `OSTLER_PROXY_PROTOCOL` | `http:admin`: the sockets whose connections begin with a header that the app doesn't want to see |
 //! | `OSTLER_PASSING` | the channel by which descriptors travel, on the descriptor after those |
 //! | `USER`, `LOGNAME`, `HOME` | those of the app's `user`, if it names one; the app's own value wins |
 //! | `OSTLER_COUNT_REQUESTS` | 1: the master wants to hear how much it has served (`max_requests`, `idle_timeout`) |
@@ -28,7 +29,7 @@ use std::{
 };
 
 use ostler_bus::{Generation, Slot, WorkerId};
-use ostler_worker_sdk::{handover, passing};
+use ostler_worker_sdk::{handover, passing, proxy_protocol};
 
 use super::{
     Attributes, SpawnSpec, StdinFrom,
@@ -240,6 +241,11 @@ fn promised(who: &Identity, gifts: Gifts<'_>) -> impl Iterator<Item = (OsString,
         .collect();
     if !channels.is_empty() {
         ours.push((handover::VARIABLE, channels.join(":").into()));
+    }
+    let strips = gifts.sockets.iter().filter(|socket| socket.strips());
+    let strips: Vec<&str> = strips.map(|socket| socket.name()).collect();
+    if !strips.is_empty() {
+        ours.push((proxy_protocol::VARIABLE, strips.join(":").into()));
     }
     if gifts.passing {
         let number = first + channels.len();

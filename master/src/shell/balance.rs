@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ostler_bus::{WorkerId, vocab::status::SocketStatus};
+use ostler_bus::{
+    WorkerId,
+    vocab::status::{BalanceStatus, SocketStatus},
+};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
@@ -20,7 +23,7 @@ use crate::{
     fleet::{FleetEvent, Snapshot, SpawnOrder},
     sockets::{
         BoundSocket, SocketId,
-        balance::{Channel, Joins, Served, channel_pair},
+        balance::{Channel, Joins, Served, Sticks, channel_pair},
     },
 };
 
@@ -29,6 +32,25 @@ const OVERDUE: Duration = Duration::from_secs(5);
 
 /// How long a status waits for a thread that sees to sockets, which is never long about anything.
 const REPORT: Duration = Duration::from_millis(500);
+
+/// What is said of a socket that is meant for workers that take connections, and has one that doesn't.
+struct Meant {
+    consequence: &'static str,
+    what: &'static str,
+    leave: &'static str,
+}
+
+const BALANCED: Meant = Meant {
+    consequence: "",
+    what: "mode = \"balanced\"",
+    leave: "the mode",
+};
+
+const PROXIED: Meant = Meant {
+    consequence: ": it gets any client's connections, with their headers",
+    what: "proxy_protocol",
+    leave: "it",
+};
 
 /// Whether a worker may be handed connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +131,15 @@ impl Shell {
         let max_connections = match bound.declaration().options.mode {
             SocketMode::Balanced { max_connections } => max_connections,
             // It may have begun before the socket was declared so.
-            SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => None,
+            SocketMode::Auto
+            | SocketMode::Shared
+            | SocketMode::Slot
+            | SocketMode::Sticky
+            | SocketMode::Proxied(_) => None,
         };
+        let proxied = bound.declaration().options.mode.proxied();
+        let slot = process.order.slot;
+        let sticks = proxied.map(|header| Sticks { slot, header });
         let socket = Served {
             id: socket,
             app: app.clone(),
@@ -124,12 +153,17 @@ impl Shell {
                 ready,
                 listener,
                 max_connections,
+                sticks,
             })
         });
         if let Err(error) = joined {
             tracing::warn!(
                 "worker {id} can't be handed connections: {error}; it accepts for itself"
             );
+        }
+        if sticks.is_some() {
+            // Whose clients are whose may not have been told yet.
+            self.direct_slots();
         }
     }
 
@@ -167,7 +201,7 @@ impl Shell {
             Standing::Ready => {
                 self.workshop.balancer.ready(id);
                 let mut untaken = process.untaken.iter();
-                let amiss = untaken.any(|socket| self.workshop.balanced(*socket).is_some());
+                let amiss = untaken.any(|socket| self.workshop.meant_for_takers(*socket).is_some());
                 if before == Standing::Starting && amiss {
                     let shell = self.handle.clone();
                     tokio::spawn(async move {
@@ -180,8 +214,8 @@ impl Shell {
         }
     }
 
-    /// Says of a ready worker that it takes no connections from the master although its socket is `balanced`: clients
-    /// are served all the same, as it accepts for itself.
+    /// Says of a ready worker that it takes no connections from the master although its socket is `balanced`, or sticky by what a
+    /// proxy tells: clients are served all the same, as it accepts for itself.
     pub(super) fn overdue(&self, id: WorkerId) {
         let Some(process) = self.processes.get(&id) else {
             return;
@@ -190,24 +224,29 @@ impl Shell {
             return;
         }
         let untaken = process.untaken.iter();
-        for socket in untaken.filter_map(|socket| self.workshop.balanced(*socket)) {
+        for (socket, meant) in untaken.filter_map(|socket| self.workshop.meant_for_takers(*socket))
+        {
             tracing::error!(
-                "{}.{}: worker {id} does not take the connections of the socket {:?} from the master, so it shares the socket instead; \
-                 hint: mode = \"balanced\" is for workers that accept by the Rust SDK, or by ostler_sockets in Python; for others leave the mode out",
+                "{}.{}: worker {id} does not take the connections of the socket {:?} from the master, so it shares the socket instead{}; \
+                 hint: {} is for workers that accept by the Rust SDK, or by ostler_sockets in Python; for others leave {} out",
                 process.order.app,
                 process.order.slot,
-                socket.name()
+                socket.name(),
+                meant.consequence,
+                meant.what,
+                meant.leave
             );
         }
     }
 }
 
 impl Workshop {
-    /// A socket that was declared `balanced`.
-    fn balanced(&self, socket: SocketId) -> Option<&BoundSocket> {
+    /// A socket whose declaration is for workers that take connections.
+    fn meant_for_takers(&self, socket: SocketId) -> Option<(&BoundSocket, Meant)> {
         let (_, socket) = self.sockets.get(socket)?;
         match socket.declaration().options.mode {
-            SocketMode::Balanced { .. } => Some(socket),
+            SocketMode::Balanced { .. } => Some((socket, BALANCED)),
+            SocketMode::Proxied(_) => Some((socket, PROXIED)),
             SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => None,
         }
     }
@@ -262,7 +301,7 @@ impl Workshop {
             for (served, balance) in in_time(balances).await {
                 for socket in sockets(&mut snapshot, &served.app, &served.name) {
                     if !balance.workers.is_empty() {
-                        take_over(socket);
+                        take_over(socket, &balance);
                     }
                     socket.balance = Some(balance.clone());
                 }
@@ -303,8 +342,9 @@ fn sockets<'s>(
 }
 
 /// The master accepts: that says more than what was declared.
-fn take_over(socket: &mut SocketStatus) {
-    socket.mode = "balanced".into();
+fn take_over(socket: &mut SocketStatus, balance: &BalanceStatus) {
+    let keeps_clients = balance.proxied.is_some();
+    socket.mode = if keeps_clients { "sticky" } else { "balanced" }.into();
     socket.why = socket.why.take().and_then(|why| {
         why.starts_with("auto")
             .then(|| "auto: its workers take connections from the master".into())

@@ -226,6 +226,11 @@ impl Workshop {
                 self.groups.stand(&app, size, services);
             }
         }
+        for app in self.balancer.sticky_apps() {
+            if let Some((size, services)) = fleet.services(&app) {
+                self.balancer.stand(&app, size, services);
+            }
+        }
     }
 
     /// Has the kernel choose among the slots of an app's sockets.

@@ -242,10 +242,11 @@ fn borrow(
 ) -> Result<Lent, Problem> {
     let lent = starter.lend(which)?;
     match (options.mode, lent.kind) {
-        (SocketMode::Balanced { .. }, SocketKind::Datagram | SocketKind::Seqpacket) => {
-            Err(Problem::NoStreams)
-        }
-        (SocketMode::Balanced { .. }, SocketKind::Stream)
+        (
+            SocketMode::Balanced { .. } | SocketMode::Proxied(_),
+            SocketKind::Datagram | SocketKind::Seqpacket,
+        ) => Err(Problem::NoStreams),
+        (SocketMode::Balanced { .. } | SocketMode::Proxied(_), SocketKind::Stream)
         | (SocketMode::Auto | SocketMode::Shared, _) => Ok(lent),
         (SocketMode::Slot | SocketMode::Sticky, _) => Err(Problem::StartersAlone),
     }

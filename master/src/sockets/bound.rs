@@ -15,7 +15,7 @@ use super::{
     unix::OwnPath,
 };
 use crate::{
-    config::app::{SocketAddress, SocketDeclaration, SocketMode, socket::SocketKind},
+    config::app::{ProxyHeader, SocketAddress, SocketDeclaration, SocketMode, socket::SocketKind},
     sys::FdTable,
 };
 
@@ -131,7 +131,10 @@ impl BoundSocket {
         match self.declaration.options.mode {
             SocketMode::Slot => Some(Spread::Evenly),
             SocketMode::Sticky => Some(Spread::ByAddress),
-            SocketMode::Auto | SocketMode::Shared | SocketMode::Balanced { .. } => None,
+            SocketMode::Auto
+            | SocketMode::Shared
+            | SocketMode::Balanced { .. }
+            | SocketMode::Proxied(_) => None,
         }
     }
 
@@ -150,6 +153,15 @@ impl BoundSocket {
         could && self.declaration.options.mode.hands_over()
     }
 
+    /// Whether its connections begin with a header that the app doesn't want to see.
+    #[must_use]
+    pub fn strips(&self) -> bool {
+        match self.declaration.options.mode.proxied() {
+            Some(ProxyHeader::Strip) => true,
+            Some(ProxyHeader::Keep) | None => false,
+        }
+    }
+
     fn takes_streams(&self) -> bool {
         match self.kind() {
             SocketKind::Stream => true,
@@ -161,7 +173,7 @@ impl BoundSocket {
     pub(super) fn can_be(&self, mode: SocketMode) -> bool {
         match mode {
             SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => true,
-            SocketMode::Balanced { .. } => self.takes_streams(),
+            SocketMode::Balanced { .. } | SocketMode::Proxied(_) => self.takes_streams(),
         }
     }
 
@@ -249,7 +261,10 @@ impl BoundSocket {
 
     fn mode(&self) -> &'static str {
         match self.declaration.options.mode {
-            SocketMode::Auto | SocketMode::Shared | SocketMode::Balanced { .. } => "shared",
+            SocketMode::Auto
+            | SocketMode::Shared
+            | SocketMode::Balanced { .. }
+            | SocketMode::Proxied(_) => "shared",
             SocketMode::Slot => "slot",
             SocketMode::Sticky => "sticky",
         }
@@ -263,6 +278,9 @@ impl BoundSocket {
             SocketMode::Balanced { .. } => {
                 Some("balanced, but no worker takes connections from the master")
             }
+            SocketMode::Proxied(_) => Some(
+                "sticky by the PROXY protocol, but no worker takes connections from the master",
+            ),
             SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => None,
         }
     }

@@ -59,6 +59,7 @@ fn balance(status: &StatusReport) -> &BalanceStatus {
         given_again: 0,
         waiting: 0,
         workers: Vec::new(),
+        proxied: None,
     };
     socket(status).balance.as_ref().unwrap_or(&NOTHING)
 }

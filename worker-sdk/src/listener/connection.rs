@@ -85,6 +85,10 @@ impl Connection {
         }
     }
 
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
     /// Over a connection that was accepted elsewhere.
     pub(crate) fn received(connection: OwnedFd) -> io::Result<Self> {
         let no = |what| io::Error::other(format!("what came is no connection: {what}"));

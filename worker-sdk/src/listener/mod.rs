@@ -6,6 +6,7 @@
 mod connection;
 mod direct;
 mod handed;
+mod proxied;
 mod tally;
 
 use std::{
@@ -28,6 +29,7 @@ pub use self::connection::{Connection, Peer};
 use self::{
     direct::Direct,
     handed::{Handed, Next},
+    proxied::Stripping,
     tally::{Open, Tally},
 };
 use crate::{StartError, passing::Hold};
@@ -38,6 +40,8 @@ pub struct Listener {
     direct: Direct,
     /// Where the master hands connections over, while it does.
     handed: Option<Handed>,
+    /// Where connections begin with a header that is not the app's affair.
+    stripping: Option<Stripping>,
     tally: Arc<Tally>,
     local: Local,
     /// Given back after all else: the master may close the socket then.
@@ -74,6 +78,12 @@ impl Listener {
         let mut listener = Self::over(socket, channel)?;
         listener._hold = hold;
         Ok(listener)
+    }
+
+    /// Connections that are accepted here begin with a header of the PROXY protocol, which is taken off.
+    pub(crate) fn stripping(mut self) -> Self {
+        self.stripping = Some(Stripping::default());
+        self
     }
 
     /// Binds a socket of one's own.
@@ -118,6 +128,7 @@ impl Listener {
         Ok(Self {
             direct: Direct::new(socket, is_unix),
             handed,
+            stripping: None,
             tally,
             local,
             _hold: None,
@@ -144,7 +155,10 @@ impl Listener {
             }
         }
         self.tally.room().await;
-        let stream = self.direct.next().await?;
+        let stream = match &mut self.stripping {
+            None => self.direct.next().await?,
+            Some(stripping) => stripping.next(&mut self.direct).await?,
+        };
         Ok(Connection::new(stream, Open::count(&self.tally)))
     }
 

@@ -31,7 +31,15 @@ pub(super) fn counts(balance: &BalanceStatus) -> Cell {
     if balance.waiting > 0 {
         text += &format!(", {} wait for a worker", balance.waiting);
     }
-    Cell::plain(text)
+    let refused = balance.proxied.as_ref().map(|it| it.malformed + it.late);
+    match refused {
+        None => Cell::plain(text),
+        Some(0) => Cell::plain(text + " by PROXY header"),
+        Some(refused) => {
+            let text = format!("{text} by PROXY header, {refused} refused");
+            Cell::new(text, Tone::Bad)
+        }
+    }
 }
 
 /// A table beneath the sockets, of each worker that takes connections; empty if there is none.

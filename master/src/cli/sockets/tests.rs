@@ -1,6 +1,6 @@
 use ostler_bus::{
     Generation, Slot, WorkerId,
-    vocab::status::{BalanceStatus, BalancedWorker, SlotShare, SocketQueue},
+    vocab::status::{BalanceStatus, BalancedWorker, ProxiedStatus, SlotShare, SocketQueue},
 };
 
 use super::{super::render::tests::worker, *};
@@ -80,8 +80,26 @@ fn each_socket_is_a_row() {
             given_again: 3,
             waiting: 1,
             workers: vec![takes(4, None), takes(9, Some(2))],
+            proxied: None,
         }),
         ..socket("in", "127.0.0.1:82")
+    };
+    let far = SocketStatus {
+        mode: "sticky".into(),
+        balance: Some(BalanceStatus {
+            accepted: 9,
+            given_again: 0,
+            waiting: 0,
+            workers: Vec::new(),
+            proxied: Some(ProxiedStatus {
+                header: "keep".into(),
+                awaited: 0,
+                malformed: 1,
+                late: 2,
+                buckets: vec![256],
+            }),
+        }),
+        ..socket("far", "127.0.0.1:83")
     };
     let asked = SocketStatus {
         asked_by: Some(vec![WorkerId(4), WorkerId(7)]),
@@ -89,7 +107,7 @@ fn each_socket_is_a_row() {
     };
     let apps = [
         app("web", web),
-        app("jobs", vec![socket("log", "unix:/l\u{1b}"), asked, handed]),
+        app("jobs", vec![socket("log", "unix:/l\u{1b}"), asked, handed, far]),
     ];
     let workers = [worker("jobs", 2, Some(4), "ready")];
     let shown = in_words(&apps, &workers, Style::plain());
@@ -105,6 +123,7 @@ fn each_socket_is_a_row() {
          jobs  [::]:0  [::]:9               shared    asked for by 4 7        -     -        -  -\n\
          jobs  in      127.0.0.1:82         balanced  all                     -     -        -  84 accepted, 3 given again, 1 wait for a worker\n\
          \x20 auto: its\\nworkers\n\
+         jobs  far     127.0.0.1:83         sticky    all                     -     -        -  9 accepted by PROXY header, 3 refused\n\
          \n\
          APP   SOCKET  WORKER  SLOT  TAKEN  OPEN  MOST  HANDED\n\
          jobs  in           4     2     41     2     -       1\n\

@@ -44,14 +44,15 @@ impl SocketKind {
 }
 
 impl SocketDeclaration {
-    /// Whether it is bound as another one is: how workers share it may differ, but not from one socket to one for each slot;
-    /// and how often its secrets rotate.
+    /// Whether it is bound as another one is: how workers share it may differ, but not from one socket to one for each slot, nor in
+    /// what comes before the clients' own bytes; and how often its secrets rotate.
     #[must_use]
     pub fn is_bound_as(&self, other: &Self) -> bool {
         let mut same = other.clone();
         same.options.mode = self.options.mode;
         same.options.ticket_rotation = self.options.ticket_rotation;
-        *self == same && self.options.mode.is_group() == other.options.mode.is_group()
+        let kind = |it: &Self| (it.options.mode.is_group(), it.options.mode.proxied());
+        *self == same && kind(self) == kind(other)
     }
 
     /// Whether it is bound once for each slot.

@@ -17,6 +17,22 @@ pub enum SocketMode {
     Slot,
     /// The same, and each client address keeps its slot.
     Sticky,
+    /// The master accepts, and each client keeps its slot by the address that a proxy tells of it (`sticky` with `proxy_protocol`).
+    Proxied(ProxyHeader),
+}
+
+/// What becomes of the header of the PROXY protocol once the master has read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// The worker reads it, too: it is where it was.
+    Keep,
+    /// The worker gets what follows it.
+    Strip,
+}
+
+impl ProxyHeader {
+    /// Every one, by its word in the process file.
+    pub const WORDS: [(&str, Self); 2] = [("keep", Self::Keep), ("strip", Self::Strip)];
 }
 
 impl SocketMode {
@@ -24,7 +40,7 @@ impl SocketMode {
     #[must_use]
     pub fn hands_over(self) -> bool {
         match self {
-            Self::Auto | Self::Balanced { .. } => true,
+            Self::Auto | Self::Balanced { .. } | Self::Proxied(_) => true,
             Self::Shared | Self::Slot | Self::Sticky => false,
         }
     }
@@ -34,7 +50,16 @@ impl SocketMode {
     pub fn is_group(self) -> bool {
         match self {
             Self::Slot | Self::Sticky => true,
-            Self::Auto | Self::Shared | Self::Balanced { .. } => false,
+            Self::Auto | Self::Shared | Self::Balanced { .. } | Self::Proxied(_) => false,
+        }
+    }
+
+    /// What becomes of the header by which proxies tell whose a connection is, where clients are known by it.
+    #[must_use]
+    pub fn proxied(self) -> Option<ProxyHeader> {
+        match self {
+            Self::Proxied(header) => Some(header),
+            Self::Auto | Self::Shared | Self::Balanced { .. } | Self::Slot | Self::Sticky => None,
         }
     }
 }

@@ -790,6 +790,14 @@ const LISTEN: &[Key] = &[
         "1000",
         "With `mode = \"balanced\"`: how many connections a worker has open at most. Others wait in the kernel's queue.",
     ),
+    key(
+        "proxy_protocol",
+        Words(&["keep", "strip"]),
+        "(no header)",
+        "\"strip\"",
+        "With `mode = \"sticky\"`, behind a proxy: the master accepts, and knows clients by the header of the PROXY protocol (version 1 or 2) that each connection \
+         must begin with. `strip`, workers get what follows it; `keep`, they read it, too. For workers with the Rust SDK, or that take connections from the master otherwise.",
+    ),
 ];
 
 const BACKOFF: &[Key] = &[

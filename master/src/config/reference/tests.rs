@@ -93,6 +93,7 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
             };
             let mode = match key.name {
                 "max_connections" => ", mode = \"balanced\"",
+                "proxy_protocol" => ", mode = \"sticky\"",
                 _ => "",
             };
             let socket = inside(&format!(", address = {address:?}{mode}"));

@@ -4,7 +4,7 @@ use super::{Value, word};
 use crate::config::{
     address::DEFAULT_BACKLOG,
     app::{
-        SocketDeclaration, SocketMode,
+        ProxyHeader, SocketDeclaration, SocketMode,
         socket::{SocketFile, SocketKind, SocketOptions},
     },
 };
@@ -45,7 +45,7 @@ fn one(socket: &SocketDeclaration) -> Value {
         group,
     } = file;
     let is_true = |truth: &bool| truth.then(|| Value::plain(true));
-    let (mode, max_connections) = mode_of(*mode);
+    let [mode, max_connections, proxy_protocol] = mode_of(*mode);
     let kind = (*kind != SocketKind::default()).then(|| word(&SocketKind::WORDS, kind));
     let said = Value::table([
         ("address", Some(Value::text(address))),
@@ -56,6 +56,7 @@ fn one(socket: &SocketDeclaration) -> Value {
         ("nonblocking", is_true(nonblocking)),
         ("mode", mode),
         ("max_connections", max_connections),
+        ("proxy_protocol", proxy_protocol),
         ("type", kind),
         ("per_slot", is_true(per_slot)),
         ("v6_only", is_true(v6_only)),
@@ -77,15 +78,23 @@ fn one(socket: &SocketDeclaration) -> Value {
     }
 }
 
-fn mode_of(mode: SocketMode) -> (Option<Value>, Option<Value>) {
+/// The mode, and what belongs to some of them.
+fn mode_of(mode: SocketMode) -> [Option<Value>; 3] {
+    let plain = |mode| [Some(Value::text(mode)), None, None];
     match mode {
-        SocketMode::Auto => (None, None),
-        SocketMode::Shared => (Some(Value::text("shared")), None),
-        SocketMode::Slot => (Some(Value::text("slot")), None),
-        SocketMode::Sticky => (Some(Value::text("sticky")), None),
-        SocketMode::Balanced { max_connections } => (
+        SocketMode::Auto => [None, None, None],
+        SocketMode::Shared => plain("shared"),
+        SocketMode::Slot => plain("slot"),
+        SocketMode::Sticky => plain("sticky"),
+        SocketMode::Proxied(header) => [
+            Some(Value::text("sticky")),
+            None,
+            Some(word(&ProxyHeader::WORDS, &header)),
+        ],
+        SocketMode::Balanced { max_connections } => [
             Some(Value::text("balanced")),
             max_connections.map(Value::plain),
-        ),
+            None,
+        ],
     }
 }

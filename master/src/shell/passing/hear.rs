@@ -49,15 +49,10 @@ pub(in crate::shell) struct Said {
 pub(in crate::shell) struct Reply {
     pub(super) word: MasterWord,
     pub(super) fds: Vec<Foreign>,
-<<<<<<< HEAD
-    /// A socket whose connections it may be handed, and our end of the channel for that.
-    pub(super) handed: Option<(SocketId, balance::Channel)>,
-    /// What it is to hear of from now on.
-    pub(super) follows: Option<Box<Follows>>,
-=======
     /// Our end of the channel by which it may be handed connections.
     pub(super) handed: Option<Handed>,
->>>>>>> room/balance
+    /// What it is to hear of from now on.
+    pub(super) follows: Option<Box<Follows>>,
 }
 
 impl Reply {

@@ -1,5 +1,7 @@
 //! One socket: its listener, the channels of its workers, and the pool that decides.
 
+mod sticky;
+
 use std::{
     collections::HashMap,
     io,
@@ -21,8 +23,10 @@ use rustix::{
 use super::{
     Served,
     channel::{Channel, Heard},
-    copy::{Copy, Kind},
+    connection::Connection,
+    copy::Kind,
     pool::Pool,
+    proxied::Proxied,
 };
 use crate::shortage::Told;
 
@@ -40,8 +44,10 @@ const LET_GO: Duration = Duration::from_secs(1);
 pub(super) struct Desk {
     pub(super) socket: Served,
     pub(super) listener: OwnedFd,
-    kind: Kind,
-    pool: Pool<Copy>,
+    pub(super) kind: Kind,
+    pool: Pool<Connection>,
+    /// What more there is to it if its clients keep their slots.
+    proxied: Option<Proxied>,
     channels: HashMap<WorkerId, Channel>,
     /// Workers that were let go of; until when they may take what they were handed.
     released: HashMap<WorkerId, Instant>,
@@ -62,6 +68,7 @@ impl Desk {
             kind: Kind::of(&listener),
             listener,
             pool: Pool::new(UNLIMITED),
+            proxied: None,
             channels: HashMap::new(),
             released: HashMap::new(),
             closed: false,
@@ -192,19 +199,25 @@ impl Desk {
             }
         }
         self.pool.leave(id);
+        if let Some(proxied) = &mut self.proxied {
+            proxied.leave(id);
+        }
         Some(channel)
     }
 
     /// Accepts as much as workers have room for, and hands it over; gives the channels that are done with.
     pub(super) fn serve(&mut self, now: Instant) -> Vec<Channel> {
         let mut broken = self.part(now);
+        if let Some(proxied) = &mut self.proxied {
+            proxied.expire(&self.socket, now);
+        }
         if self.pause.is_some_and(|until| now < until) {
             return broken;
         }
         self.pause = None;
         self.accept(now);
         loop {
-            self.pool.deal();
+            self.deal();
             let lost = self.send(now);
             if lost.is_empty() {
                 return broken;
@@ -217,23 +230,24 @@ impl Desk {
 
     /// Whether there is more to do already.
     pub(super) fn has_more(&self) -> bool {
-        self.pause.is_none() && self.readable && self.pool.room() > 0
+        self.pause.is_none() && self.readable && self.room() > 0
     }
 
-    /// Whether no worker has room.
+    /// Whether something waits for workers to make room.
     pub(super) fn is_full(&self) -> bool {
-        self.pool.room() == 0
+        self.room() == 0 || (self.proxied.is_some() && self.pool.waiting() > 0)
     }
 
     /// When to try again what could not be done, or to part with somebody.
     pub(super) fn due(&self) -> Option<Instant> {
         let released = self.released.values().copied();
-        released.chain(self.pause).min()
+        let late = self.proxied.as_ref().and_then(Proxied::due);
+        released.chain(self.pause).chain(late).min()
     }
 
     fn accept(&mut self, now: Instant) {
         let mut tries = match self.readable {
-            true => self.pool.room().min(BATCH),
+            true => self.room().min(BATCH),
             false => 0,
         };
         let mut any = false;
@@ -249,7 +263,7 @@ impl Desk {
                 Ok(connection) => {
                     any = true;
                     self.short = false;
-                    self.pool.accepted(Copy::new(connection, self.kind));
+                    self.arrived(connection, now);
                 }
                 // Shut down by a worker: whoever mends it says so.
                 Err(Errno::WOULDBLOCK | Errno::INVAL) => {
@@ -313,6 +327,7 @@ impl Desk {
     /// How things stand.
     pub(super) fn status(&self) -> BalanceStatus {
         BalanceStatus {
+            proxied: self.proxied.as_ref().map(Proxied::status),
             accepted: self.pool.accepted,
             given_again: self.pool.given_again,
             waiting: self.pool.waiting() as u64,

@@ -1,13 +1,14 @@
 //! How the shell speaks to the thread that hands connections over.
 
-use std::{io, os::fd::OwnedFd, sync::Arc};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc};
 
-use ostler_bus::{WorkerId, vocab::status::BalanceStatus};
+use ostler_bus::{Slot, WorkerId, vocab::status::BalanceStatus};
 use tokio::sync::oneshot;
 
 use super::{channel::Channel, thread};
 use crate::{
-    config::app::AppName,
+    config::app::{AppName, ProxyHeader},
+    fleet::Service,
     sockets::{SocketId, mailbox::Mailbox},
 };
 
@@ -37,6 +38,17 @@ pub struct Joins {
     pub listener: OwnedFd,
     /// How many connections a worker may have open; `None`: any number.
     pub max_connections: Option<u32>,
+    /// Where clients keep their slots, by what a proxy tells of them.
+    pub sticks: Option<Sticks>,
+}
+
+/// A worker of a socket whose clients keep their slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sticks {
+    /// Its slot.
+    pub slot: Slot,
+    /// What becomes of the header that tells who the client is.
+    pub header: ProxyHeader,
 }
 
 /// What the thread is told.
@@ -51,6 +63,12 @@ pub(super) enum Command {
     Released(WorkerId),
     /// A worker had shut the listener down: this is the one that listens now.
     Mended(SocketId, OwnedFd),
+    /// An app's slots stand so.
+    Stand {
+        app: AppName,
+        size: u32,
+        services: Vec<Service>,
+    },
     Forget(AppName),
     Close(SocketId),
     Report(oneshot::Sender<Vec<(Served, BalanceStatus)>>),
@@ -64,7 +82,12 @@ pub(super) type Inbox = Mailbox<Command>;
 #[derive(Debug, Default)]
 pub struct Balancer {
     inbox: Option<Arc<Inbox>>,
+    /// Apps whose clients keep their slots, and what the thread was told last of how those stand.
+    sticky: BTreeMap<AppName, Option<Stands>>,
 }
+
+/// How an app's slots stand: how many there are, and each of them.
+type Stands = (u32, Vec<Service>);
 
 impl Balancer {
     /// A worker takes connections.
@@ -73,15 +96,44 @@ impl Balancer {
     /// If the thread can't be started: the worker then accepts for itself.
     pub fn join(&mut self, joins: Joins) -> io::Result<()> {
         let inbox = match self.running() {
-            Some(inbox) => inbox,
+            Some(inbox) => Arc::clone(inbox),
             None => {
                 let inbox = Arc::new(Inbox::new()?);
                 thread::start(Arc::clone(&inbox))?;
-                self.inbox.insert(inbox)
+                self.inbox = Some(Arc::clone(&inbox));
+                inbox
             }
         };
+        if joins.sticks.is_some() {
+            // This socket may be a new one.
+            let app = joins.socket.app.clone();
+            self.sticky.insert(app, None);
+        }
         inbox.send(Command::Joins(Box::new(joins)));
         Ok(())
+    }
+
+    /// The apps whose clients keep their slots.
+    #[must_use]
+    pub fn sticky_apps(&self) -> Vec<AppName> {
+        self.sticky.keys().cloned().collect()
+    }
+
+    /// An app's slots stand so; to be said anew of an app after each worker that [joins](Self::join) and keeps clients.
+    pub fn stand(&mut self, app: &AppName, size: u32, services: Vec<Service>) {
+        let Some(told) = self.sticky.get_mut(app) else {
+            return;
+        };
+        let stands = Some((size, services.clone()));
+        if *told != stands {
+            *told = stands;
+            let app = app.clone();
+            self.tell(Command::Stand {
+                app,
+                size,
+                services,
+            });
+        }
     }
 
     /// A worker is ready.
@@ -116,7 +168,8 @@ impl Balancer {
     }
 
     /// An app has gone, and its sockets.
-    pub fn forget(&self, app: &AppName) {
+    pub fn forget(&mut self, app: &AppName) {
+        self.sticky.remove(app);
         self.tell(Command::Forget(app.clone()));
     }
 

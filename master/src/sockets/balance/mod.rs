@@ -14,20 +14,24 @@
 //! It begins when the first worker takes connections, and sleeps while nothing comes. If it ends, channels break, and
 //! workers accept for themselves.
 //!
+//! Sockets behind a proxy that keep each client at its slot have more to them ([`proxied`]).
+//!
 //! **What is given once, is given once.** A worker's word that it has taken a connection either reaches us before its
 //! channel is cut, or it learns from the failing `send` that the connection is not its own: a cut shuts the channel down
 //! both ways and then reads what was said before.
 
 mod channel;
+mod connection;
 mod copy;
 mod desk;
 mod inbox;
 mod pace;
 mod pool;
+mod proxied;
 mod thread;
 
 pub use channel::{Channel, channel_pair};
-pub use inbox::{Balancer, Joins, Served};
+pub use inbox::{Balancer, Joins, Served, Sticks};
 
 #[cfg(test)]
 mod tests;

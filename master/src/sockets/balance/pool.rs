@@ -279,6 +279,7 @@ impl<C> Member<C> {
     }
 }
 
+mod homed;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]

@@ -21,7 +21,7 @@ use rustix::{
 use super::*;
 use crate::{config::app::AppName, sockets::SocketId};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 const A: WorkerId = WorkerId(1);
 const B: WorkerId = WorkerId(2);
@@ -34,7 +34,7 @@ struct Stage {
 }
 
 /// A worker's end of a channel.
-struct Worker(OwnedFd);
+pub(super) struct Worker(pub(super) OwnedFd);
 
 impl Stage {
     fn new() -> Self {
@@ -69,6 +69,7 @@ impl Stage {
             ready: true,
             listener: self.listener.try_clone().expect("a duplicate").into(),
             max_connections: None,
+            sticks: None,
         };
         self.balancer.join(joins).expect("the thread runs");
         worker
@@ -87,11 +88,11 @@ impl Stage {
 }
 
 impl Worker {
-    fn say(&self, word: WorkerWord) {
+    pub(super) fn say(&self, word: WorkerWord) {
         send(&self.0, &word.encode(), SendFlags::NOSIGNAL).expect("said");
     }
 
-    fn takes(&self, taken: u32) {
+    pub(super) fn takes(&self, taken: u32) {
         let account = Account {
             taken,
             ..Account::default()
@@ -116,7 +117,7 @@ impl Worker {
     }
 
     /// Waits until it has been handed so many connections.
-    fn is_handed(&self, count: usize) -> Vec<OwnedFd> {
+    pub(super) fn is_handed(&self, count: usize) -> Vec<OwnedFd> {
         let mut all = Vec::new();
         while all.len() < count {
             let (word, fds) = self
@@ -135,7 +136,7 @@ impl Worker {
         assert!(matches!(heard, Ok(None)), "{heard:?}");
     }
 
-    fn hears_nothing(&self) {
+    pub(super) fn hears_nothing(&self) {
         let heard = self.hears(RecvFlags::DONTWAIT);
         assert!(matches!(heard, Err(Errno::WOULDBLOCK)), "{heard:?}");
     }

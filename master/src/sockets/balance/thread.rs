@@ -29,8 +29,9 @@ use rustix::{
 use super::{
     channel::Channel,
     desk::Desk,
-    inbox::{Command, Inbox, Joins},
+    inbox::{Command, Inbox, Joins, Sticks},
     pace::Pace,
+    proxied::Proxied,
 };
 use crate::sockets::SocketId;
 
@@ -61,6 +62,8 @@ type DeskNumber = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Listener(DeskNumber),
+    /// Connections of which more has come.
+    Headers(DeskNumber),
     Channel(DeskNumber, WorkerId),
 }
 
@@ -203,6 +206,13 @@ impl Thread {
                     self.is_busy(number);
                 }
             }
+            Some(Source::Headers(number)) => {
+                let number = *number;
+                if let Some(desk) = self.desks.get_mut(&number) {
+                    desk.more_has_come();
+                    self.is_busy(number);
+                }
+            }
             Some(Source::Channel(number, id)) => {
                 let (number, id) = (*number, *id);
                 let broken = self.desks.get_mut(&number).and_then(|desk| desk.hear(id));
@@ -241,6 +251,16 @@ impl Thread {
                     });
                 }
                 Command::Mended(socket, listener) => self.mended(socket, listener),
+                Command::Stand {
+                    app,
+                    size,
+                    services,
+                } => self.each(|desk| {
+                    if desk.socket.app == app {
+                        desk.stand(size, &services);
+                    }
+                    None
+                }),
                 Command::Forget(app) => self.forget(|desk| desk.socket.app == app),
                 Command::Close(socket) => self.forget(|desk| desk.socket.id == socket),
                 Command::Report(report) => {
@@ -270,13 +290,14 @@ impl Thread {
             ready,
             listener,
             max_connections,
+            sticks,
         } = joins;
         let known = self
             .desks
             .iter()
             .find(|(_, desk)| desk.socket.id == socket.id);
         let known = known.map(|(number, _)| *number);
-        let number = known.or_else(|| self.open(Desk::new(socket, listener)));
+        let number = known.or_else(|| self.open(Desk::new(socket, listener), sticks));
         let Some(number) = number else {
             return;
         };
@@ -293,17 +314,21 @@ impl Thread {
         if let Some(desk) = self.desks.get_mut(&number) {
             desk.limit(max_connections);
             let before = desk.join(id, ready, channel);
+            if let Some(sticks) = sticks {
+                desk.lives(id, sticks.slot);
+            }
             self.let_go(before);
         }
         self.is_busy(number);
     }
 
     /// Begins to accept for a socket.
-    fn open(&mut self, desk: Desk) -> Option<DeskNumber> {
+    fn open(&mut self, desk: Desk, sticks: Option<Sticks>) -> Option<DeskNumber> {
         self.numbers += 1;
         let number = self.numbers;
         self.desks.insert(number, desk);
-        match self.watch_listener(number) {
+        let watched = self.watch_headers(number, sticks);
+        match watched.and_then(|()| self.watch_listener(number)) {
             Ok(()) => Some(number),
             Err(error) => {
                 self.give_up(number, &error);
@@ -322,6 +347,19 @@ impl Thread {
             let id = desk.socket.id;
             self.forget(|desk| desk.socket.id == id);
         }
+    }
+
+    fn watch_headers(&mut self, number: DeskNumber, sticks: Option<Sticks>) -> io::Result<()> {
+        let Some(sticks) = sticks else {
+            return Ok(());
+        };
+        let data = EventData::new_u64(self.source(Source::Headers(number)));
+        if let Some(desk) = self.desks.get_mut(&number) {
+            let proxied = Proxied::new(sticks.header, desk.kind)?;
+            epoll::add(&self.epoll, proxied.edges(), data, EventFlags::IN)?;
+            desk.sticks(proxied);
+        }
+        Ok(())
     }
 
     fn watch_listener(&mut self, number: DeskNumber) -> io::Result<()> {
@@ -375,7 +413,9 @@ impl Thread {
     fn drop_desk(&mut self, number: DeskNumber) {
         self.desks.remove(&number);
         self.sources.retain(|_, source| match source {
-            Source::Listener(its) | Source::Channel(its, _) => *its != number,
+            Source::Listener(its) | Source::Headers(its) | Source::Channel(its, _) => {
+                *its != number
+            }
         });
     }
 
@@ -416,7 +456,7 @@ impl Thread {
         if any {
             let desks = &self.desks;
             self.sources.retain(|_, source| match source {
-                Source::Listener(_) => true,
+                Source::Listener(_) | Source::Headers(_) => true,
                 Source::Channel(number, id) => {
                     desks.get(number).is_some_and(|desk| desk.knows(*id))
                 }

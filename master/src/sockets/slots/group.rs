@@ -14,6 +14,8 @@
 //! **Positions.** The kernel names listeners by their positions in the group, in the order in which they began to listen. When
 //! one leaves (it is closed, or a worker calls `shutdown` on it), the last takes its place; one that listens again comes last.
 
+use std::collections::HashMap;
+
 use crate::{fleet::Service, sockets::SocketId};
 
 use super::{program::Choice, table};
@@ -250,7 +252,6 @@ impl Group {
         let owns = |member: &Member| self.counts(member) && !member.new;
         let slots = self.members.iter().chain(&self.shut).filter(|m| owns(m));
         let slots = slots.map(|member| member.slot as usize + 1).max();
-        let table = table::buckets(slots.unwrap_or(1));
         let stays = |m: &Member| owns(m) && self.service(m.slot) != Service::GivenUp;
         let mut others = self.positions(stays);
         if others.is_empty() {
@@ -259,17 +260,12 @@ impl Group {
         if others.is_empty() {
             others = self.best();
         }
-        let mut home = vec![None; slots.unwrap_or(1)];
-        for at in &others {
-            if let Some(home) = home.get_mut(self.members[*at].slot as usize) {
-                *home = Some(*at);
-            }
-        }
-        let mut turns = others.iter().cycle();
-        let mut next = || turns.next().copied().unwrap_or_default();
-        table
+        let slot = |at: &usize| self.members[*at].slot as usize;
+        let staying: Vec<usize> = others.iter().map(slot).collect();
+        let places: HashMap<usize, usize> = staying.iter().copied().zip(others).collect();
+        table::dealt(slots.unwrap_or(1), &staying)
             .into_iter()
-            .map(|slot| home[slot].unwrap_or_else(&mut next))
+            .map(|slot| places.get(&slot).copied().unwrap_or_default())
             .collect()
     }
 

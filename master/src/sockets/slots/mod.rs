@@ -23,3 +23,5 @@ mod thread;
 
 pub use group::Spread;
 pub use inbox::{Groups, InGroup, SlotReport};
+pub(super) use program::bucket_of;
+pub(super) use table::dealt;

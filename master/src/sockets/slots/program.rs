@@ -109,11 +109,7 @@ fn bucket(buckets: usize) -> Vec<Instruction> {
 }
 
 /// The bucket of an address, as the program computes it.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "what tests hold the program to")
-)]
-pub(super) fn bucket_of(address: IpAddr, buckets: usize) -> usize {
+pub(in crate::sockets) fn bucket_of(address: IpAddr, buckets: usize) -> usize {
     let mut hash = match address {
         IpAddr::V4(v4) => v4.to_bits(),
         IpAddr::V6(v6) => {

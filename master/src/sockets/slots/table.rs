@@ -34,6 +34,25 @@ pub(super) fn buckets(slots: usize) -> Vec<usize> {
     owners
 }
 
+/// The slot of each bucket where only these stay, which are some: its own; or, if that doesn't stay, one of those that do, in turns.
+pub(in crate::sockets) fn dealt(slots: usize, staying: &[usize]) -> Vec<usize> {
+    let mut stays = vec![false; slots];
+    for slot in staying {
+        if let Some(stays) = stays.get_mut(*slot) {
+            *stays = true;
+        }
+    }
+    let mut turns = staying.iter().copied().cycle();
+    let own = |slot: &usize| stays.get(*slot).copied().unwrap_or_default();
+    buckets(slots)
+        .into_iter()
+        .map(|slot| match own(&slot) {
+            true => slot,
+            false => turns.next().unwrap_or_default(),
+        })
+        .collect()
+}
+
 /// One bucket of whoever has the most goes to this slot.
 fn take_one(owners: &mut [usize], sizes: &mut [usize], slot: usize) {
     let richest = sizes.iter().enumerate().max_by_key(|(_, size)| **size);

@@ -3,9 +3,10 @@
 //!
 //! A file `fail` beside the version file makes a bad version: `exit` exits at start, `never` never says ready. A file
 //! `serve` makes it answer requests (`answer`), or take them and never answer (`silent`). A file `at` makes it ask for its socket at run
-//! time, at the address that stands there. A file `evolve` makes it do nothing but
+//! time, at the address that stands there. A file `echo` makes it give back what each connection says. A file `evolve` makes it do nothing but
 //! publish and count events, of a type that depends on the version.
 
+mod echo;
 mod evolve;
 mod routes;
 
@@ -63,6 +64,9 @@ async fn live() -> Result<(), Failure> {
     }
     worker.ready().await?;
     tell_the_drain(&worker);
+    if let Ok(how) = beside("echo") {
+        return echo::live(&worker, listener, how.trim() == "header").await;
+    }
     let router = routes::router(&worker, version);
     worker.serve(listener, router).await?;
     println!("bye");

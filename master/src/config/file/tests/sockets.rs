@@ -1,7 +1,7 @@
 //! What the file says of sockets.
 
 use super::*;
-use crate::config::app::{SocketDeclaration, SocketMode, socket::SocketKind};
+use crate::config::app::{ProxyHeader, SocketDeclaration, SocketMode, socket::SocketKind};
 
 fn sockets(line: &str) -> Vec<SocketDeclaration> {
     let text = format!("[app.a]\ncommand = \"a\"\n{line}\n");
@@ -105,6 +105,9 @@ balanced = { address = "unix:s", mode = "balanced" }
 limited = { max_connections = 5, mode = "balanced", address = "fd:3" }
 slot = { address = "[::]:6", mode = "slot" }
 sticky = { address = ":7", mode = "sticky" }
+stripped = { proxy_protocol = "strip", address = ":8", mode = "sticky" }
+kept = { address = "unix:k", mode = "sticky", proxy_protocol = "keep" }
+passed = { address = "fd:4", mode = "sticky", proxy_protocol = "keep" }
 "#;
     let modes: Vec<SocketMode> = sockets(text).iter().map(|s| s.options.mode).collect();
     let balanced = |max_connections| SocketMode::Balanced { max_connections };
@@ -118,8 +121,45 @@ sticky = { address = ":7", mode = "sticky" }
             balanced(Some(5)),
             SocketMode::Slot,
             SocketMode::Sticky,
+            SocketMode::Proxied(ProxyHeader::Strip),
+            SocketMode::Proxied(ProxyHeader::Keep),
+            SocketMode::Proxied(ProxyHeader::Keep),
         ]
     );
+}
+
+#[test]
+fn headers_are_for_sticky_sockets_that_take_streams() {
+    let text = r#"[app.a]
+command = "a"
+[app.a.listen]
+a = { address = "udp::1", mode = "sticky", proxy_protocol = "keep" }
+b = { address = "unix:b", mode = "sticky", proxy_protocol = "keep", type = "seqpacket" }
+c = { address = ":3", mode = "sticky", proxy_protocol = "strip", per_slot = true }
+d = { address = ":4", mode = "slot", proxy_protocol = "strip" }
+e = { address = ":5", proxy_protocol = "strip" }
+f = { address = ":6", mode = "sticky", proxy_protocol = "drop" }
+g = { address = ":7", mode = "sticky", proxy_protocol = true }
+h = { address = ":8", mode = "sticky", proxy_protocol = "keep", max_connections = 1 }
+"#;
+    let told = faults(text);
+    let expected = [
+        "app.a.listen.a.mode: udp:0.0.0.0:1 can't be sticky by the PROXY protocol: it takes no streams",
+        "/b can't be sticky by the PROXY protocol",
+        "app.a.listen.c.mode: a socket that each slot has for itself can't be sticky by the PROXY protocol",
+        "7:55: app.a.listen.d.proxy_protocol: the header tells which client's slot",
+        "app.a.listen.e.proxy_protocol: the header tells which client's slot",
+        "app.a.listen.f.proxy_protocol: \"drop\" is nothing that can be done with a header",
+        "app.a.listen.g.proxy_protocol: ",
+        "app.a.listen.h.max_connections: workers that accept by themselves can't be limited",
+    ];
+    for line in expected {
+        assert!(
+            told.iter().any(|told| told.contains(line)),
+            "no {line:?}: {told:#?}"
+        );
+    }
+    assert_eq!(told.len(), 2 * expected.len(), "{told:#?}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ use super::{
 };
 
 /// Every key.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "address",
     "backlog",
     "nonblocking",

@@ -107,7 +107,10 @@ fn each_socket_is_a_row() {
     };
     let apps = [
         app("web", web),
-        app("jobs", vec![socket("log", "unix:/l\u{1b}"), asked, handed, far]),
+        app(
+            "jobs",
+            vec![socket("log", "unix:/l\u{1b}"), asked, handed, far],
+        ),
     ];
     let workers = [worker("jobs", 2, Some(4), "ready")];
     let shown = in_words(&apps, &workers, Style::plain());

@@ -260,7 +260,7 @@ fn give_up(app: &mut App, number: SlotNumber, why: &str, epitaph: &str, turn: &m
     }
 }
 
-/// Connections wait for a slot: if it has failed it is tried again when the longest back-off is over, whatever `retry_failed` says.
+/// Connections or datagrams wait for a slot: if it has failed it is tried again when the longest back-off is over, whatever `retry_failed` says.
 pub(super) fn awaited(app: &mut App, number: SlotNumber, turn: &mut Turn) {
     let Some(slot) = app.slots.get_mut(&number) else {
         return;
@@ -272,7 +272,7 @@ pub(super) fn awaited(app: &mut App, number: SlotNumber, turn: &mut Turn) {
     {
         *until = Some(soon);
         turn.act(Action::Say(format!(
-            "{}.{number}: connections wait for it, so it is tried again in {}",
+            "{}.{number}: clients wait for it, so it is tried again in {}",
             app.name,
             rough(rest)
         )));

@@ -67,7 +67,7 @@ async fn an_app_that_nobody_connects_to_costs_no_wake_ups() {
 }
 
 /// Nothing wakes the thread for a while, once what was begun has ended.
-async fn it_sleeps(fleet: &Fleet) {
+pub(super) async fn it_sleeps(fleet: &Fleet) {
     let mut seen = Vec::new();
     for _ in 0..6 {
         let before = wake_ups(fleet);
@@ -132,7 +132,7 @@ async fn a_failed_slot_is_tried_again_while_connections_wait_there() {
     let answers = vec![knock(address).await, knock(address).await];
     signal(&worker, Signal::KILL);
     fleet
-        .logged("connections wait for it, so it is tried again in 300ms")
+        .logged("clients wait for it, so it is tried again in 300ms")
         .await;
     fleet.dir().write("worker.sh", good);
     answered(answers).await;

@@ -105,6 +105,8 @@ balanced = { address = "unix:s", mode = "balanced" }
 limited = { max_connections = 5, mode = "balanced", address = "fd:3" }
 slot = { address = "[::]:6", mode = "slot" }
 sticky = { address = ":7", mode = "sticky" }
+udp = { address = "udp:[::]:8", mode = "slot" }
+datagrams = { address = ":9", type = "datagram", mode = "sticky" }
 "#;
     let modes: Vec<SocketMode> = sockets(text).iter().map(|s| s.options.mode).collect();
     let balanced = |max_connections| SocketMode::Balanced { max_connections };
@@ -116,6 +118,8 @@ sticky = { address = ":7", mode = "sticky" }
             SocketMode::Shared,
             balanced(None),
             balanced(Some(5)),
+            SocketMode::Slot,
+            SocketMode::Sticky,
             SocketMode::Slot,
             SocketMode::Sticky,
         ]
@@ -159,11 +163,11 @@ i = { address = ":9", mode = "balanced", max_connections = 0 }
 }
 
 #[test]
-fn what_is_no_port_of_tcp_is_not_each_slots_own() {
+fn what_is_no_port_is_not_each_slots_own() {
     let text = r#"[app.a]
 command = "a"
 [app.a.listen]
-a = { address = "udp::1", mode = "slot" }
+a = { address = "udp::1", per_slot = true, mode = "slot" }
 b = { address = "unix:b", mode = "sticky" }
 c = { address = "fd:3", mode = "slot" }
 d = { address = ":4", per_slot = true, mode = "sticky" }
@@ -171,7 +175,7 @@ e = { address = ":5", max_connections = 5, mode = "slot" }
 "#;
     let told = faults(text);
     let expected = [
-        "app.a.listen.a.mode: udp:0.0.0.0:1 can't be each slot's own",
+        "app.a.listen.a.mode: a port for each slot is not one that they share",
         "/b can't be each slot's own",
         "app.a.listen.c.mode: fd:3 can't be each slot's own",
         "app.a.listen.d.mode: a port for each slot is not one that they share",

@@ -124,9 +124,17 @@ async fn what_the_kernel_drops_is_shown_in_every_mode() {
         }
         signal(&worker, Signal::CONT);
         let dry = |status: &StatusReport| queue(status).waiting == 0;
-        fleet.until("all to be taken", dry).await;
-        let last = clients[0].send().await;
+        let mut dry = std::pin::pin!(fleet.until("all to be taken", dry));
         let mut answered = 0;
+        // Read meanwhile, or answers would be dropped for want of room here.
+        loop {
+            tokio::select! {
+                biased;
+                _ = clients[0].answer() => answered += 1,
+                _ = &mut dry => break,
+            }
+        }
+        let last = clients[0].send().await;
         while clients[0].answer().await.number != last {
             answered += 1;
         }

@@ -3,9 +3,9 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::{
             fs::{FileTypeExt, MetadataExt, PermissionsExt},
             net::{UnixDatagram, UnixListener, UnixStream},
@@ -26,7 +26,10 @@ use ostler::{
     sockets::{BindError, BoundSocket, ListenerWatch, Mended, Problem, bind},
     sys::FdTable,
 };
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with, sockopt};
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with, sockopt},
+};
 
 fn declare(text: &str, options: SocketOptions) -> SocketDeclaration {
     let declarations = flags::listen(&[text], Path::new("/")).expect("an address");
@@ -209,6 +212,22 @@ fn udp_is_bound_once_and_shared() {
         panic!("{error:?}");
     };
     assert_eq!(holder.pid, std::process::id());
+    // Not even somebody who would share it: the options for reuse are ours to allow.
+    let another = |reuse: fn(BorrowedFd<'_>) -> rustix::io::Result<()>| {
+        let flags = SocketFlags::CLOEXEC;
+        let other = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
+        reuse(other.as_fd()).expect("set");
+        rustix::net::bind(&other, &SocketAddr::from(([127, 0, 0, 1], port)))
+    };
+    let in_use = Err(Errno::ADDRINUSE);
+    assert_eq!(
+        another(|it| sockopt::set_socket_reuseport(it, true)),
+        in_use
+    );
+    assert_eq!(
+        another(|it| sockopt::set_socket_reuseaddr(it, true)),
+        in_use
+    );
 }
 
 // ---- Unix sockets

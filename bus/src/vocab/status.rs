@@ -128,10 +128,11 @@ pub struct SocketStatus {
 pub struct SlotShare {
     /// Why it gets none just now, in words; `None`: it gets some.
     pub left_out: Option<String>,
-    /// How many buckets of client addresses are its own just now, where connections are spread by them; of 256, or 1,024 for
-    /// more than 32 slots.
+    /// How many buckets of client addresses, or of UDP's flows, are its own just now, where connections or datagrams are spread by
+    /// them; of 256, or 1,024 for more than 32 slots.
     pub buckets: Option<u32>,
-    /// The most connections that were ever seen waiting there. They are looked at only while there are some.
+    /// The most connections that were ever seen waiting there; of UDP, bytes as in [`SocketQueue`]. They are looked at only while
+    /// there are some.
     pub longest: u32,
     /// How often it was left out because its queue was longer than others'.
     pub times_long: u64,

@@ -177,7 +177,7 @@ pub struct AppFailed {
     pub reason: String,
 }
 
-/// Connections waited for a slot that has gone, and nobody was there to take them: they were reset.
+/// Connections or datagrams waited for a slot that has gone, and nobody was there to take them: they were reset or thrown away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
 #[event(topic = "app.connections_lost")]
 pub struct ConnectionsLost {
@@ -187,7 +187,7 @@ pub struct ConnectionsLost {
     pub slot: Slot,
     /// The socket's name.
     pub socket: String,
-    /// How many.
+    /// How many connections; of a UDP socket, how many datagrams.
     pub connections: u32,
 }
 

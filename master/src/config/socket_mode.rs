@@ -144,18 +144,14 @@ fn unfit(address: &SocketAddress, options: &SocketOptions, so: &str) -> Option<W
 /// Why slots can't have a socket each at this one address, where they can't.
 fn unfit_for_slots(address: &SocketAddress, options: &SocketOptions) -> Option<Wrong> {
     match (address, options.per_slot) {
-        (SocketAddress::Tcp(_), false) => None,
-        (SocketAddress::Tcp(_), true) => Some(Wrong::new(
+        (SocketAddress::Tcp(_) | SocketAddress::Udp(_), false) => None,
+        (SocketAddress::Tcp(_) | SocketAddress::Udp(_), true) => Some(Wrong::new(
             "a port for each slot is not one that they share",
             "leave out the mode, or per_slot",
         )),
-        (SocketAddress::Udp(_) | SocketAddress::Unix(_) | SocketAddress::Starter(_), _) => {
-            Some(Wrong::new(
-                format!(
-                    "{address} can't be each slot's own: only TCP ports that the master binds can"
-                ),
-                "leave the mode out",
-            ))
-        }
+        (SocketAddress::Unix(_) | SocketAddress::Starter(_), _) => Some(Wrong::new(
+            format!("{address} can't be each slot's own: only ports that the master binds can"),
+            "leave the mode out",
+        )),
     }
 }

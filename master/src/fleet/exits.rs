@@ -263,8 +263,8 @@ fn give_up(app: &mut App, number: SlotNumber, why: &str, epitaph: &str, turn: &m
     }
 }
 
-/// Connections wait for a slot: if it has failed it is tried again when the longest back-off is over, whatever `retry_failed`
-/// says; unless nobody wants it any more.
+/// Connections or datagrams wait for a slot: if it has failed it is tried again when the longest back-off is over, whatever
+/// `retry_failed` says; unless nobody wants it any more.
 pub(super) fn awaited(app: &mut App, number: SlotNumber, turn: &mut Turn) {
     if !app.wants(number, turn) {
         return;
@@ -279,7 +279,7 @@ pub(super) fn awaited(app: &mut App, number: SlotNumber, turn: &mut Turn) {
     {
         *until = Some(soon);
         turn.act(Action::Say(format!(
-            "{}.{number}: connections wait for it, so it is tried again in {}",
+            "{}.{number}: clients wait for it, so it is tried again in {}",
             app.name,
             rough(rest)
         )));

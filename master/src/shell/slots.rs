@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{Shell, handle::Message, perform, workshop::Workshop};
 use crate::{
-    config::app::AppName,
+    config::app::{AppName, socket::SocketKind},
     fleet::{Action, Fleet, FleetEvent},
     sockets::{BoundSocket, Reach, SocketId, slots::InGroup},
 };
@@ -33,7 +33,7 @@ const QUIET_ANYWHERE: Duration = Duration::from_millis(300);
 /// A worker is told to go after this time in any case, or after half of what it has for that.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// How often a slot that has gone is looked at while connections wait there.
+/// How often a slot that has gone is looked at while something waits there.
 const LEFT_OVER: Duration = Duration::from_millis(500);
 
 /// How long they may: whoever scales an app down by mistake has seen it by then.
@@ -44,7 +44,7 @@ const AT_MOST: Duration = Duration::from_secs(10);
 pub(super) struct Leavings {
     /// Workers that are not told to go yet, and what they will be told.
     parting: HashMap<WorkerId, Vec<Action>>,
-    /// Apps with slots that have gone although connections wait there; since when.
+    /// Apps with slots that have gone although something waits there; since when.
     left_over: BTreeMap<AppName, Instant>,
 }
 
@@ -88,9 +88,7 @@ impl Shell {
                 .await
                 .is_err()
             {
-                tracing::warn!(
-                    "{app}.{slot}: connections still wait for worker {id}, which is to go"
-                );
+                tracing::warn!("{app}.{slot}: clients still wait for worker {id}, which is to go");
             }
             shell.send(Message::MayPart { id }).await;
         });
@@ -169,14 +167,18 @@ impl Shell {
     }
 
     fn retire(&mut self, app: &AppName, id: SocketId) {
+        // In this order: nobody is chosen by a place that is still the one's who goes.
+        let gone = self.workshop.sockets.retire(id);
         self.workshop.groups.part(id);
-        let Some(gone) = self.workshop.sockets.retire(id) else {
-            return;
-        };
+        let Some(gone) = gone else { return };
         tracing::info!("{app}.{}: its socket {:?} is closed", gone.slot, gone.name);
         if gone.lost > 0 {
+            let (what, are) = match gone.kind {
+                SocketKind::Stream | SocketKind::Seqpacket => ("connections", "reset"),
+                SocketKind::Datagram => ("datagrams", "thrown away"),
+            };
             tracing::error!(
-                "{app}.{}: {} connections waited at its socket {:?}, and nobody was there to take them: they were reset",
+                "{app}.{}: {} {what} waited at its socket {:?}, and nobody was there to take them: they were {are}",
                 gone.slot,
                 gone.lost,
                 gone.name
@@ -191,7 +193,7 @@ impl Shell {
         }
     }
 
-    /// A slot has failed: if connections wait there, it is tried again sooner.
+    /// A slot has failed: if something waits there, it is tried again sooner.
     pub(super) fn note_failed(&self, event: &FleetEvent) {
         let FleetEvent::AppFailed(failed) = event else {
             return;
@@ -199,7 +201,7 @@ impl Shell {
         let Ok(app) = AppName::new(&failed.app) else {
             return;
         };
-        if self.workshop.sockets.waiting_in(&app, failed.slot) > 0 {
+        if self.workshop.sockets.waits_in(&app, failed.slot) {
             let (shell, slot) = (self.handle.clone(), failed.slot);
             tokio::spawn(async move { shell.send(Message::Awaited { app, slot }).await });
         }
@@ -213,7 +215,7 @@ async fn run_dry(settled: oneshot::Receiver<()>, quiet: Duration, own: &[InGroup
     let mut since = Instant::now();
     while since.elapsed() < quiet {
         tokio::time::sleep(LOOK).await;
-        if own.iter().any(|it| it.waiting() > 0) {
+        if !own.iter().all(InGroup::is_dry) {
             since = Instant::now();
         }
     }

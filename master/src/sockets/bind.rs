@@ -1,19 +1,12 @@
 //! Binding what was declared.
 
-use std::{
-    io,
-    net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ostler_bus::Slot;
-use rustix::{
-    io::Errno,
-    net::{AddressFamily, SocketFlags, SocketType, socket_with},
-};
+use rustix::net::SocketType;
 
 use super::{
-    BindError, BoundSocket, Problem, StarterSockets, options,
+    BindError, BoundSocket, Problem, StarterSockets, ip, options,
     starter::Lent,
     unix::{OwnPath, bind_unix, look_at},
 };
@@ -131,8 +124,10 @@ pub(super) fn trial(
     let wanted = wanted(declaration, slot)?;
     let options = &declaration.options;
     let tried = match &wanted {
-        SocketAddress::Tcp(address) => bind_ip(*address, SocketType::STREAM, options).map(drop),
-        SocketAddress::Udp(address) => bind_ip(*address, SocketType::DGRAM, options).map(drop),
+        SocketAddress::Tcp(address) => {
+            ip::bind_one(*address, SocketType::STREAM, options).map(drop)
+        }
+        SocketAddress::Udp(address) => ip::bind_one(*address, SocketType::DGRAM, options).map(drop),
         SocketAddress::Unix(path) => look_at(path, options.kind),
         SocketAddress::Starter(which) => borrow(which, options, starter).map(drop),
     };
@@ -193,18 +188,18 @@ pub(super) fn open(
     starter: &StarterSockets,
 ) -> Result<Opened, Problem> {
     let options = &declaration.options;
+    let bind_ip = match (options.mode.is_group(), alone) {
+        (false, _) => ip::bind_one,
+        (true, true) => ip::bind_first,
+        (true, false) => ip::bind_next,
+    };
     let (fd, at, path) = match wanted {
         SocketAddress::Tcp(address) => {
-            let (fd, address) = match (options.mode.is_group(), alone) {
-                (false, _) => bind_tcp(*address, options)?,
-                (true, true) => bind_first(*address, options)?,
-                (true, false) => bind_next(*address, options)?,
-            };
+            let (fd, address) = bind_ip(*address, SocketType::STREAM, options)?;
             (fd, Place::Ours(SocketAddress::Tcp(address)), None)
         }
         SocketAddress::Udp(address) => {
-            let fd = bind_ip(*address, SocketType::DGRAM, options)?;
-            let address = local_address(fd.as_fd())?;
+            let (fd, address) = bind_ip(*address, SocketType::DGRAM, options)?;
             (fd, Place::Ours(SocketAddress::Udp(address)), None)
         }
         SocketAddress::Unix(path) => {
@@ -269,93 +264,9 @@ pub(super) fn listen(
 ) -> Result<(), Problem> {
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     rustix::net::listen(fd, backlog).map_err(|error| match address {
-        SocketAddress::Tcp(_) => ip_problem(error),
+        SocketAddress::Tcp(_) => ip::problem(error),
         SocketAddress::Udp(_) | SocketAddress::Unix(_) | SocketAddress::Starter(_) => {
             Problem::Other(error.into())
         }
     })
-}
-
-/// Binds a TCP socket by its number even where any will do: the kernel lets go of a port that it chose itself as soon
-/// as a worker shuts the listener down, and somebody else could take it before it listens again.
-fn bind_tcp(
-    address: SocketAddr,
-    options: &SocketOptions,
-) -> Result<(OwnedFd, SocketAddr), Problem> {
-    let first = bind_ip(address, SocketType::STREAM, options)?;
-    let bound = local_address(first.as_fd())?;
-    if address.port() != 0 {
-        return Ok((first, bound));
-    }
-    // The first socket keeps the port until the second has it too; neither listens yet, so both may.
-    let second = bind_ip(bound, SocketType::STREAM, options)?;
-    Ok((second, bound))
-}
-
-/// Binds the first of a group (`SO_REUSEPORT`). Other programs of this user could be in such a group already, and would then
-/// share what comes: so the port must be one that can be bound by itself.
-fn bind_first(
-    address: SocketAddr,
-    options: &SocketOptions,
-) -> Result<(OwnedFd, SocketAddr), Problem> {
-    let alone = bind_ip(address, SocketType::STREAM, options)?;
-    // As above: neither listens yet.
-    bind_next(local_address(alone.as_fd())?, options)
-}
-
-/// Binds another one of a group.
-fn bind_next(
-    address: SocketAddr,
-    options: &SocketOptions,
-) -> Result<(OwnedFd, SocketAddr), Problem> {
-    let fd = bind_with(address, SocketType::STREAM, options, |fd| {
-        Ok(rustix::net::sockopt::set_socket_reuseport(fd, true)?)
-    })?;
-    Ok((fd, address))
-}
-
-fn bind_ip(
-    address: SocketAddr,
-    kind: SocketType,
-    options: &SocketOptions,
-) -> Result<OwnedFd, Problem> {
-    bind_with(address, kind, options, |_| Ok(()))
-}
-
-fn bind_with(
-    address: SocketAddr,
-    kind: SocketType,
-    options: &SocketOptions,
-    before: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>,
-) -> Result<OwnedFd, Problem> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-
-    let fd = socket_with(family, kind, SocketFlags::CLOEXEC, None).map_err(ip_problem)?;
-    if kind == SocketType::STREAM {
-        // Or a port could not be bound while connections of its last user are in TIME_WAIT. A UDP socket would share
-        // its port with strangers.
-        rustix::net::sockopt::set_socket_reuseaddr(&fd, true).map_err(ip_problem)?;
-    }
-    options::before_bind(fd.as_fd(), address.is_ipv6(), options)?;
-    before(fd.as_fd()).map_err(Problem::Other)?;
-    rustix::net::bind(&fd, &address).map_err(ip_problem)?;
-    Ok(fd)
-}
-
-fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Problem> {
-    let other = |error: Errno| Problem::Other(error.into());
-    let name = rustix::net::getsockname(fd).map_err(other)?;
-    SocketAddr::try_from(name).map_err(other)
-}
-
-fn ip_problem(error: Errno) -> Problem {
-    match error {
-        Errno::ADDRINUSE => Problem::InUse(None),
-        Errno::ACCESS => Problem::PrivilegedPort,
-        Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT => Problem::NoSuchAddress,
-        error => Problem::Other(error.into()),
-    }
 }

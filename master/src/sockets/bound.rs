@@ -10,7 +10,7 @@ use ostler_bus::{Slot, vocab::status::SocketStatus};
 use super::{
     BindError, Problem, StarterSockets,
     bind::{Opened, Place, listen, open},
-    queue::queue_of,
+    queue::{self, queue_of},
     slots::Spread,
     unix::OwnPath,
 };
@@ -129,7 +129,10 @@ impl BoundSocket {
     #[must_use]
     pub fn spread(&self) -> Option<Spread> {
         match self.declaration.options.mode {
-            SocketMode::Slot => Some(Spread::Evenly),
+            SocketMode::Slot => Some(match self.kind() {
+                SocketKind::Stream | SocketKind::Seqpacket => Spread::Evenly,
+                SocketKind::Datagram => Spread::ByFlow,
+            }),
             SocketMode::Sticky => Some(Spread::ByAddress),
             SocketMode::Auto
             | SocketMode::Shared
@@ -138,12 +141,22 @@ impl BoundSocket {
         }
     }
 
-    /// How many connections wait there; 0 where none can.
+    /// How many connections wait there; of UDP, how many bytes. 0 where none can.
     pub(super) fn waiting(&self, table: &FdTable) -> u32 {
         let queue = table
             .get(&self.fd_name)
             .and_then(|socket| queue_of(socket, self.address()));
         queue.map_or(0, |queue| queue.waiting)
+    }
+
+    /// How many connections or datagrams wait there and will be lost, as it is about to be closed. Datagrams are thrown away by being
+    /// counted.
+    pub(super) fn give_up(&self, table: &FdTable) -> u32 {
+        match (self.kind(), table.get(&self.fd_name)) {
+            (SocketKind::Datagram, Some(socket)) => queue::throw_away(socket),
+            (SocketKind::Datagram, None) => 0,
+            (SocketKind::Stream | SocketKind::Seqpacket, _) => self.waiting(table),
+        }
     }
 
     /// Whether workers may be handed its connections: where they are streams, and not for one slot alone.
@@ -183,7 +196,7 @@ impl BoundSocket {
     }
 
     /// What it carries.
-    fn kind(&self) -> SocketKind {
+    pub(super) fn kind(&self) -> SocketKind {
         match &self.at {
             Place::Starters { kind, .. } => *kind,
             Place::Ours(SocketAddress::Udp(_)) => SocketKind::Datagram,

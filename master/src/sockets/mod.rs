@@ -17,6 +17,7 @@ mod bound;
 mod error;
 mod foreign;
 mod holder;
+mod ip;
 mod mailbox;
 mod options;
 mod queue;

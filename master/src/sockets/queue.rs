@@ -9,11 +9,15 @@
 use std::os::fd::BorrowedFd;
 
 use ostler_bus::vocab::status::SocketQueue;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, socket_with,
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, socket_with},
 };
 
-use crate::{config::app::SocketAddress, sys};
+use crate::{
+    config::app::{SocketAddress, socket::SocketKind},
+    sys,
+};
 
 /// What waits at a socket; `None` where the kernel doesn't tell.
 pub(super) fn queue_of(socket: BorrowedFd<'_>, address: &SocketAddress) -> Option<SocketQueue> {
@@ -24,9 +28,43 @@ pub(super) fn queue_of(socket: BorrowedFd<'_>, address: &SocketAddress) -> Optio
     }
 }
 
-/// How many connections wait at a TCP listener; none if it doesn't listen.
-pub(super) fn waiting(listener: BorrowedFd<'_>) -> u32 {
-    tcp_info(listener).map_or(0, |(waiting, _)| waiting)
+/// What waits at an IP socket, and how much may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Queue {
+    /// Connections; of UDP, bytes of memory that datagrams take.
+    pub(super) waiting: u32,
+    pub(super) room: u32,
+}
+
+/// What waits at an IP socket that carries this; nothing if it is to listen and doesn't.
+pub(super) fn length(socket: BorrowedFd<'_>, kind: SocketKind) -> Queue {
+    let queue = match kind {
+        SocketKind::Stream | SocketKind::Seqpacket => {
+            tcp_info(socket).map(|(waiting, room)| Queue { waiting, room })
+        }
+        SocketKind::Datagram => memory(socket).map(|memory| Queue {
+            waiting: memory.taken,
+            room: memory.bound,
+        }),
+    };
+    queue.unwrap_or_default()
+}
+
+/// The most datagrams that are read from a socket to be thrown away: more than its memory has room for, unless that was made
+/// very large.
+const MOST: u32 = 1 << 16;
+
+/// Throws away all datagrams that wait at a socket; how many there were.
+pub(super) fn throw_away(socket: BorrowedFd<'_>) -> u32 {
+    let mut gone = 0;
+    while gone < MOST {
+        match rustix::net::recv(socket, &mut [0; 1][..], RecvFlags::DONTWAIT) {
+            Ok(_) => gone += 1,
+            Err(Errno::INTR) => {}
+            Err(_) => break,
+        }
+    }
+    gone
 }
 
 fn tcp(socket: BorrowedFd<'_>) -> Option<SocketQueue> {

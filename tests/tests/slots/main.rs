@@ -2,6 +2,7 @@
 //! a worker that dies was serving.
 
 mod changes;
+mod datagrams;
 mod load;
 mod sticky;
 mod stuck;
@@ -10,7 +11,7 @@ use std::net::SocketAddr;
 
 use ostler_bus::vocab::status::{SlotShare, SocketStatus, StatusReport, WorkerStatus};
 use ostler_tests::{
-    harness::{App, Fleet, MasterBuilder, PATIENCE, eventually, falls_asleep},
+    harness::{App, Fleet, MasterBuilder, PATIENCE, deadline, eventually, falls_asleep},
     load::{Plan, Target},
     ostler,
 };

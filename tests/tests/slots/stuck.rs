@@ -102,7 +102,7 @@ async fn a_failed_slot_is_tried_again_while_connections_wait_there() {
     let answers = vec![knock(address).await, knock(address).await];
     signal(&worker, Signal::KILL);
     fleet
-        .logged("connections wait for it, so it is tried again in 300ms")
+        .logged("clients wait for it, so it is tried again in 300ms")
         .await;
     fleet.dir().write("worker.sh", good);
     answered(answers).await;

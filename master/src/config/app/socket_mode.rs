@@ -13,7 +13,8 @@ pub enum SocketMode {
         /// How many connections a worker has open at most; `None`: any number.
         max_connections: Option<u32>,
     },
-    /// Each slot has a socket at the one address, and the kernel spreads connections over them.
+    /// Each slot has a socket at the one address, and the kernel spreads connections over them; of UDP, what comes from one
+    /// client's address and port stays together.
     Slot,
     /// The same, and each client address keeps its slot.
     Sticky,

@@ -7,15 +7,23 @@ use ostler_bus::Slot;
 
 use super::{Held, SocketId, Sockets};
 use crate::{
-    config::app::{AppName, SocketAddress, SocketDeclaration},
-    sockets::slots::{InGroup, Spread},
+    config::app::{AppName, SocketAddress, SocketDeclaration, socket::SocketKind},
+    sockets::{
+        BoundSocket,
+        slots::{InGroup, Spread},
+    },
 };
 
-/// Whether the kernel moves what waits at a listener that is closed to others of its group: it does where the machine's owner
-/// wants it.
-fn kernel_moves_queues() -> bool {
-    let setting = std::fs::read("/proc/sys/net/ipv4/tcp_migrate_req");
-    setting.is_ok_and(|is| is.starts_with(b"1"))
+/// Whether the kernel moves what waits at a listener that is closed to others of its group: it does with connections where the
+/// machine's owner wants it.
+fn kernel_moves_queue(socket: &BoundSocket) -> bool {
+    match socket.kind() {
+        SocketKind::Stream => {
+            let setting = std::fs::read("/proc/sys/net/ipv4/tcp_migrate_req");
+            setting.is_ok_and(|is| is.starts_with(b"1"))
+        }
+        SocketKind::Datagram | SocketKind::Seqpacket => false,
+    }
 }
 
 /// A socket that was closed, as its slot has gone.
@@ -25,7 +33,9 @@ pub struct Retired {
     pub name: String,
     /// The slot.
     pub slot: Slot,
-    /// So many connections waited there, and were reset.
+    /// What it carried.
+    pub kind: SocketKind,
+    /// So many connections waited there, and were reset; or datagrams, and were thrown away.
     pub lost: u32,
 }
 
@@ -61,6 +71,7 @@ impl Sockets {
                     app: app.clone(),
                     name: held.socket.name().to_owned(),
                     slot,
+                    kind: held.socket.kind(),
                     spread,
                     listener: held.socket.duplicate(&self.table)?,
                 })
@@ -68,11 +79,11 @@ impl Sockets {
             .collect()
     }
 
-    /// How many connections wait for the workers of one slot alone, at one address with others.
+    /// Whether something waits for the workers of one slot alone, at one address with others.
     #[must_use]
-    pub fn waiting_in(&self, app: &AppName, slot: Slot) -> u32 {
-        let its = self.in_groups(app).filter(|(_, own, _)| *own == slot);
-        its.map(|(held, ..)| held.socket.waiting(&self.table)).sum()
+    pub fn waits_in(&self, app: &AppName, slot: Slot) -> bool {
+        let mut its = self.in_groups(app).filter(|(_, own, _)| *own == slot);
+        its.any(|(held, ..)| held.socket.waiting(&self.table) > 0)
     }
 
     /// Whether a slot has such sockets, and whether clients of other machines may be on their way to them.
@@ -81,10 +92,11 @@ impl Sockets {
         let its = self.in_groups(app).filter(|(_, own, _)| *own == slot);
         let reach = its.map(|(held, ..)| match held.socket.address() {
             SocketAddress::Tcp(address) if address.ip().is_loopback() => Reach::ThisMachine,
-            SocketAddress::Tcp(_)
-            | SocketAddress::Udp(_)
-            | SocketAddress::Unix(_)
-            | SocketAddress::Starter(_) => Reach::Anywhere,
+            // A datagram is no slot's before it is there.
+            SocketAddress::Udp(_) => Reach::ThisMachine,
+            SocketAddress::Tcp(_) | SocketAddress::Unix(_) | SocketAddress::Starter(_) => {
+                Reach::Anywhere
+            }
         });
         reach.max()
     }
@@ -99,8 +111,8 @@ impl Sockets {
         anyway: bool,
     ) -> (Vec<SocketId>, bool) {
         let gone = self.in_groups(app).filter(|(_, slot, _)| is_gone(*slot));
-        let moves = kernel_moves_queues();
-        let closes = |held: &Held| anyway || moves || held.socket.waiting(&self.table) == 0;
+        let is_dry = |held: &Held| held.socket.waiting(&self.table) == 0;
+        let closes = |held: &Held| anyway || is_dry(held) || kernel_moves_queue(&held.socket);
         let mut gone: Vec<(Slot, SocketId, bool)> = gone
             .map(|(held, slot, _)| (slot, held.id, closes(held)))
             .collect();
@@ -122,9 +134,10 @@ impl Sockets {
         let retired = Retired {
             name: held.socket.name().to_owned(),
             slot: held.socket.slot()?,
-            lost: match kernel_moves_queues() {
+            kind: held.socket.kind(),
+            lost: match kernel_moves_queue(&held.socket) {
                 true => 0,
-                false => held.socket.waiting(&self.table),
+                false => held.socket.give_up(&self.table),
             },
         };
         self.close(&app, vec![held]);

@@ -1,3 +1,5 @@
+mod datagrams;
+
 use std::{net::TcpStream, path::Path};
 
 use super::*;
@@ -240,7 +242,11 @@ fn what_waits_keeps_a_socket_open_until_it_is_to_be_closed_anyway() {
     let clients: Vec<TcpStream> = (0..60)
         .map(|_| TcpStream::connect(("127.0.0.1", port)).expect("connected"))
         .collect();
-    let waiting = |sockets: &Sockets, slot| sockets.waiting_in(&web.name, Slot(slot));
+    let waiting = |sockets: &Sockets, slot| {
+        let own = sockets.of_worker(&web.name, Slot(slot));
+        own[0].waiting(&sockets.table)
+    };
+    assert!(sockets.waits_in(&web.name, Slot(2)));
     let all: Vec<u32> = (0..3).map(|slot| waiting(&sockets, slot)).collect();
     assert_eq!(all.iter().sum::<u32>(), 60);
     assert!(all.iter().all(|some| *some > 0), "{all:?}");
@@ -257,6 +263,7 @@ fn what_waits_keeps_a_socket_open_until_it_is_to_be_closed_anyway() {
     assert_eq!(lost, [(2, all[2]), (1, all[1])], "the highest first");
     let (closing, left) = sockets.retiring(&web.name, gone, true);
     assert!(closing.is_empty() && !left);
+    assert!(!sockets.waits_in(&web.name, Slot(2)), "it has gone");
     assert_eq!(waiting(&sockets, 0), all[0]);
     assert!(listens(port));
     drop(clients);

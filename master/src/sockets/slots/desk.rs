@@ -23,9 +23,12 @@ use super::{
     program::{Choice, compile},
 };
 use crate::{
-    config::app::AppName,
+    config::app::{AppName, socket::SocketKind},
     fleet::Service,
-    sockets::{SocketId, queue},
+    sockets::{
+        SocketId,
+        queue::{self, Queue},
+    },
     sys,
 };
 
@@ -34,6 +37,8 @@ use crate::{
 pub(super) struct Desk {
     pub(super) app: AppName,
     pub(super) name: String,
+    /// What it carries.
+    kind: SocketKind,
     group: Group,
     listeners: BTreeMap<SocketId, OwnedFd>,
     /// Readable once a connection has come to one of the listeners.
@@ -48,11 +53,13 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(app: AppName, name: String, spread: Spread) -> io::Result<Self> {
+    /// For the group that this listener is to begin.
+    pub(super) fn of(it: &InGroup) -> io::Result<Self> {
         Ok(Self {
-            app,
-            name,
-            group: Group::new(spread),
+            app: it.app.clone(),
+            name: it.name.clone(),
+            kind: it.kind,
+            group: Group::new(it.spread),
             listeners: BTreeMap::new(),
             edges: epoll::create(CreateFlags::CLOEXEC)?,
             pace: Pace::default(),
@@ -125,12 +132,11 @@ impl Desk {
     pub(super) fn look(&mut self, now: Instant) -> io::Result<()> {
         // First: what comes after that is told again.
         self.forget_edges()?;
-        let queues: Vec<u32> = self
-            .group
-            .members()
-            .iter()
-            .map(|member| self.listeners.get(&member.id))
-            .map(|listener| listener.map_or(0, |listener| queue::waiting(listener.as_fd())))
+        let length = |listener: &OwnedFd| queue::length(listener.as_fd(), self.kind);
+        let members = self.group.members().iter();
+        let listeners = members.map(|member| self.listeners.get(&member.id));
+        let queues: Vec<Queue> = listeners
+            .map(|listener| listener.map(length).unwrap_or_default())
             .collect();
         let changed = self.group.measured(&queues);
         let seen = match (self.group.is_empty(), changed) {
@@ -167,7 +173,12 @@ impl Desk {
         let members = self.group.members().iter();
         let mut listeners = members.filter_map(|member| self.listeners.get(&member.id));
         // One that a worker has just shut down would begin a group of its own by being told, and could then never listen again.
-        let listens = |it: &&OwnedFd| sockopt::socket_acceptconn(it).unwrap_or(false);
+        let listens = |it: &&OwnedFd| match self.kind {
+            SocketKind::Stream | SocketKind::Seqpacket => {
+                sockopt::socket_acceptconn(it).unwrap_or(false)
+            }
+            SocketKind::Datagram => true,
+        };
         let (Some(choice), Some(listener)) = (choice, listeners.find(listens)) else {
             return;
         };
@@ -204,5 +215,7 @@ impl Desk {
     }
 }
 
+#[cfg(test)]
+mod datagrams;
 #[cfg(test)]
 mod tests;

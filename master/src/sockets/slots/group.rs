@@ -1,30 +1,43 @@
 //! The listeners of one socket, one for each slot: which of them the kernel is to choose from. All decisions, and nothing
 //! else: no I/O and no clock.
 //!
-//! | | `slot` | `sticky` |
-//! |---|---|---|
-//! | who is chosen | each as likely | that of the bucket of the client's address |
-//! | a slot without a ready worker | left out: others serve | its clients wait for the successor |
-//! | given up (failed, ended, stopped) | left out | its buckets are dealt to the others, until it is back |
-//! | with a queue longer than others' | left out until it is not longer any more | |
-//! | beyond the app's size | left out, so that it runs dry | left out: what it had before it came is where it was again |
+//! | | `slot` of TCP | `slot` of UDP | `sticky` |
+//! |---|---|---|---|
+//! | who is chosen | each as likely | that of the bucket of the client's address and port | that of the bucket of the client's address |
+//! | a slot without a ready worker | left out: others serve | its buckets are dealt to the others, until it is back | its clients wait for the successor |
+//! | given up (failed, ended, stopped) | left out | the same | its buckets are dealt to the others, until it is back |
+//! | with a queue longer than others' | left out until it is not longer any more | the same, if it takes half of the room | |
+//! | beyond the app's size | left out, so that it runs dry | left out: what it had before it came is where it was again | the same |
 //!
 //! If that leaves nobody, fewer reasons count: connections wait for whoever may come, and none is refused.
+//!
+//! **Flows.** Datagrams of one client belong together where there is more than question and answer. So those of UDP are not
+//! drawn lots for: they stay with a slot as long as it serves, whoever else comes and goes.
 //!
 //! **Positions.** The kernel names listeners by their positions in the group, in the order in which they began to listen. When
 //! one leaves (it is closed, or a worker calls `shutdown` on it), the last takes its place; one that listens again comes last.
 
+mod report;
+
 use std::collections::HashMap;
 
-use crate::{fleet::Service, sockets::SocketId};
+use crate::{
+    fleet::Service,
+    sockets::{SocketId, queue::Queue},
+};
 
-use super::{program::Choice, table};
+use super::{
+    program::{Choice, Client},
+    table,
+};
 
 /// How connections are spread over slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
     /// Evenly.
     Evenly,
+    /// By the client's address and port, while a slot can serve.
+    ByFlow,
     /// By the client's address.
     ByAddress,
 }
@@ -50,44 +63,14 @@ pub(super) struct Member {
     pub(super) slot: u32,
     /// It came to slots that were serving already, and hasn't served yet: no client is its own.
     new: bool,
-    /// How many connections waited when it was last looked at.
-    pub(super) queue: u32,
-    /// The most that ever did.
+    /// What waited when it was last looked at.
+    pub(super) queue: Queue,
+    /// The most that ever waited.
     pub(super) longest: u32,
     /// Its queue is longer than others', or was and is not empty yet.
     long: bool,
     /// How often it was left out for that.
     pub(super) times_long: u64,
-}
-
-/// Why a slot gets no connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LeftOut {
-    /// The app has fewer slots now.
-    Retired,
-    /// It is not tried any more, or not before long.
-    GivenUp,
-    /// None of its workers is ready.
-    NobodyReady,
-    /// Connections wait longer there than elsewhere.
-    LongQueue,
-    /// There are more slots than buckets.
-    NoBuckets,
-    /// A worker has called `shutdown` on it.
-    Shut,
-}
-
-impl LeftOut {
-    pub(super) fn in_words(self) -> &'static str {
-        match self {
-            Self::Retired => "the app has fewer workers now",
-            Self::GivenUp => "its worker has ended or failed",
-            Self::NobodyReady => "its worker is not ready",
-            Self::LongQueue => "its queue is long",
-            Self::NoBuckets => "there are more slots than buckets of clients",
-            Self::Shut => "it was shut down",
-        }
-    }
 }
 
 impl Group {
@@ -109,7 +92,7 @@ impl Group {
             id,
             slot,
             new,
-            queue: 0,
+            queue: Queue::default(),
             longest: 0,
             long: false,
             times_long: 0,
@@ -163,16 +146,19 @@ impl Group {
     /// Whether there is anything to learn from queues.
     pub(super) fn looks_at_queues(&self) -> bool {
         let serving = self.members.iter().filter(|member| self.serves(member));
-        self.spread == Spread::Evenly && serving.count() > 1
+        match self.spread {
+            Spread::Evenly | Spread::ByFlow => serving.count() > 1,
+            Spread::ByAddress => false,
+        }
     }
 
-    /// So many connections wait at each listener, by its position. Whether that differs from before.
-    pub(super) fn measured(&mut self, queues: &[u32]) -> bool {
+    /// So much waits at each listener, by its position. Whether that differs from before.
+    pub(super) fn measured(&mut self, queues: &[Queue]) -> bool {
         let mut changed = false;
         for (member, queue) in self.members.iter_mut().zip(queues) {
             changed |= member.queue != *queue;
             member.queue = *queue;
-            member.longest = member.longest.max(*queue);
+            member.longest = member.longest.max(queue.waiting);
         }
         self.find_long()
             .into_iter()
@@ -187,22 +173,29 @@ impl Group {
     /// Whether nothing waits where it would be served.
     pub(super) fn is_empty(&self) -> bool {
         let mut serving = self.members.iter().filter(|member| self.serves(member));
-        serving.all(|member| member.queue == 0)
+        serving.all(|member| member.queue.waiting == 0)
     }
 
-    /// Which queues are long: longer than half as much again as that in the middle, and by two at least. So half of those that
-    /// serve are never left out, and what comes next is not heaped on the one that happened to be idle. A queue that was long
-    /// is so until it is no longer than that in the middle: what is stuck there gets out first.
+    /// Which queues are long: longer than half as much again as that in the middle, and by two connections at least, or by half of
+    /// the room for datagrams. So half of those that serve are never left out, and what comes next is not heaped on the one that
+    /// happened to be idle; and flows stay together until datagrams are about to be lost. A queue that was long is so until it is
+    /// no longer than that in the middle: what is stuck there gets out first.
     fn find_long(&self) -> Vec<bool> {
         let serving = self.members.iter().filter(|member| self.serves(member));
-        let mut queues: Vec<u32> = serving.map(|member| member.queue).collect();
+        let mut queues: Vec<u32> = serving.map(|member| member.queue.waiting).collect();
         queues.sort_unstable();
         let middle = queues.get(queues.len().saturating_sub(1) / 2);
         let middle = middle.copied().unwrap_or(0);
-        let bound = middle.saturating_add((middle / 2).max(1));
+        let beyond = |member: &Member| match self.spread {
+            Spread::Evenly => 1,
+            Spread::ByFlow | Spread::ByAddress => member.queue.room / 2,
+        };
         let long = |member: &Member| {
-            let limit = if member.long { middle } else { bound };
-            self.serves(member) && member.queue > limit
+            let limit = match member.long {
+                true => middle,
+                false => middle.saturating_add((middle / 2).max(beyond(member))),
+            };
+            self.serves(member) && member.queue.waiting > limit
         };
         self.members.iter().map(long).collect()
     }
@@ -223,7 +216,8 @@ impl Group {
         }
         Some(match self.spread {
             Spread::Evenly => Choice::AtRandom(self.best()),
-            Spread::ByAddress => Choice::ByAddress(self.by_address()),
+            Spread::ByFlow => Choice::ByClient(Client::Flow, self.by_flow()),
+            Spread::ByAddress => Choice::ByClient(Client::Address, self.by_address()),
         })
     }
 
@@ -247,22 +241,38 @@ impl Group {
         found.find(|found| !found.is_empty()).unwrap_or_default()
     }
 
-    /// Each bucket's listener: its slot's; or, where that has none or is given up, one of the others' in turns.
+    /// Each bucket's listener, where clients wait for their slot unless it is given up.
     fn by_address(&self) -> Vec<usize> {
-        let owns = |member: &Member| self.counts(member) && !member.new;
-        let slots = self.members.iter().chain(&self.shut).filter(|m| owns(m));
+        let stays = |m: &Member| self.owns(m) && self.service(m.slot) != Service::GivenUp;
+        let mut stay = self.positions(stays);
+        if stay.is_empty() {
+            stay = self.positions(|member| self.owns(member));
+        }
+        if stay.is_empty() {
+            stay = self.best();
+        }
+        self.deal(&stay)
+    }
+
+    /// Each bucket's listener, where only slots that serve have any.
+    fn by_flow(&self) -> Vec<usize> {
+        self.deal(&self.best())
+    }
+
+    /// Whether clients are its own.
+    fn owns(&self, member: &Member) -> bool {
+        self.counts(member) && !member.new
+    }
+
+    /// Each bucket's listener: its slot's, if that is one of these; or else one of these in turns.
+    fn deal(&self, among: &[usize]) -> Vec<usize> {
+        let slots = self.members.iter().chain(&self.shut);
+        let slots = slots.filter(|member| self.owns(member));
         let slots = slots.map(|member| member.slot as usize + 1).max();
-        let stays = |m: &Member| owns(m) && self.service(m.slot) != Service::GivenUp;
-        let mut others = self.positions(stays);
-        if others.is_empty() {
-            others = self.positions(owns);
-        }
-        if others.is_empty() {
-            others = self.best();
-        }
         let slot = |at: &usize| self.members[*at].slot as usize;
-        let staying: Vec<usize> = others.iter().map(slot).collect();
-        let places: HashMap<usize, usize> = staying.iter().copied().zip(others).collect();
+        let staying: Vec<usize> = among.iter().map(slot).collect();
+        let places: HashMap<usize, usize> =
+            staying.iter().copied().zip(among.iter().copied()).collect();
         table::dealt(slots.unwrap_or(1), &staying)
             .into_iter()
             .map(|slot| places.get(&slot).copied().unwrap_or_default())
@@ -272,36 +282,6 @@ impl Group {
     /// The listeners by their positions.
     pub(super) fn members(&self) -> &[Member] {
         &self.members
-    }
-
-    /// All listeners, how many buckets each has, and why those get nothing that don't.
-    pub(super) fn report(&self) -> Vec<(&Member, Option<u32>, Option<LeftOut>)> {
-        let chosen = self.choice();
-        let listed = self.members.iter().enumerate().map(|(at, member)| {
-            let (buckets, gets) = match &chosen {
-                Some(Choice::ByAddress(buckets)) => {
-                    let its = buckets.iter().filter(|to| **to == at).count();
-                    (u32::try_from(its).ok(), its > 0)
-                }
-                Some(Choice::AtRandom(positions)) => (None, positions.contains(&at)),
-                None => (None, false),
-            };
-            (member, buckets, (!gets).then(|| self.why_not(member)))
-        });
-        let shut = self.shut.iter().map(|m| (m, None, Some(LeftOut::Shut)));
-        listed.chain(shut).collect()
-    }
-
-    fn why_not(&self, member: &Member) -> LeftOut {
-        match self.service(member.slot) {
-            _ if !self.counts(member) => LeftOut::Retired,
-            Service::GivenUp => LeftOut::GivenUp,
-            Service::Awaited => LeftOut::NobodyReady,
-            Service::Serves => match self.spread {
-                Spread::Evenly => LeftOut::LongQueue,
-                Spread::ByAddress => LeftOut::NoBuckets,
-            },
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{group::Spread, thread};
 use crate::{
-    config::app::AppName,
+    config::app::{AppName, socket::SocketKind},
     fleet::Service,
     sockets::{SocketId, mailbox::Mailbox, queue},
 };
@@ -28,6 +28,8 @@ pub struct InGroup {
     pub name: String,
     /// Which slot's.
     pub slot: Slot,
+    /// What it carries.
+    pub kind: SocketKind,
     /// How connections are spread over the group.
     pub spread: Spread,
     /// Itself.
@@ -35,10 +37,10 @@ pub struct InGroup {
 }
 
 impl InGroup {
-    /// How many connections wait there.
+    /// Whether nothing waits there.
     #[must_use]
-    pub fn waiting(&self) -> u32 {
-        queue::waiting(self.listener.as_fd())
+    pub fn is_dry(&self) -> bool {
+        queue::length(self.listener.as_fd(), self.kind).waiting == 0
     }
 }
 
@@ -236,6 +238,7 @@ mod tests {
             app: AppName::new("web").expect("a name"),
             name: "http".into(),
             slot: Slot(0),
+            kind: SocketKind::Stream,
             spread: Spread::Evenly,
             listener: listener.into(),
         }]);

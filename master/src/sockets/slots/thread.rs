@@ -213,7 +213,7 @@ impl Thread {
         if let Some(desk) = self.desks.values_mut().find(is_its) {
             return desk.join(it);
         }
-        let mut desk = Desk::new(it.app.clone(), it.name.clone(), it.spread)?;
+        let mut desk = Desk::of(&it)?;
         desk.join(it)?;
         self.last += 1;
         // Listened to when there is something to learn.

@@ -4,8 +4,9 @@
 //! A file `fail` beside the version file makes a bad version: `exit` exits at start, `never` never says ready. A file
 //! `serve` makes it answer requests (`answer`), or take them and never answer (`silent`). A file `at` makes it ask for its socket at run
 //! time, at the address that stands there. A file `echo` makes it give back what each connection says. A file `evolve` makes it do nothing but
-//! publish and count events, of a type that depends on the version.
+//! publish and count events, of a type that depends on the version; a file `datagrams`, nothing but answer datagrams.
 
+mod datagrams;
 mod echo;
 mod evolve;
 mod routes;
@@ -50,6 +51,9 @@ async fn live() -> Result<(), Failure> {
     let worker = Worker::start().await?;
     if beside("evolve").is_ok() {
         return evolve::live(worker, &version).await;
+    }
+    if beside("datagrams").is_ok() {
+        return datagrams::live(worker).await;
     }
     let listener = match beside("at") {
         Ok(address) => worker.listen_at(address.trim()).await?,

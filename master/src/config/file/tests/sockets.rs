@@ -108,6 +108,8 @@ sticky = { address = ":7", mode = "sticky" }
 stripped = { proxy_protocol = "strip", address = ":8", mode = "sticky" }
 kept = { address = "unix:k", mode = "sticky", proxy_protocol = "keep" }
 passed = { address = "fd:4", mode = "sticky", proxy_protocol = "keep" }
+udp = { address = "udp:[::]:8", mode = "slot" }
+datagrams = { address = ":9", type = "datagram", mode = "sticky" }
 "#;
     let modes: Vec<SocketMode> = sockets(text).iter().map(|s| s.options.mode).collect();
     let balanced = |max_connections| SocketMode::Balanced { max_connections };
@@ -124,6 +126,8 @@ passed = { address = "fd:4", mode = "sticky", proxy_protocol = "keep" }
             SocketMode::Proxied(ProxyHeader::Strip),
             SocketMode::Proxied(ProxyHeader::Keep),
             SocketMode::Proxied(ProxyHeader::Keep),
+            SocketMode::Slot,
+            SocketMode::Sticky,
         ]
     );
 }
@@ -199,11 +203,11 @@ i = { address = ":9", mode = "balanced", max_connections = 0 }
 }
 
 #[test]
-fn what_is_no_port_of_tcp_is_not_each_slots_own() {
+fn what_is_no_port_is_not_each_slots_own() {
     let text = r#"[app.a]
 command = "a"
 [app.a.listen]
-a = { address = "udp::1", mode = "slot" }
+a = { address = "udp::1", per_slot = true, mode = "slot" }
 b = { address = "unix:b", mode = "sticky" }
 c = { address = "fd:3", mode = "slot" }
 d = { address = ":4", per_slot = true, mode = "sticky" }
@@ -211,7 +215,7 @@ e = { address = ":5", max_connections = 5, mode = "slot" }
 "#;
     let told = faults(text);
     let expected = [
-        "app.a.listen.a.mode: udp:0.0.0.0:1 can't be each slot's own",
+        "app.a.listen.a.mode: a port for each slot is not one that they share",
         "/b can't be each slot's own",
         "app.a.listen.c.mode: fd:3 can't be each slot's own",
         "app.a.listen.d.mode: a port for each slot is not one that they share",

@@ -4,11 +4,14 @@
 //! A slot has its share from the moment on that it serves, or from the beginning; it has it while its worker is away, and others have
 //! it while it is given up (failed, ended, stopped). One that the app doesn't have any more loses it at once.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::{
     fleet::Service,
-    sockets::slots::{bucket_of, dealt},
+    sockets::slots::{Client, bucket_of, dealt},
 };
 
 /// The slots of an app, and whose clients are whose.
@@ -54,7 +57,8 @@ impl Homes {
     /// This client's slot.
     pub(super) fn of(&self, client: IpAddr) -> Option<u32> {
         let buckets = self.table.len();
-        let slot = (buckets > 0).then(|| self.table[bucket_of(client, buckets)]);
+        let client = SocketAddr::new(client, 0);
+        let slot = (buckets > 0).then(|| self.table[bucket_of(client, Client::Address, buckets)]);
         slot.and_then(|slot| u32::try_from(slot).ok())
     }
 

@@ -7,7 +7,10 @@ use rustix::net::{
 };
 
 use super::*;
-use crate::sockets::slots::{program::bucket_of, table::buckets};
+use crate::sockets::slots::{
+    program::{Client, bucket_of},
+    table::buckets,
+};
 use Service::{Awaited, Serves};
 
 /// Listeners at one address, and who tells the kernel which to choose.
@@ -17,6 +20,10 @@ struct Group {
     address: SocketAddr,
     /// Connections stay open, or queues would shrink.
     clients: Vec<OwnedFd>,
+}
+
+fn waiting(listener: &OwnedFd) -> u32 {
+    queue::length(listener.as_fd(), SocketKind::Stream).waiting
 }
 
 fn listener(address: SocketAddr) -> OwnedFd {
@@ -33,7 +40,7 @@ fn listener(address: SocketAddr) -> OwnedFd {
 impl Group {
     fn new(slots: u32, spread: Spread, host: &str) -> Self {
         let app = AppName::new("web").expect("a name");
-        let mut desk = Desk::new(app.clone(), "http".into(), spread).expect("made");
+        let mut desk = None;
         let mut address = SocketAddr::new(host.parse().expect("an address"), 0);
         // By its number: the kernel lets go of a port that it chose itself when the listener is shut down.
         let first = TcpListener::from(listener(address));
@@ -47,13 +54,16 @@ impl Group {
                 app: app.clone(),
                 name: "http".into(),
                 slot: Slot(slot),
+                kind: SocketKind::Stream,
                 spread,
                 listener: own.try_clone().expect("a duplicate").into(),
             };
+            let desk = desk.get_or_insert_with(|| Desk::of(&it).expect("made"));
             desk.join(it).expect("watched");
             listeners.push(own.into());
         }
         drop(first);
+        let mut desk = desk.expect("some slots");
         desk.stand(slots, &vec![Serves; slots as usize]);
         desk.direct();
         Self {
@@ -73,8 +83,7 @@ impl Group {
     }
 
     fn queues(&self) -> Vec<u32> {
-        let queues = self.listeners.iter().map(|l| queue::waiting(l.as_fd()));
-        queues.collect()
+        self.listeners.iter().map(waiting).collect()
     }
 
     /// Which slot a client comes to, from this address if it matters.
@@ -120,11 +129,15 @@ impl Group {
     }
 }
 
+fn bucket(client: IpAddr, buckets: usize) -> usize {
+    bucket_of(SocketAddr::new(client, 0), Client::Address, buckets)
+}
+
 #[test]
 fn the_kernel_has_positions_as_they_are_seen_here() {
     let mut group = Group::new(5, Spread::Evenly, "127.0.0.1");
     group.each_is_found(&[0, 1, 2, 3, 4]);
-    // Told of others before it is told of the end of one: that one's still in the first place.
+    // Client of others before it is told of the end of one: that one's still in the first place.
     shutdown(&group.listeners[0], Shutdown::Both).expect("shut");
     group.only(2);
     group.listen_again(0);
@@ -152,13 +165,13 @@ fn clients_come_to_the_slot_of_their_bucket() {
         .set_ip("127.0.0.1".parse().expect("an address"));
     for n in 1..60_u8 {
         let from = IpAddr::from([127, n, n.wrapping_mul(37), n]);
-        let expected = table[bucket_of(from, table.len())];
+        let expected = table[bucket(from, table.len())];
         assert_eq!(v4.connect(Some(from)), expected, "{from}");
         assert_eq!(both.connect(Some(from)), expected, "{from}, by IPv6");
     }
     let mut v6 = Group::new(3, Spread::ByAddress, "::1");
     let from = "::1".parse().expect("an address");
-    assert_eq!(v6.connect(Some(from)), table[bucket_of(from, table.len())]);
+    assert_eq!(v6.connect(Some(from)), table[bucket(from, table.len())]);
 }
 
 #[test]
@@ -182,7 +195,7 @@ fn a_look_leaves_out_whoever_has_a_long_queue() {
     }
     while let Ok(connection) = rustix::net::accept(&group.listeners[1]) {
         drop(connection);
-        if queue::waiting(group.listeners[1].as_fd()) == 0 {
+        if waiting(&group.listeners[1]) == 0 {
             break;
         }
     }
@@ -199,8 +212,5 @@ fn the_largest_table_is_taken_by_the_kernel() {
     let table = buckets(60);
     assert!(!group.desk.refused);
     let from = IpAddr::from([127, 9, 8, 7]);
-    assert_eq!(
-        group.connect(Some(from)),
-        table[bucket_of(from, table.len())]
-    );
+    assert_eq!(group.connect(Some(from)), table[bucket(from, table.len())]);
 }

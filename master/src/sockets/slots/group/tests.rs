@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{report::LeftOut, *};
 
 use Service::{Awaited, GivenUp, Serves};
 
@@ -18,10 +18,19 @@ fn group(spread: Spread, services: &[Service]) -> Group {
     group
 }
 
+/// So much waits, where there is room for a thousand.
+fn waiting(queues: &[u32]) -> Vec<Queue> {
+    let queue = |waiting: &u32| Queue {
+        waiting: *waiting,
+        room: 1000,
+    };
+    queues.iter().map(queue).collect()
+}
+
 /// The slots that are chosen from, or those that have buckets.
 fn chosen(group: &Group) -> Vec<u32> {
     let positions = match group.choice() {
-        Some(Choice::AtRandom(positions) | Choice::ByAddress(positions)) => positions,
+        Some(Choice::AtRandom(positions) | Choice::ByClient(_, positions)) => positions,
         None => Vec::new(),
     };
     let slots = positions.iter().map(|at| group.members[*at].slot);
@@ -34,7 +43,7 @@ fn chosen(group: &Group) -> Vec<u32> {
 /// Each bucket's slot.
 fn owners(group: &Group) -> Vec<u32> {
     match group.choice() {
-        Some(Choice::ByAddress(positions)) => {
+        Some(Choice::ByClient(_, positions)) => {
             positions.iter().map(|at| group.members[*at].slot).collect()
         }
         other => panic!("{other:?}"),
@@ -59,7 +68,7 @@ fn only_slots_that_serve_are_chosen_and_if_there_are_none_those_that_may() {
 
 #[test]
 fn slots_that_the_app_has_no_more_are_left_out_whatever_serves() {
-    for spread in [Spread::Evenly, Spread::ByAddress] {
+    for spread in [Spread::Evenly, Spread::ByFlow, Spread::ByAddress] {
         let mut group = group(spread, &[Serves; 4]);
         group.stand(2, &[Serves, Serves]);
         assert_eq!(chosen(&group), [0, 1]);
@@ -93,24 +102,24 @@ fn long_queues_are_left_out_until_they_are_not_longer_than_others() {
         ([0, 50, 60, 70], vec![0, 1, 3]),
         ([0, 0, 0, 0], vec![0, 1, 2, 3]),
     ] {
-        group.measured(&queues);
+        group.measured(&waiting(&queues));
         assert_eq!(chosen(&group), expected, "{queues:?}");
     }
     let member = group.members()[1].clone();
-    assert_eq!((member.queue, member.longest), (0, 200));
+    assert_eq!((member.queue.waiting, member.longest), (0, 200));
     assert_eq!(member.times_long, 2);
 }
 
 #[test]
 fn a_queue_where_nobody_serves_is_no_measure() {
     let mut group = group(Spread::Evenly, &[Serves, Awaited, Serves]);
-    assert!(group.measured(&[0, 500, 0]));
+    assert!(group.measured(&waiting(&[0, 500, 0])));
     assert_eq!(chosen(&group), [0, 2]);
     assert!(group.is_empty());
-    assert!(!group.measured(&[0, 500, 0]), "the same");
+    assert!(!group.measured(&waiting(&[0, 500, 0])), "the same");
     group.stand(3, &[Serves; 3]);
     assert!(!group.is_empty());
-    group.measured(&[0, 500, 0]);
+    group.measured(&waiting(&[0, 500, 0]));
     assert_eq!(chosen(&group), [0, 2], "it catches up first");
     group.stand(3, &[Awaited, Serves, Awaited]);
     assert_eq!(chosen(&group), [1], "long is better than nobody");
@@ -161,6 +170,72 @@ fn a_crash_moves_nobodys_clients() {
     assert_eq!(owners(&group), before);
 }
 
+/// The flows of slots that can't serve go to others, those of all others stay.
+#[test]
+fn flows_stay_with_a_slot_that_serves() {
+    let mut group = group(Spread::ByFlow, &[Serves; 4]);
+    let before = owners(&group);
+    let expect = |group: &Group, out: &[u32]| {
+        for (before, after) in before.iter().zip(owners(group)) {
+            match out.contains(before) {
+                true => assert!(!out.contains(&after), "{out:?}: {after}"),
+                false => assert_eq!(after, *before, "{out:?}"),
+            }
+        }
+    };
+    for (services, out) in [
+        ([Serves, Awaited, Serves, Serves], &[1][..]),
+        ([Serves, Awaited, GivenUp, Serves], &[1, 2]),
+        ([Awaited, Awaited, GivenUp, Serves], &[0, 1, 2]),
+        ([Serves; 4], &[]),
+        // Nobody serves: they wait for whoever may come.
+        ([Awaited; 4], &[]),
+        ([Awaited, Awaited, GivenUp, Awaited], &[2]),
+        ([GivenUp; 4], &[]),
+        ([Serves; 4], &[]),
+    ] {
+        group.stand(4, &services);
+        expect(&group, out);
+    }
+    for (queues, out) in [
+        // Much, and nothing is lost by it.
+        ([0, 500, 100, 0], &[][..]),
+        ([0, 501, 100, 0], &[1]),
+        ([0, 300, 100, 0], &[1]),
+        ([0, 0, 100, 0], &[]),
+        // So they are all.
+        ([900, 950, 900, 800], &[]),
+        ([0, 800, 900, 0], &[1, 2]),
+        ([0, 0, 1, 0], &[2]),
+        ([0; 4], &[]),
+    ] {
+        group.measured(&waiting(&queues));
+        expect(&group, out);
+    }
+    assert_eq!(group.members()[1].times_long, 2);
+    group.measured(&waiting(&[0, 800, 0, 0]));
+    let report = group.report();
+    let told: Vec<_> = report.iter().map(|(_, its, why)| (*its, *why)).collect();
+    assert_eq!(told[1], (Some(0), Some(LeftOut::LongQueue)));
+    assert_eq!(told[0], (Some(86), None));
+}
+
+#[test]
+fn a_new_slot_has_flows_once_it_serves() {
+    let mut group = group(Spread::ByFlow, &[Serves; 3]);
+    let before = owners(&group);
+    group.stand(4, &[Serves, Serves, Serves, Awaited]);
+    group.join(id(3), 3);
+    assert_eq!(owners(&group), before);
+    group.stand(4, &[Serves; 4]);
+    let after = owners(&group);
+    let moved = before.iter().zip(&after).filter(|(a, b)| a != b);
+    assert!(moved.clone().all(|(_, to)| *to == 3));
+    assert_eq!(moved.count(), 64);
+    group.stand(3, &[Serves; 3]);
+    assert_eq!(owners(&group), before, "as it was");
+}
+
 #[test]
 fn a_new_slot_has_clients_once_it_serves() {
     let mut group = group(Spread::ByAddress, &[Serves; 3]);
@@ -194,6 +269,14 @@ enum Step {
     Join(u32),
 }
 
+fn spread() -> impl Strategy<Value = Spread> {
+    prop_oneof![
+        Just(Spread::Evenly),
+        Just(Spread::ByFlow),
+        Just(Spread::ByAddress)
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let service = prop_oneof![4 => Just(Serves), 2 => Just(Awaited), 1 => Just(GivenUp)];
     prop_oneof![
@@ -201,7 +284,7 @@ fn step() -> impl Strategy<Value = Step> {
             all.truncate(size as usize);
             Step::Stand(size, all)
         }),
-        prop::collection::vec(prop_oneof![3 => 0..3_u32, 1 => 0..500_u32], 8)
+        prop::collection::vec(prop_oneof![3 => 0..3_u32, 1 => 0..1000_u32], 8)
             .prop_map(Step::Measure),
         (0..8_u32).prop_map(Step::Shut),
         (0..8_u32).prop_map(Step::Again),
@@ -214,8 +297,7 @@ proptest! {
     /// Whatever happens: somebody is chosen while anybody listens, it is one who serves if any does, at least half of those that
     /// serve, and positions are ones that there are.
     #[test]
-    fn somebody_is_always_chosen(sticky: bool, steps in prop::collection::vec(step(), 1..40)) {
-        let spread = if sticky { Spread::ByAddress } else { Spread::Evenly };
+    fn somebody_is_always_chosen(spread in spread(), steps in prop::collection::vec(step(), 1..40)) {
         let mut group = Group::new(spread);
         let mut stands = (u32::MAX, Vec::new());
         for step in steps {
@@ -225,7 +307,7 @@ proptest! {
                     group.stand(size, &services);
                     stands = (size.max(1), services);
                 }
-                Step::Measure(queues) => drop(group.measured(&queues)),
+                Step::Measure(queues) => drop(group.measured(&waiting(&queues))),
                 Step::Shut(slot) => group.shut_down(id(slot)),
                 Step::Again(slot) => group.listens_again(id(slot)),
                 Step::Part(slot) => group.part(id(slot)),
@@ -239,11 +321,11 @@ proptest! {
             let serves = |slot: &&u32| **slot < stands.0 && stands.1.get(**slot as usize) == Some(&Serves);
             let serving = slots.iter().filter(serves).count();
             match spread {
-                Spread::Evenly if serving > 0 => {
+                Spread::Evenly | Spread::ByFlow if serving > 0 => {
                     prop_assert!(chosen.iter().all(|slot| serves(&slot)));
                     prop_assert!(!chosen.is_empty());
                 }
-                Spread::Evenly => {}
+                Spread::Evenly | Spread::ByFlow => {}
                 Spread::ByAddress => {
                     let buckets = owners_or_none(&group);
                     prop_assert!(buckets.is_empty() || buckets.len() == 256);
@@ -264,7 +346,7 @@ proptest! {
         let mut group = group(Spread::Evenly, &[Serves; 4]);
         let (mut queues, mut dice, mut was_chosen) = ([0_u32; 4], seed | 1, [0; 4]);
         for look in 0..2_000 {
-            group.measured(&queues);
+            group.measured(&waiting(&queues));
             let Some(Choice::AtRandom(positions)) = group.choice() else { panic!("evenly") };
             for at in &positions {
                 was_chosen[*at] += 1;

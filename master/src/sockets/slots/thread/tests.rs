@@ -7,6 +7,7 @@ use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket, 
 
 use super::*;
 use crate::{
+    config::app::socket::SocketKind,
     fleet::Service,
     sockets::{queue, slots::Spread},
 };
@@ -30,6 +31,7 @@ fn in_group(slot: u32, listener: &OwnedFd) -> InGroup {
         app: app(),
         name: "http".into(),
         slot: Slot(slot),
+        kind: SocketKind::Stream,
         spread: Spread::Evenly,
         listener: listener.try_clone().expect("a duplicate"),
     }
@@ -60,7 +62,7 @@ fn when_the_thread_ends_the_kernel_chooses_among_all() {
     let mut come = |count: usize| {
         let clients_now = (0..count).map(|_| TcpStream::connect(address).expect("connected"));
         clients.extend(clients_now);
-        queue::waiting(listeners[1].as_fd())
+        queue::length(listeners[1].as_fd(), SocketKind::Stream).waiting
     };
     assert_eq!(come(40), 0, "it is left out");
     drop(thread);

@@ -175,6 +175,37 @@ async fn one_that_has_as_many_as_it_may_refuses_and_asks_for_no_more() {
 }
 
 #[tokio::test]
+async fn while_the_master_does_not_hear_it_waits_and_tells_each_thing_once() {
+    let (master, mut worker) = master();
+    let mut taken = 0;
+    loop {
+        master.hand_over(1);
+        match timeout(Duration::from_millis(300), worker.accept()).await {
+            Ok(accepted) => drop(accepted.unwrap()),
+            // The channel is full.
+            Err(_) => break,
+        }
+        taken += 1;
+        assert!(taken < 100_000);
+    }
+    let waiting = waits(worker);
+    let mut told = Account::default();
+    while (told.taken, told.closed) != (taken + 1, taken) {
+        match master.heard().await {
+            TAKES => {}
+            WorkerWord::Account(account) => {
+                told.taken += account.taken;
+                told.closed += account.closed;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let (_worker, last) = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    let _open = last.unwrap();
+    assert_eq!(master.said(), None);
+}
+
+#[tokio::test]
 async fn after_the_end_nothing_more_comes_and_nothing_is_accepted_from_the_socket() {
     let (master, mut worker) = master();
     master.hand_over(2);

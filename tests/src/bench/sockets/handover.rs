@@ -1,13 +1,17 @@
 //! What it costs the master to accept a connection and hand it to a worker, beside a master that does nothing else: `poll`,
 //! `accept`, `sendmsg`, `close`, in turns, without an account of anything.
 //!
-//! Both are measured by the processor time of the one thread that does it, under the same load.
+//! Both are measured by the processor time of the one thread that does it, under the same load and with the same service in the
+//! workers: how often the thread must wait and be woken depends on them.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut, Read, Write},
+    io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     net::{SocketAddr, TcpListener, TcpStream},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -24,9 +28,12 @@ use rustix::{
     },
     time::{ClockId, clock_gettime},
 };
-use tokio::runtime::Runtime;
+use tokio::{io::Interest, runtime::Runtime, sync::Notify};
 
-use super::{Ours, app};
+use super::{
+    Ours, app,
+    service::{router, runtime},
+};
 use crate::{
     bench::{Contest, Results, roles},
     load::{Load, Plan},
@@ -43,8 +50,6 @@ const CLIENTS: usize = 16;
 const CONNECTIONS: u64 = 5_000;
 
 const CONTROL: usize = rustix::cmsg_space!(ScmRights(1));
-
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
 /// Both, in turns: `naive` and `ostler`.
 ///
@@ -157,35 +162,75 @@ fn hand_over(
     }
 }
 
-/// A role, of the naive master's workers: answers one request of each connection that comes, until no more can.
+/// A role, of the naive master's workers: serves what comes as those of Ostler do, until nothing more can.
 pub(super) fn take(_: &[String]) -> Result<(), String> {
-    take_all().map_err(|error| error.to_string())
+    let ended = Arc::new(Notify::new());
+    let serve = async {
+        // No stream, but waited for as one.
+        let channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        channel.set_nonblocking(true)?;
+        let came = Came {
+            channel: tokio::net::UnixStream::from_std(channel)?,
+            ended: Arc::clone(&ended),
+        };
+        tokio::select! {
+            served = axum::serve(came, router(0)) => served,
+            () = ended.notified() => Ok(()),
+        }
+    };
+    let served = runtime()?.block_on(serve);
+    served.map_err(|error| error.to_string())
 }
 
-fn take_all() -> io::Result<()> {
-    let channel = io::stdin();
-    loop {
-        let mut byte = [0];
-        let mut space = [MaybeUninit::uninit(); CONTROL];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut into = [IoSliceMut::new(&mut byte)];
-        let received = recvmsg(&channel, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-        if received.bytes == 0 {
-            return Ok(());
-        }
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(rights) = message {
-                for connection in rights {
-                    // A client that went is no loss of the benchmark's.
-                    let _gone = answer(TcpStream::from(connection));
+/// Connections as they come by a channel.
+struct Came {
+    channel: tokio::net::UnixStream,
+    ended: Arc<Notify>,
+}
+
+impl axum::serve::Listener for Came {
+    type Io = tokio::net::TcpStream;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (Self::Io, ()) {
+        loop {
+            let channel = &self.channel;
+            match channel
+                .async_io(Interest::READABLE, || receive(channel))
+                .await
+            {
+                Ok(Some(connection)) => return (connection, ()),
+                // A client that went is no loss of the benchmark's.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                Ok(None) | Err(_) => {
+                    self.ended.notify_one();
+                    std::future::pending().await
                 }
             }
         }
     }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-fn answer(mut connection: TcpStream) -> io::Result<()> {
-    let mut request = [0; 1024];
-    let _length = connection.read(&mut request)?;
-    connection.write_all(ANSWER)
+/// The next connection; `None` at the end of the channel.
+fn receive(channel: impl AsFd) -> io::Result<Option<tokio::net::TcpStream>> {
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut into = [IoSliceMut::new(&mut byte)];
+    recvmsg(channel, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let connection = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
+        _ => None,
+    });
+    let Some(connection) = connection else {
+        return Ok(None);
+    };
+    let connection = TcpStream::from(connection);
+    connection.set_nonblocking(true)?;
+    connection.set_nodelay(true)?;
+    tokio::net::TcpStream::from_std(connection).map(Some)
 }

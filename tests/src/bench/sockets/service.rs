@@ -33,7 +33,7 @@ pub(super) fn play(args: &[String]) -> Result<(), String> {
     })
 }
 
-fn runtime() -> Result<Runtime, String> {
+pub(super) fn runtime() -> Result<Runtime, String> {
     let built = Builder::new_current_thread().enable_all().build();
     built.map_err(|e| e.to_string())
 }
@@ -66,7 +66,7 @@ fn beside(worker: &Worker, thread: usize, router: Router) -> Result<(), String> 
     })
 }
 
-fn router(slot: u32) -> Router {
+pub(super) fn router(slot: u32) -> Router {
     let who = format!("{{\"pid\":{},\"slot\":{slot}}}", std::process::id());
     let who: &'static str = who.leak();
     let answer = move || std::future::ready(([(CONTENT_TYPE, "application/json")], who));

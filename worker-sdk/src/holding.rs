@@ -86,11 +86,18 @@ pub(crate) async fn say(bus: &Bus, holding: Holding) {
     let _unheard = bus.request_within(&holding, EVERY).await;
 }
 
-/// Tells what is held when the drain begins, and each change from then on.
+/// Tells what is held when the drain begins, and each change until its time is over: what is cut then stays as it was told.
 pub(crate) async fn tell(bus: Bus, held: Held, mut drain: DrainSignal) {
     drain.begun().await;
+    tokio::select! {
+        () = drain.over() => {}
+        () = tell_changes(&bus, &held) => {}
+    }
+}
+
+async fn tell_changes(bus: &Bus, held: &Held) {
     loop {
-        say(&bus, held.now()).await;
+        say(bus, held.now()).await;
         if let ConnectionState::Closed(_) = &*bus.state().borrow() {
             return;
         }

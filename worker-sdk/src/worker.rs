@@ -24,7 +24,7 @@ use crate::{
     Connection, DirectCalls, DirectEvents, DrainSignal, Identity, Listener, RequestCounter,
     StartError, alone, count, drain, hear, heartbeat,
     holding::{self, Held},
-    http,
+    http::{self, End},
     identity::Inheritance,
     inherited::{self, Inherited, Sockets},
     passing::Passing,
@@ -265,9 +265,12 @@ impl Worker {
 
     /// The same over what `accept` makes of each connection, as with TLS:
     ///
-    /// ```ignore
+    /// ```no_run
+    /// # use {ostler_worker_sdk::{Listener, Worker}, std::{io, sync::Arc}, tokio_rustls::rustls::ServerConfig};
+    /// # async fn serve(worker: Worker, listener: Listener, router: axum::Router, config: Arc<ServerConfig>) -> io::Result<()> {
     /// let tls = tokio_rustls::TlsAcceptor::from(config);          // with ALPN "h2", "http/1.1"
-    /// worker.serve_with(listener, move |connection| tls.accept(connection), router).await?;
+    /// worker.serve_with(listener, move |connection| tls.accept(connection), router).await
+    /// # }
     /// ```
     ///
     /// Each is accepted beside all others; one that fails is dropped.
@@ -284,15 +287,14 @@ impl Worker {
         F: Future<Output = std::io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (drain, held) = (self.draining(), self.held.clone());
+        let (drain, held, counter) = (self.draining(), self.held.clone(), self.requests());
         if self.is_managed() {
             let tell = || holding::tell(self.bus.clone(), held.clone(), drain.clone());
             self.tells.call_once(|| drop(tokio::spawn(tell())));
         }
-        let counter = self.requests();
-        let left = http::serve_holding(listener, accept, router, drain, counter, held).await?;
-        if self.is_managed() {
-            holding::say(&self.bus, left).await;
+        let end = http::serve_holding(listener, accept, router, drain, counter, held).await?;
+        if self.is_managed() && end == End::Done {
+            holding::say(&self.bus, self.held.now()).await;
         }
         Ok(())
     }

@@ -56,6 +56,10 @@ impl Doing {
 
 /// An event that tells how an operation goes.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is looked at at a time and none is stored: a box would only add an allocation"
+)]
 pub(crate) enum News {
     Spawned(WorkerSpawned),
     Ready(WorkerReady),

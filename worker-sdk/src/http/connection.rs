@@ -20,10 +20,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::watch,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt;
 
 #[cfg(feature = "ws")]
@@ -36,7 +33,7 @@ use super::{
 use crate::{DrainSignal, RequestCounter, holding::Held};
 
 /// What every connection of a server is served with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Host {
     pub(super) router: Router,
     pub(super) drain: DrainSignal,
@@ -45,7 +42,7 @@ pub(super) struct Host {
 }
 
 /// Serves what `accept` gives to its end; while draining, as a lame duck.
-pub(super) async fn serve<S>(accept: impl Future<Output = io::Result<S>>, host: Host)
+pub(super) async fn serve<S>(accept: impl Future<Output = io::Result<S>>, host: Arc<Host>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -60,7 +57,11 @@ where
         Ok(stream) => stream,
         Err(error) => return tracing::debug!("a connection was not accepted: {error}"),
     };
-    let service = service_fn(move |request| answer(host.clone(), talk.clone(), request));
+    let service = service_fn(move |request: Request<Incoming>| {
+        // At once, though a task of its own answers it, with HTTP/2.
+        let under_way = UnderWay::begin(&talk, request.version(), &host.counter, &host.held);
+        answer(Arc::clone(&host), Arc::new(under_way), request)
+    });
     let http = versions();
     let mut conversation = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
     tokio::select! {
@@ -86,20 +87,18 @@ fn versions() -> Builder<TokioExecutor> {
 }
 
 async fn answer(
-    host: Host,
-    talk: watch::Sender<Talk>,
+    host: Arc<Host>,
+    under_way: Arc<UnderWay>,
     #[cfg_attr(not(feature = "ws"), expect(unused_mut, reason = "for WebSockets"))]
     mut request: Request<Incoming>,
 ) -> Result<Response<Watched>, Infallible> {
     let version = request.version();
-    let under_way = UnderWay::begin(&talk, version, &host.counter, &host.held);
-    let under_way = Arc::new(under_way);
     #[cfg(feature = "ws")]
     if request.extensions().get::<OnUpgrade>().is_some() {
         let farewell = Farewell::of(host.drain.clone(), Arc::clone(&under_way));
         request.extensions_mut().insert(farewell);
     }
-    let mut response = host.router.oneshot(request.map(Body::new)).await?;
+    let mut response = host.router.clone().oneshot(request.map(Body::new)).await?;
     if host.drain.has_begun() && version < Version::HTTP_2 {
         say_close(&mut response);
     }

@@ -25,11 +25,11 @@ use std::{
     convert::Infallible,
     future::{Ready, ready},
     io,
+    sync::Arc,
     time::Duration,
 };
 
 use axum::Router;
-use ostler_bus::vocab::worker::Holding;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -99,12 +99,21 @@ where
     Ok(())
 }
 
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Nothing was left.
+    Done,
+    /// The time was over.
+    Cut,
+}
+
 /// A connection as the listener gives it.
 pub(crate) fn as_it_is(connection: Connection) -> Ready<io::Result<Connection>> {
     ready(Ok(connection))
 }
 
-/// The same, and counts in `held` what is open; gives what was left at the end of the time to drain, and is cut now.
+/// The same, and counts in `held` what is open.
 pub(crate) async fn serve_holding<S, F>(
     mut listener: Listener,
     accept: impl Fn(Connection) -> F,
@@ -112,7 +121,7 @@ pub(crate) async fn serve_holding<S, F>(
     mut drain: DrainSignal,
     counter: RequestCounter,
     held: Held,
-) -> io::Result<Holding>
+) -> io::Result<End>
 where
     F: Future<Output = io::Result<S>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -120,15 +129,15 @@ where
     let mut connections = JoinSet::new();
     // What is upgraded leaves its task; each connection has a sender until it is closed.
     let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
-    let host = Host {
+    let host = Arc::new(Host {
         router,
         drain: drain.clone(),
         counter,
         held: held.clone(),
-    };
+    });
     let serve = move |taken: Connection| {
         let taken = taken.held(host.held.connection(&open));
-        connection::serve(accept(taken), host.clone())
+        connection::serve(accept(taken), Arc::clone(&host))
     };
     loop {
         tokio::select! {
@@ -147,15 +156,12 @@ where
     }
     drop((listener, serve));
     tokio::select! {
-        None = all_closed.recv() => return Ok(held.now()),
+        None = all_closed.recv() => return Ok(End::Done),
         () = drain.over() => {}
     }
-    let left = held.now();
-    tracing::warn!(
-        "the time to drain is over: cutting {} open connections",
-        left.held
-    );
-    Ok(left)
+    let held = held.now().held;
+    tracing::warn!("the time to drain is over: cutting {held} open connections");
+    Ok(End::Cut)
 }
 
 #[cfg(test)]

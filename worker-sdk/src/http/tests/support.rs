@@ -8,7 +8,6 @@ use axum::{
     routing::get,
 };
 use futures::StreamExt;
-use ostler_bus::vocab::worker::Holding;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -21,7 +20,7 @@ use crate::{
     Connection, Draining, Listener, RequestCounter,
     drain::{self, DrainTrigger},
     holding::Held,
-    http,
+    http::{self, End},
 };
 
 /// Longer than anything here takes on a busy machine; reaching it is a failure.
@@ -39,7 +38,7 @@ pub(super) struct Server {
     pub(super) held: Held,
     /// What it has taken.
     pub(super) counter: RequestCounter,
-    running: JoinHandle<io::Result<Holding>>,
+    running: JoinHandle<io::Result<End>>,
 }
 
 /// A gate that lets through as many as were told to pass.

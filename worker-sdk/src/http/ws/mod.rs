@@ -78,7 +78,11 @@ impl Farewell {
         let served = async { tokio::join!(handler(socket), say(&line, self.drain, dropped)) };
         tokio::select! {
             _ = served => {}
-            () = drain.over() => line.cut(),
+            () = drain.over() => {
+                // Whoever tells what is cut looks first.
+                tokio::task::yield_now().await;
+                line.cut();
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ impl TicketSecret {
         Ok(Self(Arc::new(bytes)))
     }
 
-    /// Its bytes. Keys are to be derived from them, as [`Ticketer`](super::Ticketer) does.
+    /// Its bytes. Keys are to be derived from them, as the feature `rustls` does.
     #[must_use]
     pub fn bytes(&self) -> &[u8; LENGTH] {
         &self.0

@@ -30,9 +30,15 @@ pub(super) fn drafts(ecosystem: &Value) -> Result<Vec<Draft>, String> {
 }
 
 fn app(app: &Value) -> Result<Draft, String> {
-    let Value::Object(options) = app else {
+    let Value::Object(given) = app else {
         return Err("an app is no table of options".into());
     };
+    // A null says nothing.
+    let said = given.iter().filter(|(_, value)| !value.is_null());
+    let options: Map<String, Value> = said
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let options = &options;
     let command = pm2_command::command(options)?;
     let named = options.get("name").and_then(Value::as_str);
     let mut draft = match named {
@@ -49,8 +55,7 @@ fn app(app: &Value) -> Result<Draft, String> {
     if !options.contains_key("instances") {
         draft.set("instances", 1);
     }
-    let says = |key: &str| options.get(key).is_some_and(|value| !value.is_null());
-    if !says("kill_signal") && !says("kill_timeout") {
+    if !options.contains_key("kill_signal") && !options.contains_key("kill_timeout") {
         // What the program listens for there.
         draft.set("stop_signal", "INT");
     }
@@ -73,7 +78,6 @@ fn option(draft: &mut Draft, key: &str, value: &Value, all: &Map<String, Value>)
     match key {
         "name" => {}
         key if pm2_command::KEYS.contains(&key) => {}
-        _ if value.is_null() => {}
         "instances" => instances(draft, value),
         "exec_mode" => {
             if value

@@ -338,6 +338,10 @@ fn a_program_is_told_to_go_as_pm2_told_it() {
             Some(r#"stop_signal = "SIGTERM""#),
         ),
         (r#""kill_timeout": 1600"#, None),
+        (
+            r#""kill_signal": "SIGTERM", "kill_timeout": null"#,
+            Some(r#"stop_signal = "SIGTERM""#),
+        ),
     ] {
         let line = line_of("stop_signal", options);
         assert_eq!(line.as_deref(), expected, "{options}");

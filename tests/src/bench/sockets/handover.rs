@@ -204,7 +204,7 @@ impl axum::serve::Listener for Came {
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
                 Ok(None) | Err(_) => {
                     self.ended.notify_one();
-                    std::future::pending().await
+                    return std::future::pending().await;
                 }
             }
         }

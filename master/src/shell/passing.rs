@@ -38,7 +38,9 @@ impl Shell {
                 .asks()
                 .map(|asked| Reply::failed(asked, libc::ESRCH, text));
             // It has gone, or doesn't wait.
-            let _gone = reply.map(|reply| answer.send(reply));
+            if let Some(reply) = reply {
+                let _gone = answer.send(reply);
+            }
             return;
         }
         let reply = match word {

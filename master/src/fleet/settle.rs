@@ -33,11 +33,14 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
     wear::warn_if_uncounted(app, turn);
     retire(app, turn);
     make_slots(app, turn);
-    if app.rise.has_begun() {
+    while app.rise.has_begun() {
         update::advance(app, turn);
         recycle::advance(app, turn);
         retry(app, turn);
-        fill(app, turn);
+        // A slot that was filled may have been the last that an update had to see to.
+        if !fill(app, turn) {
+            break;
+        }
     }
     end_waits(app, turn);
 }
@@ -195,8 +198,9 @@ fn retry(app: &mut App, turn: &mut Turn) {
 }
 
 /// Fills the lowest vacant slots, as long as few enough of those filled before are still starting: with `start_parallel` 1
-/// each is ready before the next. A slot for which an update is bringing up a successor anyway gets that one.
-fn fill(app: &mut App, turn: &mut Turn) {
+/// each is ready before the next. A slot for which an update is bringing up a successor anyway gets that one. True if there was
+/// one to fill.
+fn fill(app: &mut App, turn: &mut Turn) -> bool {
     let fills = |worker: &&Worker| worker.occasion == Occasion::Fill && worker.is_starting();
     let starting = app.workers.values().filter(fills).count();
     let room = (app.definition.start.parallel.max(1) as usize).saturating_sub(starting);
@@ -210,7 +214,7 @@ fn fill(app: &mut App, turn: &mut Turn) {
     };
     let vacant = app.slots.iter().filter(vacant).take(room);
     let vacant: Vec<SlotNumber> = vacant.map(|(number, _)| *number).collect();
-    for number in vacant {
+    for &number in &vacant {
         let generation = app.filling();
         if let Some(slot) = app.slots.get_mut(&number) {
             slot.adopt(generation.0, &generation.1);
@@ -218,6 +222,7 @@ fn fill(app: &mut App, turn: &mut Turn) {
         let id = app.spawn(number, generation, Occasion::Fill, turn);
         hold(app, number, id);
     }
+    !vacant.is_empty()
 }
 
 fn hold(app: &mut App, number: SlotNumber, id: WorkerId) {

@@ -307,6 +307,27 @@ fn what_was_replaced_goes_back_by_the_same_rules() {
 }
 
 #[test]
+fn a_rollback_whose_last_slot_is_started_by_command_is_over() {
+    let mut app = web(1, rolls_back());
+    (app.max_restarts, app.max_draining) = (0, Some(1));
+    let mut stage = Stage::serving(app);
+    let op = stage.op(reload(false));
+    let successor = stage.orders_only();
+    start(&mut stage, &successor);
+    stage.wait(2_000);
+    stage.exits(successor[0].id, 1);
+    assert_eq!(stage.outcome(op), None, "as many drain as may");
+    stage.op(crate::fleet::testing::start());
+    let back = stage.orders_only();
+    assert_eq!((slots(&back), back[0].generation.0), (vec![0], 1));
+    assert!(
+        rolled_back(&stage).is_some(),
+        "there is nothing left to do for it"
+    );
+    assert!(stage.outcome(op).is_some());
+}
+
+#[test]
 fn a_rollback_that_fails_itself_is_told() {
     let (mut stage, op) = half_way(2, 1, rolls_back());
     for _ in 0..2 {

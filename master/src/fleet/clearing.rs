@@ -1,5 +1,7 @@
 //! Who must be gone before a slot gets a worker: nobody, unless its app says that some can't be there together.
 
+use std::sync::Arc;
+
 use ostler_bus::{Generation, Slot as SlotNumber};
 
 use super::{app::App, worker::Worker};
@@ -33,4 +35,30 @@ pub(super) fn is_free(app: &App, number: SlotNumber) -> bool {
         clear(app, number, slot.generation, strategy)
     });
     clear && app.remains_in(number).is_none()
+}
+
+/// Of versions that never run together one is the app's: an update that ends half done, because the app became larger meanwhile,
+/// would leave slots whose turn never comes. They follow those that run or, where nobody does, the newest.
+pub(super) fn agree(app: &mut App) {
+    if app.update.is_some() {
+        return;
+    }
+    let stays = |id| app.workers.get(&id).is_some_and(|w| w.leaving().is_none());
+    let wanted = app.slots.range(..SlotNumber(app.size));
+    let first = wanted.max_by_key(|(_, slot)| (slot.holder().is_some_and(stays), slot.generation));
+    let Some((_, slot)) = first else {
+        return;
+    };
+    let (generation, definition) = (slot.generation, Arc::clone(&slot.definition));
+    if definition.update.strategy != Strategy::AllAtOnce {
+        return;
+    }
+    for slot in app
+        .slots
+        .values_mut()
+        .filter(|slot| slot.holder().is_none())
+    {
+        slot.adopt(generation, &definition);
+    }
+    app.serving = (generation, definition);
 }

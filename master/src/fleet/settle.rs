@@ -35,6 +35,7 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
     make_slots(app, turn);
     while app.rise.has_begun() {
         update::advance(app, turn);
+        clearing::agree(app);
         recycle::advance(app, turn);
         retry(app, turn);
         // A slot that was filled may have been the last that an update had to see to.

@@ -108,6 +108,7 @@ impl Checker {
             memory: 0,
             served: None,
             worn: false,
+            on_trial: false,
             relieves: false,
             fails: false,
             bad: 0,

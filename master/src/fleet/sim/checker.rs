@@ -299,7 +299,8 @@ impl Checker {
                 "{all} workers of a stopped app were not told to go"
             );
             let double = staying.values().filter(|workers| **workers > 1).count();
-            let narrow = double == 0;
+            // A successor stays when the app becomes smaller, and also while the one beside it is gone for a moment.
+            let narrow = double == 0 && !workers.values().filter(of).any(|w| w.on_trial);
             app.widest = if narrow {
                 app.size
             } else {

@@ -151,6 +151,11 @@ impl Checker {
         );
         self.drainers(event)?;
         match event.step {
+            UpdateStep::Starting => {
+                let worker = self.model.workers.get_mut(&event.worker);
+                worker.ok_or("nobody starts")?.on_trial = true;
+                Ok(())
+            }
             UpdateStep::Replaced => {
                 self.app(&event.app)?.failed.remove(&event.slot);
                 self.replaced(now, &event.app, event.worker)
@@ -159,10 +164,7 @@ impl Checker {
                 *self.seen.entry("stopped first").or_default() += 1;
                 Ok(())
             }
-            UpdateStep::Starting
-            | UpdateStep::Watching
-            | UpdateStep::Draining
-            | UpdateStep::Drained => Ok(()),
+            UpdateStep::Watching | UpdateStep::Draining | UpdateStep::Drained => Ok(()),
         }
     }
 
@@ -234,8 +236,9 @@ impl Checker {
         let worker = self
             .model
             .workers
-            .get(&successor)
+            .get_mut(&successor)
             .ok_or("replaced by nobody")?;
+        worker.on_trial = false;
         let Life::Ready { since, assumed } = worker.life else {
             return Err("replaced by one not ready".into());
         };

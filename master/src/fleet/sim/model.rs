@@ -37,7 +37,7 @@ pub(super) struct AppModel {
     pub(super) going_back: Option<Generation>,
     /// How its workers are replaced.
     pub(super) rules: UpdateRules,
-    /// Its largest size since none of its slots had two workers.
+    /// Its largest size since none of its slots had two workers, or one that was to be the second.
     pub(super) widest: u32,
     /// The slots that failed too often, and got no other worker since.
     pub(super) failed: BTreeSet<Slot>,
@@ -163,6 +163,8 @@ pub(super) struct WorkerModel {
     pub(super) served: Option<(u64, u64, Moment)>,
     /// It had been idle for too long once, or its hour has come.
     pub(super) worn: bool,
+    /// It was started by an update, and has not taken over yet.
+    pub(super) on_trial: bool,
     /// It took over from one that was recycled.
     pub(super) relieves: bool,
     /// It told that more of its requests failed than may.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ostler_bus::{
     Slot, WorkerId,
     vocab::{
-        control::{AppReload, Outcome},
+        control::{AppReload, Outcome, ScaleTo},
         update::{Drainer, UpdateRolledBack, UpdateStep},
         worker::{AppErrors, Holding},
     },
@@ -18,7 +18,7 @@ use crate::{
     },
     fleet::{
         Command, FleetEvent, Input, SpawnOrder, WorkerNews,
-        testing::{Stage, definition, reload, stop},
+        testing::{Stage, definition, reload, scale, stop},
     },
 };
 
@@ -204,6 +204,29 @@ fn versions_that_must_not_meet_never_do() {
     start(&mut stage, &orders[2..]);
     stage.wait(2_000);
     assert_eq!(stage.outcome(op), Some(Outcome::Done));
+}
+
+#[test]
+fn versions_that_must_not_meet_agree_when_an_update_of_a_growing_app_fails() {
+    let mut stage = Stage::serving(web(1, rules(Strategy::AllAtOnce)));
+    stage.op(reload(false));
+    let_go(&mut stage);
+    let first = stage.orders_only();
+    start(&mut stage, &first);
+    stage.now = stage.now + std::time::Duration::from_secs(2);
+    // The first takes over in the step in which there are more.
+    stage.op(scale(ScaleTo::Exactly(3)));
+    let others = stage.orders_only();
+    assert_eq!(slots(&others), [1, 2]);
+    stage.exits(others[0].id, 1);
+    stage.exits(others[1].id, 1);
+    stage.wait(1_000);
+    let again = stage.orders_only();
+    assert_eq!(slots(&again), [1, 2]);
+    assert!(again.iter().all(|order| order.generation.0 == 2));
+    start(&mut stage, &again);
+    assert_eq!(generations(&stage), [2, 2, 2]);
+    assert_eq!(stage.app().ready, 3);
 }
 
 #[test]

@@ -276,9 +276,14 @@ async fn whoever_dies_meanwhile_no_connection_is_at_two_places_and_the_master_ke
             for _ in 0..round {
                 fleet.status().await;
             }
+            let id = fleet.worker("web", victim).await.id;
             signal(&fleet, victim, rustix::process::Signal::KILL).await;
+            id
         };
-        tokio::join!(passes, kill);
+        let (_, killed) = tokio::join!(passes, kill);
+        // Until then all are shown as ready.
+        let gone = move |status: &StatusReport| status.workers.iter().all(|w| w.id != killed);
+        fleet.until("the dead one to be gone", gone).await;
     }
     fleet.until_ready(3).await;
     let same = || (descriptors(master) <= quiet[0]).then_some(());

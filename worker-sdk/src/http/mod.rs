@@ -157,7 +157,16 @@ where
     while let Some(last) = listener.last(until).await {
         connections.spawn(serve(last));
     }
-    drop((listener, serve));
+    let mut awaited = listener.close();
+    loop {
+        let last = tokio::select! {
+            last = awaited.next() => last,
+            () = drain.over() => None,
+        };
+        let Some(last) = last else { break };
+        connections.spawn(serve(last));
+    }
+    drop((awaited, serve));
     tokio::select! {
         None = all_closed.recv() => return Ok(End::Done),
         () = drain.over() => {}

@@ -9,6 +9,7 @@ use axum::{
     http::{StatusCode, Version},
     response::Response,
 };
+use futures::{future::select, poll};
 #[cfg(feature = "ws")]
 use hyper::upgrade::OnUpgrade;
 use hyper::{
@@ -28,6 +29,7 @@ use super::ws::Farewell;
 use super::{
     HEAD,
     body::Watched,
+    moves::{Moved, Moving},
     talk::{self, Talk, UnderWay},
 };
 use crate::{DrainSignal, RequestCounter, holding::Held};
@@ -46,7 +48,8 @@ pub(super) async fn serve<S>(accept: impl Future<Output = io::Result<S>>, host: 
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let talk = Talk::begin();
+    let (talk, moved) = (Talk::begin(), Moved::default());
+    let stands = talk.subscribe();
     let mut ends = pin!(talk::ends(host.drain.clone(), talk.subscribe()));
     let stream = tokio::select! {
         biased;
@@ -62,8 +65,9 @@ where
         let under_way = UnderWay::begin(&talk, request.version(), &host.counter, &host.held);
         answer(Arc::clone(&host), Arc::new(under_way), request)
     });
+    let stream = TokioIo::new(Moving::new(stream, moved.clone()));
     let http = versions();
-    let mut conversation = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut conversation = pin!(http.serve_connection_with_upgrades(stream, service));
     tokio::select! {
         // First: a request that came together with the end of its time is still answered.
         biased;
@@ -71,7 +75,10 @@ where
         _ = conversation.as_mut() => return,
         () = ends => conversation.as_mut().graceful_shutdown(),
     }
-    let _ended = conversation.await;
+    // The GOAWAY itself is not what is waited for.
+    if poll!(conversation.as_mut()).is_pending() {
+        let _ended = select(conversation, pin!(talk::falls_silent(stands, moved))).await;
+    }
 }
 
 /// HTTP/1.1; HTTP/2 for clients that begin with its preface, as those do that chose it by ALPN.

@@ -12,11 +12,13 @@
 //! ```
 //! An answer whose head was sent before the drain could not say `close`: its connection gets another [`LAME_DUCK`] when
 //! it is complete. HTTP/2 needs no such time: the first GOAWAY refuses nothing, and asks the client to go. The second, which names the last
-//! request that is served, is sent when the client is known to have had the first. An HTTP/2 connection on which nothing was asked yet is
-//! waited for as any other. [`serve`] returns as soon as no connection is open, or when the time to drain is over.
+//! request that is served, is sent when the client is known to have had the first. One that doesn't answer it may have vanished: when all was
+//! answered, and it has neither sent nor taken anything for [`FRESH`], its connection is closed. An HTTP/2 connection on which nothing was
+//! asked yet is waited for as any other. [`serve`] returns as soon as no connection is open, or when the time to drain is over.
 
 mod body;
 mod connection;
+mod moves;
 mod talk;
 #[cfg(feature = "ws")]
 pub mod ws;
@@ -45,7 +47,8 @@ use crate::{Connection, DrainSignal, Listener, RequestCounter, holding::Held};
 pub const LAME_DUCK: Duration = Duration::from_secs(1);
 
 /// How long a draining worker waits for the first request of a connection, from when it was accepted: clients connect
-/// because they have something to ask, but some only probe or connect ahead.
+/// because they have something to ask, but some only probe or connect ahead. A client
+/// of HTTP/2 that says nothing to the GOAWAY is waited for as long.
 pub const FRESH: Duration = Duration::from_secs(5);
 
 /// How long a client may take for a request's head, the pause before it included. A little more than reverse proxies keep
@@ -154,7 +157,16 @@ where
     while let Some(last) = listener.last(until).await {
         connections.spawn(serve(last));
     }
-    drop((listener, serve));
+    let mut awaited = listener.close();
+    loop {
+        let last = tokio::select! {
+            last = awaited.next() => last,
+            () = drain.over() => None,
+        };
+        let Some(last) = last else { break };
+        connections.spawn(serve(last));
+    }
+    drop((awaited, serve));
     tokio::select! {
         None = all_closed.recv() => return Ok(End::Done),
         () = drain.over() => {}

@@ -3,7 +3,7 @@
 use axum::http::Version;
 use tokio::{sync::watch, time::Instant};
 
-use super::{FRESH, HEAD, LAME_DUCK};
+use super::{FRESH, HEAD, LAME_DUCK, moves::Moved};
 use crate::{
     DrainSignal, RequestCounter, RequestUnderWay,
     holding::{Held, HeldRequest},
@@ -49,6 +49,13 @@ impl Talk {
             Some(_) => Some(began.max(self.since) + LAME_DUCK),
         }
     }
+
+    /// Whether only the client's answer to the GOAWAY is waited for, which may never come. HTTP/1 ends with its last answer.
+    fn has_said_all(&self) -> bool {
+        matches!(self.version, None | Some(Version::HTTP_2))
+            && self.under_way == 0
+            && self.since.elapsed() >= FRESH
+    }
 }
 
 /// Waits until nothing more is expected from a connection: because it was silent for too long, or this worker drains.
@@ -79,6 +86,17 @@ pub(super) async fn ends(mut drain: DrainSignal, mut talk: watch::Receiver<Talk>
             // The conversation is over, and says so itself.
             Ok(Err(_)) => return std::future::pending().await,
             Err(_time_is_up) => return,
+        }
+    }
+}
+
+/// Waits until nothing more is expected from a connection that is to end: for [`FRESH`] all was said, and not a byte has moved.
+pub(super) async fn falls_silent(talk: watch::Receiver<Talk>, moved: Moved) {
+    loop {
+        moved.take();
+        tokio::time::sleep(FRESH).await;
+        if !moved.take() && talk.borrow().has_said_all() {
+            return;
         }
     }
 }

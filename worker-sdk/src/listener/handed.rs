@@ -27,6 +27,7 @@ use rustix::{
 use tokio::{
     io::{Interest, unix::AsyncFd},
     task::{JoinHandle, coop},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -64,6 +65,8 @@ pub(super) struct Handed {
     queue: VecDeque<Option<Stream>>,
     /// The master knows that connections are wanted, and how many.
     said: bool,
+    /// Nothing is asked for before: there was no descriptor for another connection.
+    not_before: Option<Instant>,
     /// Tells the master of closed connections while nobody waits for another.
     teller: Option<JoinHandle<()>>,
 }
@@ -78,6 +81,7 @@ impl Handed {
             tally,
             queue: VecDeque::with_capacity(WINDOW),
             said: false,
+            not_before: None,
             teller: None,
         })
     }
@@ -89,7 +93,7 @@ impl Handed {
 
     /// Whether connections may be on their way.
     pub(super) fn has_asked(&self) -> bool {
-        self.said
+        self.teller.is_some()
     }
 
     /// The next connection. May be dropped while it waits.
@@ -97,8 +101,12 @@ impl Handed {
         loop {
             // So that a flood of connections lets those that are open go on.
             coop::consume_budget().await;
+            if let Some(until) = self.not_before {
+                sleep_until(until).await;
+                self.not_before = None;
+            }
             if !self.said {
-                self.ask().await?;
+                self.ask().await;
             }
             if self.queue.is_empty() {
                 match self.receive().await? {
@@ -107,46 +115,45 @@ impl Handed {
                     Received::Lost => return Ok(Next::Lost),
                 }
             } else if self.tally.is_full() {
-                self.refuse(self.queue.len()).await?;
+                self.refuse(self.queue.len()).await;
             } else if let Some(Some(_)) = self.queue.front() {
-                let taken = self.account(1, 0).await?;
+                let taken = self.account(1, 0).await;
                 if let (true, Some(Some(stream))) = (taken, self.queue.pop_front()) {
                     let connection = Connection::new(stream, Open::count(&self.tally));
                     return Ok(Next::Connection(connection));
                 }
             } else {
-                self.refuse(1).await?;
-                tokio::time::sleep(AGAIN).await;
+                self.refuse(1).await;
+                self.not_before = Some(Instant::now() + AGAIN);
                 self.said = false;
             }
         }
     }
 
     /// Says that connections are wanted: only when the app first waits for one, or what is handed over would lie here.
-    async fn ask(&mut self) -> io::Result<()> {
+    async fn ask(&mut self) {
         let limit = self.tally.most();
-        say(&self.channel, || WorkerWord::Take { limit }, drop).await?;
+        // That nobody hears it any more is seen when it is received from.
+        say(&self.channel, || WorkerWord::Take { limit }, drop).await;
         self.said = true;
         let (channel, tally) = (Arc::clone(&self.channel), Arc::clone(&self.tally));
         self.teller
             .get_or_insert_with(|| tokio::spawn(tell_of_closed(channel, tally)));
-        Ok(())
     }
 
-    async fn refuse(&mut self, count: usize) -> io::Result<()> {
+    async fn refuse(&mut self, count: usize) {
         let refused = u32::try_from(count).unwrap_or(u32::MAX);
-        self.account(0, refused).await?;
+        self.account(0, refused).await;
         self.queue.drain(..count.min(self.queue.len()));
-        Ok(())
     }
 
     /// Gives account; false if the master takes none any more. What was handed over is then others'.
-    async fn account(&mut self, taken: u32, refused: u32) -> io::Result<bool> {
-        let said = account(&self.channel, &self.tally, taken, refused).await?;
+    async fn account(&mut self, taken: u32, refused: u32) -> bool {
+        let said = account(&self.channel, &self.tally, taken, refused).await;
         if !said {
             self.queue.clear();
         }
-        Ok(said)
+        said
     }
 
     async fn receive(&mut self) -> io::Result<Received> {
@@ -211,18 +218,21 @@ async fn say(
     channel: &AsyncFd<OwnedFd>,
     mut word: impl FnMut() -> WorkerWord,
     mut take_back: impl FnMut(WorkerWord),
-) -> io::Result<bool> {
+) -> bool {
     loop {
         let said = word();
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         match send(channel.get_ref(), &said.encode(), flags) {
-            Ok(_) => return Ok(true),
+            Ok(_) => return true,
             Err(Errno::WOULDBLOCK) => {
                 take_back(said);
-                until_writable(channel).await?;
+                if until_writable(channel).await.is_err() {
+                    // No descriptor is left to wait with.
+                    sleep(AGAIN).await;
+                }
             }
             Err(Errno::INTR) => take_back(said),
-            Err(_) => return Ok(false),
+            Err(_) => return false,
         }
     }
 }
@@ -235,12 +245,7 @@ async fn until_writable(channel: &AsyncFd<OwnedFd>) -> io::Result<()> {
 }
 
 /// Gives account of what was taken and refused, and of what was closed meanwhile.
-async fn account(
-    channel: &AsyncFd<OwnedFd>,
-    tally: &Tally,
-    taken: u32,
-    refused: u32,
-) -> io::Result<bool> {
+async fn account(channel: &AsyncFd<OwnedFd>, tally: &Tally, taken: u32, refused: u32) -> bool {
     let word = || {
         WorkerWord::Account(Account {
             taken,
@@ -262,7 +267,7 @@ async fn tell_of_closed(channel: Arc<AsyncFd<OwnedFd>>, tally: Arc<Tally>) {
     loop {
         tally.something_closed().await;
         tokio::task::yield_now().await;
-        if tally.has_closed() && !matches!(account(&channel, &tally, 0, 0).await, Ok(true)) {
+        if tally.has_closed() && !account(&channel, &tally, 0, 0).await {
             return;
         }
     }

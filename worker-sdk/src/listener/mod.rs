@@ -29,7 +29,7 @@ pub use self::connection::{Connection, Peer};
 use self::{
     direct::Direct,
     handed::{Handed, Next},
-    proxied::Stripping,
+    proxied::{Awaited, Stripping},
     tally::{Open, Tally},
 };
 use crate::{StartError, passing::Hold};
@@ -170,6 +170,11 @@ impl Listener {
             Ok(Ok(Next::Connection(connection))) => Some(connection),
             Ok(Ok(Next::Drained | Next::Lost) | Err(_)) | Err(_) => None,
         }
+    }
+
+    /// Listens no more; but connections that it has accepted itself may still be about to come.
+    pub(crate) fn close(self) -> Awaited {
+        Awaited::new(self.stripping, self.tally)
     }
 
     /// Takes no further connection while so many are open; the others go to other workers, or wait. Default: any number.

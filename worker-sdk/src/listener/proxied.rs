@@ -1,7 +1,7 @@
 //! The header that a proxy puts before what the client says, where it is read here: by workers that want to know the client, and in the
 //! master's stead while there is none.
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
 
 use futures::{
     StreamExt,
@@ -14,6 +14,7 @@ use tokio::{io::Interest, time::timeout};
 use super::{
     connection::{Connection, Stream},
     direct::Direct,
+    tally::{Open, Tally},
 };
 use crate::proxy_protocol::{Header, IN_TIME, LONGEST, parse};
 
@@ -49,6 +50,30 @@ impl Stripping {
                 }
             }
         }
+    }
+}
+
+/// Connections whose headers have not come yet, when no others are accepted any more.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    stripping: Option<Stripping>,
+    tally: Arc<Tally>,
+}
+
+impl Awaited {
+    pub(super) fn new(stripping: Option<Stripping>, tally: Arc<Tally>) -> Self {
+        Self { stripping, tally }
+    }
+
+    /// The next one whose header has come; `None` when there are no more, which is after [`IN_TIME`] at the latest.
+    pub(crate) async fn next(&mut self) -> Option<Connection> {
+        let awaited = &mut self.stripping.as_mut()?.awaited;
+        while let Some(stripped) = awaited.next().await {
+            if let Some(stream) = stripped {
+                return Some(Connection::new(stream, Open::count(&self.tally)));
+            }
+        }
+        None
     }
 }
 

@@ -1,5 +1,7 @@
 //! The worker's end of a channel, against a master that is this test.
 
+mod descriptors;
+
 use std::{
     io::{IoSlice, Read, Write},
     mem::MaybeUninit,
@@ -65,6 +67,12 @@ impl Master {
         let flags = SendFlags::NOSIGNAL;
         sendmsg(&self.channel, &[IoSlice::new(&word)], &mut control, flags).unwrap();
         pairs
+    }
+
+    /// Hands over one for which the worker has no descriptor left.
+    fn hand_over_too_many(&self) {
+        let word = MasterWord::Connections(1).encode();
+        rustix::net::send(&self.channel, &word, SendFlags::NOSIGNAL).unwrap();
     }
 
     /// What the worker says next.

@@ -37,7 +37,7 @@ struct Asked {
     /// The last number given to a question.
     last: u64,
     waiting: HashMap<u64, oneshot::Sender<Answer>>,
-    /// The secrets that the master tells, by socket.
+    /// The secrets that the master tells, by socket; when it has gone, those that it told last: other workers have them too.
     secrets: HashMap<String, watch::Sender<SecretSet>>,
     /// There will be no more answers.
     lost: bool,
@@ -179,7 +179,6 @@ impl Passing {
         let mut asked = self.asked();
         asked.lost = true;
         asked.waiting.clear();
-        asked.secrets.clear();
     }
 
     /// Whoever follows them is told; also if nobody waits for the answer any more.

@@ -199,3 +199,30 @@ async fn outside_ostler_a_worker_binds_by_itself() {
     let nobody = AskFor::<Listener>::new(Way::None, "127.0.0.1:0".into()).await;
     assert_eq!(nobody.unwrap_err().kind(), io::ErrorKind::Unsupported);
 }
+
+#[tokio::test]
+async fn secrets_that_the_master_told_are_kept_when_it_has_gone() {
+    let (master, passing, _trigger) = both();
+    let secrets = crate::tickets::SecretSet::random(PATIENCE).unwrap();
+    let told = secrets.clone();
+    let answers = async move {
+        let (word, _) = master.heard().await;
+        let WorkerWord::TicketSecrets { id, socket } = word else {
+            panic!("{word:?}");
+        };
+        let word = MasterWord::TicketSecrets {
+            id,
+            socket,
+            secrets: told,
+        };
+        master.says(word, None).await;
+        drop(master);
+    };
+    let (first, ()) = tokio::join!(passing.ticket_secrets("https"), answers);
+    assert_eq!(*first.unwrap().borrow(), secrets);
+    // Once this is known, all is over.
+    let other = passing.ticket_secrets("admin").await;
+    assert_eq!(other.unwrap_err().kind(), io::ErrorKind::NotConnected);
+    let again = passing.ticket_secrets("https").await.unwrap();
+    assert_eq!(*again.borrow(), secrets);
+}

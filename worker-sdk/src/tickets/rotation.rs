@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::SecretSet;
+use super::{SecretSet, TicketSecret};
 
 /// Secrets that rotate until this is dropped.
 #[derive(Debug)]
@@ -56,11 +56,9 @@ async fn rotate(secrets: watch::Sender<SecretSet>) {
     loop {
         let every = secrets.borrow().rotation();
         tokio::time::sleep(every).await;
-        let rotated = secrets.borrow().rotated();
-        match rotated {
-            Ok(new) => {
-                secrets.send_replace(new);
-            }
+        match TicketSecret::random() {
+            // At once: they may be told to rotate at another pace just now.
+            Ok(next) => secrets.send_modify(|set| *set = set.followed_by(next)),
             Err(error) => {
                 tracing::warn!("the secrets of session tickets stay as they are: {error}");
             }

@@ -88,12 +88,17 @@ impl SecretSet {
     /// # Errors
     /// If the system has no random numbers.
     pub fn rotated(&self) -> io::Result<Self> {
-        Ok(Self {
+        TicketSecret::random().map(|next| self.followed_by(next))
+    }
+
+    /// Those that follow, with this as the last.
+    pub(super) fn followed_by(&self, next: TicketSecret) -> Self {
+        Self {
             rotation_s: self.rotation_s,
             previous: self.current.clone(),
             current: self.next.clone(),
-            next: TicketSecret::random()?,
-        })
+            next,
+        }
     }
 
     /// The same, said to rotate after another time.

@@ -19,7 +19,7 @@ impl Worker {
     /// # Ok(()) }
     /// ```
     ///
-    /// Outside Ostler, and where the master is gone, this process makes them for itself.
+    /// Outside Ostler, and where the master was gone before it was asked for them, this process makes them for itself.
     ///
     /// # Errors
     /// If the app has declared no such socket.

@@ -136,7 +136,8 @@ impl<C> Pool<C> {
             member.refuses = false;
         }
         if account.refused > 0 {
-            member.refuses = true;
+            // What has closed since it refused is told with that, and won't be again.
+            member.refuses = account.closed == 0;
             let refused: Vec<C> = member.handed.drain(..account.refused as usize).collect();
             self.take_back(refused);
         }

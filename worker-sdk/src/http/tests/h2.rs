@@ -166,9 +166,24 @@ async fn the_deadline_cuts_what_is_still_open() {
 /// A frame's type, its stream and what is in it.
 type Frame = (u8, u32, Vec<u8>);
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW: u8 = 8;
+
+/// A request for `/`, and that it has no body.
+const GET: &[u8] = b"\x82\x86\x84\x41\x01x";
+const END: u8 = 5;
+
+/// A connection that has begun to speak HTTP/2, and says no more than a test has it say.
+async fn by_hand(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    stream.write_all(preface).await.unwrap();
+    send(&mut stream, 4, 0, 0, &[]).await;
+    stream
+}
 
 async fn send(stream: &mut TcpStream, kind: u8, flags: u8, id: u32, payload: &[u8]) {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -202,13 +217,8 @@ fn last((_, _, payload): &Frame) -> u32 {
 /// RFC 9113, section 6.8.
 #[tokio::test]
 async fn a_request_that_crosses_the_goaway_is_answered() {
-    const GET: &[u8] = b"\x82\x86\x84\x41\x01x";
-    const END: u8 = 5;
     let server = Server::start().await;
-    let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    stream.write_all(preface).await.unwrap();
-    send(&mut stream, 4, 0, 0, &[]).await;
+    let mut stream = by_hand(&server).await;
     send(&mut stream, HEADERS, END, 1, GET).await;
     assert_eq!(receive(&mut stream, HEADERS).await.1, 1);
     server.drain(LONG);
@@ -223,6 +233,50 @@ async fn a_request_that_crosses_the_goaway_is_answered() {
     let mut rest = Vec::new();
     let end = stream.read_to_end(&mut rest);
     timeout(PATIENCE, end).await.expect("it closes").unwrap();
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_answer_the_goaway_holds_up_a_drain_for_no_longer_than_a_fresh_one()
+{
+    let server = Server::start().await;
+    let mut gone = by_hand(&server).await;
+    send(&mut gone, HEADERS, END, 1, GET).await;
+    receive(&mut gone, DATA).await;
+    let began = server.drain(LONG);
+    receive(&mut gone, PING).await;
+    server.ended().await;
+    assert!(began.elapsed() < 2 * FRESH, "{:?}", began.elapsed());
+}
+
+/// What the app has answered may not have left this process yet.
+#[tokio::test]
+async fn a_client_that_takes_its_answer_slowly_gets_all_of_it() {
+    const WHOLE: usize = 200_000;
+    const BITE: u32 = 10_000;
+    let big = axum::routing::get(|| async { "x".repeat(WHOLE) });
+    let server = Server::start_app(axum::Router::new().route("/", big)).await;
+    let mut slow = by_hand(&server).await;
+    send(&mut slow, HEADERS, END, 1, GET).await;
+    // As much as a client takes unasked.
+    let mut got = 0;
+    while got < 65_535 {
+        got += receive(&mut slow, DATA).await.2.len();
+    }
+    let began = server.drain(LONG);
+    receive(&mut slow, GOAWAY).await;
+    let mut each = tokio::time::interval(FRESH / 5);
+    while got < WHOLE {
+        if began.elapsed() < 2 * FRESH + LAME_DUCK {
+            each.tick().await;
+        }
+        for id in [0, 1] {
+            send(&mut slow, WINDOW, 0, id, &BITE.to_be_bytes()).await;
+        }
+        got += receive(&mut slow, DATA).await.2.len();
+    }
+    assert!(began.elapsed() > 2 * FRESH, "{:?}", began.elapsed());
+    drop(slow);
     server.ended().await;
 }
 

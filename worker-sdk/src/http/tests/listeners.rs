@@ -93,6 +93,27 @@ async fn draining_one_worker_leaves_a_shared_socket_to_the_others() {
     second.abort();
 }
 
+/// While there is no master that would wait for it.
+#[tokio::test]
+async fn a_client_whose_proxy_s_header_comes_during_the_drain_is_served() {
+    const HEADER: &[u8] = b"PROXY UNKNOWN\r\n";
+    let (socket, address) = shared();
+    let listener = Listener::inherited("http", socket, None).unwrap();
+    let (trigger, signal) = drain::signal();
+    let server = tokio::spawn(http::serve(listener.stripping(), app(), signal));
+    let connect = async || Client(tokio::net::TcpStream::connect(address).await.unwrap());
+    let (mut late, mut early) = (connect().await, connect().await);
+    early.0.write_all(HEADER).await.unwrap();
+    // In the accept queue's order: the other was accepted too.
+    assert_eq!(early.ask("/").await.body, "hello");
+    trigger.begin(Draining::within("test", PATIENCE));
+    let refused = async { while tokio::net::TcpStream::connect(address).await.is_ok() {} };
+    timeout(PATIENCE, refused).await.expect("stops accepting");
+    late.0.write_all(HEADER).await.unwrap();
+    assert_eq!(late.ask("/").await.body, "hello");
+    timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn unix_sockets_are_served_and_drained_alike() {
     let dir = tempfile::tempdir().unwrap();

@@ -37,7 +37,7 @@ impl Chat {
     async fn start() -> Self {
         let (tell, heard) = mpsc::channel(64);
         let go_on = Gate::new();
-        let gate = go_on.clone();
+        let (gate, other) = (go_on.clone(), tell.clone());
         let echo = async |upgrade: WebSocketUpgrade, farewell: Farewell| {
             upgrade.on_upgrade(|socket| farewell.serve(socket, echo))
         };
@@ -47,6 +47,9 @@ impl Chat {
         let thrice = async move |upgrade: WebSocketUpgrade, farewell: Farewell| {
             upgrade.on_upgrade(|socket| farewell.serve(socket, |socket| thrice(socket, gate)))
         };
+        let apart = async move |upgrade: WebSocketUpgrade, farewell: Farewell| {
+            upgrade.on_upgrade(|socket| farewell.serve(socket, |socket| apart(socket, other)))
+        };
         let push = async |upgrade: WebSocketUpgrade, farewell: Farewell| {
             upgrade.on_upgrade(|socket| farewell.serve(socket, push))
         };
@@ -55,6 +58,7 @@ impl Chat {
             .route("/echo", any(echo))
             .route("/hear", any(hear))
             .route("/thrice", any(thrice))
+            .route("/apart", any(apart))
             .route("/push", any(push));
         let server = Server::start_app(routes).await;
         Self {
@@ -103,6 +107,20 @@ async fn push(mut socket: Socket) {
     while socket.send(Heard::Text("tick".into())).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Hears, and sends without end in a task of its own.
+async fn apart(socket: Socket, tell: mpsc::Sender<String>) {
+    let (mut says, mut hears) = socket.split();
+    let saying = tokio::spawn(async move {
+        let much = Heard::Text("x".repeat(64 << 10).into());
+        while says.send(much.clone()).await.is_ok() {}
+        drop(says);
+        tell.send("end".into()).await.unwrap();
+    });
+    while let Some(Ok(_)) = hears.next().await {}
+    drop(hears);
+    saying.await.unwrap();
 }
 
 async fn next<S>(client: &mut WebSocketStream<S>) -> Option<Message>
@@ -211,6 +229,34 @@ async fn the_deadline_cuts_a_client_that_does_not_answer() {
     };
     timeout(PATIENCE, closed).await.expect("it was closed");
     assert_eq!(code(next(&mut deaf).await), 1012);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_late_is_told_and_so_is_the_task_that_sends() {
+    let mut chat = Chat::start().await;
+    let mut late = chat.client("/apart").await;
+    let began = chat.server.drain(LONG);
+    // There is no room to tell it by then.
+    tokio::time::sleep_until(began + 2 * ANSWER).await;
+    let mut said = next(&mut late).await;
+    while matches!(said, Some(Message::Text(_))) {
+        said = next(&mut late).await;
+    }
+    assert_eq!(code(said), 1012);
+    assert_eq!(next(&mut late).await, None);
+    let end = timeout(PATIENCE, chat.heard.recv()).await;
+    assert_eq!(end.expect("the sender ends").unwrap(), "end");
+    chat.server.ended().await;
+}
+
+#[tokio::test]
+async fn what_is_cut_wakes_the_task_that_sends() {
+    let mut chat = Chat::start().await;
+    let _deaf = chat.client("/apart").await;
+    chat.server.drain(2 * ANSWER);
+    chat.server.ended().await;
+    let end = timeout(PATIENCE, chat.heard.recv()).await;
+    assert_eq!(end.expect("the sender ends").unwrap(), "end");
 }
 
 /// RFC 8441.

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use axum::{
@@ -13,7 +13,7 @@ use axum::{
     extract::ws::{CloseFrame, Message, WebSocket, close_code},
     http::HeaderValue,
 };
-use futures::{Sink, SinkExt, Stream, StreamExt};
+use futures::{Sink, SinkExt, Stream, StreamExt, task::AtomicWaker};
 use tokio::sync::oneshot;
 
 /// Goes off when the handler has dropped its socket.
@@ -28,7 +28,10 @@ pub struct Socket {
 
 /// The WebSocket, for both.
 #[derive(Debug)]
-pub(super) struct Line(Mutex<State>);
+pub(super) struct Line {
+    state: Mutex<State>,
+    waiting: Arc<Waiting>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -38,14 +41,36 @@ struct State {
     waits: bool,
     /// Wants to know when it does.
     watcher: Option<Waker>,
+    /// The client is being told to go: meanwhile the handler begins no other message, or a slow client might never be told.
+    is_told: bool,
+}
+
+/// Who waits. The WebSocket itself wakes one writer, whoever tried last; but the handler's may be another task than the one that tells the
+/// client to go. So it is given what wakes both.
+#[derive(Debug, Default)]
+struct Waiting {
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+    teller: AtomicWaker,
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.writer.wake();
+        self.teller.wake();
+    }
 }
 
 pub(super) fn share(socket: WebSocket) -> (Socket, Arc<Line>, Dropped) {
-    let line = Arc::new(Line(Mutex::new(State {
-        socket: Some(socket),
-        waits: false,
-        watcher: None,
-    })));
+    let line = Arc::new(Line {
+        state: Mutex::new(State {
+            socket: Some(socket),
+            waits: false,
+            watcher: None,
+            is_told: false,
+        }),
+        waiting: Arc::default(),
+    });
     let (kept, dropped) = oneshot::channel();
     let socket = Socket {
         line: Arc::clone(&line),
@@ -56,7 +81,13 @@ pub(super) fn share(socket: WebSocket) -> (Socket, Arc<Line>, Dropped) {
 
 impl Line {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the client is just being told to go.
+    fn is_told(&self) -> bool {
+        let state = self.state();
+        state.is_told && state.socket.is_some()
     }
 
     /// Does something with the WebSocket, if it was not cut.
@@ -78,6 +109,18 @@ impl Line {
         self.with(act).unwrap_or_else(|cut| Poll::Ready(Err(cut)))
     }
 
+    /// The same, with what may wait for room to write.
+    fn poll_write(
+        &self,
+        who: &AtomicWaker,
+        cx: &Context<'_>,
+        act: impl FnOnce(&mut WebSocket, &mut Context<'_>) -> Poll<Result<(), Error>>,
+    ) -> Poll<Result<(), Error>> {
+        who.register(cx.waker());
+        let both = Waker::from(Arc::clone(&self.waiting));
+        self.poll(|socket| act(socket, &mut Context::from_waker(&both)))
+    }
+
     /// Waits until the handler waits for a message.
     pub(super) async fn waits(&self) {
         poll_fn(|cx| {
@@ -95,13 +138,22 @@ impl Line {
 
     /// Tells the client that this worker goes; of no effect if either has said Close before.
     pub(super) async fn close(&self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll(|socket| socket.poll_ready_unpin(cx))).await?;
+        self.state().is_told = true;
+        let told = self.say_close().await;
+        self.state().is_told = false;
+        self.waiting.writer.wake();
+        told
+    }
+
+    async fn say_close(&self) -> Result<(), Error> {
+        let teller = &self.waiting.teller;
+        poll_fn(|cx| self.poll_write(teller, cx, |socket, cx| socket.poll_ready_unpin(cx))).await?;
         let close = Message::Close(Some(CloseFrame {
             code: close_code::RESTART,
             reason: "service restart".into(),
         }));
         self.with(|socket| socket.start_send_unpin(close))??;
-        poll_fn(|cx| self.poll(|socket| socket.poll_flush_unpin(cx))).await
+        poll_fn(|cx| self.poll_write(teller, cx, |socket, cx| socket.poll_flush_unpin(cx))).await
     }
 
     /// Reads until the client has said Close, or gone.
@@ -113,6 +165,8 @@ impl Line {
     /// Closes the connection without a word.
     pub(super) fn cut(&self) {
         self.state().socket = None;
+        self.waiting.reader.wake();
+        self.waiting.writer.wake();
     }
 }
 
@@ -142,6 +196,7 @@ impl Stream for Socket {
     type Item = Result<Message, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.line.waiting.reader.register(cx.waker());
         let mut state = self.line.state();
         let Some(socket) = &mut state.socket else {
             return Poll::Ready(None);
@@ -161,7 +216,14 @@ impl Sink<Message> for Socket {
     type Error = Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.line.poll(|socket| socket.poll_ready_unpin(cx))
+        let Line { waiting, .. } = &*self.line;
+        waiting.writer.register(cx.waker());
+        if self.line.is_told() {
+            return Poll::Pending;
+        }
+        self.line.poll_write(&waiting.writer, cx, |socket, cx| {
+            socket.poll_ready_unpin(cx)
+        })
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
@@ -171,10 +233,14 @@ impl Sink<Message> for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.line.poll(|socket| socket.poll_flush_unpin(cx))
+        let writer = &self.line.waiting.writer;
+        self.line
+            .poll_write(writer, cx, |socket, cx| socket.poll_flush_unpin(cx))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.line.poll(|socket| socket.poll_close_unpin(cx))
+        let writer = &self.line.waiting.writer;
+        self.line
+            .poll_write(writer, cx, |socket, cx| socket.poll_close_unpin(cx))
     }
 }

@@ -136,6 +136,20 @@ fn a_limit_counts_what_is_open_and_what_is_on_its_way() {
 }
 
 #[test]
+fn one_that_refuses_and_says_in_the_same_breath_that_one_has_closed_has_room() {
+    let mut pool = pool(&[]);
+    pool.join(A, true);
+    pool.takes(A, 1);
+    assert_eq!(deal(&mut pool, [0]), [(A, vec![0])]);
+    pool.account(A, account(0, 1, 0)).unwrap();
+    assert_eq!(pool.room(), 0, "it has refused");
+    pool.takes(A, 2);
+    assert_eq!(deal(&mut pool, [1]), [(A, vec![0, 1])]);
+    pool.account(A, account(1, 1, 1)).unwrap();
+    assert_eq!(deal(&mut pool, []), [(A, vec![1])]);
+}
+
+#[test]
 fn what_is_refused_goes_to_others_and_not_back() {
     let mut pool = pool(&[A, B]);
     deal(&mut pool, 0..4);

@@ -281,10 +281,9 @@ class Listener:
     # What ends, and what is waited for.
 
     def _one_ended(self):
-        """In any thread, and amid anything."""
+        """In any thread, and amid anything: so each rings, as none can know whether another has."""
         self._ended.append(None)
-        if len(self._ended) == 1:
-            self._ring()
+        self._ring()
 
     def _count_ended(self):
         with contextlib.suppress(IndexError):

@@ -2,7 +2,8 @@
 ready by its arguments, then by requests `tests.do` to its slot. What it answers is one line.
 
 `listen ADDRESS [MOST]`: whoever connects is told this worker's id, and served until it closes; MOST at once. `udp ADDRESS`:
-datagrams are answered with the id. Both answer `NUMBER ADDRESS`. `close NUMBER`. `receive`. `pass WHERE TOPIC LENGTH`:
+datagrams are answered with the id. `echo NAME`: whoever connects to the declared socket gets back all that it said, at its
+end. These answer `NUMBER ADDRESS`. `close NUMBER`. `receive`. `pass WHERE TOPIC LENGTH`:
 connects, and passes the connection on.
 """
 
@@ -38,9 +39,20 @@ def listen(address, most=None):
     return opened(listener, listener.socket)
 
 
-def accept(listener):
+def echo(name):
+    listener = worker.listener(name)
+    begin(accept, listener, echoed)
+    return opened(listener, listener.socket)
+
+
+def accept(listener, served=None):
     for connection in listener:
-        begin(told_who, connection)
+        begin(served or told_who, connection)
+
+
+def echoed(connection):
+    with connection, connection.makefile("rb") as said:
+        connection.sendall(said.read())
 
 
 def told_who(connection):
@@ -96,7 +108,7 @@ def pass_on(where, topic, length):
 
 def obey(what):
     what, *args = what.split(" ")
-    does = {"listen": listen, "udp": udp, "close": close, "receive": receive, "pass": pass_on}[what]
+    does = {"listen": listen, "udp": udp, "echo": echo, "close": close, "receive": receive, "pass": pass_on}[what]
     try:
         return does(*args)
     except Exception as error:

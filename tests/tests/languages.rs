@@ -5,6 +5,8 @@
 
 #[path = "languages/back.rs"]
 mod back;
+#[path = "languages/proxied.rs"]
+mod proxied;
 #[path = "languages/scripted.rs"]
 mod scripted;
 #[path = "languages/sockets.rs"]

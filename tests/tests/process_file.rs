@@ -336,6 +336,11 @@ async fn import_prints_what_can_be_run() {
             "console.log('noise'); setInterval(() => {}, 1000); module.exports = async () => ({ apps: [{ script: 'a.js' }] });",
         ),
         ("mjs", "export default { apps: [{ script: 'a.js' }] };"),
+        // Much more than a pipe holds at once.
+        (
+            "js",
+            "const env = { LONG: 'x'.repeat(800 * 1024) }; module.exports = { apps: [{ script: 'a.js', env }] };",
+        ),
     ];
     for (kind, text) in kinds {
         let file = format!("ecosystem.config.{kind}");

@@ -34,6 +34,10 @@ HEADER = "ostler-connection"
 LAST = 0.1  # seconds in which a worker that drains still takes what it was handed
 AGAIN = 0.05  # seconds to wait where there is no descriptor left, or the socket doesn't listen just now
 SHUT = 2  # seconds that a socket may not listen
+PROXIED_WITHIN = 5  # seconds in which a proxy's header must come
+PROXIED_MOST = 1024  # connections whose headers are waited for; more are not accepted meanwhile
+PROXY_LINE, PROXY_HEADER = 107, 4096  # bytes of the longest header of version 1, and of 2
+PROXY_BINARY = b"\r\n\r\n\0\r\nQUIT\n"  # how those of version 2 begin
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 NO_SOCKET = (errno.EBADF, errno.ENOTSOCK, errno.EOPNOTSUPP)
 log = logging.getLogger("ostler")
@@ -67,8 +71,9 @@ class Listener:
     """Connections of one socket, to be iterated over, in one thread or coroutine. It ends when this worker is to drain, or by
     `close`, from anywhere."""
 
-    def __init__(self, worker, sock, channel=None):
+    def __init__(self, worker, sock, channel=None, strips=False):
         self.worker, self.socket, self._channel = worker, sock, channel
+        self._strips, self._headers = strips, None  # whether connections begin with a proxy's header; and who takes it off
         self._family, self.is_closed, self._is_over = sock.family, False, False
         self._most, self._said = ANY_NUMBER, False  # open at once; and whether the master knows
         self._handed = collections.deque()  # and not taken; None is one that found no room in this process
@@ -145,6 +150,8 @@ class Listener:
             self.is_closed, self._awaits = True, None
             self._unwatch()
             self._lose_channel()
+            if self._headers:
+                self._headers.close()
             self.socket.close()
         self.worker._forget(self._ring)
         self._ring()
@@ -158,6 +165,7 @@ class Listener:
             if self.is_closed or time.monotonic() < self._not_before:
                 self._awaits = None
                 return None
+            self._not_before = 0
             while self._channel:
                 connection = self._next_handed()
                 if connection or self.is_closed:
@@ -242,10 +250,12 @@ class Listener:
         if self._open >= self._most:
             return None
         try:
-            accepted, _ = self.socket.accept()
+            if self._strips and not self._headers:
+                self._headers = _Headers(self.socket)
+            accepted, _ = (self._headers or self.socket).accept()
         except BlockingIOError:
             self._shut_since = None
-            self._awaits = self.socket, select.POLLIN
+            self._awaits = self._headers or self.socket, select.POLLIN
             raise
         except OSError as error:
             self._not_accepted(error)
@@ -265,7 +275,7 @@ class Listener:
         if error.errno in (errno.EINVAL, *NO_ROOM):
             self._pause()
         else:
-            self._awaits = self.socket, select.POLLIN
+            self._awaits = self._headers or self.socket, select.POLLIN
 
     def _pause(self):
         """Nothing is tried for a moment; then the master is told again that connections are wanted."""
@@ -281,10 +291,9 @@ class Listener:
     # What ends, and what is waited for.
 
     def _one_ended(self):
-        """In any thread, and amid anything."""
+        """In any thread, and amid anything: so each rings, as none can know whether another has."""
         self._ended.append(None)
-        if len(self._ended) == 1:
-            self._ring()
+        self._ring()
 
     def _count_ended(self):
         with contextlib.suppress(IndexError):
@@ -302,11 +311,16 @@ class Listener:
             self._bell.recv(4096)
 
     def _patience(self):
-        """Seconds; None: any time."""
-        now, until = time.monotonic(), [self._not_before]
-        if self.worker.draining.is_set() and not self.is_closed:
-            until.append(self.worker._draining_since + LAST)
-        return min((max(at - now, 0.001) for at in until if at > now), default=None)
+        """Seconds; None: any time. What is due already, if only since a moment ago, is looked at soon."""
+        with self._changing:
+            if self.is_closed:
+                return None
+            until = [self._not_before] if self._not_before else []
+            if self.worker.draining.is_set() and not self._handed:
+                until.append(self.worker._draining_since + LAST)
+            if self._headers and self._awaits:
+                until.extend(self._headers.due())
+        return max(min(until) - time.monotonic(), 0.001) if until else None
 
     def _wait(self):
         poll, patience = select.poll(), self._patience()
@@ -345,6 +359,75 @@ class Listener:
         self._answer_bell()
 
 
+class _Headers:
+    """Accepts in the master's stead where a proxy's header (of the PROXY protocol, version 1 or 2) comes before all else, and
+    takes it off. It is waited for as a socket; one client that is silent or slow holds up nobody else."""
+
+    def __init__(self, sock):
+        self._socket, self._epoll = sock, select.epoll()
+        self._awaited = {}  # connections whose headers have not come: what has, and until when; by descriptor, the oldest first
+        self._epoll.register(sock, select.EPOLLIN)
+
+    def fileno(self):
+        return self._epoll.fileno()
+
+    def due(self):
+        """When the next one has taken too long, if any waits."""
+        return [until for _, _, until in itertools.islice(self._awaited.values(), 1)]
+
+    def accept(self):
+        """As a socket does. Raises BlockingIOError until another connection is here, or a header has come."""
+        for fd, _ in self._epoll.poll(0):
+            connection, come, _ = self._awaited.get(fd, (None, None, None))
+            if connection and self._stripped(connection, come):
+                return self._forget(fd), None
+        self._drop_late()
+        while len(self._awaited) < PROXIED_MOST:
+            connection, come = self._socket.accept()[0], bytearray()
+            connection.setblocking(False)
+            fd = connection.fileno()
+            self._epoll.register(fd, select.EPOLLIN)
+            self._awaited[fd] = connection, come, time.monotonic() + PROXIED_WITHIN
+            if self._stripped(connection, come):
+                return self._forget(fd), None
+        self._epoll.modify(self._socket, 0)  # Until one of them has gone.
+        raise BlockingIOError
+
+    def close(self):
+        for fd in list(self._awaited):
+            self._forget(fd).close()
+        self._epoll.close()
+
+    def _stripped(self, connection, come):
+        """Whether all of its header has come, and is off; not a byte of what follows is touched."""
+        try:
+            more, before = connection.recv(PROXY_HEADER, socket.MSG_PEEK), len(come)
+            if not more:
+                raise ValueError("it ended before")
+            come += more
+            length = _proxy_header(bytes(come))
+            connection.recv((length or len(come)) - before)
+            return length is not None
+        except BlockingIOError:
+            return False
+        except (OSError, ValueError, KeyError) as error:
+            log.debug("a connection has no header of a proxy's, and is refused: %r", error)
+            self._forget(connection.fileno()).close()
+            return False
+
+    def _forget(self, fd):
+        if len(self._awaited) >= PROXIED_MOST:
+            self._epoll.modify(self._socket, select.EPOLLIN)
+        connection, _, _ = self._awaited.pop(fd)
+        self._epoll.unregister(fd)
+        return connection
+
+    def _drop_late(self):
+        now = time.monotonic()
+        for fd in [fd for fd, (_, _, until) in self._awaited.items() if until <= now]:
+            self._forget(fd).close()
+
+
 class Worker(ostler.Worker):
     """A worker with listeners, sockets asked for at run time, and connections to give and to get."""
 
@@ -354,12 +437,13 @@ class Worker(ostler.Worker):
         named = os.environ.pop("OSTLER_HANDOVER", "").split(":")  # What this process starts is no worker.
         named = (pair.split("=") for pair in named if pair)
         self._channels = {name: _inherited(int(fd)) for name, fd in named}
+        self._strips = os.environ.pop("OSTLER_PROXY_PROTOCOL", "").split(":")
         passing = os.environ.pop("OSTLER_PASSING", None)
         self._passing = _Passing(_inherited(int(passing))) if passing else None
 
     def listener(self, name):
         """The socket that the process file declares under this name, whoever accepts there."""
-        return Listener(self, self.listen(name), self._channels.pop(name, None))
+        return Listener(self, self.listen(name), self._channels.pop(name, None), name in self._strips)
 
     def listen_at(self, address, backlog=None, v6_only=False, permissions=None):
         """Listens at "127.0.0.1:8080", "[::1]:0", ":8080" or "unix:PATH", with all workers of this app that ask for the same.
@@ -571,6 +655,43 @@ def _receive(channel, most, descriptors):
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
     return text, list(fds)
+
+
+def _proxy_header(come):
+    """Bytes of the header with which a connection begins, or None if more of it must come. Raises ValueError, KeyError or OSError
+    if it is none."""
+    if come.startswith(b"\r"):
+        return _proxy_bytes(come)
+    if not b"PROXY ".startswith(come[:6]):
+        raise ValueError("it begins otherwise")
+    line, end, _ = come[:PROXY_LINE].partition(b"\r\n")
+    if b"\n" in line or b"\r" in (line if end else line[:-1]) or (not end and len(line) == PROXY_LINE):
+        raise ValueError("its line doesn't end as it should")
+    if not end:
+        return None
+    _, word, *said = line.decode("latin-1").split(" ")
+    if word != "UNKNOWN":
+        source, destination, *ports = said
+        for address in (source, destination):
+            socket.inet_pton({"TCP4": socket.AF_INET, "TCP6": socket.AF_INET6}[word], address)
+        if len(ports) != 2 or any(str(int(port)) != port or int(port) >> 16 for port in ports):
+            raise ValueError("its ports are none")
+    return len(line) + 2
+
+
+def _proxy_bytes(come):
+    if not PROXY_BINARY.startswith(come[:12]):
+        raise ValueError("it begins otherwise")
+    if len(come) < 16:
+        return None
+    command, kind, rest = struct.unpack("!BBH", come[12:16])
+    family, transport = kind >> 4, kind & 15
+    if command == 0x20:  # The proxy speaks for itself: what it says of addresses means nothing.
+        family = transport = 0
+    least = (0, 12, 36, 216)[family] if family < 4 and transport else 0
+    if command >> 1 != 0x10 or family > 3 or transport > 2 or rest < least or 16 + rest > PROXY_HEADER:
+        raise ValueError("it is of a kind or length that there isn't")
+    return 16 + rest if len(come) >= 16 + rest else None
 
 
 def _inherited(fd):

@@ -26,12 +26,13 @@ use crate::config::{document, errors::Wrong};
 /// How long `node` may take to evaluate an ecosystem file.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The largest file taken, in bytes.
+/// The most JSON that a module may give, in bytes.
 const LARGEST: u64 = 1 << 20;
 
 /// Prints what the module gives, as JSON, and nothing else: what it prints itself goes to standard error, and whatever it
-/// keeps open is left behind. The module may be of either kind, and what it gives a function.
+/// keeps open is left behind, once all of the JSON is written. The module may be of either kind, and what it gives a function.
 const EVALUATE: &str = r#"
+const print = process.stdout.write.bind(process.stdout);
 process.stdout.write = process.stderr.write.bind(process.stderr);
 const file = require("url").pathToFileURL(process.argv[1]).href;
 (async () => {
@@ -41,8 +42,7 @@ const file = require("url").pathToFileURL(process.argv[1]).href;
   if (typeof value === "function") value = await value();
   const json = JSON.stringify(value);
   if (json === undefined) throw new Error("it exports nothing");
-  require("fs").writeSync(1, json);
-  process.exit(0);
+  print(json, (error) => process.exit(error ? 1 : 0));
 })().catch((error) => { console.error(error); process.exit(1); });
 "#;
 
@@ -131,7 +131,11 @@ async fn run_node(path: &Path) -> std::io::Result<Vec<u8>> {
         .spawn()?;
     let mut said = Vec::new();
     if let Some(out) = node.stdout.take() {
-        out.take(LARGEST).read_to_end(&mut said).await?;
+        out.take(LARGEST + 1).read_to_end(&mut said).await?;
+    }
+    if said.len() as u64 > LARGEST {
+        let problem = "what it gives is longer than 1 MiB";
+        return Err(std::io::Error::other(problem));
     }
     match node.wait().await?.success() {
         true => Ok(said),

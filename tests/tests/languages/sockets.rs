@@ -21,7 +21,7 @@ use tokio::{
 };
 
 /// An app of such workers, as `tests/interop/asker.py` describes them.
-fn askers(name: &str, instances: u32, first: &[&str]) -> App {
+pub(super) fn askers(name: &str, instances: u32, first: &[&str]) -> App {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/asker.py");
     let client = Language::Python.client().display().to_string();
     let command = [&[Language::Python.interpreter(), script, &client], first].concat();

@@ -780,7 +780,8 @@ const LISTEN: &[Key] = &[
         "\"auto\"",
         "\"balanced\"",
         "How workers share its connections: `shared`, each accepts for itself; `balanced`, the master accepts, and hands each to the ready worker \
-         with the fewest open ones (workers with the Rust SDK; others go on accepting for themselves); `slot`, the kernel spreads them over a queue for each slot \
+         with the fewest open ones (workers with the Rust SDK, in Python with `ostler_sockets`, or that speak its protocol; others go on accepting for \
+         themselves); `slot`, the kernel spreads them over a queue for each slot \
          (of UDP, what comes from one client's address and port stays together); `sticky`, the same, by the client's address; `auto`, `balanced` for workers that can, `shared` for the rest.",
     ),
     key(

@@ -50,7 +50,8 @@ pub(super) fn agree(app: &mut App) {
         return;
     };
     let (generation, definition) = (slot.generation, Arc::clone(&slot.definition));
-    if definition.update.strategy != Strategy::AllAtOnce {
+    // What was left out of a finished update does not call it back.
+    if definition.update.strategy != Strategy::AllAtOnce || generation < app.serving.0 {
         return;
     }
     for slot in app

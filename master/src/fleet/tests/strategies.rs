@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ostler_bus::{
     Slot, WorkerId,
     vocab::{
-        control::{AppReload, Outcome, ScaleTo},
+        control::{AppReload, AppStart, AppStop, Outcome, ScaleTo},
         update::{Drainer, UpdateRolledBack, UpdateStep},
         worker::{AppErrors, Holding},
     },
@@ -227,6 +227,18 @@ fn versions_that_must_not_meet_agree_when_an_update_of_a_growing_app_fails() {
     start(&mut stage, &again);
     assert_eq!(generations(&stage), [2, 2, 2]);
     assert_eq!(stage.app().ready, 3);
+}
+
+#[test]
+fn a_stopped_slot_does_not_call_a_finished_update_back() {
+    let mut stage = Stage::serving(web(1, rules(Strategy::AllAtOnce)));
+    let slot = || Some("web:0".to_owned());
+    stage.op(Command::Stop(AppStop { app: slot() }));
+    let_go(&mut stage);
+    let op = stage.op(reload(false));
+    assert_eq!(stage.outcome(op), Some(Outcome::Done), "nobody to replace");
+    stage.op(Command::Start(AppStart { app: slot() }));
+    assert_eq!(stage.orders_only()[0].generation.0, 2);
 }
 
 #[test]

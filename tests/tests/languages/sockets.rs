@@ -236,6 +236,35 @@ async fn a_listener_with_a_limit_has_others_wait_until_one_is_closed() {
     assert!(who.contains(&third.line().await));
 }
 
+/// Two connections end before either is counted, as when two threads close one each: what each tells the waiting thread.
+const BELL: &str = r#"
+import socket
+import sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+from ostler_sockets import Listener
+class Worker:
+    def _when_draining(self, tell):
+        pass
+listener = Listener(Worker(), socket.create_server(("127.0.0.1", 0)))
+for _ in range(2):
+    listener._one_ended()
+    print(listener._bell.recv(10))
+"#;
+
+#[tokio::test]
+async fn each_connection_that_ends_wakes_whoever_waits() {
+    let mut python = tokio::process::Command::new(Language::Python.interpreter());
+    python.args(["-c", BELL]).arg(Language::Python.client());
+    let told = python.kill_on_drop(true).output();
+    let told = deadline("its end", PATIENCE, told).await.expect("Python");
+    assert_eq!(
+        String::from_utf8_lossy(&told.stdout),
+        "b'!'\nb'!'\n",
+        "{told:?}"
+    );
+}
+
 #[tokio::test]
 async fn datagrams_go_to_whoever_has_asked_for_them() {
     let fleet = two().await;

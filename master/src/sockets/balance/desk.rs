@@ -94,6 +94,7 @@ impl Desk {
 
     pub(super) fn ready(&mut self, id: WorkerId) {
         self.pool.ready(id);
+        self.members_changed();
     }
 
     pub(super) fn knows(&self, id: WorkerId) -> bool {
@@ -139,12 +140,14 @@ impl Desk {
     /// A worker that drains gets no more.
     pub(super) fn drain(&mut self, id: WorkerId) {
         self.pool.drain(id);
+        self.members_changed();
     }
 
     /// A worker was let go of: it takes what it was handed, and accepts for itself then.
     pub(super) fn release(&mut self, id: WorkerId, now: Instant) {
         if self.knows(id) {
             self.pool.release(id);
+            self.members_changed();
             self.released.insert(id, now + LET_GO);
         }
     }
@@ -199,25 +202,21 @@ impl Desk {
             }
         }
         self.pool.leave(id);
-        if let Some(proxied) = &mut self.proxied {
-            proxied.leave(id);
-        }
+        self.members_changed();
         Some(channel)
     }
 
     /// Accepts as much as workers have room for, and hands it over; gives the channels that are done with.
     pub(super) fn serve(&mut self, now: Instant) -> Vec<Channel> {
         let mut broken = self.part(now);
-        if let Some(proxied) = &mut self.proxied {
-            proxied.expire(&self.socket, now);
-        }
+        self.review(now);
         if self.pause.is_some_and(|until| now < until) {
             return broken;
         }
         self.pause = None;
         self.accept(now);
         loop {
-            self.deal();
+            self.pool.deal();
             let lost = self.send(now);
             if lost.is_empty() {
                 return broken;

@@ -251,13 +251,9 @@ impl Thread {
                     });
                 }
                 Command::Mended(socket, listener) => self.mended(socket, listener),
-                Command::Stand {
-                    app,
-                    size,
-                    services,
-                } => self.each(|desk| {
+                Command::Stand { app, services } => self.each(|desk| {
                     if desk.socket.app == app {
-                        desk.stand(size, &services);
+                        desk.stand(&services);
                     }
                     None
                 }),

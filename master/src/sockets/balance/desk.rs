@@ -55,6 +55,8 @@ pub(super) struct Desk {
     closed: bool,
     /// There may be connections to accept.
     readable: bool,
+    /// It was said just now that there are.
+    told: bool,
     /// Nothing is accepted or sent until then.
     pause: Option<Instant>,
     /// It was said that nothing can be accepted.
@@ -73,6 +75,7 @@ impl Desk {
             released: HashMap::new(),
             closed: false,
             readable: false,
+            told: false,
             pause: None,
             short: false,
         }
@@ -104,6 +107,7 @@ impl Desk {
     /// A connection has come, or a new listener.
     pub(super) fn has_come(&mut self) {
         self.readable = true;
+        self.told = true;
     }
 
     /// Hears what a worker says; its channel if that has broken.
@@ -211,6 +215,7 @@ impl Desk {
         let mut broken = self.part(now);
         self.review(now);
         if self.pause.is_some_and(|until| now < until) {
+            self.told = false;
             return broken;
         }
         self.pause = None;
@@ -249,18 +254,17 @@ impl Desk {
             true => self.room().min(BATCH),
             false => 0,
         };
-        let mut any = false;
+        let mut told = std::mem::take(&mut self.told);
         while tries > 0 {
             tries -= 1;
-            // Trying in vain costs several times as much as asking.
-            if any && !is_readable(&self.listener) {
+            // Trying in vain costs several times as much as asking; and where a worker has set its listener to wait, it is long.
+            if !std::mem::take(&mut told) && !is_readable(&self.listener) {
                 self.readable = false;
                 return;
             }
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match accept_with(&self.listener, flags) {
                 Ok(connection) => {
-                    any = true;
                     self.short = false;
                     self.arrived(connection, now);
                 }

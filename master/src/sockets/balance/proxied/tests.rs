@@ -488,3 +488,20 @@ fn clients_wait_for_their_slots_while_others_are_served() {
     assert_eq!(successor.is_handed(3).len(), 3);
     drop((early, silent, theirs));
 }
+
+#[test]
+fn the_thread_wakes_for_clients_of_a_slot_whose_worker_takes_nothing() {
+    let mut stage = Stage::new();
+    let mut homes = Homes::default();
+    homes.stand(2, &[Service::Serves; 2]);
+    let home = |client: &u8| homes.of([203, 0, 113, *client].into()) == Some(1);
+    let theirs = (0..=255_u8).find(home).expect("half of them");
+    let [taker, breaks] = [stage.join(1, 0), stage.join(2, 1)];
+    stage.stand(&[Service::Serves; 2]);
+    let early = stage.connect(theirs);
+    drop(breaks.is_handed(1));
+    // It lives on, and says what can't be.
+    breaks.takes(2);
+    assert_eq!(taker.is_handed(1).len(), 1);
+    drop(early);
+}

@@ -229,8 +229,8 @@ impl Workshop {
             }
         }
         for app in self.balancer.sticky_apps() {
-            if let Some((size, services)) = fleet.services(&app) {
-                self.balancer.stand(&app, size, services);
+            if let Some((_, services)) = fleet.services(&app) {
+                self.balancer.stand(&app, services);
             }
         }
     }

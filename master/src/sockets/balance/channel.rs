@@ -50,6 +50,12 @@ pub(super) enum Heard {
 }
 
 impl Channel {
+    /// One of any descriptor.
+    #[cfg(test)]
+    pub(super) fn made_up(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
     /// Waits until the worker says its first word, which remains to be read; `None` if it never will. Nothing but this
     /// is spent on a worker that accepts for itself.
     ///

@@ -55,6 +55,8 @@ pub(super) struct Desk {
     closed: bool,
     /// There may be connections to accept.
     readable: bool,
+    /// It was said just now that there are.
+    told: bool,
     /// Nothing is accepted or sent until then.
     pause: Option<Instant>,
     /// It was said that nothing can be accepted.
@@ -73,6 +75,7 @@ impl Desk {
             released: HashMap::new(),
             closed: false,
             readable: false,
+            told: false,
             pause: None,
             short: false,
         }
@@ -94,6 +97,7 @@ impl Desk {
 
     pub(super) fn ready(&mut self, id: WorkerId) {
         self.pool.ready(id);
+        self.members_changed();
     }
 
     pub(super) fn knows(&self, id: WorkerId) -> bool {
@@ -103,6 +107,7 @@ impl Desk {
     /// A connection has come, or a new listener.
     pub(super) fn has_come(&mut self) {
         self.readable = true;
+        self.told = true;
     }
 
     /// Hears what a worker says; its channel if that has broken.
@@ -139,12 +144,14 @@ impl Desk {
     /// A worker that drains gets no more.
     pub(super) fn drain(&mut self, id: WorkerId) {
         self.pool.drain(id);
+        self.members_changed();
     }
 
     /// A worker was let go of: it takes what it was handed, and accepts for itself then.
     pub(super) fn release(&mut self, id: WorkerId, now: Instant) {
         if self.knows(id) {
             self.pool.release(id);
+            self.members_changed();
             self.released.insert(id, now + LET_GO);
         }
     }
@@ -199,25 +206,22 @@ impl Desk {
             }
         }
         self.pool.leave(id);
-        if let Some(proxied) = &mut self.proxied {
-            proxied.leave(id);
-        }
+        self.members_changed();
         Some(channel)
     }
 
     /// Accepts as much as workers have room for, and hands it over; gives the channels that are done with.
     pub(super) fn serve(&mut self, now: Instant) -> Vec<Channel> {
         let mut broken = self.part(now);
-        if let Some(proxied) = &mut self.proxied {
-            proxied.expire(&self.socket, now);
-        }
+        self.review(now);
         if self.pause.is_some_and(|until| now < until) {
+            self.told = false;
             return broken;
         }
         self.pause = None;
         self.accept(now);
         loop {
-            self.deal();
+            self.pool.deal();
             let lost = self.send(now);
             if lost.is_empty() {
                 return broken;
@@ -250,18 +254,17 @@ impl Desk {
             true => self.room().min(BATCH),
             false => 0,
         };
-        let mut any = false;
+        let mut told = std::mem::take(&mut self.told);
         while tries > 0 {
             tries -= 1;
-            // Trying in vain costs several times as much as asking.
-            if any && !is_readable(&self.listener) {
+            // Trying in vain costs several times as much as asking; and where a worker has set its listener to wait, it is long.
+            if !std::mem::take(&mut told) && !is_readable(&self.listener) {
                 self.readable = false;
                 return;
             }
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match accept_with(&self.listener, flags) {
                 Ok(connection) => {
-                    any = true;
                     self.short = false;
                     self.arrived(connection, now);
                 }

@@ -66,7 +66,6 @@ pub(super) enum Command {
     /// An app's slots stand so.
     Stand {
         app: AppName,
-        size: u32,
         services: Vec<Service>,
     },
     Forget(AppName),
@@ -83,11 +82,8 @@ pub(super) type Inbox = Mailbox<Command>;
 pub struct Balancer {
     inbox: Option<Arc<Inbox>>,
     /// Apps whose clients keep their slots, and what the thread was told last of how those stand.
-    sticky: BTreeMap<AppName, Option<Stands>>,
+    sticky: BTreeMap<AppName, Option<Vec<Service>>>,
 }
-
-/// How an app's slots stand: how many there are, and each of them.
-type Stands = (u32, Vec<Service>);
 
 impl Balancer {
     /// A worker takes connections.
@@ -119,20 +115,15 @@ impl Balancer {
         self.sticky.keys().cloned().collect()
     }
 
-    /// An app's slots stand so; to be said anew of an app after each worker that [joins](Self::join) and keeps clients.
-    pub fn stand(&mut self, app: &AppName, size: u32, services: Vec<Service>) {
+    /// An app's slots stand so, by their numbers; to be said anew of an app after each worker that [joins](Self::join) and keeps clients.
+    pub fn stand(&mut self, app: &AppName, services: Vec<Service>) {
         let Some(told) = self.sticky.get_mut(app) else {
             return;
         };
-        let stands = Some((size, services.clone()));
-        if *told != stands {
-            *told = stands;
+        if told.as_ref() != Some(&services) {
+            *told = Some(services.clone());
             let app = app.clone();
-            self.tell(Command::Stand {
-                app,
-                size,
-                services,
-            });
+            self.tell(Command::Stand { app, services });
         }
     }
 

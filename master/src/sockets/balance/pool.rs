@@ -9,8 +9,10 @@
 //! No I/O and no clock. A connection is this pool's from [`Pool::accepted`] until a member says that it has taken it;
 //! whatever happens to members meanwhile, it comes to one of them. As many are accepted as members have room for, so
 //! that others wait in the kernel, where they cost nothing and survive everybody.
+//!
+//! Connections and members may be at [home](homed) somewhere.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use ostler_bus::WorkerId;
 use ostler_worker_sdk::handover::{Account, UNLIMITED, WINDOW};
@@ -22,8 +24,8 @@ const CATCH_UP: u64 = 64;
 #[derive(Debug)]
 pub(super) struct Pool<C> {
     members: Vec<Member<C>>,
-    /// Accepted, and nobody's: the oldest first.
-    waiting: VecDeque<C>,
+    /// Accepted, and nobody's: a line for each home, the oldest first.
+    waiting: BTreeMap<Option<u32>, VecDeque<Homed<C>>>,
     /// The most that any member may have open.
     pub(super) limit: u32,
     /// The most turns that any member has had.
@@ -34,10 +36,18 @@ pub(super) struct Pool<C> {
     pub(super) given_again: u64,
 }
 
+/// A connection, and where it is at home; `None`: with any member.
+#[derive(Debug)]
+struct Homed<C> {
+    home: Option<u32>,
+    connection: C,
+}
+
 /// One worker.
 #[derive(Debug)]
 pub(super) struct Member<C> {
     pub(super) id: WorkerId,
+    home: Option<u32>,
     ready: bool,
     stay: Stay,
     /// The most it wants open; 0 until it has said so.
@@ -45,7 +55,7 @@ pub(super) struct Member<C> {
     /// It refused what it was handed, and has not said since that anything changed.
     refuses: bool,
     /// Handed to it, and not taken: the oldest first.
-    handed: VecDeque<C>,
+    handed: VecDeque<Homed<C>>,
     /// So many of those, the newest, are not sent yet.
     unsent: usize,
     /// Taken, and not closed.
@@ -61,7 +71,7 @@ pub(super) struct Member<C> {
 enum Stay {
     /// It stays.
     Stays,
-    /// It goes; what it has not taken, others get, if there are any.
+    /// It goes; what it has not taken, others get, if there are any. If not, it gets what waits.
     Drains,
     /// It runs on as nobody's: what it was handed it takes.
     Released,
@@ -76,7 +86,7 @@ impl<C> Pool<C> {
     pub(super) fn new(limit: u32) -> Self {
         Self {
             members: Vec::new(),
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
             limit,
             turns: 0,
             accepted: 0,
@@ -88,6 +98,7 @@ impl<C> Pool<C> {
     pub(super) fn join(&mut self, id: WorkerId, ready: bool) {
         self.members.push(Member {
             id,
+            home: None,
             ready,
             stay: Stay::Stays,
             limit: 0,
@@ -138,7 +149,7 @@ impl<C> Pool<C> {
         if account.refused > 0 {
             // What has closed since it refused is told with that, and won't be again.
             member.refuses = account.closed == 0;
-            let refused: Vec<C> = member.handed.drain(..account.refused as usize).collect();
+            let refused: Vec<_> = member.handed.drain(..account.refused as usize).collect();
             self.take_back(refused);
         }
         Ok(())
@@ -159,16 +170,24 @@ impl<C> Pool<C> {
     }
 
     /// The members whose time to go has come: those that drain at once while others stay. Where nobody stays there is nobody who
-    /// could have what they were handed (all may stop, or workers that accept for themselves may follow), so they take that
-    /// first. So do those that were let go of.
+    /// could have what they were handed and what waits (all may stop, or workers that accept for themselves may follow), so they take
+    /// that first. Those that were let go of take what they were handed.
     pub(super) fn parting(&self) -> Vec<WorkerId> {
-        let others = self.members.iter().any(|m| m.stay == Stay::Stays);
+        let others = self.anybody_stays();
+        let waits = self.waiting() > 0;
         let done = |member: &&Member<C>| match member.stay {
             Stay::Stays => false,
-            Stay::Drains => others || member.handed.is_empty(),
+            Stay::Drains => {
+                let gets_more = waits && member.takes_any(self.limit);
+                others || (member.handed.is_empty() && !gets_more)
+            }
             Stay::Released => member.handed.is_empty(),
         };
         self.members.iter().filter(done).map(|m| m.id).collect()
+    }
+
+    fn anybody_stays(&self) -> bool {
+        self.members.iter().any(|m| m.stay == Stay::Stays)
     }
 
     /// A worker gets no more: it died, its time to part has come, its channel broke. What it has not taken waits for others.
@@ -179,51 +198,74 @@ impl<C> Pool<C> {
         }
     }
 
-    /// Older than all that wait, as a rule: first in their line.
-    fn take_back(&mut self, back: impl IntoIterator<Item = C, IntoIter: DoubleEndedIterator>) {
+    /// Older than all that wait, as a rule: first in their lines.
+    fn take_back(
+        &mut self,
+        back: impl IntoIterator<Item = Homed<C>, IntoIter: DoubleEndedIterator>,
+    ) {
         for connection in back.into_iter().rev() {
             self.given_again += 1;
-            self.waiting.push_front(connection);
+            self.waits_first(connection);
         }
+    }
+
+    fn waits_first(&mut self, it: Homed<C>) {
+        self.waiting.entry(it.home).or_default().push_front(it);
     }
 
     /// How many connections to accept now.
     pub(super) fn room(&self) -> usize {
         let room: usize = self.members.iter().map(|m| m.room(self.limit)).sum();
-        room.saturating_sub(self.waiting.len())
+        room.saturating_sub(self.waiting())
     }
 
     /// How many were accepted and are nobody's.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.waiting.values().map(VecDeque::len).sum()
     }
 
     /// A connection was accepted.
-    pub(super) fn accepted(&mut self, connection: C) {
+    pub(super) fn accepted(&mut self, connection: C, home: Option<u32>) {
         self.accepted += 1;
-        self.waiting.push_back(connection);
+        let it = Homed { home, connection };
+        self.waiting.entry(home).or_default().push_back(it);
     }
 
-    /// Deals what waits, as far as members have room: each to the one with the fewest open, and of several to the one
-    /// that has had the fewest turns.
+    /// Deals what waits, one of each line in turn, as far as members have room: each to the one at its home (or any, if it has none)
+    /// with the fewest open, and of several to the one that has had the fewest turns. Where nobody stays, those that drain have it all.
     pub(super) fn deal(&mut self) {
-        while !self.waiting.is_empty() {
-            let open = self.members.iter_mut().filter(|m| m.room(self.limit) > 0);
-            let missed = self.turns.saturating_sub(CATCH_UP);
-            let Some(next) = open.min_by_key(|m| (m.load(), m.turns.max(missed))) else {
-                return;
-            };
-            next.turns = next.turns.max(missed) + 1;
-            self.turns = self.turns.max(next.turns);
-            next.unsent += 1;
-            next.handed.extend(self.waiting.pop_front());
+        let last = !self.anybody_stays();
+        let mut dealt = true;
+        while std::mem::take(&mut dealt) {
+            for (home, line) in &mut self.waiting {
+                if line.is_empty() {
+                    continue;
+                }
+                let missed = self.turns.saturating_sub(CATCH_UP);
+                let may = |m: &&mut Member<C>| match last {
+                    true => m.stay == Stay::Drains && m.space(self.limit) > 0,
+                    false => (home.is_none() || m.home == *home) && m.room(self.limit) > 0,
+                };
+                let open = self.members.iter_mut().filter(may);
+                let Some(next) = open.min_by_key(|m| (m.load(), m.turns.max(missed))) else {
+                    continue;
+                };
+                next.turns = next.turns.max(missed) + 1;
+                self.turns = self.turns.max(next.turns);
+                next.unsent += 1;
+                next.handed.extend(line.pop_front());
+                dealt = true;
+            }
         }
     }
 
     /// What was dealt to members and not sent to them yet.
     pub(super) fn unsent(&self) -> impl Iterator<Item = (WorkerId, impl Iterator<Item = &C>)> {
         let members = self.members.iter().filter(|member| member.unsent > 0);
-        members.map(|m| (m.id, m.handed.iter().skip(m.handed.len() - m.unsent)))
+        members.map(|m| {
+            let unsent = m.handed.iter().skip(m.handed.len() - m.unsent);
+            (m.id, unsent.map(|it| &it.connection))
+        })
     }
 
     /// All that was dealt to this worker has been sent.
@@ -239,7 +281,7 @@ impl<C> Pool<C> {
             let first = member.handed.len() - std::mem::take(&mut member.unsent);
             let back = member.handed.split_off(first);
             for connection in back.into_iter().rev() {
-                self.waiting.push_front(connection);
+                self.waits_first(connection);
             }
         }
     }
@@ -270,8 +312,21 @@ impl<C> Member<C> {
         u64::from(self.open) + self.handed.len() as u64
     }
 
+    /// How many it is to be handed now, while others stay.
     fn room(&self, limit: u32) -> usize {
-        if !self.ready || self.refuses || self.stay != Stay::Stays {
+        match self.stay {
+            Stay::Stays => self.space(limit),
+            Stay::Drains | Stay::Released => 0,
+        }
+    }
+
+    /// Whether it takes connections, if not just now.
+    fn takes_any(&self, limit: u32) -> bool {
+        self.ready && !self.refuses && self.limit.min(limit) > 0
+    }
+
+    fn space(&self, limit: u32) -> usize {
+        if !self.takes_any(limit) {
             return 0;
         }
         let within_limit = u64::from(self.limit.min(limit)).saturating_sub(self.load());

@@ -57,6 +57,11 @@ impl Stage {
         sockopt::set_socket_timeout(&theirs, Timeout::Recv, Some(PATIENCE)).expect("set");
         let worker = Worker(theirs);
         worker.say(WorkerWord::Take { limit: UNLIMITED });
+        self.join_by(id, channel);
+        worker
+    }
+
+    fn join_by(&mut self, id: WorkerId, channel: Channel) {
         let socket = Served {
             id: SocketId::made_up(1),
             app: Self::app(),
@@ -72,7 +77,6 @@ impl Stage {
             sticks: None,
         };
         self.balancer.join(joins).expect("the thread runs");
-        worker
     }
 
     fn connect(&self) -> TcpStream {
@@ -161,6 +165,53 @@ fn one_that_joins_again_is_one_worker_and_what_its_first_channel_left_comes_by_t
     stage.balancer.gone(A);
     second.hears_the_end();
     assert_eq!(stage.status().expect("known").workers, []);
+}
+
+#[test]
+fn one_whose_second_channel_cannot_be_watched_is_heard_by_its_first() {
+    let mut stage = Stage::new();
+    let worker = stage.join(A);
+    // A file is always readable: it can't be watched.
+    let file = std::fs::File::open("/proc/self/exe").expect("a file");
+    stage.join_by(A, Channel::made_up(file.into()));
+    let _client = stage.connect();
+    drop(worker.is_handed(1));
+    worker.takes(1);
+    let workers = stage.status().expect("known").workers;
+    let there: Vec<_> = workers.iter().map(|w| (w.id, w.open)).collect();
+    assert_eq!(there, [(A, 1)]);
+}
+
+/// Whoever has a listener may set how it waits, for everybody.
+#[test]
+fn a_listener_that_a_worker_has_made_wait_holds_up_nobody() {
+    let mut stage = Stage::new();
+    let worker = stage.join(A);
+    worker.say(WorkerWord::Take { limit: 1 });
+    let first = stage.connect();
+    drop(worker.is_handed(1));
+    // Nobody has room for this one, and then a worker accepts it for itself.
+    let second = stage.connect();
+    assert_eq!(stage.status().expect("known").accepted, 1);
+    stage.listener.set_nonblocking(false).expect("set");
+    drop(stage.listener.accept().expect("accepted"));
+    let closed = Account {
+        taken: 1,
+        closed: 1,
+        ..Account::default()
+    };
+    worker.say(WorkerWord::Account(closed));
+    // The first is told before the thread goes on, the second after that.
+    for _ in 0..2 {
+        let report = stage.balancer.report().expect("the thread runs");
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().expect("a runtime");
+        let report = runtime.block_on(async { tokio::time::timeout(PATIENCE, report).await });
+        assert!(report.is_ok(), "the thread waits in accept()");
+    }
+    let _third = stage.connect();
+    drop(worker.is_handed(1));
+    drop((first, second));
 }
 
 #[test]

@@ -251,13 +251,9 @@ impl Thread {
                     });
                 }
                 Command::Mended(socket, listener) => self.mended(socket, listener),
-                Command::Stand {
-                    app,
-                    size,
-                    services,
-                } => self.each(|desk| {
+                Command::Stand { app, services } => self.each(|desk| {
                     if desk.socket.app == app {
-                        desk.stand(size, &services);
+                        desk.stand(&services);
                     }
                     None
                 }),
@@ -301,16 +297,17 @@ impl Thread {
         let Some(number) = number else {
             return;
         };
-        // It may have another already.
-        self.sources
-            .retain(|_, source| *source != Source::Channel(number, id));
-        let token = self.source(Source::Channel(number, id));
+        let its = Source::Channel(number, id);
+        let token = self.source(its);
         let data = EventData::new_u64(token);
         if let Err(error) = epoll::add(&self.channels, &channel, data, EventFlags::IN) {
             tracing::error!("worker {id} can't be handed connections: {error}");
             self.sources.remove(&token);
             return;
         }
+        // It may have another already, which was watched until now.
+        self.sources
+            .retain(|its_token, source| *source != its || *its_token == token);
         if let Some(desk) = self.desks.get_mut(&number) {
             desk.limit(max_connections);
             let before = desk.join(id, ready, channel);

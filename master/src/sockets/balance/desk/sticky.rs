@@ -17,16 +17,30 @@ impl Desk {
     }
 
     /// So the slots of its app stand now.
-    pub(in super::super) fn stand(&mut self, size: u32, services: &[Service]) {
+    pub(in super::super) fn stand(&mut self, services: &[Service]) {
         if let Some(proxied) = &mut self.proxied {
-            proxied.stand(size, services);
+            proxied.stand(services);
         }
     }
 
     /// This worker lives there.
     pub(in super::super) fn lives(&mut self, id: WorkerId, slot: Slot) {
+        self.pool.lives(id, slot.0);
+        self.members_changed();
+    }
+
+    /// A member has come, stands otherwise, or has gone.
+    pub(super) fn members_changed(&mut self) {
         if let Some(proxied) = &mut self.proxied {
-            proxied.join(id, slot);
+            proxied.members_changed();
+        }
+    }
+
+    /// What is to be done because time has passed or things have changed.
+    pub(super) fn review(&mut self, now: Instant) {
+        if let Some(proxied) = &mut self.proxied {
+            proxied.expire(&self.socket, now);
+            proxied.review(&self.socket, &mut self.pool, now);
         }
     }
 
@@ -34,27 +48,27 @@ impl Desk {
     pub(in super::super) fn more_has_come(&mut self) {
         if let Some(proxied) = &mut self.proxied {
             for connection in proxied.look(&self.socket) {
-                self.pool.accepted(connection);
+                let home = proxied.home(connection.client);
+                self.pool.accepted(connection, home);
+                // The last member may have gone meanwhile.
+                proxied.members_changed();
             }
         }
     }
 
     /// A connection was accepted. Whose it is may have to be waited for.
     pub(super) fn arrived(&mut self, connection: OwnedFd, now: Instant) {
-        let connection = match &mut self.proxied {
-            None => Some(Copy::new(connection, self.kind).into()),
-            Some(proxied) => proxied.arrive(&self.socket, connection, now),
-        };
-        if let Some(connection) = connection {
-            self.pool.accepted(connection);
-        }
-    }
-
-    /// Deals what waits.
-    pub(super) fn deal(&mut self) {
-        match &self.proxied {
-            None => self.pool.deal(),
-            Some(proxied) => proxied.deal(&mut self.pool),
+        match &mut self.proxied {
+            None => {
+                let copy = Copy::new(connection, self.kind);
+                self.pool.accepted(copy.into(), None);
+            }
+            Some(proxied) => {
+                if let Some(connection) = proxied.arrive(&self.socket, connection, now) {
+                    let home = proxied.home(connection.client);
+                    self.pool.accepted(connection, home);
+                }
+            }
         }
     }
 

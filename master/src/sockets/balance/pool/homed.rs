@@ -1,56 +1,61 @@
-//! Dealing connections that are at home somewhere: each goes to a member there, and waits while none has room.
+//! Connections that are at home somewhere: each waits in the line of its home for a member there, and holds up no other line.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, VecDeque};
 
 use ostler_bus::WorkerId;
 
-use super::{CATCH_UP, Member, Pool};
+use super::{Pool, Stay};
 
 impl<C> Pool<C> {
+    /// This member is at home there.
+    pub(in super::super) fn lives(&mut self, id: WorkerId, home: u32) {
+        if let Some(member) = self.member(id) {
+            member.home = Some(home);
+        }
+    }
+
+    /// Where members are at home that are ready and stay, whether they have room or not.
+    pub(in super::super) fn homes(&self) -> impl Iterator<Item = u32> {
+        let members = self.members.iter();
+        let staying = members.filter(|m| m.ready && m.stay == Stay::Stays);
+        staying.filter_map(|m| m.home)
+    }
+
     /// Whether any member has room.
     pub(in super::super) fn has_room(&self) -> bool {
         self.members.iter().any(|m| m.room(self.limit) > 0)
     }
 
-    /// Deals what waits, the oldest first, as far as members that are at home where it is have room: each to the one with the fewest
-    /// open. What is at home nowhere goes to any.
-    pub(in super::super) fn deal_home(
-        &mut self,
-        home: impl Fn(&C) -> Option<u32>,
-        homes: impl Fn(WorkerId) -> Option<u32>,
-    ) {
-        let limit = self.limit;
-        let open = self.members.iter().filter(|m| m.room(limit) > 0);
-        let mut open: BTreeSet<u32> = open.filter_map(|m| homes(m.id)).collect();
-        let mut at = 0;
-        while at < self.waiting.len() && !open.is_empty() {
-            let home = home(&self.waiting[at]);
-            let its = |member: &Member<C>| home.is_none() || homes(member.id) == home;
-            if home.is_some_and(|home| !open.contains(&home)) {
-                at += 1;
-            } else if !self.deal_one(at, its) {
-                match home {
-                    Some(home) => open.remove(&home),
-                    None => return,
-                };
+    /// Connections are at home elsewhere. Whoever comes into another line stands behind those who are there.
+    pub(in super::super) fn move_home(&mut self, home: impl Fn(&C) -> Option<u32>) {
+        for it in self.members.iter_mut().flat_map(|m| &mut m.handed) {
+            it.home = home(&it.connection);
+        }
+        let mut lines: BTreeMap<_, VecDeque<_>> = BTreeMap::new();
+        let mut moved = Vec::new();
+        for mut it in std::mem::take(&mut self.waiting).into_values().flatten() {
+            let before = std::mem::replace(&mut it.home, home(&it.connection));
+            match before == it.home {
+                true => lines.entry(it.home).or_default().push_back(it),
+                false => moved.push(it),
             }
         }
+        for it in moved {
+            lines.entry(it.home).or_default().push_back(it);
+        }
+        self.waiting = lines;
     }
 
-    /// Deals one that waits to one of these; false if none of them has room.
-    fn deal_one(&mut self, at: usize, to: impl Fn(&Member<C>) -> bool) -> bool {
-        let limit = self.limit;
-        let missed = self.turns.saturating_sub(CATCH_UP);
-        let open = self.members.iter_mut();
-        let open = open.filter(|m| m.room(limit) > 0 && to(m));
-        let Some(next) = open.min_by_key(|m| (m.load(), m.turns.max(missed))) else {
-            return false;
-        };
-        next.turns = next.turns.max(missed) + 1;
-        self.turns = self.turns.max(next.turns);
-        next.unsent += 1;
-        next.handed.extend(self.waiting.remove(at));
-        true
+    /// What waits.
+    pub(in super::super) fn nobodys(&self) -> impl Iterator<Item = &C> {
+        self.waiting.values().flatten().map(|it| &it.connection)
+    }
+
+    /// Lets go of what waits, in the order of [`Self::nobodys`], unless it is to be kept.
+    pub(in super::super) fn keep(&mut self, mut kept: impl FnMut() -> bool) {
+        for line in self.waiting.values_mut() {
+            line.retain(|_| kept());
+        }
     }
 }
 
@@ -60,39 +65,39 @@ mod tests {
 
     use super::*;
 
-    /// Workers 10 and 11 live in slot 0, worker 20 in slot 1. A connection is the number of its slot, and a number of its own.
-    fn pool() -> Pool<(Option<u32>, u32)> {
+    /// Workers 10 and 11 live in slot 0, worker 20 in slot 1. Connections are numbers.
+    fn pool() -> Pool<u32> {
         let mut pool = Pool::new(UNLIMITED);
         for id in [10, 11, 20] {
             pool.join(WorkerId(id), true);
             pool.takes(WorkerId(id), UNLIMITED);
+            pool.lives(WorkerId(id), slot(id));
         }
         pool
     }
 
-    fn deal(pool: &mut Pool<(Option<u32>, u32)>) {
-        let slot = |id: WorkerId| u32::try_from(id.0 / 10 - 1).ok();
-        pool.deal_home(|connection| connection.0, slot);
+    fn slot(id: u64) -> u32 {
+        u32::try_from(id / 10 - 1).expect("small")
     }
 
-    fn handed(pool: &Pool<(Option<u32>, u32)>) -> Vec<(u64, Vec<u32>)> {
+    fn handed(pool: &Pool<u32>) -> Vec<(u64, Vec<u32>)> {
         let members = pool.members();
         members
-            .map(|m| (m.id.0, m.handed.iter().map(|c| c.1).collect()))
+            .map(|m| (m.id.0, m.handed.iter().map(|it| it.connection).collect()))
             .collect()
     }
 
     #[test]
     fn each_goes_home_and_what_is_not_at_home_goes_anywhere() {
         let mut pool = pool();
-        for connection in [(Some(1), 1), (Some(0), 2), (Some(0), 3), (None, 4)] {
-            pool.accepted(connection);
+        for (home, connection) in [(Some(1), 1), (Some(0), 2), (Some(0), 3), (None, 4)] {
+            pool.accepted(connection, home);
         }
-        deal(&mut pool);
+        pool.deal();
         let mut handed = handed(&pool);
         let last = handed.iter_mut().find(|(_, its)| its.contains(&4));
         last.expect("it went to somebody").1.retain(|it| *it != 4);
-        assert_eq!(handed, [(10, vec![2]), (11, vec![3]), (20, vec![1])]);
+        assert_eq!(handed, [(10, vec![3]), (11, vec![2]), (20, vec![1])]);
     }
 
     #[test]
@@ -100,12 +105,12 @@ mod tests {
         let mut pool = pool();
         let window = u32::try_from(WINDOW).expect("small");
         for number in 0..window + 3 {
-            pool.accepted((Some(1), number));
+            pool.accepted(number, Some(1));
         }
         // Nobody lives there.
-        pool.accepted((Some(7), 90));
-        pool.accepted((Some(0), 91));
-        deal(&mut pool);
+        pool.accepted(90, Some(7));
+        pool.accepted(91, Some(0));
+        pool.deal();
         assert_eq!((pool.waiting(), pool.has_room()), (4, true));
         assert_eq!(handed(&pool)[0], (10, vec![91]));
         assert_eq!(handed(&pool)[2].1, (0..window).collect::<Vec<_>>());
@@ -117,16 +122,55 @@ mod tests {
             pool.sent(WorkerId(id));
         }
         pool.account(WorkerId(20), taken).expect("it has them");
-        deal(&mut pool);
+        pool.deal();
         let last = handed(&pool)[2].1.clone();
         assert_eq!(last, [2, 3, 4, 5], "in their order");
         // Those of a worker that dies wait for its successor, before others.
         pool.leave(WorkerId(20));
-        deal(&mut pool);
+        pool.deal();
         assert_eq!(pool.waiting(), 6);
         pool.join(WorkerId(21), true);
         pool.takes(WorkerId(21), UNLIMITED);
-        deal(&mut pool);
+        pool.lives(WorkerId(21), 1);
+        pool.deal();
         assert_eq!(handed(&pool)[2], (21, vec![2, 3, 4, 5]));
+    }
+    #[test]
+    fn what_moves_goes_to_its_new_home_and_so_does_what_is_taken_back() {
+        let mut pool = pool();
+        for number in 0..10 {
+            pool.accepted(number, Some(1));
+        }
+        pool.deal();
+        pool.accepted(10, Some(0));
+        pool.move_home(|_| Some(0));
+        pool.leave(WorkerId(20));
+        pool.deal();
+        let all = handed(&pool);
+        assert_eq!(
+            all.iter().map(|(_, its)| its.len()).sum::<usize>(),
+            2 * WINDOW
+        );
+        assert_eq!(pool.homes().collect::<Vec<_>>(), [0, 0]);
+        let waits: Vec<u32> = pool.nobodys().copied().collect();
+        assert_eq!(waits.len() + 2 * WINDOW, 11);
+        let mut odd = waits.iter().map(|it| it % 2 == 1);
+        pool.keep(|| odd.next().expect("each is asked for"));
+        assert!(pool.nobodys().all(|it| it % 2 == 1));
+    }
+
+    #[test]
+    fn where_nobody_stays_those_who_drain_get_what_waits_wherever_it_is_at_home() {
+        let mut pool = pool();
+        pool.accepted(1, Some(7));
+        pool.accepted(2, None);
+        for id in [10, 11] {
+            pool.drain(WorkerId(id));
+        }
+        pool.leave(WorkerId(11));
+        pool.release(WorkerId(20));
+        pool.deal();
+        assert_eq!(handed(&pool), [(10, vec![2, 1]), (20, vec![])]);
+        assert_eq!(pool.parting(), [WorkerId(20)]);
     }
 }

@@ -22,7 +22,7 @@ fn deal(
     connections: impl IntoIterator<Item = u32>,
 ) -> Vec<(WorkerId, Vec<u32>)> {
     for connection in connections {
-        pool.accepted(connection);
+        pool.accepted(connection, None);
     }
     pool.deal();
     let dealt: Vec<(WorkerId, Vec<u32>)> = pool
@@ -174,7 +174,7 @@ fn who_leaves_keeps_what_it_took_and_others_get_the_rest_before_all_newer() {
     let mut pool = pool(&[A, B]);
     deal(&mut pool, 0..8);
     pool.account(A, account(1, 0, 0)).unwrap();
-    pool.accepted(8);
+    pool.accepted(8, None);
     pool.leave(A);
     pool.account(B, account(4, 0, 4)).unwrap();
     assert_eq!(deal(&mut pool, []), [(B, vec![2, 4, 6, 8])]);
@@ -193,8 +193,8 @@ fn who_leaves_keeps_what_it_took_and_others_get_the_rest_before_all_newer() {
 fn what_could_not_be_sent_waits_in_its_place() {
     let mut pool = pool(&[A]);
     deal(&mut pool, [1]);
-    pool.accepted(2);
-    pool.accepted(3);
+    pool.accepted(2, None);
+    pool.accepted(3, None);
     pool.deal();
     assert_eq!(
         pool.account(A, account(2, 0, 0)),

@@ -10,19 +10,23 @@
 //! again is the pool's affair as ever. What a slot has no room for waits here while others are served, and not for ever in any number:
 //! with [`Proxied::room`] used up nothing more is accepted, and the rest waits in the kernel.
 
+mod gone;
 mod headers;
 mod homes;
 mod peek;
+mod takers;
 
-use std::{collections::HashMap, io, os::fd::OwnedFd, time::Instant};
+use std::{io, net::IpAddr, os::fd::OwnedFd, time::Instant};
 
-use ostler_bus::{Slot, WorkerId, vocab::status::ProxiedStatus};
+use ostler_bus::vocab::status::ProxiedStatus;
 use ostler_worker_sdk::proxy_protocol::IN_TIME;
 use rustix::process::{Resource, getrlimit};
 
 use self::{
+    gone::Rounds,
     headers::{Headers, Outcome, Refusal},
     homes::Homes,
+    takers::Takers,
 };
 use super::{
     connection::Connection,
@@ -49,8 +53,11 @@ pub(super) struct Proxied {
     kind: Kind,
     headers: Headers,
     homes: Homes,
-    /// Where the workers live.
-    slots: HashMap<WorkerId, Slot>,
+    takers: Takers,
+    /// Members, or the app's slots, stand otherwise than when that was last looked at.
+    changed: bool,
+    /// Looks for clients that have gone.
+    rounds: Rounds,
     most: usize,
     /// Refused so far: what was no header, and what didn't come in time.
     malformed: u64,
@@ -64,7 +71,9 @@ impl Proxied {
             kind,
             headers: Headers::new()?,
             homes: Homes::default(),
-            slots: HashMap::new(),
+            takers: Takers::default(),
+            changed: false,
+            rounds: Rounds::default(),
             most: most(),
             malformed: 0,
             late: 0,
@@ -76,28 +85,77 @@ impl Proxied {
         self.headers.edges()
     }
 
-    /// A worker takes connections.
-    pub(super) fn join(&mut self, id: WorkerId, slot: Slot) {
-        self.slots.insert(id, slot);
-    }
-
-    /// It takes none any more.
-    pub(super) fn leave(&mut self, id: WorkerId) {
-        self.slots.remove(&id);
+    /// A member has come, stands otherwise, or has gone.
+    pub(super) fn members_changed(&mut self) {
+        self.changed = true;
     }
 
     /// So the app's slots stand now.
-    pub(super) fn stand(&mut self, size: u32, services: &[Service]) {
-        self.homes.stand(size, services);
+    pub(super) fn stand(&mut self, services: &[Service]) {
+        self.takers.stand(services);
+        self.changed = true;
+    }
+
+    /// Finds homes for what waits as members and slots stand now, and lets go of what nobody will take or whose clients have gone.
+    pub(super) fn review(&mut self, socket: &Served, pool: &mut Pool<Connection>, now: Instant) {
+        let due = self.takers.due().is_some_and(|due| due <= now);
+        if std::mem::take(&mut self.changed) || due {
+            self.takers.review(&pool.homes().collect(), now);
+            self.find_homes(pool);
+            self.give_up(socket, pool);
+        }
+        let full = pool.waiting() > 0 && self.may_accept(pool) && self.space(pool) == 0;
+        if self.rounds.begin(full, now) {
+            let gone = gone::let_go(pool, self.kind, self.header);
+            if gone > 0 {
+                tracing::debug!("{}: {gone} clients have gone while they waited", socket.app);
+            }
+        }
+    }
+
+    fn find_homes(&mut self, pool: &mut Pool<Connection>) {
+        let services = self.takers.services();
+        let Ok(size) = u32::try_from(services.len()) else {
+            return;
+        };
+        if size == 0 && !self.homes.are_known() {
+            // Nothing was told yet.
+            return;
+        }
+        self.homes.stand(size, &services);
+        pool.move_home(|connection| self.home(connection.client));
+    }
+
+    /// Whoever might come would accept for itself: what waits would wait for ever.
+    fn give_up(&self, socket: &Served, pool: &mut Pool<Connection>) {
+        let lost = pool.waiting();
+        if lost > 0 && pool.members().next().is_none() && self.takers.nobody_will() {
+            pool.keep(|| false);
+            let (app, name) = (&socket.app, &socket.name);
+            tracing::warn!(
+                "{app}: {lost} connections to the socket {name:?} were closed: the master had accepted them, and no worker takes connections from it any more"
+            );
+        }
+    }
+
+    /// The slot of this client.
+    pub(super) fn home(&self, client: Option<IpAddr>) -> Option<u32> {
+        client.and_then(|client| self.homes.of(client))
+    }
+
+    fn may_accept(&self, pool: &Pool<Connection>) -> bool {
+        self.homes.are_known() && pool.has_room()
+    }
+
+    fn space(&self, pool: &Pool<Connection>) -> usize {
+        let here = self.headers.awaited() + pool.waiting();
+        self.most.saturating_sub(here)
     }
 
     /// How many connections to accept now: none while no worker at all has room, so that they wait in the kernel.
     pub(super) fn room(&self, pool: &Pool<Connection>) -> usize {
-        match self.homes.are_known() && pool.has_room() {
-            true => {
-                let here = self.headers.awaited() + pool.waiting();
-                self.most.saturating_sub(here)
-            }
+        match self.may_accept(pool) {
+            true => self.space(pool),
             false => 0,
         }
     }
@@ -139,16 +197,10 @@ impl Proxied {
         }
     }
 
-    /// When the next one has taken too long.
+    /// When there is something to do although nothing has happened.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.headers.due()
-    }
-
-    /// Deals what waits to the workers of its clients' slots.
-    pub(super) fn deal(&self, pool: &mut Pool<Connection>) {
-        let home = |connection: &Connection| connection.client.and_then(|it| self.homes.of(it));
-        let homes = |id: WorkerId| self.slots.get(&id).map(|slot| slot.0);
-        pool.deal_home(home, homes);
+        let dues = [self.headers.due(), self.takers.due(), self.rounds.due()];
+        dues.into_iter().flatten().min()
     }
 
     fn settle(&mut self, socket: &Served, outcome: Outcome) -> Option<Connection> {

@@ -2,11 +2,12 @@
 
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     time::Duration,
 };
 
+use ostler_bus::{Slot, WorkerId};
 use ostler_worker_sdk::handover::{UNLIMITED, WorkerWord};
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -19,6 +20,7 @@ use super::{
         tests::{PATIENCE, Worker},
     },
     peek::Look,
+    takers::GRACE,
     *,
 };
 use crate::{config::app::AppName, sockets::SocketId};
@@ -68,6 +70,31 @@ impl Desk {
     fn more(&mut self) -> Vec<Connection> {
         assert!(self.rings(PATIENCE), "nothing has come");
         self.proxied.look(&served())
+    }
+
+    fn stand(&mut self, pool: &mut Pool<Connection>, services: &[Service]) {
+        self.proxied.stand(services);
+        self.review(pool);
+    }
+
+    fn review(&mut self, pool: &mut Pool<Connection>) {
+        self.proxied.review(&served(), pool, self.now);
+    }
+
+    /// A client of this slot's comes while both slots have their shares, and waits.
+    fn waits_for(&mut self, slot: u32, pool: &mut Pool<Connection>) -> TcpStream {
+        let mut homes = Homes::default();
+        homes.stand(2, &[Service::Serves; 2]);
+        let home = |number: &u8| homes.of([203, 0, 113, *number].into()) == Some(slot);
+        let number = (0..=255).find(home).expect("half of them");
+        let mut client = self.connect();
+        client
+            .write_all(&header([203, 0, 113, number]))
+            .expect("sent");
+        let connection = self.arrive().expect("it is whole");
+        let home = self.proxied.home(connection.client);
+        pool.accepted(connection, home);
+        client
     }
 
     fn rings(&self, within: Duration) -> bool {
@@ -269,31 +296,114 @@ fn so_many_may_be_here_and_then_others_wait_in_the_kernel() {
     let mut desk = Desk::new(ProxyHeader::Keep);
     assert!((1..=ROOM).contains(&desk.proxied.most));
     desk.proxied.most = 3;
-    let mut pool = Pool::<Connection>::new(UNLIMITED);
-    pool.join(WorkerId(1), true);
-    pool.takes(WorkerId(1), UNLIMITED);
-    desk.proxied.join(WorkerId(1), Slot(0));
+    let mut pool = pool_of(&[1]);
     assert_eq!(desk.proxied.room(&pool), 0, "whose clients are whose?");
-    desk.proxied.stand(2, &[Service::Serves, Service::Awaited]);
+    desk.stand(&mut pool, &[Service::Serves, Service::Awaited]);
     assert_eq!(desk.proxied.room(&pool), 3);
     let _silent = desk.connect();
     assert!(desk.arrive().is_none());
     assert_eq!(desk.proxied.room(&pool), 2);
     // A client of the slot whose worker is away.
-    let home = |number: u8| desk.proxied.homes.of([203, 0, 113, number].into());
-    let theirs = (0..=255).find(|number| home(*number) == Some(1));
-    let mut client = desk.connect();
-    let theirs = header([203, 0, 113, theirs.expect("half of them")]);
-    client.write_all(&theirs).expect("sent");
-    pool.accepted(desk.arrive().expect("it is whole"));
-    desk.proxied.deal(&mut pool);
+    let _client = desk.waits_for(1, &mut pool);
+    pool.deal();
     assert_eq!((pool.waiting(), desk.proxied.room(&pool)), (1, 1));
     // Its slot is given up.
-    desk.proxied.stand(2, &[Service::Serves, Service::GivenUp]);
-    desk.proxied.deal(&mut pool);
+    desk.stand(&mut pool, &[Service::Serves, Service::GivenUp]);
+    pool.deal();
     assert_eq!((pool.waiting(), desk.proxied.room(&pool)), (0, 2));
     pool.drain(WorkerId(1));
     assert_eq!(desk.proxied.room(&pool), 0, "nobody has room");
+}
+
+#[test]
+fn clients_of_a_slot_whose_worker_takes_nothing_are_served_by_others_after_a_while() {
+    let mut desk = Desk::new(ProxyHeader::Keep);
+    let mut pool = pool_of(&[1]);
+    desk.stand(&mut pool, &[Service::Serves; 2]);
+    let mut clients = vec![desk.waits_for(1, &mut pool)];
+    pool.deal();
+    assert_eq!(
+        (pool.waiting(), desk.proxied.due()),
+        (1, Some(desk.now + GRACE))
+    );
+    desk.now += GRACE;
+    desk.review(&mut pool);
+    clients.push(desk.waits_for(1, &mut pool));
+    pool.deal();
+    assert_eq!((pool.waiting(), desk.proxied.due()), (0, None));
+    // Then it takes some, and keeps its clients while it is full.
+    pool.join(WorkerId(2), true);
+    pool.lives(WorkerId(2), 1);
+    desk.proxied.members_changed();
+    desk.review(&mut pool);
+    clients.push(desk.waits_for(1, &mut pool));
+    desk.now += 2 * GRACE;
+    desk.review(&mut pool);
+    pool.deal();
+    assert_eq!((pool.waiting(), desk.proxied.due()), (1, None));
+    // It goes with its app's update to workers that accept for themselves.
+    for id in [1, 2] {
+        pool.drain(WorkerId(id));
+    }
+    pool.deal();
+    let handed = pool.members().map(|member| member.handed());
+    assert_eq!((handed.sum::<usize>(), pool.waiting()), (3, 0));
+    for id in [1, 2] {
+        pool.leave(WorkerId(id));
+    }
+    desk.proxied.members_changed();
+    desk.review(&mut pool);
+    assert_eq!(pool.waiting(), 3, "they may come yet");
+    desk.now += GRACE;
+    desk.review(&mut pool);
+    assert_eq!(pool.waiting(), 0);
+    for client in clients {
+        is_closed(client);
+    }
+}
+
+#[test]
+fn clients_that_have_gone_leave_their_room_to_others() {
+    for header in [ProxyHeader::Keep, ProxyHeader::Strip] {
+        let mut desk = Desk::new(header);
+        desk.proxied.most = 4;
+        let mut pool = pool_of(&[1]);
+        desk.stand(&mut pool, &[Service::Serves, Service::Awaited]);
+        let stays = desk.waits_for(1, &mut pool);
+        drop(desk.waits_for(1, &mut pool));
+        let mut resets = desk.waits_for(1, &mut pool);
+        let mut asks = desk.waits_for(1, &mut pool);
+        asks.write_all(DATA).expect("sent");
+        asks.shutdown(Shutdown::Write).expect("shut down");
+        resets.write_all(DATA).expect("sent");
+        sockopt::set_socket_linger(&resets, Some(Duration::ZERO)).expect("set");
+        drop(resets);
+        pool.deal();
+        // All that clients did has come.
+        let ended = pool.nobodys().filter(|it| {
+            let mut fds = [PollFd::new(*it, PollFlags::RDHUP)];
+            let within = Duration::from_millis(100).try_into().expect("a short time");
+            poll(&mut fds, Some(&within)).expect("polled") > 0
+        });
+        assert_eq!(ended.count(), 3);
+        assert_eq!((pool.waiting(), desk.proxied.room(&pool)), (4, 0));
+        desk.review(&mut pool);
+        assert_eq!((pool.waiting(), desk.proxied.room(&pool)), (2, 2));
+        desk.review(&mut pool);
+        assert_eq!(desk.proxied.rounds.due(), None, "there is room");
+        drop((stays, asks));
+    }
+}
+
+/// A pool whose members take any number, the first of them in slot 0.
+fn pool_of(members: &[u64]) -> Pool<Connection> {
+    let mut pool = Pool::new(UNLIMITED);
+    for (slot, id) in (0..).zip(members) {
+        pool.join(WorkerId(*id), true);
+        pool.takes(WorkerId(*id), UNLIMITED);
+        pool.lives(WorkerId(*id), slot);
+    }
+    pool
 }
 
 /// The thread, and workers that are this test.
@@ -332,8 +442,7 @@ impl Stage {
     }
 
     fn stand(&mut self, services: &[Service]) {
-        let size = u32::try_from(services.len()).expect("few");
-        self.balancer.stand(&served().app, size, services.to_vec());
+        self.balancer.stand(&served().app, services.to_vec());
     }
 
     fn connect(&self, client: u8) -> TcpStream {
@@ -378,4 +487,21 @@ fn clients_wait_for_their_slots_while_others_are_served() {
     stage.stand(&[Service::Serves; 2]);
     assert_eq!(successor.is_handed(3).len(), 3);
     drop((early, silent, theirs));
+}
+
+#[test]
+fn the_thread_wakes_for_clients_of_a_slot_whose_worker_takes_nothing() {
+    let mut stage = Stage::new();
+    let mut homes = Homes::default();
+    homes.stand(2, &[Service::Serves; 2]);
+    let home = |client: &u8| homes.of([203, 0, 113, *client].into()) == Some(1);
+    let theirs = (0..=255_u8).find(home).expect("half of them");
+    let [taker, breaks] = [stage.join(1, 0), stage.join(2, 1)];
+    stage.stand(&[Service::Serves; 2]);
+    let early = stage.connect(theirs);
+    drop(breaks.is_handed(1));
+    // It lives on, and says what can't be.
+    breaks.takes(2);
+    assert_eq!(taker.is_handed(1).len(), 1);
+    drop(early);
 }

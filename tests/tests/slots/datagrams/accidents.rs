@@ -184,11 +184,11 @@ async fn what_nobody_comes_back_for_is_counted_and_told() {
     fleet.until("the socket to be gone", one).await;
 }
 
-/// Leaves a process behind in slot 4, once, in a session of its own; it has all that the worker has inherited.
+/// Leaves a process behind in slot 4, once, that is to outlive the worker; it has the sockets that the worker has inherited.
 const LEAVES_ONE: &str = r#"
     if [ "$OSTLER_SLOT" = 4 ] && mkdir "$1" 2> /dev/null; then
-        setsid sleep 60 < /dev/null > /dev/null 2>&1 &
-        echo "left behind: $!"
+        env -u OSTLER_WORKER_ID setsid -f sh -c \
+            'echo "left behind: $$"; exec sleep 60 < /dev/null > /dev/null 2>&1'
     fi
     exec "$0" version
 "#;

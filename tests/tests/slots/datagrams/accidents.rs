@@ -186,24 +186,19 @@ async fn what_nobody_comes_back_for_is_counted_and_told() {
 
 /// Leaves a process behind in slot 4, once, that is to outlive the worker; it has the sockets that the worker has inherited.
 const LEAVES_ONE: &str = r#"
-    if [ "$OSTLER_SLOT" = 4 ] && mkdir "$1" 2> /dev/null; then
+    if [ "$OSTLER_SLOT" = 4 ] && mkdir "$2" 2> /dev/null; then
         env -u OSTLER_WORKER_ID setsid -f sh -c \
             'echo "left behind: $$"; exec sleep 60 < /dev/null > /dev/null 2>&1'
     fi
-    exec "$0" version
+    exec "$1" version
 "#;
 
 #[tokio::test]
 async fn a_process_that_keeps_the_socket_of_a_slot_that_goes_does_no_harm() {
     let dir = PrivateDir::new();
     let once = dir.at("once").display().to_string();
-    let words = [
-        "sh",
-        "-c",
-        LEAVES_ONE,
-        env!("CARGO_BIN_EXE_sdk_worker"),
-        &once,
-    ];
+    let script = dir.write("script", LEAVES_ONE).display().to_string();
+    let words = ["sh", &script, env!("CARGO_BIN_EXE_sdk_worker"), &once];
     let socket = json!({"address": "udp:127.0.0.1:0", "mode": "slot"});
     let app = settled(App::new("web", words), 5, "slot").set("listen", json!({ "dns": socket }));
     let fleet = answering(&app, 5).await;
@@ -242,9 +237,9 @@ async fn an_app_that_has_gone_leaves_its_address_free() {
     let fleet = answering(&dns(3, "slot"), 3).await;
     let address = address(&fleet).await;
     fleet.ostler(["scale", "2"]).success().await;
-    fleet.rewrite(&[]);
+    fleet.rewrite(&[App::new("other", ["sleep", "60"])]);
     fleet.ostler(["reload", "--config"]).success().await;
-    let gone = |status: &StatusReport| status.apps.is_empty();
+    let gone = |status: &StatusReport| status.apps.iter().all(|app| app.name != "web");
     fleet.until("the app to have gone", gone).await;
     std::net::UdpSocket::bind(address).expect("the port is free");
 }

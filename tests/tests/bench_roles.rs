@@ -1,6 +1,11 @@
 //! What a benchmark has started ends with it, whatever ends it. A program of its own, as the roles of a benchmark are.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
 use ostler_tests::{
     bench::{
@@ -10,6 +15,15 @@ use ostler_tests::{
     harness::eventually,
 };
 use rustix::process::{Pid, Signal, kill_process};
+
+/// A role: becomes a benchmark that a signal ends, as it does one that a user has started. A shell has what it runs in the
+/// background ignore SIGINT, and whatever that starts.
+fn listening_to_signals(_: &[String]) -> Result<(), String> {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT,TERM");
+    command.args(roles::command("benchmark")?);
+    Err(command.exec().to_string())
+}
 
 /// A role: a benchmark with a broker, which says the broker's process id and waits to be ended.
 fn benchmark(_: &[String]) -> Result<(), String> {
@@ -21,7 +35,7 @@ fn benchmark(_: &[String]) -> Result<(), String> {
 
 /// A benchmark and its broker's process id.
 fn begun() -> (Role, u32) {
-    let mut benchmark = Role::start("benchmark", &[]).expect("a benchmark");
+    let mut benchmark = Role::start("listening", &[]).expect("a benchmark");
     let broker = benchmark.line().expect("a broker's process id");
     (benchmark, broker.parse().expect("a number"))
 }
@@ -48,7 +62,10 @@ async fn ends(what: &str, pid: u32) {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let own: [(&str, Play); 1] = [("benchmark", benchmark)];
+    let own: [(&str, Play); 2] = [
+        ("listening", listening_to_signals),
+        ("benchmark", benchmark),
+    ];
     let roles: Vec<_> = own.into_iter().chain(peers::ROLES).collect();
     if let Some(code) = roles::play(&roles) {
         return code;

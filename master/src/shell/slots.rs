@@ -136,7 +136,8 @@ impl Shell {
         self.leavings.parting.remove(&id);
     }
 
-    /// Closes the sockets of slots that are no more and in which nobody lives, once nothing waits there.
+    /// Closes the sockets of slots that are no more and in which nobody lives, or keeps them, once nothing comes and nothing
+    /// waits there.
     pub(super) fn retire_slots(&mut self, app: &AppName, size: u32) {
         let lives = |slot| {
             let mut there = self.processes.values().map(|process| &process.order);
@@ -146,6 +147,16 @@ impl Shell {
         let since = self.leavings.left_over.get(app);
         let anyway = since.is_some_and(|since| since.elapsed() >= AT_MOST);
         let (closing, left) = self.workshop.sockets.retiring(app, is_gone, anyway);
+        if !closing.is_empty() && !self.workshop.groups.has_told() {
+            let (settled, shell) = (self.workshop.groups.settled(), self.handle.clone());
+            let app = app.clone();
+            tokio::spawn(async move {
+                // If nobody tells the kernel any more there is nothing to wait for.
+                let _settled = settled.await;
+                shell.send(Message::LeftOver(app)).await;
+            });
+            return;
+        }
         for id in closing {
             self.retire(app, id);
         }
@@ -167,11 +178,22 @@ impl Shell {
     }
 
     fn retire(&mut self, app: &AppName, id: SocketId) {
+        let groups = &self.workshop.groups;
+        let Some(gone) = self.workshop.sockets.retire(id, groups.runs()) else {
+            return;
+        };
         // In this order: nobody is chosen by a place that is still the one's who goes.
-        let gone = self.workshop.sockets.retire(id);
-        self.workshop.groups.part(id);
-        let Some(gone) = gone else { return };
-        tracing::info!("{app}.{}: its socket {:?} is closed", gone.slot, gone.name);
+        let what = match gone.kept {
+            true => {
+                groups.keep(id);
+                "kept for when the slot comes back"
+            }
+            false => {
+                groups.part(id);
+                "closed"
+            }
+        };
+        tracing::info!("{app}.{}: its socket {:?} is {what}", gone.slot, gone.name);
         if gone.lost > 0 {
             let (what, are) = match gone.kind {
                 SocketKind::Stream | SocketKind::Seqpacket => ("connections", "reset"),

@@ -2,6 +2,7 @@
 
 mod asked;
 mod groups;
+mod kept;
 mod per_slot;
 mod starters;
 #[cfg(test)]
@@ -44,6 +45,8 @@ pub struct Added {
     app: AppName,
     declared: Vec<String>,
     ids: Vec<SocketId>,
+    /// Those of them that were kept, and are to be again.
+    kept: Vec<SocketId>,
 }
 
 impl Added {
@@ -52,6 +55,7 @@ impl Added {
             app: app.clone(),
             declared: Vec::new(),
             ids: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -90,6 +94,8 @@ pub struct Sockets {
 struct Declared {
     declaration: SocketDeclaration,
     held: Vec<Held>,
+    /// Sockets of slots that have gone, for when they come back.
+    kept: Vec<Held>,
     /// The secrets for its session tickets, once somebody has asked for them.
     tickets: Option<Rotation>,
 }
@@ -101,6 +107,10 @@ struct Held {
 }
 
 impl Declared {
+    fn into_all(self) -> impl Iterator<Item = Held> {
+        self.held.into_iter().chain(self.kept)
+    }
+
     fn has(&self, slot: Option<Slot>) -> bool {
         self.held.iter().any(|held| held.socket.slot() == slot)
     }
@@ -178,8 +188,7 @@ impl Sockets {
                     added.declared.push(declaration.name.clone());
                 }
                 for slot in missing {
-                    let id = self.bind_one(&app.name, declaration, slot)?;
-                    added.ids.push(id);
+                    self.bind_one(declaration, slot, &mut added)?;
                 }
                 Ok(())
             });
@@ -207,10 +216,16 @@ impl Sockets {
 
     fn bind_one(
         &mut self,
-        app: &AppName,
         declaration: &SocketDeclaration,
         slot: Option<Slot>,
-    ) -> Result<SocketId, BindError> {
+        added: &mut Added,
+    ) -> Result<(), BindError> {
+        let app = &added.app;
+        if let Some(id) = self.take_up(app, declaration, slot) {
+            added.ids.push(id);
+            added.kept.push(id);
+            return Ok(());
+        }
         self.not_given_away(app, declaration)?;
         let beside = self.beside(app, declaration);
         let whose = Whose {
@@ -225,7 +240,8 @@ impl Sockets {
         if let Some(declared) = there.find(|there| there.declaration.name == declaration.name) {
             declared.held.push(Held { id, socket });
         }
-        Ok(id)
+        added.ids.push(id);
+        Ok(())
     }
 
     /// Notes a declaration, for which nothing is bound yet; whether it is new.
@@ -238,6 +254,7 @@ impl Sockets {
             there.push(Declared {
                 declaration: declaration.clone(),
                 held: Vec::new(),
+                kept: Vec::new(),
                 tickets: None,
             });
         }
@@ -273,6 +290,9 @@ impl Sockets {
         let mut there = self.bound.remove(&added.app).unwrap_or_default();
         let mut gone = Vec::new();
         for declared in &mut there {
+            let was_kept = |held: &mut Held| added.kept.contains(&held.id);
+            let kept = declared.held.extract_if(.., was_kept);
+            declared.kept.extend(kept);
             let leaves = |held: &mut Held| added.ids.contains(&held.id);
             gone.extend(declared.held.extract_if(.., leaves));
         }
@@ -376,14 +396,14 @@ impl Sockets {
     pub fn forget(&mut self, app: &AppName) {
         self.forget_asked(app);
         let gone = self.bound.remove(app).unwrap_or_default().into_iter();
-        self.close(app, gone.flat_map(|declared| declared.held).collect());
+        self.close(app, gone.flat_map(Declared::into_all).collect());
     }
 
     /// Closes an app's sockets for this process alone: workers that were let go of keep them.
     pub fn leave(&mut self, app: &AppName) {
         self.leave_asked(app);
         let gone = self.bound.remove(app).unwrap_or_default().into_iter();
-        for Held { socket, .. } in gone.flat_map(|declared| declared.held) {
+        for Held { socket, .. } in gone.flat_map(Declared::into_all) {
             socket.leave(&mut self.table);
         }
     }

@@ -1,5 +1,6 @@
 //! Connections that workers pass on, with a message: once, whole, and back if nobody has them.
 
+use ostler_bus::WorkerId;
 use ostler_tests::harness::eventually;
 use rustix::process::{Pid, kill_process};
 use tokio::{
@@ -50,10 +51,12 @@ async fn id(fleet: &Fleet, slot: u32) -> String {
         .to_string()
 }
 
-async fn signal(fleet: &Fleet, slot: u32, signal: rustix::process::Signal) {
-    let pid = fleet.worker("web", slot).await.pid.expect("a worker");
-    let pid = Pid::from_raw(pid.cast_signed()).expect("a pid");
+/// Gives the worker's id.
+async fn signal(fleet: &Fleet, slot: u32, signal: rustix::process::Signal) -> Option<WorkerId> {
+    let worker = fleet.worker("web", slot).await;
+    let pid = Pid::from_raw(worker.pid.expect("a worker").cast_signed()).expect("a pid");
     kill_process(pid, signal).expect("a living worker");
+    worker.id
 }
 
 #[tokio::test]
@@ -276,13 +279,11 @@ async fn whoever_dies_meanwhile_no_connection_is_at_two_places_and_the_master_ke
             for _ in 0..round {
                 fleet.status().await;
             }
-            let id = fleet.worker("web", victim).await.id;
-            signal(&fleet, victim, rustix::process::Signal::KILL).await;
-            id
+            signal(&fleet, victim, rustix::process::Signal::KILL).await
         };
-        let (_, killed) = tokio::join!(passes, kill);
-        // Until then all are shown as ready.
-        let gone = move |status: &StatusReport| status.workers.iter().all(|w| w.id != killed);
+        let (_, dead) = tokio::join!(passes, kill);
+        // Until it is noticed, the dead one is shown as ready.
+        let gone = move |status: &StatusReport| status.workers.iter().all(|it| it.id != dead);
         fleet.until("the dead one to be gone", gone).await;
     }
     fleet.until_ready(3).await;

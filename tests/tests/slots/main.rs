@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 
 use ostler_bus::vocab::status::{SlotShare, SocketStatus, StatusReport, WorkerStatus};
 use ostler_tests::{
-    harness::{App, Fleet, MasterBuilder, PATIENCE, deadline, eventually, falls_asleep},
+    harness::{
+        App, Fleet, MasterBuilder, PATIENCE, PrivateDir, deadline, eventually, falls_asleep,
+    },
     load::{Plan, Target},
     ostler,
 };

@@ -1,5 +1,5 @@
 //! Sockets of which each slot has its own at one address: they come with a slot; when it goes, its socket is closed once nothing
-//! waits there.
+//! waits there, or [kept](super::kept).
 
 use std::io;
 
@@ -26,7 +26,7 @@ fn kernel_moves_queue(socket: &BoundSocket) -> bool {
     }
 }
 
-/// A socket that was closed, as its slot has gone.
+/// A socket that is out of use, as its slot has gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retired {
     /// Its name.
@@ -37,6 +37,8 @@ pub struct Retired {
     pub kind: SocketKind,
     /// So many connections waited there, and were reset; or datagrams, and were thrown away.
     pub lost: u32,
+    /// It was not closed, but is kept for when the slot comes back.
+    pub kept: bool,
 }
 
 impl Sockets {
@@ -51,7 +53,8 @@ impl Sockets {
         }
         let mut there = self.bound.get(app).into_iter().flatten();
         let there = there.find(|there| there.declaration.name == declaration.name)?;
-        Some(there.held.first()?.socket.address().clone())
+        let mut all = there.held.iter().chain(&there.kept);
+        Some(all.next()?.socket.address().clone())
     }
 
     fn in_groups(&self, app: &AppName) -> impl Iterator<Item = (&Held, Slot, Spread)> {
@@ -101,7 +104,7 @@ impl Sockets {
         reach.max()
     }
 
-    /// The sockets of slots for which this is true, the highest first, that are to be closed: nothing waits there, or `anyway`. And
+    /// The sockets of slots for which this is true, the highest first, that are to be retired: nothing waits there, or `anyway`. And
     /// whether others are left, for what waits.
     #[must_use]
     pub fn retiring(
@@ -122,8 +125,9 @@ impl Sockets {
         (closing.map(|(_, id, _)| id).collect(), left)
     }
 
-    /// Closes one of them; `None` if there is no such socket any more.
-    pub fn retire(&mut self, id: SocketId) -> Option<Retired> {
+    /// Closes one of them, or keeps it where it can only be left out; `None` if there is no such socket any more. If nobody
+    /// can have the kernel leave it out, it is closed in any case.
+    pub fn retire(&mut self, id: SocketId, can_be_left_out: bool) -> Option<Retired> {
         let app = self.get(id)?.0.clone();
         let all = self.bound.get_mut(&app)?;
         let (declared, at) = all.iter_mut().find_map(|declared| {
@@ -131,6 +135,7 @@ impl Sockets {
             Some((declared, at))
         })?;
         let held = declared.held.remove(at);
+        let kept = can_be_left_out && !held.socket.listens();
         let retired = Retired {
             name: held.socket.name().to_owned(),
             slot: held.socket.slot()?,
@@ -139,8 +144,12 @@ impl Sockets {
                 true => 0,
                 false => held.socket.give_up(&self.table),
             },
+            kept,
         };
-        self.close(&app, vec![held]);
+        match kept {
+            true => declared.kept.push(held),
+            false => self.close(&app, vec![held]),
+        }
         Some(retired)
     }
 }

@@ -22,12 +22,9 @@ impl Sockets {
             .collect();
         let mut added = Added::none(app);
         for declaration in &missing {
-            match self.bind_one(app, declaration, Some(slot)) {
-                Ok(id) => added.ids.push(id),
-                Err(error) => {
-                    self.take_back(added);
-                    return Err(error);
-                }
+            if let Err(error) = self.bind_one(declaration, Some(slot), &mut added) {
+                self.take_back(added);
+                return Err(error);
             }
         }
         Ok(added)

@@ -257,7 +257,7 @@ fn what_waits_keeps_a_socket_open_until_it_is_to_be_closed_anyway() {
     assert!(!left);
     let retired: Vec<Retired> = closing
         .into_iter()
-        .map(|id| sockets.retire(id).expect("bound"))
+        .map(|id| sockets.retire(id, true).expect("bound"))
         .collect();
     let lost: Vec<(u32, u32)> = retired.iter().map(|it| (it.slot.0, it.lost)).collect();
     assert_eq!(lost, [(2, all[2]), (1, all[1])], "the highest first");

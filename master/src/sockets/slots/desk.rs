@@ -70,10 +70,17 @@ impl Desk {
     }
 
     pub(super) fn join(&mut self, it: InGroup) -> io::Result<()> {
-        let (data, flags) = (EventData::new_u64(0), EventFlags::IN | EventFlags::ET);
-        epoll::add(&self.edges, &it.listener, data, flags)?;
-        self.group.join(it.id, it.slot.0);
-        self.listeners.insert(it.id, it.listener);
+        let before = self.group.join(it.id, it.slot.0);
+        let listener = match before.and_then(|id| self.listeners.remove(&id)) {
+            // The same one, which is watched.
+            Some(kept) => kept,
+            None => {
+                let (data, flags) = (EventData::new_u64(0), EventFlags::IN | EventFlags::ET);
+                epoll::add(&self.edges, &it.listener, data, flags)?;
+                it.listener
+            }
+        };
+        self.listeners.insert(it.id, listener);
         Ok(())
     }
 
@@ -110,7 +117,11 @@ impl Desk {
         self.told = None;
     }
 
-    /// Nothing is known of the slots any more: all are chosen from.
+    pub(super) fn keep(&mut self, id: SocketId) {
+        self.group.keep(id);
+    }
+
+    /// Nothing is known of the slots any more: all that are in use are chosen from.
     pub(super) fn let_go(&mut self) {
         self.group.stand(u32::MAX, &[]);
         self.direct();

@@ -8,6 +8,7 @@
 //! | given up (failed, ended, stopped) | left out | the same | its buckets are dealt to the others, until it is back |
 //! | with a queue longer than others' | left out until it is not longer any more | the same, if it takes half of the room | |
 //! | beyond the app's size | left out, so that it runs dry | left out: what it had before it came is where it was again | the same |
+//! | kept for its slot, which has gone | | left out, whatever befalls the others | the same |
 //!
 //! If that leaves nobody, fewer reasons count: connections wait for whoever may come, and none is refused.
 //!
@@ -16,6 +17,7 @@
 //!
 //! **Positions.** The kernel names listeners by their positions in the group, in the order in which they began to listen. When
 //! one leaves (it is closed, or a worker calls `shutdown` on it), the last takes its place; one that listens again comes last.
+//! One of UDP leaves only when nobody holds it any more, which nobody can know: so it is kept, in its place.
 
 mod report;
 
@@ -63,6 +65,8 @@ pub(super) struct Member {
     pub(super) slot: u32,
     /// It came to slots that were serving already, and hasn't served yet: no client is its own.
     new: bool,
+    /// Its slot has gone, and takes it up again if it comes back.
+    kept: bool,
     /// What waited when it was last looked at.
     pub(super) queue: Queue,
     /// The most that ever waited.
@@ -84,19 +88,36 @@ impl Group {
         }
     }
 
-    /// A slot's listener has begun to listen, after all others.
-    pub(super) fn join(&mut self, id: SocketId, slot: u32) {
-        let serving = |member: &Member| self.service(member.slot) == Service::Serves;
-        let new = self.members.iter().any(serving);
-        self.members.push(Member {
+    /// A slot's listener has begun to listen, after all others; or the one that was kept for it is its own again, in its old
+    /// place. What that was called before.
+    pub(super) fn join(&mut self, id: SocketId, slot: u32) -> Option<SocketId> {
+        let serving =
+            |member: &Member| !member.kept && self.service(member.slot) == Service::Serves;
+        let member = Member {
             id,
             slot,
-            new,
+            new: self.members.iter().any(serving),
+            kept: false,
             queue: Queue::default(),
             longest: 0,
             long: false,
             times_long: 0,
-        });
+        };
+        let mut there = self.members.iter_mut();
+        match there.find(|there| there.kept && there.slot == slot) {
+            Some(there) => Some(std::mem::replace(there, member).id),
+            None => {
+                self.members.push(member);
+                None
+            }
+        }
+    }
+
+    /// A listener's slot has gone, and it stays in its place until the slot comes back.
+    pub(super) fn keep(&mut self, id: SocketId) {
+        for member in self.members.iter_mut().filter(|member| member.id == id) {
+            member.kept = true;
+        }
     }
 
     /// A listener is closed, or about to be.
@@ -204,14 +225,14 @@ impl Group {
         self.counts(member) && self.service(member.slot) == Service::Serves
     }
 
-    /// Whether the app has this slot.
+    /// Whether the app has this slot, and its listener is in use.
     fn counts(&self, member: &Member) -> bool {
-        member.slot < self.size
+        member.slot < self.size && !member.kept
     }
 
-    /// Whom the kernel is to choose from; `None` if nobody listens.
+    /// Whom the kernel is to choose from; `None` if nobody listens whose slot is there.
     pub(super) fn choice(&self) -> Option<Choice> {
-        if self.members.is_empty() {
+        if self.members.iter().all(|member| member.kept) {
             return None;
         }
         Some(match self.spread {
@@ -235,7 +256,7 @@ impl Group {
             &|member| self.serves(member),
             &|member| self.counts(member) && !given_up(member),
             &|member| self.counts(member),
-            &|_| true,
+            &|member| !member.kept,
         ];
         let mut found = levels.into_iter().map(|level| self.positions(level));
         found.find(|found| !found.is_empty()).unwrap_or_default()

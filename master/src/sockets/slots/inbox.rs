@@ -4,11 +4,12 @@ use std::{
     collections::BTreeMap,
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, mpsc},
+    time::Duration,
 };
 
 use ostler_bus::{Slot, vocab::status::SlotShare};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::{group::Spread, thread};
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
     fleet::Service,
     sockets::{SocketId, mailbox::Mailbox, queue},
 };
+
+/// How long the thread may take to let go of an app's listeners: it does so at once, unless the machine is very busy.
+const LET_GO: Duration = Duration::from_millis(100);
 
 /// A slot's listener.
 #[derive(Debug)]
@@ -73,12 +77,15 @@ pub(super) enum Command {
     Mended(SocketId),
     /// It is about to be closed.
     Part(SocketId),
+    /// Its slot has gone, and it is kept.
+    Keep(SocketId),
     Spread {
         app: AppName,
         name: String,
         spread: Spread,
     },
-    Forget(AppName),
+    /// An app has gone; the sender is dropped when nothing of it is held any more.
+    Forget(AppName, mpsc::Sender<()>),
     /// All that was said before has been done.
     Settle(oneshot::Sender<()>),
     Report(oneshot::Sender<Vec<SlotReport>>),
@@ -90,6 +97,8 @@ pub(super) enum Command {
 pub struct Groups {
     mailbox: Option<Arc<Mailbox<Command>>>,
     apps: BTreeMap<AppName, Told>,
+    /// Comes when the kernel knows how slots stand.
+    telling: Option<oneshot::Receiver<()>>,
 }
 
 /// What the thread knows of an app.
@@ -152,7 +161,21 @@ impl Groups {
                 size,
                 services,
             });
+            self.telling = Some(self.settled());
         }
+    }
+
+    /// Whether the kernel knows how slots stand; also if nobody can tell it any more.
+    pub fn has_told(&mut self) -> bool {
+        let told =
+            |telling: &mut oneshot::Receiver<()>| telling.try_recv() != Err(TryRecvError::Empty);
+        self.telling.as_mut().is_none_or(told)
+    }
+
+    /// Whether somebody tells the kernel whom to choose.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.running().is_some()
     }
 
     /// Connections of a socket are spread so from now on.
@@ -179,10 +202,21 @@ impl Groups {
         self.tell(Command::Part(id));
     }
 
-    /// An app has gone. If its workers live on, they are all chosen from.
+    /// Its slot has gone, and it stays where it is until the slot comes back: nobody is to be sent there.
+    pub fn keep(&self, id: SocketId) {
+        self.tell(Command::Keep(id));
+    }
+
+    /// An app has gone. If its workers live on, they are all chosen from. As nothing is held of it any more when this returns, the
+    /// next app can have its address at once.
     pub fn forget(&mut self, app: &AppName) {
         if self.apps.remove(app).is_some() {
-            self.tell(Command::Forget(app.clone()));
+            let (sender, forgotten) = mpsc::channel();
+            self.tell(Command::Forget(app.clone(), sender));
+            // It ends as the sender is dropped: nothing is sent.
+            if let Err(mpsc::RecvTimeoutError::Timeout) = forgotten.recv_timeout(LET_GO) {
+                tracing::warn!("{app}: its address is not free yet, as the machine is very busy");
+            }
         }
     }
 
@@ -231,6 +265,7 @@ mod tests {
         let mut groups = Groups {
             mailbox: Some(mailbox),
             apps: BTreeMap::new(),
+            telling: None,
         };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
         let late = groups.join(vec![InGroup {

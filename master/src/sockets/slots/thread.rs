@@ -184,6 +184,7 @@ impl Thread {
             Command::Shut(id) => self.with(id, |desk| desk.shut(id)),
             Command::Mended(id) => self.with(id, |desk| desk.mended(id)),
             Command::Part(id) => self.with(id, |desk| desk.part(id)),
+            Command::Keep(id) => self.with(id, |desk| desk.keep(id)),
             Command::Spread { app, name, spread } => {
                 let mut desks = self.desks.values_mut();
                 if let Some(desk) = desks.find(|desk| desk.app == app && desk.name == name) {
@@ -191,7 +192,7 @@ impl Thread {
                     desk.due = desk.watches().then(Instant::now);
                 }
             }
-            Command::Forget(app) => self.forget(&app),
+            Command::Forget(app, _forgotten) => self.forget(&app),
             Command::Report(report) => {
                 let all = self.desks.values().flat_map(Desk::report);
                 // Whoever asked has gone.

@@ -184,6 +184,66 @@ async fn what_nobody_comes_back_for_is_counted_and_told() {
     fleet.until("the socket to be gone", one).await;
 }
 
+/// Leaves a process behind in slot 4, once, that is to outlive the worker; it has the sockets that the worker has inherited.
+const LEAVES_ONE: &str = r#"
+    if [ "$OSTLER_SLOT" = 4 ] && mkdir "$2" 2> /dev/null; then
+        env -u OSTLER_WORKER_ID setsid -f sh -c \
+            'echo "left behind: $$"; exec sleep 60 < /dev/null > /dev/null 2>&1'
+    fi
+    exec "$1" version
+"#;
+
+#[tokio::test]
+async fn a_process_that_keeps_the_socket_of_a_slot_that_goes_does_no_harm() {
+    let dir = PrivateDir::new();
+    let once = dir.at("once").display().to_string();
+    let script = dir.write("script", LEAVES_ONE).display().to_string();
+    let words = ["sh", &script, env!("CARGO_BIN_EXE_sdk_worker"), &once];
+    let socket = json!({"address": "udp:127.0.0.1:0", "mode": "slot"});
+    let app = settled(App::new("web", words), 5, "slot").set("listen", json!({ "dns": socket }));
+    let fleet = answering(&app, 5).await;
+    chosen(&fleet, &[0, 1, 2, 3, 4]).await;
+    let line = fleet.said("left behind: ").await;
+    let orphan: i32 = line
+        .rsplit(' ')
+        .next()
+        .and_then(|pid| pid.parse().ok())
+        .expect("a pid");
+    let mut clients = clients(60, address(&fleet).await).await;
+    let before = slots_of(&mut clients).await;
+    assert!(before.contains(&4), "{before:?}");
+    for _ in 0..2 {
+        fleet.ostler(["scale", "4"]).success().await;
+        let four = |status: &StatusReport| sockets(status).len() == 4;
+        fleet.until("the socket to be gone", four).await;
+        let table = fleet.ostler(["sockets"]).success().await.stdout;
+        assert_eq!(table.matches("  64 buckets").count(), 4, "{table}");
+        for (slot, before) in slots_of(&mut clients).await.iter().zip(&before) {
+            assert!(slot == before || *before == 4);
+        }
+        let held = std::fs::read_link(format!("/proc/{orphan}/fd/3"));
+        let held = held.expect("it runs").display().to_string();
+        assert!(held.starts_with("socket:"), "{held}");
+        fleet.ostler(["scale", "5"]).success().await;
+        chosen(&fleet, &[0, 1, 2, 3, 4]).await;
+        assert_eq!(slots_of(&mut clients).await, before);
+    }
+    let orphan = Pid::from_raw(orphan).expect("a pid");
+    kill_process(orphan, Signal::KILL).expect("it runs");
+}
+
+#[tokio::test]
+async fn an_app_that_has_gone_leaves_its_address_free() {
+    let fleet = answering(&dns(3, "slot"), 3).await;
+    let address = address(&fleet).await;
+    fleet.ostler(["scale", "2"]).success().await;
+    fleet.rewrite(&[App::new("other", ["sleep", "60"])]);
+    fleet.ostler(["reload", "--config"]).success().await;
+    let gone = |status: &StatusReport| status.apps.iter().all(|app| app.name != "web");
+    fleet.until("the app to have gone", gone).await;
+    std::net::UdpSocket::bind(address).expect("the port is free");
+}
+
 #[tokio::test]
 async fn an_app_that_nobody_asks_costs_no_wake_ups() {
     let fleet = answering(&dns(3, "slot"), 3).await;

@@ -34,10 +34,12 @@ impl LeftOut {
 }
 
 impl Group {
-    /// All listeners, how many buckets each has, and why those get nothing that don't.
+    /// All listeners that are in use, how many buckets each has, and why those get nothing that don't.
     pub(in crate::sockets::slots) fn report(&self) -> Vec<(&Member, Option<u32>, Option<LeftOut>)> {
         let chosen = self.choice();
-        let listed = self.members.iter().enumerate().map(|(at, member)| {
+        let shown = self.members.iter().enumerate();
+        let shown = shown.filter(|(_, member)| !member.kept);
+        let listed = shown.map(|(at, member)| {
             let (buckets, gets) = match &chosen {
                 Some(Choice::ByClient(_, buckets)) => {
                     let its = buckets.iter().filter(|to| **to == at).count();

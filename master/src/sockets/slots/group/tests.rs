@@ -259,6 +259,31 @@ fn a_new_slot_has_clients_once_it_serves() {
     );
 }
 
+#[test]
+fn a_kept_one_is_left_out_in_its_place_until_its_slot_is_back() {
+    for spread in [Spread::ByFlow, Spread::ByAddress] {
+        let mut group = group(spread, &[Serves; 3]);
+        let before = owners(&group);
+        group.keep(id(1));
+        for (size, services) in [(3, vec![Serves; 3]), (u32::MAX, vec![])] {
+            group.stand(size, &services);
+            assert_eq!(chosen(&group), [0, 2], "whatever is known of slots");
+            assert_eq!(group.report().len(), 2, "it is not shown");
+        }
+        group.stand(3, &[Serves, Awaited, Serves]);
+        assert_eq!(group.join(id(7), 1), Some(id(1)));
+        assert_eq!(chosen(&group), [0, 2], "nobody is ready");
+        group.stand(3, &[Serves; 3]);
+        assert_eq!(owners(&group), before);
+        let places = group.members().iter().map(|member| member.id);
+        assert_eq!(places.collect::<Vec<_>>(), [id(0), id(7), id(2)]);
+        for slot in [0, 7, 2] {
+            group.keep(id(slot));
+        }
+        assert_eq!(group.choice(), None);
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Stand(u32, Vec<Service>),
@@ -267,6 +292,7 @@ enum Step {
     Again(u32),
     Part(u32),
     Join(u32),
+    Keep(u32),
 }
 
 fn spread() -> impl Strategy<Value = Spread> {
@@ -290,6 +316,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..8_u32).prop_map(Step::Again),
         (0..8_u32).prop_map(Step::Part),
         (0..8_u32).prop_map(Step::Join),
+        (0..8_u32).prop_map(Step::Keep),
     ]
 }
 
@@ -301,20 +328,30 @@ proptest! {
         let mut group = Group::new(spread);
         let mut stands = (u32::MAX, Vec::new());
         for step in steps {
-            let known = |group: &Group, slot| group.members.iter().chain(&group.shut).any(|m: &Member| m.slot == slot);
+            let known = |group: &Group, slot| group.members.iter().chain(&group.shut).any(|m: &Member| m.slot == slot && !m.kept);
+            let kept = |group: &Group, slot| group.members.iter().any(|m: &Member| m.slot == slot && m.kept);
             match step {
                 Step::Stand(size, services) => {
                     group.stand(size, &services);
                     stands = (size.max(1), services);
                 }
                 Step::Measure(queues) => drop(group.measured(&waiting(&queues))),
+                // Those that can be shut down aren't kept.
+                Step::Shut(slot) | Step::Again(slot) if kept(&group, slot) => {}
                 Step::Shut(slot) => group.shut_down(id(slot)),
                 Step::Again(slot) => group.listens_again(id(slot)),
                 Step::Part(slot) => group.part(id(slot)),
-                Step::Join(slot) if !known(&group, slot) => group.join(id(slot), slot),
+                Step::Keep(slot) => group.keep(id(slot)),
+                Step::Join(slot) if !known(&group, slot) => {
+                    let (was, before) = (kept(&group, slot), group.members.len());
+                    let called = group.join(id(slot), slot);
+                    prop_assert_eq!(called, was.then(|| id(slot)));
+                    prop_assert_eq!(group.members.len(), before + usize::from(!was));
+                }
                 Step::Join(_) => {}
             }
-            let slots: Vec<u32> = group.members.iter().map(|m| m.slot).collect();
+            let used = group.members.iter().filter(|member| !member.kept);
+            let slots: Vec<u32> = used.map(|member| member.slot).collect();
             let chosen = chosen(&group);
             prop_assert_eq!(chosen.is_empty(), slots.is_empty());
             prop_assert!(chosen.iter().all(|slot| slots.contains(slot)));

@@ -4,11 +4,8 @@ use std::{os::fd::OwnedFd, time::Instant};
 
 use ostler_bus::{Slot, WorkerId};
 
-use super::{
-    super::{copy::Copy, proxied::Proxied},
-    Desk,
-};
-use crate::fleet::Service;
+use super::{super::proxied::Proxied, Desk};
+use crate::{fleet::Service, sockets::Foreign};
 
 impl Desk {
     /// Its clients keep their slots.
@@ -42,7 +39,7 @@ impl Desk {
     /// A connection was accepted. Whose it is may have to be waited for.
     pub(super) fn arrived(&mut self, connection: OwnedFd, now: Instant) {
         let connection = match &mut self.proxied {
-            None => Some(Copy::new(connection, self.kind).into()),
+            None => Some(Foreign::connection(connection, self.kind).into()),
             Some(proxied) => proxied.arrive(&self.socket, connection, now),
         };
         if let Some(connection) = connection {

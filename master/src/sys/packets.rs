@@ -82,7 +82,8 @@ unsafe fn take_descriptors(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
         let (head, data) = unsafe { (message.read(), libc::CMSG_DATA(message)) };
         if (head.cmsg_level, head.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
             let before = data as usize - message as usize;
-            let count = (head.cmsg_len as usize - before) / size_of::<RawFd>();
+            let length: usize = head.cmsg_len as _;
+            let count = (length - before) / size_of::<RawFd>();
             fds.extend((0..count).map(|at| {
                 // SAFETY: the message has as many, and each was opened for us by the kernel.
                 unsafe { OwnedFd::from_raw_fd(data.cast::<RawFd>().add(at).read_unaligned()) }

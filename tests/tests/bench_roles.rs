@@ -46,15 +46,6 @@ fn runs(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists() && !stat.contains(") Z ")
 }
 
-/// Whether whoever started this test has it ignored, as a shell does with INT for what it starts in the background: then so do
-/// its children.
-fn is_ignored(signal: Signal) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").expect("its status");
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = u64::from_str_radix(mask.expect("a mask").trim(), 16).expect("a number");
-    mask & (1 << (signal.as_raw() - 1)) != 0
-}
-
 async fn ends(what: &str, pid: u32) {
     let ended = || (!runs(pid)).then_some(());
     eventually(what, Duration::from_secs(20), ended).await;
@@ -70,8 +61,7 @@ async fn main() -> ExitCode {
     if let Some(code) = roles::play(&roles) {
         return code;
     }
-    let signals = [Signal::KILL, Signal::INT, Signal::TERM];
-    for signal in signals.into_iter().filter(|signal| !is_ignored(*signal)) {
+    for signal in [Signal::KILL, Signal::INT, Signal::TERM] {
         let (benchmark, broker) = begun();
         assert!(runs(broker));
         let pid = Pid::from_raw(benchmark.id().cast_signed()).expect("a process id");

@@ -14,6 +14,7 @@
 pub mod balance;
 mod bind;
 mod bound;
+mod closing;
 mod error;
 mod foreign;
 mod holder;

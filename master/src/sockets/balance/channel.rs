@@ -16,16 +16,16 @@ use rustix::{
 };
 use tokio::io::Interest;
 
-use crate::sys;
+use crate::{sockets::Foreign, sys};
 
 const CONTROL: usize = rustix::cmsg_space!(ScmRights(WINDOW));
 
 /// Words read at once; as many as come of a whole window, and what closed beside.
 const WORDS: usize = 2 * WINDOW;
 
-/// The master's end.
+/// The master's end. In words that were not read may be any descriptors.
 #[derive(Debug)]
-pub struct Channel(OwnedFd);
+pub struct Channel(Foreign);
 
 /// A new channel, and the end for its worker.
 ///
@@ -35,7 +35,7 @@ pub fn channel_pair() -> io::Result<(Channel, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     rustix::io::ioctl_fionbio(&ours, true)?;
-    Ok((Channel(ours), theirs))
+    Ok((Channel(ours.into()), theirs))
 }
 
 /// What was heard of a worker.
@@ -62,7 +62,9 @@ impl Channel {
     /// # Errors
     /// If it can't be watched.
     pub async fn first_word(self) -> io::Result<Option<Self>> {
-        let watched = sys::watch_fd(self.0, Interest::READABLE)?;
+        // A duplicate: its close is not the last.
+        let watched = self.0.as_fd().try_clone_to_owned()?;
+        let watched = sys::watch_fd(watched, Interest::READABLE)?;
         loop {
             let mut ready = watched.readable().await?;
             let mut byte = [0];
@@ -74,7 +76,8 @@ impl Channel {
                 Err(_) => return Ok(None),
             }
         }
-        Ok(Some(Self(watched.into_inner())))
+        drop(watched);
+        Ok(Some(self))
     }
 
     /// Hands connections over: all of them, or none.
@@ -98,7 +101,11 @@ impl Channel {
         let mut packets = [FromWorker::default(); WORDS];
         let lengths = sys::receive_packets(self.0.as_fd(), &mut packets);
         let (lengths, broken) = match lengths {
-            Ok(lengths) => (Some(lengths), false),
+            Ok((lengths, fds)) => {
+                // No word comes with any.
+                fds.into_iter().map(Foreign::from).for_each(drop);
+                (Some(lengths), false)
+            }
             Err(error) => {
                 let passes = matches!(
                     error.kind(),
@@ -145,10 +152,13 @@ impl AsFd for Channel {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use ostler_worker_sdk::handover::Account;
     use rustix::net::send;
 
     use super::*;
+    use crate::sockets::closing::tests::{lingering, send_with};
 
     fn taken(count: u32) -> WorkerWord {
         WorkerWord::Account(Account {
@@ -175,6 +185,26 @@ mod tests {
             let (_, got) = recv(&theirs, &mut bytes, RecvFlags::empty()).expect("received");
             assert_eq!((got, bytes[1]), (length, kind));
         }
+    }
+
+    #[test]
+    fn nobody_waits_for_descriptors_that_come_with_words() {
+        let (ours, theirs) = channel_pair().expect("a pair");
+        for _ in 0..2 {
+            let (full, _other) = lingering();
+            let word = taken(1).encode();
+            send_with(&theirs, &word, full.as_fd(), SendFlags::empty());
+            drop(full);
+            let begun = Instant::now();
+            assert_eq!(ours.hear().next(), Some(Heard::Word(taken(1))));
+            assert!(begun.elapsed() < Duration::from_secs(1));
+        }
+        let (full, _other) = lingering();
+        send_with(&theirs, b"x", full.as_fd(), SendFlags::empty());
+        drop(full);
+        let begun = Instant::now();
+        drop(ours);
+        assert!(begun.elapsed() < Duration::from_secs(1));
     }
 
     #[test]

@@ -5,25 +5,25 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use super::copy::Copy;
+use crate::sockets::Foreign;
 
 /// A connection that no worker has taken yet.
 #[derive(Debug)]
 pub(super) struct Connection {
-    copy: Copy,
+    copy: Foreign,
     /// Whose it is, where it matters and can be told.
     pub(super) client: Option<IpAddr>,
 }
 
 impl Connection {
     /// That of this client.
-    pub(super) fn of(client: Option<IpAddr>, copy: Copy) -> Self {
+    pub(super) fn of(client: Option<IpAddr>, copy: Foreign) -> Self {
         Self { copy, client }
     }
 }
 
-impl From<Copy> for Connection {
-    fn from(copy: Copy) -> Self {
+impl From<Foreign> for Connection {
+    fn from(copy: Foreign) -> Self {
         Self::of(None, copy)
     }
 }

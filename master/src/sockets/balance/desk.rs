@@ -24,11 +24,10 @@ use super::{
     Served,
     channel::{Channel, Heard},
     connection::Connection,
-    copy::Kind,
     pool::Pool,
     proxied::Proxied,
 };
-use crate::shortage::Told;
+use crate::{shortage::Told, sockets::foreign::Kind};
 
 /// Connections accepted at once, before others have their turn.
 const BATCH: usize = 64;

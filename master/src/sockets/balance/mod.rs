@@ -22,7 +22,6 @@
 
 mod channel;
 mod connection;
-mod copy;
 mod desk;
 mod inbox;
 mod pace;

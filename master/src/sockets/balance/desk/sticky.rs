@@ -4,11 +4,8 @@ use std::{os::fd::OwnedFd, time::Instant};
 
 use ostler_bus::{Slot, WorkerId};
 
-use super::{
-    super::{copy::Copy, proxied::Proxied},
-    Desk,
-};
-use crate::fleet::Service;
+use super::{super::proxied::Proxied, Desk};
+use crate::{fleet::Service, sockets::Foreign};
 
 impl Desk {
     /// Its clients keep their slots.
@@ -60,8 +57,8 @@ impl Desk {
     pub(super) fn arrived(&mut self, connection: OwnedFd, now: Instant) {
         match &mut self.proxied {
             None => {
-                let copy = Copy::new(connection, self.kind);
-                self.pool.accepted(copy.into(), None);
+                let connection = Foreign::connection(connection, self.kind);
+                self.pool.accepted(connection.into(), None);
             }
             Some(proxied) => {
                 if let Some(connection) = proxied.arrive(&self.socket, connection, now) {

@@ -4,7 +4,12 @@
 //! each time that more comes of it, and only then, it is looked at again, until its time is over. So one that dribbles wakes the
 //! thread as often as it has bytes of a header, which are few, and one that is silent not at all.
 
-use std::{collections::BTreeMap, io, os::fd::OwnedFd, time::Instant};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    time::Instant,
+};
 
 use ostler_worker_sdk::proxy_protocol::{Header, IN_TIME, Malformed};
 use rustix::{
@@ -16,6 +21,7 @@ use rustix::{
 };
 
 use super::peek::{Look, look};
+use crate::sockets::Foreign;
 
 /// Events taken in at once.
 const EVENTS: usize = 64;
@@ -29,9 +35,9 @@ const MORE: EventFlags = EventFlags::IN
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The header is there.
-    Whole(OwnedFd, Header),
+    Whole(Foreign, Header),
     /// It will never be.
-    Refused(OwnedFd, Refusal),
+    Refused(Foreign, Refusal),
 }
 
 /// Why a connection is refused.
@@ -39,6 +45,8 @@ pub(super) enum Outcome {
 pub(super) enum Refusal {
     /// It begins otherwise.
     Malformed(Malformed),
+    /// Descriptors came with its header.
+    Descriptors,
     /// It ended within its header.
     CutShort,
     /// It has taken too long.
@@ -59,7 +67,7 @@ pub(super) struct Headers {
 
 #[derive(Debug)]
 struct Awaited {
-    fd: OwnedFd,
+    fd: Foreign,
     until: Instant,
 }
 
@@ -91,7 +99,7 @@ impl Headers {
     ///
     /// # Errors
     /// If it can't be watched.
-    pub(super) fn arrive(&mut self, fd: OwnedFd, now: Instant) -> io::Result<Option<Outcome>> {
+    pub(super) fn arrive(&mut self, fd: Foreign, now: Instant) -> io::Result<Option<Outcome>> {
         let fd = match judge(fd, false) {
             Ok(outcome) => return Ok(Some(outcome)),
             Err(fd) => fd,
@@ -157,7 +165,7 @@ impl Headers {
     }
 
     /// The description will be a worker's too: closing ours would not end the watch.
-    fn unwatch(&self, connection: &OwnedFd) {
+    fn unwatch(&self, connection: impl AsFd) {
         if let Err(error) = epoll::delete(&self.epoll, connection) {
             tracing::debug!("it was not watched: {error}");
         }
@@ -165,7 +173,7 @@ impl Headers {
 }
 
 impl Outcome {
-    fn connection(&self) -> &OwnedFd {
+    fn connection(&self) -> &Foreign {
         match self {
             Self::Whole(fd, _) | Self::Refused(fd, _) => fd,
         }
@@ -173,12 +181,13 @@ impl Outcome {
 }
 
 /// What becomes of a connection, of which no more may come; it is given back if that can't be told yet.
-fn judge(fd: OwnedFd, ended: bool) -> Result<Outcome, OwnedFd> {
+fn judge(fd: Foreign, ended: bool) -> Result<Outcome, Foreign> {
     let refusal = match look(&fd) {
         Look::Whole(header) => return Ok(Outcome::Whole(fd, header)),
         Look::Part if !ended => return Err(fd),
         Look::Part => Refusal::CutShort,
         Look::Malformed(malformed) => Refusal::Malformed(malformed),
+        Look::Descriptors => Refusal::Descriptors,
         Look::Gone => Refusal::Gone,
     };
     Ok(Outcome::Refused(fd, refusal))

@@ -28,13 +28,12 @@ use self::{
     homes::Homes,
     takers::Takers,
 };
-use super::{
-    connection::Connection,
-    copy::{Copy, Kind},
-    inbox::Served,
-    pool::Pool,
+use super::{connection::Connection, inbox::Served, pool::Pool};
+use crate::{
+    config::app::ProxyHeader,
+    fleet::Service,
+    sockets::{Foreign, foreign::Kind},
 };
-use crate::{config::app::ProxyHeader, fleet::Service, sockets::Foreign};
 
 /// Connections that may be here and no worker's: as many as wait in the kernel by default.
 const ROOM: usize = 1024;
@@ -167,6 +166,7 @@ impl Proxied {
         connection: OwnedFd,
         now: Instant,
     ) -> Option<Connection> {
+        let connection = Foreign::connection(connection, self.kind);
         match self.headers.arrive(connection, now) {
             Ok(outcome) => self.settle(socket, outcome?),
             Err(error) => {
@@ -217,20 +217,20 @@ impl Proxied {
             ProxyHeader::Strip => peek::strip(&fd, &header),
         };
         match ready {
-            Ok(()) => Some(Connection::of(client, Copy::new(fd, self.kind))),
+            Ok(()) => Some(Connection::of(client, fd)),
             Err(error) => {
                 tracing::debug!("{}: a connection has broken: {error}", socket.app);
-                drop(Foreign::from(fd));
                 None
             }
         }
     }
 
     /// Closes it, counts it, and says so of the first of its kind.
-    fn refuse(&mut self, socket: &Served, connection: OwnedFd, refusal: Refusal) {
+    fn refuse(&mut self, socket: &Served, connection: Foreign, refusal: Refusal) {
         let (count, why) = match refusal {
-            Refusal::Gone => return drop(Foreign::from(connection)),
+            Refusal::Gone => return,
             Refusal::Malformed(malformed) => (&mut self.malformed, malformed.to_string()),
+            Refusal::Descriptors => (&mut self.malformed, "descriptors came with it".into()),
             Refusal::CutShort => (&mut self.malformed, "it ended within its header".into()),
             Refusal::Late => {
                 let waited = IN_TIME.as_secs();
@@ -242,7 +242,7 @@ impl Proxied {
         *count += 1;
         let from = peek::peer(&connection);
         let from = from.map_or_else(|| "a Unix socket".into(), |peer| peer.to_string());
-        drop(Foreign::from(connection));
+        drop(connection);
         let (app, name) = (&socket.app, &socket.name);
         match first {
             true => tracing::warn!(

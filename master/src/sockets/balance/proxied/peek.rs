@@ -1,6 +1,7 @@
 //! The header at the beginning of one connection: looked at, without taking a byte of it, until it is there.
 
 use std::{
+    io::IoSliceMut,
     net::{IpAddr, SocketAddr},
     os::fd::AsFd,
 };
@@ -8,7 +9,7 @@ use std::{
 use ostler_worker_sdk::proxy_protocol::{Header, LONGEST, Malformed, parse};
 use rustix::{
     io::Errno,
-    net::{RecvFlags, getpeername, recv},
+    net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, getpeername, recv, recvmsg},
 };
 
 /// What is there of it.
@@ -20,6 +21,8 @@ pub(super) enum Look {
     Part,
     /// What is none.
     Malformed(Malformed),
+    /// Descriptors come with it.
+    Descriptors,
     /// Nothing, and nothing comes any more.
     Gone,
 }
@@ -27,13 +30,14 @@ pub(super) enum Look {
 /// Looks, and leaves everything where it is.
 pub(super) fn look(connection: impl AsFd) -> Look {
     let mut bytes = [0; LONGEST];
-    match recv(
-        connection,
-        &mut bytes,
-        RecvFlags::PEEK | RecvFlags::DONTWAIT,
-    ) {
-        Ok((_, 0)) => Look::Gone,
-        Ok((_, come)) => match parse(&bytes[..come]) {
+    let into = &mut [IoSliceMut::new(&mut bytes)];
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let come = recvmsg(connection, into, &mut RecvAncillaryBuffer::default(), flags);
+    match come.map(|come| (come.bytes, come.flags)) {
+        Ok((0, _)) => Look::Gone,
+        // To take it would close them.
+        Ok((_, flags)) if flags.contains(ReturnFlags::CTRUNC) => Look::Descriptors,
+        Ok((come, _)) => match parse(&bytes[..come]) {
             Ok(Some(header)) => Look::Whole(header),
             Ok(None) => Look::Part,
             Err(malformed) => Look::Malformed(malformed),
@@ -46,9 +50,13 @@ pub(super) fn look(connection: impl AsFd) -> Look {
 /// Takes the header off; it is there in whole.
 ///
 /// # Errors
-/// If the connection has broken.
+/// If the connection has broken, or has a byte out of band: with that, a descriptor may be passed over unseen.
 pub(super) fn strip(connection: impl AsFd, header: &Header) -> Result<(), Errno> {
     let mut bytes = [0; LONGEST];
+    let urgent = RecvFlags::OOB | RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    if recv(&connection, &mut [0], urgent).is_ok() {
+        return Err(Errno::BADMSG);
+    }
     let mut left = header.length;
     while left > 0 {
         let into = &mut bytes[..left.min(LONGEST)];

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
+    os::fd::AsFd,
     os::unix::net::UnixStream,
     time::Duration,
 };
@@ -11,7 +12,7 @@ use ostler_bus::{Slot, WorkerId};
 use ostler_worker_sdk::handover::{UNLIMITED, WorkerWord};
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    net::{RecvFlags, recv, sockopt},
+    net::{RecvFlags, SendFlags, recv, sockopt},
 };
 
 use super::{
@@ -23,7 +24,13 @@ use super::{
     takers::GRACE,
     *,
 };
-use crate::{config::app::AppName, sockets::SocketId};
+use crate::{
+    config::app::AppName,
+    sockets::{
+        SocketId,
+        closing::tests::{lingering, send_with},
+    },
+};
 
 const DATA: &[u8] = b"what the client says";
 
@@ -286,7 +293,7 @@ fn pieces_on_a_unix_socket_are_seen_together() {
     let header = header.expect("it is whole");
     peek::strip(&accepted, &header).expect("there");
     let client = peek::client(&accepted, &header);
-    let connection = Connection::of(client, Copy::new(accepted.into(), Kind::Unix));
+    let connection = Connection::of(client, Foreign::connection(accepted.into(), Kind::Unix));
     assert_eq!(connection.client, Some([203, 0, 113, 9].into()));
     assert_eq!(said(&connection), DATA);
 }
@@ -404,6 +411,43 @@ fn pool_of(members: &[u64]) -> Pool<Connection> {
         pool.lives(WorkerId(*id), slot);
     }
     pool
+}
+
+#[test]
+fn a_client_that_passes_descriptors_is_refused_and_nobody_waits_until_they_are_closed() {
+    for flags in [SendFlags::empty(), SendFlags::OOB] {
+        let (full, _other) = lingering();
+        let (mut client, accepted) = UnixStream::pair().expect("a pair");
+        let mut proxied = Proxied::new(ProxyHeader::Strip, Kind::Unix).expect("descriptors");
+        // Out of band it is passed over.
+        send_with(&client, b"P", full.as_fd(), flags);
+        let rest = match flags.is_empty() {
+            true => &b"ROXY UNKNOWN\r\n"[..],
+            false => b"PROXY UNKNOWN\r\n",
+        };
+        client.write_all(rest).expect("sent");
+        drop(full);
+        let begun = Instant::now();
+        let arrived = proxied.arrive(&served(), accepted.into(), begun);
+        assert!(arrived.is_none());
+        assert_eq!(proxied.status().malformed, u64::from(flags.is_empty()));
+        assert!(begun.elapsed() < Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn nobody_waits_for_what_is_let_go_of_before_its_header_came() {
+    let (full, _other) = lingering();
+    let mut desk = Desk::new(ProxyHeader::Keep);
+    assert!(
+        desk.proxied
+            .arrive(&served(), full.into(), desk.now)
+            .is_none()
+    );
+    assert_eq!(desk.counted(), (1, 0, 0));
+    let begun = Instant::now();
+    drop(desk);
+    assert!(begun.elapsed() < Duration::from_secs(1));
 }
 
 /// The thread, and workers that are this test.

@@ -85,7 +85,7 @@ pub(super) enum Command {
         spread: Spread,
     },
     /// An app has gone; the sender is dropped when nothing of it is held any more.
-    Forget(AppName, mpsc::Sender<()>),
+    Forget(AppName, mpsc::SyncSender<()>),
     /// All that was said before has been done.
     Settle(oneshot::Sender<()>),
     Report(oneshot::Sender<Vec<SlotReport>>),
@@ -211,7 +211,7 @@ impl Groups {
     /// next app can have its address at once.
     pub fn forget(&mut self, app: &AppName) {
         if self.apps.remove(app).is_some() {
-            let (sender, forgotten) = mpsc::channel();
+            let (sender, forgotten) = mpsc::sync_channel(0);
             self.tell(Command::Forget(app.clone(), sender));
             // It ends as the sender is dropped: nothing is sent.
             if let Err(mpsc::RecvTimeoutError::Timeout) = forgotten.recv_timeout(LET_GO) {

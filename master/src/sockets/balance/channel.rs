@@ -53,7 +53,7 @@ impl Channel {
     /// One of any descriptor.
     #[cfg(test)]
     pub(super) fn made_up(fd: OwnedFd) -> Self {
-        Self(fd)
+        Self(fd.into())
     }
 
     /// Waits until the worker says its first word, which remains to be read; `None` if it never will. Nothing but this

@@ -11,10 +11,10 @@ use rustix::{
 };
 
 use super::{
-    super::{connection::Connection, copy::Kind, pool::Pool},
+    super::{connection::Connection, pool::Pool},
     peek::{Look, look},
 };
-use crate::config::app::ProxyHeader;
+use crate::{config::app::ProxyHeader, sockets::foreign::Kind};
 
 /// How often they are looked for: a thousand are asked in some tenth of a millisecond.
 pub(super) const EVERY: Duration = Duration::from_millis(50);

@@ -79,11 +79,16 @@ fn is_ip(fd: impl AsFd) -> bool {
     sockopt::socket_domain(fd).is_ok_and(|domain| ip.contains(&domain))
 }
 
+/// Whether descriptors may be on their way in this connection.
+pub(super) fn brings_any(connection: impl AsFd) -> bool {
+    !is_ip(&connection) && !has_none_inside(connection)
+}
+
 /// Whether no descriptors are on their way in this Unix socket. To look by `recv` would wait for a worker that is just reading, as
 /// long as that likes.
-fn has_none_inside(fd: &OwnedFd) -> bool {
+fn has_none_inside(fd: impl AsFd) -> bool {
     let mut text = [0; 512];
-    let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
+    let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
     let read = File::open(path).and_then(|mut info| info.read(&mut text));
     let mut lines = text[..read.unwrap_or(0)].split(|byte| *byte == b'\n');
     lines.any(|line| {

@@ -5,25 +5,42 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicU8, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Whether any have moved, in either direction, since this was last asked.
+const READ: u8 = 1;
+const WRITTEN: u8 = 2;
+
+/// Which have moved since this was last asked.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Moved(Arc<AtomicBool>);
+pub(super) struct Moved(Arc<AtomicU8>);
+
+/// What has moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moves {
+    Nothing,
+    /// The other end takes some of what waits for it.
+    Written,
+    /// The other end has said something.
+    Heard,
+}
 
 impl Moved {
-    pub(super) fn take(&self) -> bool {
-        self.0.swap(false, Relaxed)
+    pub(super) fn take(&self) -> Moves {
+        match self.0.swap(0, Relaxed) {
+            0 => Moves::Nothing,
+            WRITTEN => Moves::Written,
+            _ => Moves::Heard,
+        }
     }
 
-    fn note(&self, bytes: usize) {
+    fn note(&self, which: u8, bytes: usize) {
         if bytes > 0 {
-            self.0.store(true, Relaxed);
+            self.0.fetch_or(which, Relaxed);
         }
     }
 }
@@ -49,7 +66,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Moving<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.moved.note(buf.filled().len() - before);
+        self.moved.note(READ, buf.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
@@ -61,7 +78,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Moving<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.moved.note(written);
+        self.moved.note(WRITTEN, written);
         Poll::Ready(Ok(written))
     }
 
@@ -71,7 +88,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Moving<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
-        self.moved.note(written);
+        self.moved.note(WRITTEN, written);
         Poll::Ready(Ok(written))
     }
 

@@ -3,7 +3,10 @@
 use axum::http::Version;
 use tokio::{sync::watch, time::Instant};
 
-use super::{FRESH, HEAD, LAME_DUCK, moves::Moved};
+use super::{
+    FRESH, HEAD, LAME_DUCK,
+    moves::{Moved, Moves},
+};
 use crate::{
     DrainSignal, RequestCounter, RequestUnderWay,
     holding::{Held, HeldRequest},
@@ -91,12 +94,15 @@ pub(super) async fn ends(mut drain: DrainSignal, mut talk: watch::Receiver<Talk>
 }
 
 /// Waits until nothing more is expected from a connection that is to end: for [`FRESH`] all was said, and not a byte has moved.
+/// From a client that says anything after it was told of the end, the end comes by itself: it may be slow, but it is there.
 pub(super) async fn falls_silent(talk: watch::Receiver<Talk>, moved: Moved) {
+    moved.take();
     loop {
-        moved.take();
         tokio::time::sleep(FRESH).await;
-        if !moved.take() && talk.borrow().has_said_all() {
-            return;
+        match moved.take() {
+            Moves::Heard => return std::future::pending().await,
+            Moves::Nothing if talk.borrow().has_said_all() => return,
+            Moves::Nothing | Moves::Written => {}
         }
     }
 }

@@ -228,6 +228,8 @@ impl Desk {
             for id in lost {
                 broken.extend(self.part_with(id));
             }
+            // Nobody tells of a channel that is not watched any more.
+            self.review(now);
         }
     }
 

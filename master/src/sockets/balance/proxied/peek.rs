@@ -12,6 +12,8 @@ use rustix::{
     net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, getpeername, recv, recvmsg},
 };
 
+use crate::sockets::foreign::brings_any;
+
 /// What is there of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
@@ -32,11 +34,18 @@ pub(super) fn look(connection: impl AsFd) -> Look {
     let mut bytes = [0; LONGEST];
     let into = &mut [IoSliceMut::new(&mut bytes)];
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    let come = recvmsg(connection, into, &mut RecvAncillaryBuffer::default(), flags);
+    let come = recvmsg(
+        &connection,
+        into,
+        &mut RecvAncillaryBuffer::default(),
+        flags,
+    );
     match come.map(|come| (come.bytes, come.flags)) {
         Ok((0, _)) => Look::Gone,
-        // To take it would close them.
-        Ok((_, flags)) if flags.contains(ReturnFlags::CTRUNC) => Look::Descriptors,
+        // To take it would close them. Other words beside the bytes (credentials, times) say nothing here.
+        Ok((_, flags)) if flags.contains(ReturnFlags::CTRUNC) && brings_any(&connection) => {
+            Look::Descriptors
+        }
         Ok((come, _)) => match parse(&bytes[..come]) {
             Ok(Some(header)) => Look::Whole(header),
             Ok(None) => Look::Part,

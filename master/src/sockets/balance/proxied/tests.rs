@@ -436,6 +436,14 @@ fn a_client_that_passes_descriptors_is_refused_and_nobody_waits_until_they_are_c
 }
 
 #[test]
+fn what_else_the_kernel_says_beside_a_header_is_nothing() {
+    let (mut client, accepted) = UnixStream::pair().expect("a pair");
+    sockopt::set_socket_passcred(&accepted, true).expect("set");
+    client.write_all(&header([203, 0, 113, 9])).expect("sent");
+    assert!(matches!(peek::look(&accepted), Look::Whole(_)));
+}
+
+#[test]
 fn nobody_waits_for_what_is_let_go_of_before_its_header_came() {
     let (full, _other) = lingering();
     let mut desk = Desk::new(ProxyHeader::Keep);

@@ -46,7 +46,8 @@ use tokio::{
 
 pub use self::{
     add::Which, handle::ShellHandle, listeners::Watches, portraits::Drawn, reread::ReadFile,
-    reread::Reread, reread::Said, rights::Rights, signals::MasterSignal, workshop::Workshop,
+    reread::Reread, reread::Said, rights::Rights, signals::MasterSignal, signals::SAME_WORD,
+    workshop::Workshop,
 };
 use self::{
     handle::Message, hook::Leash, passing::Gifts, reread::Reading, slots::Leavings, worker::Process,

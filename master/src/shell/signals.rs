@@ -75,8 +75,9 @@ impl MasterSignal {
 }
 
 /// `timeout` and others signal a process and then its whole group: what comes so soon is the same word twice, and must not
-/// be taken for impatience. Whoever says it twice may lose the processor in between; a hand takes longer.
-const SAME_WORD: Duration = Duration::from_millis(50);
+/// be taken for impatience. Whoever says it twice may lose the processor in between; a hand takes longer. Counted from when
+/// the first was read.
+pub const SAME_WORD: Duration = Duration::from_millis(50);
 
 impl Shell {
     pub(super) fn on_signal(&mut self, number: i32) -> Vec<Input> {

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use ostler::shell::SAME_WORD;
 use rustix::process::Signal;
 
 use super::{App, Cli, Exit, LinePattern, Mark, PATIENCE, PrivateDir, Process, Tail};
@@ -228,6 +229,17 @@ impl Master {
     pub async fn end(&mut self, signal: Signal) -> Exit {
         self.process.signal(signal);
         self.process.wait(PATIENCE).await
+    }
+
+    /// Says TERM or INT a second time: once the first has been heard, and later than would be taken for the same word.
+    ///
+    /// # Panics
+    /// If the first, not waited for in its log yet, isn't heard in time.
+    pub async fn say_again(&mut self, signal: Signal) {
+        self.wait_for_log("asked to stop").await;
+        // It was read before it was told of: no later than now.
+        tokio::time::sleep(SAME_WORD).await;
+        self.process.signal(signal);
     }
 
     /// Waits until it answers `ping`.

@@ -138,8 +138,7 @@ async fn no_child_outlives_a_stopped_master() {
                 "TERM" => master.process.signal(Signal::TERM),
                 "TERM TERM" => {
                     master.process.signal(Signal::TERM);
-                    master.wait_for_log("asked to stop").await;
-                    master.process.signal(Signal::TERM);
+                    master.say_again(Signal::TERM).await;
                 }
                 "QUIT" => master.process.signal(Signal::QUIT),
                 _ => drop(master.ostler(["kill"]).success().await),

@@ -153,7 +153,7 @@ async fn a_stop_overtakes_a_before_start_and_a_forced_end_everything() {
         .process
         .wait_for_line("before_stop: up", PATIENCE)
         .await;
-    master.process.signal(Signal::TERM);
+    master.say_again(Signal::TERM).await;
     assert_eq!(master.process.wait(PATIENCE).await, Exit::Code(1));
     assert!(!master.dir().at("after").exists());
     master.assert_nothing_left().await;

@@ -122,10 +122,11 @@ impl App {
 
     /// Takes over the definition of the next generation.
     pub(super) fn redefine(&mut self, definition: AppDefinition, turn: &mut Turn) {
-        if definition.instances != self.definition.instances {
-            self.resize(definition.instances.min(MAX_INSTANCES), turn);
+        let instances = definition.instances;
+        let before = std::mem::replace(&mut self.definition, Arc::new(definition));
+        if instances != before.instances {
+            self.resize(instances.min(MAX_INSTANCES), turn);
         }
-        self.definition = Arc::new(definition);
     }
 
     /// Comes again before it has gone.
@@ -136,7 +137,7 @@ impl App {
         self.wanted = definition.start.autostart;
         self.size = definition.instances.min(MAX_INSTANCES);
         self.definition = Arc::new(definition);
-        self.begin_anew(turn);
+        self.begin_anew("start", turn);
         self.called_for = "start: the app came again".into();
         for slot in self.slots.values_mut() {
             slot.try_again();
@@ -145,14 +146,15 @@ impl App {
 
     /// Changes the size; what scaling commands were waiting for is overtaken.
     pub(super) fn resize(&mut self, to: u32, turn: &mut Turn) {
+        let had_none = self.wants_none();
         let from = std::mem::replace(&mut self.size, to);
         if from == to {
             return;
         }
         self.called_for = format!("scale from {from} to {to}");
         self.parked.retain(|slot| slot.0 < to);
-        if from == 0 {
-            self.begin_anew(turn);
+        if had_none && !self.wants_none() {
+            self.begin_anew("scale", turn);
         }
         if to == 0 {
             update::give_up(self, GivenUp::Overtaken("scale"), turn);
@@ -185,6 +187,12 @@ impl App {
         self.wanted && self.size > 0
     }
 
+    /// Whether none of its slots should have a worker: it is stopped, as a whole or slot by slot, or has no instances.
+    pub(super) fn wants_none(&self) -> bool {
+        let parked = |number| self.parked.contains(&SlotNumber(number));
+        !self.wanted || (0..self.size).all(parked)
+    }
+
     /// The generation that vacant slots are filled with.
     pub(super) fn filling(&self) -> Made {
         let proved = self.update.as_ref().filter(|update| update.done > 0);
@@ -207,8 +215,10 @@ impl App {
         (self.newest, Arc::new(definition))
     }
 
-    /// Starts from nothing: whatever slots there are are tried with the definition as it is now.
-    pub(super) fn begin_anew(&mut self, turn: &Turn) {
+    /// Starts from nothing: whatever slots there are are tried with the definition as it is now, once its turn has come. An
+    /// update that still waits for the last workers to go has nobody left to replace.
+    pub(super) fn begin_anew(&mut self, by: &str, turn: &mut Turn) {
+        update::give_up(self, GivenUp::Overtaken(by), turn);
         self.renew(Variables::new());
         let since = turn.number();
         self.rise = match self.rise {

@@ -132,7 +132,7 @@ fn of_slot(slot: &Slot) -> Standing {
 
 /// Whether it has not begun, and waits for one that will never be ready.
 fn in_vain(app: &App, standings: &BTreeMap<&AppName, Standing>) -> bool {
-    let held = matches!(app.rise, Rise::Held { .. }) && app.is_meant_to_run();
+    let held = matches!(app.rise, Rise::Held { .. }) && !app.wants_none();
     let mut needed = app.definition.start.depends_on.iter();
     held && needed.any(|name| standings.get(name) == Some(&Standing::Badly))
 }

@@ -125,7 +125,7 @@ impl Fleet {
         let clash = apps.iter().find_map(|next| {
             let app = self.apps.get(&next.name)?;
             let differ = app.definition.differences(next);
-            (app.is_meant_to_run() && !app.going && !differ.is_empty()).then_some((app, differ))
+            (!app.wants_none() && !app.going && !differ.is_empty()).then_some((app, differ))
         });
         clash.map(|(app, differ)| {
             format!(
@@ -154,8 +154,8 @@ pub(super) fn add(
     for definition in apps {
         let (name, autostart) = (definition.name.clone(), definition.start.autostart);
         let known = fleet.apps.get(&name).filter(|app| !app.going);
-        let known = known.map(App::is_meant_to_run);
-        if known != Some(true) {
+        let known = known.map(App::wants_none);
+        if known != Some(false) {
             fleet.define(definition, turn);
         }
         let Some(app) = fleet.apps.get_mut(&name) else {
@@ -163,7 +163,7 @@ pub(super) fn add(
         };
         match known {
             None => app.added = true,
-            Some(false) if autostart && app.size > 0 => {
+            Some(true) if autostart && app.size > 0 => {
                 start_stop::start(app, op, turn);
                 continue;
             }

@@ -13,7 +13,8 @@
 //!   start lets the others pass, and so does one that is itself held by what it depends on.
 //! * Of apps that wait for each other in a circle, none holds the others. Files with circles are refused; but a running
 //!   app may have an older definition than its neighbours.
-//! * Once its turn has come, an app is never held again before it is stopped: what crashes later is its own affair.
+//! * Once its turn has come, an app is never held again before it is stopped: what crashes later is its own affair. One whose
+//!   slots were all stopped by themselves is as stopped as any.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,15 +75,14 @@ pub(super) fn advance(apps: &mut Apps, turn: &mut Turn) -> bool {
     }
     let names: Vec<AppName> = apps.keys().cloned().collect();
     for name in names {
-        match look(apps, &name, turn) {
-            Turned::NotHeld | Turned::Waits => {}
-            Turned::Failed(why) => changed |= tell_failed(apps, &name, &why, turn),
-            Turned::Begins { since } => {
+        match has_turn(apps, &name, turn) {
+            Some(since) => {
                 if let Some(app) = apps.get_mut(&name) {
                     begin(app, since);
                     changed = true;
                 }
             }
+            None => changed |= tell_failed(apps, &name, turn),
         }
     }
     changed
@@ -97,56 +97,38 @@ fn begin(app: &mut App, since: u64) {
     app.rise = Rise::Rising { since };
 }
 
-/// Whether an app's turn has come.
-enum Turned {
-    NotHeld,
-    Waits,
-    /// What it depends on failed to start.
-    Failed(String),
-    Begins {
-        since: u64,
-    },
-}
-
-fn look(apps: &Apps, name: &AppName, turn: &Turn) -> Turned {
-    let Some((app, since)) = apps.get(name).and_then(|app| Some((app, held(app)?))) else {
-        return Turned::NotHeld;
-    };
+/// Since when an app was held whose turn has come.
+fn has_turn(apps: &Apps, name: &AppName, turn: &Turn) -> Option<u64> {
+    let app = apps.get(name)?;
+    let since = held(app)?;
     if turn.mutated(Mutation::IgnoreOrder) {
-        return Turned::Begins { since };
+        return Some(since);
     }
     // Nothing could begin yet: whose turn it is is decided when it can.
-    let mut waits = match app.rise {
+    let too_early = match app.rise {
         Rise::Emptying { .. } => !app.is_empty() && !turn.mutated(Mutation::RestartAtOnce),
         Rise::Held { .. } | Rise::Rising { .. } | Rise::Over => !could_begin(app, turn),
     };
-    for other in holders(apps, app) {
-        if let Some(trouble) = trouble(apps, other, since) {
-            return Turned::Failed(trouble.in_words(name));
-        }
-        waits = true;
-    }
-    match waits || apps.values().any(|other| goes_before(apps, other, app)) {
-        true => Turned::Waits,
-        false => Turned::Begins { since },
-    }
+    let waits = too_early
+        || holders(apps, app).next().is_some()
+        || apps.values().any(|other| goes_before(apps, other, app));
+    (!waits).then_some(since)
 }
 
-/// Whether a worker could be started if its turn had come, or none is wanted: those on their way out, or what cleans up after
-/// them, may be in the way of all.
+/// Whether a worker could be started if its turn had come: those on their way out, or what cleans up after them, may be in
+/// the way of all.
 fn could_begin(app: &App, turn: &Turn) -> bool {
-    let numbered = app.slots.iter();
-    let mut wanted = numbered
-        .filter(|(number, _)| app.wants(**number, turn))
-        .peekable();
-    wanted.peek().is_none()
-        || wanted.any(|(number, slot)| slot.holder().is_none() && clearing::is_free(app, *number))
+    let mut slots = app.slots.iter();
+    slots.any(|(number, slot)| {
+        app.wants(*number, turn) && slot.holder().is_none() && clearing::is_free(app, *number)
+    })
 }
 
-/// Since when an app that should run is held.
+/// Since when an app is held. The turn of one of which nobody wants a worker doesn't come: it would have had it, and begin
+/// at once when somebody does.
 fn held(app: &App) -> Option<u64> {
     match app.rise {
-        Rise::Held { since } | Rise::Emptying { since } if app.is_meant_to_run() => Some(since),
+        Rise::Held { since } | Rise::Emptying { since } if !app.wants_none() => Some(since),
         Rise::Held { .. } | Rise::Emptying { .. } | Rise::Rising { .. } | Rise::Over => None,
     }
 }
@@ -174,7 +156,7 @@ fn is_ready(app: &App) -> bool {
         | SlotState::Stopped => false,
     };
     let all_there = app.slots.len() >= app.size as usize;
-    !app.wanted || app.size == 0 || (all_there && app.slots.iter().all(serves))
+    app.wants_none() || (all_there && app.slots.iter().all(serves))
 }
 
 /// Whether `app`, held itself, waits for the one of this name, if not directly.
@@ -200,7 +182,7 @@ fn goes_before(apps: &Apps, other: &App, app: &App) -> bool {
         Rise::Held { .. } | Rise::Emptying { .. } => {
             held(other).is_some() && holders(apps, other).next().is_none()
         }
-        Rise::Rising { .. } => other.wanted && other.size > 0,
+        Rise::Rising { .. } => !other.wants_none(),
         Rise::Over => false,
     };
     higher && starts
@@ -262,7 +244,7 @@ fn rest(app: &mut App) -> bool {
     let Rise::Rising { since } = app.rise else {
         return false;
     };
-    let over = !app.wanted || app.size == 0 || outcome(app, since).is_some();
+    let over = app.wants_none() || outcome(app, since).is_some();
     if over {
         app.rise = Rise::Over;
     }
@@ -271,7 +253,7 @@ fn rest(app: &mut App) -> bool {
 
 /// An update of an app that has not begun is a start with the newest definition.
 fn join_start(app: &mut App, turn: &mut Turn) -> bool {
-    if held(app).is_none() {
+    if app.rise.has_begun() || !app.is_meant_to_run() {
         return false;
     }
     let Some(pending) = pending::take(app) else {
@@ -289,19 +271,29 @@ fn join_start(app: &mut App, turn: &mut Turn) -> bool {
     true
 }
 
-/// Whoever waits for the start of this app is told that it can't be now.
-fn tell_failed(apps: &mut Apps, name: &AppName, why: &str, turn: &mut Turn) -> bool {
+/// Whoever waits for the start of this app is told that it can't be now, if what it depends on has failed since they asked.
+fn tell_failed(apps: &mut Apps, name: &AppName, turn: &mut Turn) -> bool {
+    let Some((app, held)) = apps.get(name).and_then(|app| Some((app, held(app)?))) else {
+        return false;
+    };
+    let why = |wait: &Wait| match wait.goal {
+        Goal::Started { since, .. } => holders(apps, app)
+            .find_map(|other| trouble(apps, other, since.max(held)))
+            .map(|trouble| trouble.in_words(name)),
+        Goal::Shrunk | Goal::Vacated(_) | Goal::Stopped => None,
+    };
+    let whys: Vec<Option<String>> = app.waits.iter().map(why).collect();
     let Some(app) = apps.get_mut(name) else {
         return false;
     };
-    let (mut told, waits) = (false, std::mem::take(&mut app.waits));
-    for wait in waits {
-        match wait.goal {
-            Goal::Started { .. } => {
-                pay(wait.op, Outcome::Failed(why.to_owned()), turn);
+    let mut told = false;
+    for (wait, why) in std::mem::take(&mut app.waits).into_iter().zip(whys) {
+        match why {
+            Some(why) => {
+                pay(wait.op, Outcome::Failed(why), turn);
                 told = true;
             }
-            Goal::Shrunk | Goal::Vacated(_) | Goal::Stopped => app.waits.push(wait),
+            None => app.waits.push(wait),
         }
     }
     told

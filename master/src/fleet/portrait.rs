@@ -60,7 +60,7 @@ impl Fleet {
                 },
                 size: app.size,
                 wanted: app.wanted,
-                fills: app.is_meant_to_run(),
+                fills: !app.wants_none(),
                 parked: app.parked.iter().copied().collect(),
             })
         });
@@ -83,7 +83,7 @@ impl Fleet {
 /// What it is: what fills its slots, or what would once it is started. A start takes up what `reload --update-env` brought,
 /// and leaves what `reload --env` did.
 fn drawn(app: &App) -> Made {
-    if app.is_meant_to_run() {
+    if !app.wants_none() {
         return app.filling();
     }
     let overlay = Overlay {

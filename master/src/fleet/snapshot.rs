@@ -75,7 +75,7 @@ fn app_state(app: &App) -> &'static str {
     });
     let fills = |worker: &Worker| worker.occasion == Occasion::Fill && worker.is_starting();
     let filling = app.workers.values().any(fills);
-    if !app.wanted || app.size == 0 {
+    if app.wants_none() {
         return if none_left { "stopped" } else { "stopping" };
     }
     match app.rise {

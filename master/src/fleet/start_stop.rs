@@ -105,11 +105,13 @@ fn await_start(app: &mut App, op: OpId, slots: std::ops::Range<u32>, turn: &Turn
 /// Starts an app; waits for it.
 pub(super) fn start(app: &mut App, op: OpId, turn: &mut Turn) {
     app.overtake_waits("start", &[Errand::Stop], turn);
-    app.parked.clear();
     // Where nobody is left, nobody is served by what was there before.
     let deserted = app.workers.is_empty() && app.update.is_none();
-    if !std::mem::replace(&mut app.wanted, true) {
-        app.begin_anew(turn);
+    let stood_still = app.wants_none();
+    app.parked.clear();
+    app.wanted = true;
+    if stood_still {
+        app.begin_anew("start", turn);
     } else if deserted {
         app.renew(Variables::new());
     }
@@ -121,17 +123,19 @@ pub(super) fn start(app: &mut App, op: OpId, turn: &mut Turn) {
 }
 
 fn start_slot(app: &mut App, number: SlotNumber, op: OpId, turn: &mut Turn) {
+    let stood_still = app.wants_none();
     if app.wanted {
         overtake_slot_stop(app, number, "start", turn);
     } else {
         app.overtake_waits("start", &[Errand::Stop], turn);
         // The others stay as they are.
-        let others = (0..app.size).map(SlotNumber);
-        app.parked = others.filter(|other| *other != number).collect();
+        app.parked = (0..app.size).map(SlotNumber).collect();
         app.wanted = true;
-        app.begin_anew(turn);
     }
     app.parked.remove(&number);
+    if stood_still {
+        app.begin_anew("start", turn);
+    }
     app.called_for = "start".into();
     if let Some(slot) = app.slots.get_mut(&number) {
         slot.try_again();
@@ -176,7 +180,7 @@ fn restart(app: &mut App, op: OpId, turn: &mut Turn) {
 }
 
 fn restart_slot(app: &mut App, number: SlotNumber, op: OpId, turn: &mut Turn) {
-    if !app.wanted {
+    if app.wants_none() {
         return start_slot(app, number, op, turn);
     }
     overtake_slot_stop(app, number, "restart", turn);

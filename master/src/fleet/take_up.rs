@@ -98,7 +98,7 @@ fn change(app: &App, next: &AppDefinition) -> Change {
 /// What its workers are, or are becoming; of one that has none, what they would be.
 fn current(app: &App) -> &AppDefinition {
     match &app.update {
-        _ if !app.wanted || app.size == 0 => &app.definition,
+        _ if app.wants_none() => &app.definition,
         Some(update) if !update.goes_back() => &update.definition,
         Some(_) | None => &app.serving.1,
     }

@@ -77,7 +77,6 @@ impl AppModel {
                 self.size = definition.instances;
             }
         }
-        self.begun &= self.size > 0;
         self.park_none_beyond();
         self.priority = definition.start.priority;
         self.depends_on.clone_from(&definition.start.depends_on);
@@ -96,15 +95,26 @@ impl AppModel {
         (self.covers, self.excused) = (false, false);
     }
 
+    /// Whether no worker of it is wanted.
+    pub(super) fn wants_none(&self) -> bool {
+        !self.wanted || (0..self.size).all(|slot| self.parked.contains(&Slot(slot)))
+    }
+
     fn park_none_beyond(&mut self) {
         let size = self.size;
         self.parked.retain(|slot| slot.0 < size);
+        self.begun &= !self.wants_none();
+    }
+
+    fn park(&mut self, slot: Slot) {
+        self.parked.insert(slot);
+        self.begun &= !self.wants_none();
     }
 
     /// What starting it, or one of its slots, means.
     fn start(&mut self, slot: Option<Slot>) {
+        self.excused &= !self.wants_none();
         if !self.wanted {
-            self.excused = false;
             let others = (0..self.size).map(Slot);
             self.parked = others.filter(|_| slot.is_some()).collect();
         }
@@ -271,7 +281,7 @@ impl Model {
                 let slot = slot_of(stop.app.as_deref());
                 for app in self.named(stop.app.as_deref()) {
                     match slot {
-                        Some(slot) if app.wanted => drop(app.parked.insert(slot)),
+                        Some(slot) if app.wanted => app.park(slot),
                         Some(_) => {}
                         None => (app.wanted, app.begun) = (false, false),
                     }
@@ -295,7 +305,7 @@ impl Model {
             Command::Add(_) | Command::Await(_) => {}
             Command::Scale(AppScale { app, to }) => {
                 for app in self.named(Some(app)) {
-                    if app.size == 0 {
+                    if app.wants_none() {
                         app.excused = false;
                     }
                     app.pristine = false;
@@ -304,7 +314,6 @@ impl Model {
                         ScaleTo::More(more) => app.size.saturating_add(*more),
                         ScaleTo::Fewer(fewer) => app.size.saturating_sub(*fewer),
                     };
-                    app.begun &= app.size > 0;
                     app.park_none_beyond();
                 }
             }

@@ -17,7 +17,7 @@ impl Checker {
         if std::mem::replace(&mut app.begun, true) {
             return Ok(());
         }
-        let runs = |app: &&AppModel| app.wanted && app.size > 0;
+        let runs = |app: &&AppModel| !app.wants_none();
         for needed in &definition.start.depends_on {
             let app = self.model.apps.get(needed.as_str()).filter(runs);
             if let Some(app) = app.filter(|app| !app.stops_for_good) {

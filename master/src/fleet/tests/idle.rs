@@ -84,6 +84,18 @@ fn what_was_stopped_may_be_started_again_and_what_backs_off_will() {
         stage.exits(order.id, 0);
     }
     assert_eq!(end(&stage), None, "somebody has stopped web");
+    let mut waits = definition("web", 1);
+    waits.start.depends_on = AppName::new("a").into_iter().collect();
+    let mut stage = leaving(vec![oneshot("a"), waits]);
+    stage.op(Command::Stop(AppStop {
+        app: Some("web:0".into()),
+    }));
+    all_end(&mut stage, &ExitStatus::Code(1));
+    assert_eq!(
+        end(&stage),
+        None,
+        "somebody has stopped all there is of web"
+    );
     let mut stage = leaving(vec![definition("web", 1)]);
     all_end(&mut stage, &ExitStatus::Code(1));
     assert_eq!(end(&stage), None);

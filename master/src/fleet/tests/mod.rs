@@ -1,5 +1,6 @@
 //! The fleet's behaviours one by one. The simulation shows that they hold together.
 
+mod anew;
 mod commands;
 mod crashes;
 mod decisions;

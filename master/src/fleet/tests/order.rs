@@ -23,25 +23,25 @@ fn name(text: &str) -> AppName {
 }
 
 /// An app that depends on others.
-fn after(app: &str, instances: u32, others: &[&str]) -> AppDefinition {
+pub(super) fn after(app: &str, instances: u32, others: &[&str]) -> AppDefinition {
     let mut app = definition(app, instances);
     app.start.depends_on = others.iter().map(|other| name(other)).collect();
     app
 }
 
-fn of_priority(app: &str, priority: i32) -> AppDefinition {
+pub(super) fn of_priority(app: &str, priority: i32) -> AppDefinition {
     let mut app = definition(app, 1);
     app.start.priority = priority;
     app
 }
 
 /// A fleet of these apps, defined together.
-fn fleet(apps: Vec<AppDefinition>) -> Stage {
+pub(super) fn fleet(apps: Vec<AppDefinition>) -> Stage {
     Stage::of_all(apps)
 }
 
 /// The apps of the workers ordered since the last look, which run now.
-fn begun(stage: &mut Stage) -> Vec<(String, SpawnOrder)> {
+pub(super) fn begun(stage: &mut Stage) -> Vec<(String, SpawnOrder)> {
     let orders = stage.orders();
     for order in &orders {
         stage.news(order.id, WorkerNews::Spawned { pid: 1 });
@@ -50,11 +50,11 @@ fn begun(stage: &mut Stage) -> Vec<(String, SpawnOrder)> {
     named.map(|order| (order.app.to_string(), order)).collect()
 }
 
-fn names(begun: &[(String, SpawnOrder)]) -> Vec<&str> {
+pub(super) fn names(begun: &[(String, SpawnOrder)]) -> Vec<&str> {
     begun.iter().map(|(name, _)| name.as_str()).collect()
 }
 
-fn state_of(stage: &Stage, app: &str) -> String {
+pub(super) fn state_of(stage: &Stage, app: &str) -> String {
     let apps = stage.fleet.snapshot(stage.now).apps;
     apps.into_iter()
         .find(|status| status.name == app)

@@ -238,7 +238,8 @@ fn a_stopped_slot_does_not_call_a_finished_update_back() {
     let op = stage.op(reload(false));
     assert_eq!(stage.outcome(op), Some(Outcome::Done), "nobody to replace");
     stage.op(Command::Start(AppStart { app: slot() }));
-    assert_eq!(stage.orders_only()[0].generation.0, 2);
+    let generation = stage.orders_only()[0].generation.0;
+    assert_eq!(generation, 3, "it begins anew, with the newest definition");
 }
 
 #[test]

@@ -52,6 +52,20 @@ async fn origin_cannot_be_forged() {
         matches!(&*event.origin, Origin::Client { name, .. } if name == "peer"),
         "{event:?}"
     );
+    // What a sender likes to say beside an event arrives, and says nothing about who it is.
+    let other = client(&fleet, "a name").await;
+    let said = rich();
+    let beside = other.event(&said).header("origin", "master");
+    beside.send().await.expect("sent");
+    let event = heard.next().await;
+    assert_eq!(
+        event.headers().iter().collect::<Vec<_>>(),
+        [("origin", "master")]
+    );
+    assert!(
+        matches!(&*event.origin, Origin::Client { name, .. } if name == "a name"),
+        "{event:?}"
+    );
 }
 
 /// Topics that only the master may publish on.

@@ -202,7 +202,7 @@ async fn kill_by_force_ends_a_stubborn_worker() {
         "{:?}",
         began.elapsed()
     );
-    fleet.process.wait(PATIENCE).await;
+    assert_eq!(fleet.process.wait(PATIENCE).await, Exit::Code(1));
     fleet.assert_nothing_left().await;
 }
 

@@ -4,7 +4,9 @@ use ostler_tests::harness::{Language, PATIENCE, deadline};
 
 /// What a script prints that is given the package.
 async fn printed(script: &str) -> String {
-    let script = format!("import sys\nsys.dont_write_bytecode = True\nsys.path.insert(0, sys.argv[1])\n{script}");
+    let script = format!(
+        "import sys\nsys.dont_write_bytecode = True\nsys.path.insert(0, sys.argv[1])\n{script}"
+    );
     let mut python = tokio::process::Command::new(Language::Python.interpreter());
     python.args(["-c", &script]).arg(Language::Python.client());
     let ended = python.kill_on_drop(true).output();

@@ -48,7 +48,7 @@ use crate::{
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Releases, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, Watches, Workshop, alarm},
-    sockets::{Sockets, StarterSockets, balance::Balancer, slots::Groups},
+    sockets::{self, Sockets, StarterSockets, balance::Balancer, slots::Groups},
     sys::{self, OpenFiles, Signals},
 };
 
@@ -137,6 +137,7 @@ where
     sys::adopt_orphans().map_err(|e| system("adopt orphans", &e))?;
     let (lines, writer) = log::start(options.log, options.log_default, options.log_to.clone())
         .map_err(|e| system("start the log", &e))?;
+    sockets::begin_to_close().map_err(|e| system("start a thread", &e))?;
     let rights = Rights::of(&options.apps, options.file.as_deref());
     let (hub, notices) = start_hub(&options.name, &options.bus, rights.rules(), open_files)
         .map_err(|e| system("start the hub", &e))?;

@@ -11,6 +11,8 @@ mod proxied;
 mod scripted;
 #[path = "languages/sockets.rs"]
 mod sockets;
+#[path = "languages/within.rs"]
+mod within;
 
 use std::collections::BTreeMap;
 

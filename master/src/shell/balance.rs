@@ -23,12 +23,9 @@ use crate::{
     fleet::{FleetEvent, Snapshot, SpawnOrder},
     sockets::{
         BoundSocket, SocketId,
-        balance::{Channel, Joins, Served, Sticks, channel_pair},
+        balance::{Channel, GRACE, Joins, Served, Sticks, channel_pair},
     },
 };
-
-/// A ready worker of a `balanced` socket that has not asked for connections by then won't, as far as one can tell.
-const OVERDUE: Duration = Duration::from_secs(5);
 
 /// How long a status waits for a thread that sees to sockets, which is never long about anything.
 const REPORT: Duration = Duration::from_millis(500);
@@ -205,7 +202,7 @@ impl Shell {
                 if before == Standing::Starting && amiss {
                     let shell = self.handle.clone();
                     tokio::spawn(async move {
-                        tokio::time::sleep(OVERDUE).await;
+                        tokio::time::sleep(GRACE).await;
                         shell.send(Message::Overdue { id }).await;
                     });
                 }

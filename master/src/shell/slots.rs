@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -42,10 +42,19 @@ const AT_MOST: Duration = Duration::from_secs(10);
 /// What slots that go leave behind.
 #[derive(Debug, Default)]
 pub(super) struct Leavings {
-    /// Workers that are not told to go yet, and what they will be told.
-    parting: HashMap<WorkerId, Vec<Action>>,
+    /// Workers that are not told to go yet.
+    parting: HashMap<WorkerId, Parting>,
     /// Apps with slots that have gone although something waits there; since when.
     left_over: BTreeMap<AppName, Instant>,
+}
+
+/// A worker that is not told to go yet, as something may wait for it.
+#[derive(Debug)]
+struct Parting {
+    /// What it will be told.
+    kept: Vec<Action>,
+    /// Its sockets, for whoever looks at what waits there; no longer than that matters, as each keeps its address from others.
+    _own: Arc<Vec<InGroup>>,
 }
 
 impl Shell {
@@ -70,20 +79,26 @@ impl Shell {
         let Some(reach) = self.workshop.sockets.has_groups(&app, slot) else {
             return;
         };
-        self.leavings.parting.insert(id, Vec::new());
         let quiet = match reach {
             Reach::ThisMachine => QUIET,
             Reach::Anywhere => QUIET_ANYWHERE,
         };
         let mut own = self.workshop.sockets.groups(&app).unwrap_or_default();
         own.retain(|it| it.slot == slot);
+        let own = Arc::new(own);
+        let looked_at = Arc::downgrade(&own);
+        let parting = Parting {
+            kept: Vec::new(),
+            _own: own,
+        };
+        self.leavings.parting.insert(id, parting);
         // Time to finish what it has is left in any case.
         let first = order.definition.kill_ladder.first();
         let longest = first.and_then(|rung| rung.wait).unwrap_or(LONGEST) / 2;
         let settled = self.workshop.groups.settled();
         let shell = self.handle.clone();
         tokio::spawn(async move {
-            let dry = run_dry(settled, quiet, &own);
+            let dry = run_dry(settled, quiet, looked_at);
             if tokio::time::timeout(longest.min(LONGEST), dry)
                 .await
                 .is_err()
@@ -115,8 +130,8 @@ impl Shell {
             | Action::Done { .. } => return false,
         };
         match self.leavings.parting.get_mut(id) {
-            Some(kept) => {
-                kept.push(action.clone());
+            Some(parting) => {
+                parting.kept.push(action.clone());
                 true
             }
             None => false,
@@ -125,7 +140,8 @@ impl Shell {
 
     /// Nothing waits for this worker any more.
     pub(super) fn may_part(&mut self, id: WorkerId) {
-        for action in self.leavings.parting.remove(&id).unwrap_or_default() {
+        let parting = self.leavings.parting.remove(&id);
+        for action in parting.into_iter().flat_map(|parting| parting.kept) {
             // None of them is the fleet's last.
             let _goes_on = self.perform(action);
         }
@@ -230,14 +246,15 @@ impl Shell {
     }
 }
 
-/// Waits until the kernel was told, and then nothing has waited for so long.
-async fn run_dry(settled: oneshot::Receiver<()>, quiet: Duration, own: &[InGroup]) {
+/// Waits until the kernel was told, and then nothing has waited for so long, or nobody is there any more to whom it matters.
+async fn run_dry(settled: oneshot::Receiver<()>, quiet: Duration, own: Weak<Vec<InGroup>>) {
     // If nobody tells the kernel it chooses by itself, and it doesn't run dry.
     let _settled = settled.await;
     let mut since = Instant::now();
     while since.elapsed() < quiet {
         tokio::time::sleep(LOOK).await;
-        if !own.iter().all(InGroup::is_dry) {
+        let own = own.upgrade();
+        if own.is_some_and(|own| !own.iter().all(InGroup::is_dry)) {
             since = Instant::now();
         }
     }

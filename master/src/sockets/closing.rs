@@ -1,14 +1,17 @@
 //! Threads that only close, for what may not be closed at once.
 //!
 //! How long a `close` lasts is for the peers to say, and some say for ever. So a thread that is in one is left to it, and others
-//! go on, up to [`THREADS`]; when all but one are in one, the last keeps watch instead: what has waited for [`PATIENCE`] by then
-//! loses its `SO_LINGER` if it is a connection of TCP, and is closed. Anything else has nothing that could be taken from it: it is
-//! kept until a thread is free, which is told once. Nothing is ever left open for good, and there are never more than the master
-//! may have open.
+//! go on, up to [`THREADS`]. One of them is never in one, but keeps watch: it starts another before it closes anything, and where
+//! there may be no more of them, what has waited for [`PATIENCE`] loses its `SO_LINGER` if it is a connection of TCP, and is closed. Anything
+//! else has nothing that could be taken from it: it is kept until a thread is free, which is told once. Nothing is ever left open
+//! for good, and there are never more than the master may have open.
+//!
+//! The first thread begins with the master ([`begin`]) and stays. So where the system has no further one to give, there is still who
+//! keeps watch, and asks again after a while.
 
 use std::{
     collections::VecDeque,
-    mem,
+    io, mem,
     os::fd::OwnedFd,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -23,14 +26,19 @@ const THREADS: usize = 8;
 /// What waits for longer is closed without its `SO_LINGER`.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A thread that has had nothing to do for so long ends.
+/// A thread that has had nothing to do for so long ends, but for the last.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// After how long another thread is asked for where there was none.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// What is to be closed, and the threads that do it.
 #[derive(Debug)]
 pub(super) struct Closing {
     state: Mutex<State>,
     more: Condvar,
+    /// Starts a thread.
+    start: fn(&'static Self) -> io::Result<()>,
 }
 
 #[derive(Debug)]
@@ -42,6 +50,8 @@ struct State {
     threads: usize,
     /// Threads that are in a `close`.
     busy: usize,
+    /// There was no thread to be had: until when no other is asked for.
+    not_before: Option<Instant>,
     told: bool,
 }
 
@@ -65,11 +75,27 @@ pub(super) enum End {
 enum Next {
     Close(OwnedFd),
     GiveWay(Waiting),
-    Wait(Duration),
+    /// Another thread is to be started; it counts already.
+    Start,
+    /// For more to do, or so long.
+    Wait(Option<Duration>),
 }
 
 /// Those of this process.
-static CLOSING: Closing = Closing::new();
+static CLOSING: Closing = Closing::new(start_thread);
+
+/// Has a thread there from now on.
+///
+/// # Errors
+/// If the system has none to give.
+pub fn begin() -> io::Result<()> {
+    CLOSING.begin()
+}
+
+fn start_thread(closing: &'static Closing) -> io::Result<()> {
+    let thread = thread::Builder::new().name("close".into());
+    thread.spawn(|| closing.run()).map(drop)
+}
 
 /// Leaves it to a thread that only closes.
 pub(super) fn close_elsewhere(fd: OwnedFd, end: End) {
@@ -77,16 +103,11 @@ pub(super) fn close_elsewhere(fd: OwnedFd, end: End) {
 }
 
 impl Closing {
-    const fn new() -> Self {
+    const fn new(start: fn(&'static Self) -> io::Result<()>) -> Self {
         Self {
-            state: Mutex::new(State {
-                waiting: VecDeque::new(),
-                kept: Vec::new(),
-                threads: 0,
-                busy: 0,
-                told: false,
-            }),
+            state: Mutex::new(State::new()),
             more: Condvar::new(),
+            start,
         }
     }
 
@@ -94,90 +115,147 @@ impl Closing {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn begin(&'static self) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.threads == 0 {
+            (self.start)(self)?;
+            state.threads = 1;
+        }
+        Ok(())
+    }
+
     fn close(&'static self, fd: OwnedFd, end: End) {
         let since = Instant::now();
-        let mut state = self.lock();
-        state.waiting.push_back(Waiting { fd, end, since });
-        let free = state.threads - state.busy;
-        if state.waiting.len() <= free || state.threads >= THREADS {
-            self.more.notify_one();
-            return;
+        self.lock().waiting.push_back(Waiting { fd, end, since });
+        // The master has begun long before.
+        if let Err(error) = self.begin() {
+            tracing::debug!("no thread to close descriptors: {error}");
         }
-        let thread = thread::Builder::new().name("close".into());
-        match thread.spawn(|| self.run()) {
-            Ok(_) => state.threads += 1,
-            // The others do it, or the next one that is started.
-            Err(error) => tracing::debug!("no thread to close descriptors: {error}"),
-        }
+        self.more.notify_one();
     }
 
     /// One thread.
-    fn run(&self) {
+    fn run(&'static self) {
         let mut state = self.lock();
         loop {
-            state = match state.next(Instant::now()) {
-                Next::Close(fd) => {
-                    state.busy += 1;
-                    drop(state);
-                    drop(fd);
-                    let mut state = self.lock();
-                    state.busy -= 1;
-                    state
+            let next = state.next(Instant::now());
+            state = match next {
+                Next::Wait(None) => {
+                    let waited = self.more.wait(state);
+                    waited.unwrap_or_else(PoisonError::into_inner)
                 }
-                Next::GiveWay(waiting) => {
-                    drop(state);
-                    let kept = waiting.give_way();
-                    let mut state = self.lock();
-                    state.keep(kept);
-                    state
-                }
-                Next::Wait(time) => {
+                Next::Wait(Some(time)) => {
                     let waited = self.more.wait_timeout(state, time);
                     let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-                    if waited.timed_out() && state.waiting.is_empty() {
+                    if waited.timed_out() && state.has_one_too_many() {
                         state.threads -= 1;
                         return;
                     }
                     state
                 }
+                next => {
+                    drop(state);
+                    self.act(next)
+                }
             };
+        }
+    }
+
+    /// Does what may last.
+    fn act(&'static self, next: Next) -> MutexGuard<'static, State> {
+        match next {
+            Next::Close(fd) => {
+                drop(fd);
+                let mut state = self.lock();
+                state.busy -= 1;
+                state
+            }
+            Next::GiveWay(waiting) => {
+                if let Some(kept) = waiting.give_way() {
+                    let busy = self.lock().keep(kept);
+                    busy.into_iter().for_each(tell);
+                }
+                self.lock()
+            }
+            Next::Start => {
+                let started = (self.start)(self);
+                let mut state = self.lock();
+                state.not_before = None;
+                if started.is_err() {
+                    state.threads -= 1;
+                    state.not_before = Some(Instant::now() + AGAIN);
+                }
+                state
+            }
+            Next::Wait(_) => self.lock(),
         }
     }
 }
 
+/// So many are being closed, and others wait.
+fn tell(busy: usize) {
+    tracing::error!(
+        "descriptors that workers or clients have sent stay open: closing them may take for ever, and {busy} others are being closed already; \
+         hint: look for connections with a long SO_LINGER that somebody passes on"
+    );
+}
+
 impl State {
-    fn next(&mut self, now: Instant) -> Next {
-        let keeps_watch = self.busy + 1 >= THREADS;
-        if !keeps_watch {
-            let first = self.waiting.pop_front().map(|first| first.fd);
-            return match first.or_else(|| self.kept.pop()) {
-                Some(fd) => Next::Close(fd),
-                None => Next::Wait(IDLE),
-            };
-        }
-        let left = |first: &Waiting| (first.since + PATIENCE).saturating_duration_since(now);
-        match self.waiting.front().map(left) {
-            Some(Duration::ZERO) => match self.waiting.pop_front() {
-                Some(first) => Next::GiveWay(first),
-                None => Next::Wait(IDLE),
-            },
-            Some(left) => Next::Wait(left),
-            None => Next::Wait(IDLE),
+    const fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            kept: Vec::new(),
+            threads: 0,
+            busy: 0,
+            not_before: None,
+            told: false,
         }
     }
 
-    fn keep(&mut self, kept: Option<OwnedFd>) {
-        let Some(kept) = kept else {
-            return;
-        };
-        self.kept.push(kept);
-        if !mem::replace(&mut self.told, true) {
-            tracing::error!(
-                "descriptors that workers or clients have sent stay open: closing them may take for ever, and {} others are being closed already; \
-                 hint: look for connections with a long SO_LINGER that somebody passes on",
-                self.busy
-            );
+    /// What a thread does that is not in a `close`.
+    fn next(&mut self, now: Instant) -> Next {
+        if self.waiting.is_empty() && self.kept.is_empty() {
+            // The last one wakes nobody, and least of all itself.
+            return Next::Wait(self.has_one_too_many().then_some(IDLE));
         }
+        if self.has_another() {
+            let first = self.waiting.pop_front().map(|first| first.fd);
+            if let Some(fd) = first.or_else(|| self.kept.pop()) {
+                self.busy += 1;
+                return Next::Close(fd);
+            }
+        }
+        let again = self.not_before.unwrap_or(now);
+        let again = (self.threads < THREADS).then(|| again.saturating_duration_since(now));
+        if again == Some(Duration::ZERO) {
+            self.threads += 1;
+            return Next::Start;
+        }
+        let left = |first: &Waiting| (first.since + PATIENCE).saturating_duration_since(now);
+        let left = self.waiting.front().map(left);
+        if left == Some(Duration::ZERO)
+            && let Some(first) = self.waiting.pop_front()
+        {
+            return Next::GiveWay(first);
+        }
+        Next::Wait(left.into_iter().chain(again).min())
+    }
+
+    /// Whether beside this thread there is another that is in no `close`.
+    fn has_another(&self) -> bool {
+        self.busy + 1 < self.threads
+    }
+
+    /// Whether this thread has nothing to do, and may end.
+    fn has_one_too_many(&self) -> bool {
+        self.waiting.is_empty() && self.kept.is_empty() && self.has_another()
+    }
+
+    /// How many are being closed, when one is kept for the first time.
+    fn keep(&mut self, kept: OwnedFd) -> Option<usize> {
+        self.kept.push(kept);
+        let told = mem::replace(&mut self.told, true);
+        (!told).then_some(self.busy)
     }
 }
 
@@ -193,127 +271,4 @@ impl Waiting {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::{
-        io::{ErrorKind, IoSlice, Read, Write},
-        mem::MaybeUninit,
-        net::{TcpListener, TcpStream},
-        os::{
-            fd::{AsFd, BorrowedFd},
-            unix::net::UnixStream,
-        },
-    };
-
-    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-
-    use super::*;
-
-    pub(in crate::sockets) fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let address = listener.local_addr().expect("an address");
-        let client = TcpStream::connect(address).expect("connected");
-        (listener.accept().expect("accepted").0, client)
-    }
-
-    /// A connection whose last `close` waits for 5 seconds, and its other end.
-    pub(in crate::sockets) fn lingering() -> (TcpStream, TcpStream) {
-        let (mut full, other) = pair();
-        full.set_nonblocking(true).expect("set");
-        let error = loop {
-            if let Err(error) = full.write(&[0; 1 << 16]) {
-                break error;
-            }
-        };
-        assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        sockopt::set_socket_linger(&full, Some(Duration::from_secs(5))).expect("set");
-        (full, other)
-    }
-
-    /// Sends these bytes with this descriptor.
-    pub(in crate::sockets) fn send_with(
-        to: impl AsFd,
-        bytes: &[u8],
-        fd: BorrowedFd<'_>,
-        flags: SendFlags,
-    ) {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds = [fd];
-        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
-        sendmsg(to, &[IoSlice::new(bytes)], &mut control, flags).expect("sent");
-    }
-
-    /// The end of a Unix stream with a lingering connection in it, its peer, and the connection's other end.
-    pub(in crate::sockets) fn with_one_inside() -> (UnixStream, UnixStream, TcpStream) {
-        let (full, other) = lingering();
-        let (ours, theirs) = UnixStream::pair().expect("a pair");
-        send_with(&theirs, b"x", full.as_fd(), SendFlags::empty());
-        (ours, theirs, other)
-    }
-
-    fn is_closed_within(mut client: impl Read, time: Duration) {
-        let begun = Instant::now();
-        let mut rest = Vec::new();
-        match client.read_to_end(&mut rest) {
-            Ok(_) => {}
-            // What it had sent was not read.
-            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
-        }
-        assert!(begun.elapsed() < time, "{:?}", begun.elapsed());
-    }
-
-    fn closing() -> &'static Closing {
-        Box::leak(Box::new(Closing::new()))
-    }
-
-    #[test]
-    fn whoever_hangs_the_others_are_closed_soon() {
-        let closing = closing();
-        let mut stuck = Vec::new();
-        for _ in 0..THREADS + 2 {
-            let (ours, theirs, other) = with_one_inside();
-            closing.close(ours.into(), End::Keep);
-            stuck.push((theirs, other));
-        }
-        let mut others = Vec::new();
-        for _ in 0..300 {
-            let (ours, client) = pair();
-            closing.close(ours.into(), End::Relent);
-            others.push(client);
-        }
-        let (full, other) = lingering();
-        closing.close(full.into(), End::Relent);
-        let long = PATIENCE + Duration::from_secs(1);
-        let begun = Instant::now();
-        for client in others {
-            is_closed_within(client, long.saturating_sub(begun.elapsed()));
-        }
-        other.set_nonblocking(false).expect("set");
-        is_closed_within(other, Duration::from_secs(2));
-        assert!(closing.lock().threads <= THREADS);
-        // Those that hang come to their end, and then so do those that were kept.
-        let at_last = Duration::from_secs(30);
-        for (theirs, _other) in &stuck {
-            theirs.set_read_timeout(Some(at_last)).expect("set");
-            is_closed_within(theirs, at_last);
-        }
-        let state = closing.lock();
-        assert_eq!((state.waiting.len(), state.kept.len()), (0, 0));
-    }
-
-    #[test]
-    fn few_threads_that_hang_delay_nobody() {
-        let closing = closing();
-        let mut stuck = Vec::new();
-        for _ in 0..THREADS - 2 {
-            let (ours, theirs, other) = with_one_inside();
-            closing.close(ours.into(), End::Keep);
-            stuck.push((theirs, other));
-        }
-        for _ in 0..300 {
-            let (ours, client) = UnixStream::pair().expect("a pair");
-            closing.close(ours.into(), End::Keep);
-            is_closed_within(client, Duration::from_millis(900));
-        }
-    }
-}
+pub(super) mod tests;

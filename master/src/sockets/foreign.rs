@@ -3,7 +3,8 @@
 //! Closing is not always done at once. The last `close` of a TCP connection with `SO_LINGER` waits until what was sent has
 //! arrived, also if it is not blocking; that of a file asks its file system; that of a Unix socket closes whatever is on its way in
 //! it. Workers and clients decide on all of that. So it is asked before, and what may last is left to threads that only close
-//! ([`closing`]). What a worker has set stays as it is.
+//! ([`closing`](super::closing)). What a worker has set stays as it is, unless so many of them hang that a connection of TCP has waited for
+//! a second to be closed: it loses its `SO_LINGER`, also for a worker that still has it.
 //!
 //! The answer is true for the moment. Who sets `SO_LINGER`, or sends a descriptor, between it and the `close` that follows, and has
 //! let go of the connection by then so that this `close` is the last, makes us wait. Such a one must hit a microsecond of each

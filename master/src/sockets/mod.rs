@@ -31,6 +31,7 @@ mod watch;
 
 pub use bind::{bind, bind_all};
 pub use bound::{BoundSocket, Mended};
+pub use closing::begin as begin_to_close;
 pub use error::{BindError, Problem};
 pub use foreign::Foreign;
 pub use holder::Holder;

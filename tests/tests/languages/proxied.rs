@@ -8,7 +8,7 @@ use ostler_tests::{
     ostler,
 };
 use ostler_worker_sdk::proxy_protocol::{IN_TIME, LONGEST, parse};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -78,10 +78,10 @@ const JUDGE: &str = r#"
 import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
-from ostler_sockets import _proxy_header
+from ostler_sockets.proxied import header_length
 for line in sys.stdin:
     try:
-        print(_proxy_header(bytes.fromhex(line)))
+        print(header_length(bytes.fromhex(line)))
     except (ValueError, KeyError, OSError):
         print("refused")
 "#;
@@ -131,7 +131,7 @@ async fn headers_are_judged_as_the_master_judges_them() {
 }
 
 /// A worker of this app whose master has been killed, and where it listens.
-async fn orphaned(app: App) -> (Fleet, SocketAddr) {
+async fn orphaned(app: App) -> (Fleet, SocketAddr, Pid) {
     let socket = json!({"address": "127.0.0.1:0", "mode": "sticky", "proxy_protocol": "strip"});
     let app = app.set("listen", json!({ "http": socket }));
     let mut fleet = Fleet::ready(ostler!().apps(&[app]), 1).await;
@@ -143,8 +143,10 @@ async fn orphaned(app: App) -> (Fleet, SocketAddr) {
     let address = fleet.address().await;
     let answer = said(address, &[LINE, REQUEST]).await;
     assert!(answer.starts_with(REQUEST) || answer.starts_with(b"HTTP/1.1 200"));
+    let pid = fleet.worker("web", 0).await.pid.expect("a worker");
     fleet.end(Signal::KILL).await;
-    (fleet, address)
+    let pid = Pid::from_raw(pid.cast_signed()).expect("a pid");
+    (fleet, address, pid)
 }
 
 /// What comes back when this is said in these pieces: nothing if it is reset.
@@ -168,7 +170,7 @@ async fn said(address: SocketAddr, pieces: &[&[u8]]) -> Vec<u8> {
 
 #[tokio::test]
 async fn without_a_master_workers_take_headers_off_and_not_a_byte_more() {
-    let (_fleet, address) = orphaned(askers("web", 1, &["echo http"])).await;
+    let (_fleet, address, _) = orphaned(askers("web", 1, &["echo http"])).await;
     let begun = Instant::now();
     let silent = async {
         let mut stream = TcpStream::connect(address).await.expect("connected");
@@ -202,15 +204,47 @@ async fn without_a_master_workers_take_headers_off_and_not_a_byte_more() {
     tokio::join!(silent, others);
 }
 
-#[tokio::test]
-async fn in_coroutines_headers_are_taken_off_too() {
+/// An app of the asyncio example.
+fn coroutines() -> App {
     let script = Language::Python.client().join("example_asyncio_worker.py");
     let script = script.display().to_string();
-    let app = App::new("web", [Language::Python.interpreter(), &script])
+    App::new("web", [Language::Python.interpreter(), &script])
         .set("ready", "sdk")
         .set("env", json!({"PYTHONDONTWRITEBYTECODE": "1"}))
-        .unwatched();
-    let (_fleet, address) = orphaned(app).await;
+        .unwatched()
+}
+
+#[tokio::test]
+async fn a_worker_that_drains_serves_those_whose_headers_come_in_time() {
+    let (_fleet, address, worker) = orphaned(coroutines()).await;
+    let begin = || async {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream.write_all(&LINE[..20]).await.expect("sent");
+        stream
+    };
+    let (mut late, mut silent) = (begin().await, begin().await);
+    // Who came before was accepted before.
+    let answer = said(address, &[LINE, REQUEST]).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    kill_process(worker, Signal::TERM).expect("it lives");
+    let begun = Instant::now();
+    let accepts_none = async { while TcpStream::connect(address).await.is_ok() {} };
+    deadline("it to drain", PATIENCE, accepts_none).await;
+    late.write_all(&[&LINE[20..], REQUEST].concat())
+        .await
+        .expect("sent");
+    let mut answer = Vec::new();
+    let read = deadline("an answer", PATIENCE, late.read_to_end(&mut answer)).await;
+    read.expect("no reset");
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    let end = deadline("the end", PATIENCE, silent.read_u8()).await;
+    assert!(end.is_err(), "it is sent away");
+    assert!(begun.elapsed() < 2 * IN_TIME, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn in_coroutines_headers_are_taken_off_too() {
+    let (_fleet, address, _) = orphaned(coroutines()).await;
     let client = binary([0x21, 0x11], &[7; 12]);
     let silent = TcpStream::connect(address).await.expect("connected");
     for cut in 0..=client.len() {

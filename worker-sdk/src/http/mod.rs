@@ -147,11 +147,14 @@ where
             biased;
             _ = drain.begun() => break,
             accepted = listener.accept() => {
-                connections.spawn(serve(accepted?))
+                connections.spawn(serve(accepted?));
+                // Under a flood this comes next each time, and those that have ended would heap up.
+                while connections.try_join_next().is_some() {}
+                continue;
             }
             // A handler that panicked has ended its own connection, and nothing else.
             Some(_) = connections.join_next() => continue,
-        };
+        }
     }
     let until = Instant::now() + LAST;
     while let Some(last) = listener.last(until).await {

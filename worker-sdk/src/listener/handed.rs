@@ -65,6 +65,8 @@ pub(super) struct Handed {
     queue: VecDeque<Option<Stream>>,
     /// The master knows that connections are wanted, and how many.
     said: bool,
+    /// The master has said that no more will come.
+    ended: bool,
     /// Nothing is asked for before: there was no descriptor for another connection.
     not_before: Option<Instant>,
     /// Tells the master of closed connections while nobody waits for another.
@@ -81,6 +83,7 @@ impl Handed {
             tally,
             queue: VecDeque::with_capacity(WINDOW),
             said: false,
+            ended: false,
             not_before: None,
             teller: None,
         })
@@ -98,7 +101,7 @@ impl Handed {
 
     /// The next connection. May be dropped while it waits.
     pub(super) async fn next(&mut self) -> io::Result<Next> {
-        loop {
+        while !self.ended {
             // So that a flood of connections lets those that are open go on.
             coop::consume_budget().await;
             if let Some(until) = self.not_before {
@@ -111,7 +114,8 @@ impl Handed {
             if self.queue.is_empty() {
                 match self.receive().await? {
                     Received::Connections => {}
-                    Received::End => return Ok(Next::Drained),
+                    // The channel's end follows, and is not the master's.
+                    Received::End => self.ended = true,
                     Received::Lost => return Ok(Next::Lost),
                 }
             } else if self.tally.is_full() {
@@ -128,6 +132,7 @@ impl Handed {
                 self.said = false;
             }
         }
+        Ok(Next::Drained)
     }
 
     /// Says that connections are wanted: only when the app first waits for one, or what is handed over would lie here.

@@ -65,11 +65,13 @@ impl Awaited {
         Self { stripping, tally }
     }
 
-    /// The next one whose header has come; `None` when there are no more, which is after [`IN_TIME`] at the latest.
+    /// The next one whose header has come, once there is room for it; `None` when there are no more, which is after [`IN_TIME`] at the
+    /// latest.
     pub(crate) async fn next(&mut self) -> Option<Connection> {
         let awaited = &mut self.stripping.as_mut()?.awaited;
-        while let Some(stripped) = awaited.next().await {
-            if let Some(stream) = stripped {
+        while !awaited.is_empty() {
+            self.tally.room().await;
+            if let Some(stream) = awaited.next().await? {
                 return Some(Connection::new(stream, Open::count(&self.tally)));
             }
         }
@@ -199,6 +201,35 @@ mod tests {
         nonsense.read_to_string(&mut said).await.unwrap_or_default();
         another.abort();
         drop(silent);
+    }
+
+    #[tokio::test]
+    async fn those_that_still_come_at_the_end_wait_for_room_too() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut listener = crate::Listener::try_from(listener).unwrap().stripping();
+        listener.set_max_connections(1);
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(&HEADER[..9]).await.unwrap();
+            clients.push(client);
+        }
+        // Both are accepted, as nothing is open.
+        let soon = Duration::from_millis(50);
+        assert!(timeout(soon, listener.accept()).await.is_err());
+        for client in &mut clients {
+            client.write_all(&HEADER[9..]).await.unwrap();
+        }
+        let first = timeout(IN_TIME, listener.accept()).await.unwrap().unwrap();
+        let mut rest = listener.close();
+        assert!(
+            timeout(soon, rest.next()).await.is_err(),
+            "there is no room"
+        );
+        drop(first);
+        assert!(timeout(IN_TIME, rest.next()).await.unwrap().is_some());
+        assert!(rest.next().await.is_none());
     }
 
     #[tokio::test]

@@ -29,8 +29,14 @@ mod pool;
 mod proxied;
 mod thread;
 
+use std::time::Duration;
+
 pub use channel::{Channel, channel_pair};
 pub use inbox::{Balancer, Joins, Served, Sticks};
+
+/// How long a ready worker has to ask for connections. One that has not by then doesn't take any, as far as one can tell: it is told of, and its
+/// slot's clients are others'.
+pub const GRACE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

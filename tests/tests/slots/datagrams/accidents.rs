@@ -244,6 +244,28 @@ async fn an_app_that_has_gone_leaves_its_address_free() {
     std::net::UdpSocket::bind(address).expect("the port is free");
 }
 
+/// Nobody goes on looking at what waits for it.
+#[tokio::test]
+async fn so_does_one_whose_worker_died_while_its_queue_ran_dry() {
+    let fleet = answering(&dns(2, "slot"), 2).await;
+    let address = address(&fleet).await;
+    let (worker, mut clients) = stopped(&fleet, 1).await;
+    send(&mut clients, 2).await;
+    fleet.ostler(["scale", "1", "--no-wait"]).success().await;
+    let id = worker.id;
+    let there = move |status: &StatusReport| {
+        let state = status.workers.iter().find(|its| its.id == id);
+        state.map(|worker| worker.state == "draining")
+    };
+    let leaves = move |status: &StatusReport| there(status) == Some(true);
+    fleet.until("it to leave", leaves).await;
+    signal(&worker, Signal::KILL);
+    let gone = move |status: &StatusReport| there(status).is_none();
+    fleet.until("it to have gone", gone).await;
+    fleet.ostler(["delete", "web"]).success().await;
+    std::net::UdpSocket::bind(address).expect("the port is free");
+}
+
 #[tokio::test]
 async fn an_app_that_nobody_asks_costs_no_wake_ups() {
     let fleet = answering(&dns(3, "slot"), 3).await;

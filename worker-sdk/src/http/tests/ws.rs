@@ -38,6 +38,7 @@ impl Chat {
         let (tell, heard) = mpsc::channel(64);
         let go_on = Gate::new();
         let (gate, other) = (go_on.clone(), tell.clone());
+        let (leave, another) = (go_on.clone(), tell.clone());
         let echo = async |upgrade: WebSocketUpgrade, farewell: Farewell| {
             upgrade.on_upgrade(|socket| farewell.serve(socket, echo))
         };
@@ -46,6 +47,15 @@ impl Chat {
         };
         let thrice = async move |upgrade: WebSocketUpgrade, farewell: Farewell| {
             upgrade.on_upgrade(|socket| farewell.serve(socket, |socket| thrice(socket, gate)))
+        };
+        let left = async move |upgrade: WebSocketUpgrade, farewell: Farewell| {
+            upgrade.on_upgrade(async move |socket| {
+                let served = farewell.serve(socket, |socket| apart(socket, another));
+                tokio::select! {
+                    () = served => {}
+                    () = leave.pass() => {}
+                }
+            })
         };
         let apart = async move |upgrade: WebSocketUpgrade, farewell: Farewell| {
             upgrade.on_upgrade(|socket| farewell.serve(socket, |socket| apart(socket, other)))
@@ -59,6 +69,7 @@ impl Chat {
             .route("/hear", any(hear))
             .route("/thrice", any(thrice))
             .route("/apart", any(apart))
+            .route("/left", any(left))
             .route("/push", any(push));
         let server = Server::start_app(routes).await;
         Self {
@@ -257,6 +268,24 @@ async fn what_is_cut_wakes_the_task_that_sends() {
     chat.server.ended().await;
     let end = timeout(PATIENCE, chat.heard.recv()).await;
     assert_eq!(end.expect("the sender ends").unwrap(), "end");
+}
+
+#[tokio::test]
+async fn what_is_served_no_more_is_cut_wherever_its_handler_has_put_it() {
+    for drains in [false, true] {
+        let mut chat = Chat::start().await;
+        let _deaf = chat.client("/left").await;
+        if drains {
+            let began = chat.server.drain(LONG);
+            // It is being told by then, and nothing else can be said.
+            tokio::time::sleep_until(began + 2 * ANSWER).await;
+        }
+        chat.go_on.open_once();
+        let end = timeout(PATIENCE, chat.heard.recv()).await;
+        assert_eq!(end.expect("the sender ends").unwrap(), "end");
+        chat.server.drain(LONG);
+        chat.server.ended().await;
+    }
 }
 
 /// RFC 8441.

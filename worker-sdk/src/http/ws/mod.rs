@@ -41,7 +41,7 @@ use axum::{
 use tokio::time;
 
 pub use self::socket::Socket;
-use self::socket::{Dropped, Line};
+use self::socket::{Cut, Dropped, Line};
 use super::talk::UnderWay;
 use crate::DrainSignal;
 
@@ -68,21 +68,20 @@ impl Farewell {
         }
     }
 
-    /// Has `handler` serve an upgraded connection, until it has dropped the socket, or the time to drain is over.
+    /// Has `handler` serve an upgraded connection, until it has dropped the socket, or the time to drain is over. If this is dropped
+    /// before, the WebSocket is cut, wherever the handler has put it: nobody would tell its client any more.
     pub async fn serve<F>(self, socket: WebSocket, handler: impl FnOnce(Socket) -> F)
     where
         F: Future<Output = ()>,
     {
         let (socket, line, dropped) = socket::share(socket);
+        let _cut = Cut(Arc::clone(&line));
         let mut drain = self.drain.clone();
         let served = async { tokio::join!(handler(socket), say(&line, self.drain, dropped)) };
         tokio::select! {
             _ = served => {}
-            () = drain.over() => {
-                // Whoever tells what is cut looks first.
-                tokio::task::yield_now().await;
-                line.cut();
-            }
+            // Whoever tells what is cut looks first.
+            () = drain.over() => tokio::task::yield_now().await,
         }
     }
 }

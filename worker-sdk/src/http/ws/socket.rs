@@ -92,7 +92,8 @@ impl Line {
 
     /// Does something with the WebSocket, if it was not cut.
     fn with<T>(&self, act: impl FnOnce(&mut WebSocket) -> T) -> Result<T, Error> {
-        const CUT: &str = "the time to drain is over: the WebSocket was cut";
+        const CUT: &str =
+            "the WebSocket was cut: the time to drain is over, or what served it was dropped";
         let mut state = self.state();
         state
             .socket
@@ -163,10 +164,20 @@ impl Line {
     }
 
     /// Closes the connection without a word.
-    pub(super) fn cut(&self) {
+    fn cut(&self) {
         self.state().socket = None;
         self.waiting.reader.wake();
         self.waiting.writer.wake();
+    }
+}
+
+/// Cuts the WebSocket when this is dropped, whoever still has it.
+#[derive(Debug)]
+pub(super) struct Cut(pub(super) Arc<Line>);
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        self.0.cut();
     }
 }
 

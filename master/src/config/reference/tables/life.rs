@@ -3,7 +3,7 @@
 use super::{FROM_ONE, TEXT_OR_TEXTS, key};
 use crate::config::reference::{
     Key,
-    Shape::{self, Duration, Either, Flag, List, Size, Text, Whole},
+    Shape::{self, Duration, Either, Flag, List, Number, Size, Text, Whole},
 };
 
 const STATUS: Shape = Whole(100, 599);
@@ -164,5 +164,17 @@ pub(super) const CANARY: &[Key] = &[
         "20",
         "100",
         "That counts from so many requests on.",
+    ),
+];
+
+pub(super) const BACKOFF: &[Key] = &[
+    key("first", Duration, "\"100ms\"", "\"1s\"", "The first delay."),
+    key("max", Duration, "\"30s\"", "\"5m\"", "The longest."),
+    key(
+        "factor",
+        Number(1.0, 10.0),
+        "1.5",
+        "2",
+        "Each is this many times the one before, with jitter.",
     ),
 ];

@@ -7,13 +7,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use crate::fleet::Service;
+pub(super) use crate::sockets::balance::GRACE;
 
-/// As long as a ready worker has before it is told of that it doesn't take connections.
-pub(super) const GRACE: Duration = Duration::from_secs(5);
+use crate::fleet::Service;
 
 /// The slots of an app.
 #[derive(Debug, Default)]
@@ -72,6 +71,8 @@ impl Takers {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use Service::{Awaited, GivenUp, Serves};
 
     use super::*;

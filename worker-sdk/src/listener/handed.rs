@@ -65,6 +65,9 @@ pub(super) struct Handed {
     queue: VecDeque<Option<Stream>>,
     /// The master knows that connections are wanted, and how many.
     said: bool,
+    /// The master has said that nothing more comes. To be remembered: whoever waits may be dropped and come again, and what it would
+    /// find then is a channel that was cut, as by a master that is gone.
+    drained: bool,
     /// Nothing is asked for before: there was no descriptor for another connection.
     not_before: Option<Instant>,
     /// Tells the master of closed connections while nobody waits for another.
@@ -81,6 +84,7 @@ impl Handed {
             tally,
             queue: VecDeque::with_capacity(WINDOW),
             said: false,
+            drained: false,
             not_before: None,
             teller: None,
         })
@@ -101,6 +105,9 @@ impl Handed {
         loop {
             // So that a flood of connections lets those that are open go on.
             coop::consume_budget().await;
+            if self.drained {
+                return Ok(Next::Drained);
+            }
             if let Some(until) = self.not_before {
                 sleep_until(until).await;
                 self.not_before = None;
@@ -111,7 +118,7 @@ impl Handed {
             if self.queue.is_empty() {
                 match self.receive().await? {
                     Received::Connections => {}
-                    Received::End => return Ok(Next::Drained),
+                    Received::End => self.drained = true,
                     Received::Lost => return Ok(Next::Lost),
                 }
             } else if self.tally.is_full() {
@@ -171,7 +178,8 @@ impl Handed {
                     ready.clear_ready();
                     continue;
                 }
-                Err(Errno::INTR) => continue,
+                // That the other end was closed with words unread is told once, and before what there is still to read.
+                Err(Errno::INTR | Errno::CONNRESET) => continue,
                 Err(_) => return Ok(Received::Lost),
             };
             let mut came: Vec<OwnedFd> = Vec::new();

@@ -106,7 +106,7 @@ impl Shell {
         process.untaken.remove(&socket);
         let ready = match (process.standing, &process.order.definition.ready) {
             // It would accept for itself.
-            (Standing::Leaving, _) => return channel.end(),
+            (Standing::Leaving, _) => return channel.refuse(),
             (Standing::Ready, _) => true,
             // Whoever asks whether it is ready may ask at this very socket.
             (Standing::Starting, Readiness::Probe(_)) => true,

@@ -37,15 +37,21 @@ async fn while_before_stop_runs_a_worker_gets_no_connections() {
         begun.exists().then_some(())
     })
     .await;
-    let plan = to(address, "/").by_field("slot").requests(60);
-    let tally = fleet.load_with(plan).await.finish().await;
-    assert_eq!(tally.lost(), 0, "{tally}");
-    assert_eq!(tally.by.keys().collect::<Vec<_>>(), ["0"], "{tally}");
+    only_the_other_serves(&fleet, address).await;
+    // A server of the SDK looks for another connection whenever one has ended.
     answered(before).await;
+    only_the_other_serves(&fleet, address).await;
     fleet.dir().write("go", "");
     let scaled = scaling.await.expect("run");
     assert_eq!(scaled.exit, Exit::Code(0), "{scaled:#?}");
     fleet.until_ready(1).await;
+}
+
+async fn only_the_other_serves(fleet: &Fleet, address: SocketAddr) {
+    let plan = to(address, "/").by_field("slot").requests(60);
+    let tally = fleet.load_with(plan).await.finish().await;
+    assert_eq!(tally.lost(), 0, "{tally}");
+    assert_eq!(tally.by.keys().collect::<Vec<_>>(), ["0"], "{tally}");
 }
 
 /// The socket stays; what is new holds for workers that come then.

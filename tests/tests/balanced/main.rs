@@ -3,6 +3,7 @@
 
 mod changes;
 mod load;
+mod mixed;
 mod stuck;
 
 use std::{net::SocketAddr, time::Duration};

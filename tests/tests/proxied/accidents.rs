@@ -64,34 +64,6 @@ async fn who_says_something_else_is_refused_counted_and_told_once() {
     slots_of(4, address).await;
 }
 
-/// Each connection comes to somebody, though workers die and are replaced all the time: what waits for a slot waits.
-#[tokio::test]
-async fn updates_and_crashes_of_what_is_idle_lose_nothing() {
-    let fleet = ready(&web(3), 3).await;
-    let address = fleet.address().await;
-    let before = slots_of(60, address).await;
-    let going = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let load = {
-        let going = going.clone();
-        tokio::spawn(async move {
-            let mut rounds = 0;
-            while going.load(std::sync::atomic::Ordering::Relaxed) {
-                // All are answered.
-                slots_of(60, address).await;
-                rounds += 1;
-            }
-            rounds
-        })
-    };
-    for version in 2..=4 {
-        fleet.dir().write("version", &version.to_string());
-        fleet.ostler(["reload"]).success().await;
-    }
-    going.store(false, std::sync::atomic::Ordering::Relaxed);
-    assert!(load.await.expect("no client was lost") > 0);
-    assert_eq!(moved(&before, &slots_of(60, address).await), []);
-}
-
 #[tokio::test]
 async fn what_waits_for_a_worker_that_hangs_comes_to_its_successor_and_others_are_served() {
     let fleet = ready(&web(2), 2).await;

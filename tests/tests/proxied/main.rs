@@ -3,6 +3,7 @@
 
 mod accidents;
 mod bytes;
+mod load;
 mod sticky;
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -135,8 +136,21 @@ async fn answered(answer: JoinHandle<String>) -> u64 {
 
 /// Which slot answers each of so many clients.
 async fn slots_of(clients: u32, address: SocketAddr) -> BTreeMap<u32, u64> {
+    slots_of_these(&Vec::from_iter(0..clients), address).await
+}
+
+/// Which slot answers each of these clients.
+async fn slots_of_these(
+    clients: impl IntoIterator<Item = &u32>,
+    address: SocketAddr,
+) -> BTreeMap<u32, u64> {
     let mut slots = BTreeMap::new();
-    for batch in (0..clients).collect::<Vec<_>>().chunks(32) {
+    for batch in clients
+        .into_iter()
+        .copied()
+        .collect::<Vec<u32>>()
+        .chunks(32)
+    {
         let mut answers = Vec::new();
         for number in batch {
             answers.push((*number, knock(*number, address).await));

@@ -68,6 +68,29 @@ async fn a_crash_moves_nobodys_clients() {
     assert_ne!(ids[0], ids[1]);
 }
 
+/// Workers accept for themselves, each on its slot's own socket: one that drains has no other to accept on.
+#[tokio::test]
+async fn updates_move_nobodys_clients() {
+    for strategy in ["surge", "replace"] {
+        let app = sdk(3, "sticky").set("strategy", strategy);
+        let fleet = ready(&app, 3).await;
+        let address = fleet.address().await;
+        let before = slots_of(60, address).await;
+        let updates = tokio::spawn({
+            let reloads = [fleet.ostler(["reload"]), fleet.ostler(["reload"])];
+            async move {
+                for reload in reloads {
+                    reload.success().await;
+                }
+            }
+        });
+        while !updates.is_finished() {
+            assert_eq!(moved(&before, &slots_of(60, address).await), []);
+        }
+        updates.await.expect("updated");
+    }
+}
+
 #[tokio::test]
 async fn a_resize_moves_no_more_than_the_share_of_what_comes_or_goes() {
     let fleet = ready(&web(4, "sticky"), 4).await;

@@ -65,7 +65,8 @@ pub(super) struct Handed {
     queue: VecDeque<Option<Stream>>,
     /// The master knows that connections are wanted, and how many.
     said: bool,
-    /// The master has said that no more will come.
+    /// The master has said that nothing more comes. To be remembered: whoever waits may be dropped and come again, and what it would
+    /// find then is a channel that was cut, as by a master that is gone.
     ended: bool,
     /// Nothing is asked for before: there was no descriptor for another connection.
     not_before: Option<Instant>,
@@ -176,7 +177,8 @@ impl Handed {
                     ready.clear_ready();
                     continue;
                 }
-                Err(Errno::INTR) => continue,
+                // That the other end was closed with words unread is told once, and before what there is still to read.
+                Err(Errno::INTR | Errno::CONNRESET) => continue,
                 Err(_) => return Ok(Received::Lost),
             };
             let mut came: Vec<OwnedFd> = Vec::new();

@@ -11,6 +11,7 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     net::{
         RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -74,6 +75,13 @@ impl Master {
     fn hand_over_too_many(&self) {
         let word = MasterWord::Connections(1).encode();
         rustix::net::send(&self.channel, &word, SendFlags::NOSIGNAL).unwrap();
+    }
+
+    /// Says that no more comes, and cuts the channel.
+    fn ends(&self) {
+        let end = MasterWord::End.encode();
+        rustix::net::send(&self.channel, &end, SendFlags::NOSIGNAL).unwrap();
+        rustix::net::shutdown(&self.channel, rustix::net::Shutdown::Both).unwrap();
     }
 
     /// What the worker says next.
@@ -219,12 +227,10 @@ async fn after_the_end_nothing_more_comes_and_nothing_is_accepted_from_the_socke
     let (master, mut worker) = master();
     master.hand_over(2);
     let _first = accepted(&mut worker).await;
-    let end = MasterWord::End.encode();
-    rustix::net::send(&master.channel, &end, SendFlags::NOSIGNAL).unwrap();
-    rustix::net::shutdown(&master.channel, rustix::net::Shutdown::Both).unwrap();
+    master.ends();
     let mut client = UnixStream::connect(&master.path).unwrap();
     client.write_all(b"x").unwrap();
-    // Also if the wait is dropped, as beside other things, and begun again.
+    // However often it is asked: a server that waits for other things besides drops what it waits with, and begins again.
     for _ in 0..3 {
         let more = timeout(Duration::from_millis(100), worker.accept()).await;
         assert!(more.is_err(), "{more:?}");
@@ -232,6 +238,31 @@ async fn after_the_end_nothing_more_comes_and_nothing_is_accepted_from_the_socke
     // It waits for others, who have the socket too.
     master.listener.set_nonblocking(true).unwrap();
     master.listener.accept().expect("still in the queue");
+}
+
+/// The master may let go of a channel before it has read all that was said there: what comes of that comes before its last word.
+#[tokio::test]
+async fn the_end_is_heard_though_the_master_has_not_read_everything() {
+    let (master, worker) = master();
+    let waiting = waits(worker);
+    // Its first word is there, and stays there.
+    let mut fds = [PollFd::new(&master.channel, PollFlags::IN)];
+    while poll(&mut fds, Some(&Timespec::default())) == Ok(0) {
+        tokio::task::yield_now().await;
+    }
+    master.ends();
+    let Master {
+        channel,
+        path,
+        listener,
+        _dir,
+    } = master;
+    drop(channel);
+    let _client = UnixStream::connect(&path).unwrap();
+    let more = timeout(Duration::from_millis(300), waiting).await;
+    assert!(more.is_err(), "{more:?}");
+    listener.set_nonblocking(true).unwrap();
+    listener.accept().expect("still in the queue");
 }
 
 #[tokio::test]

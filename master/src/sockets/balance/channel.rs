@@ -99,7 +99,11 @@ impl Channel {
     /// What was said, a few words at most; empty if nothing was.
     pub(super) fn hear(&self) -> impl Iterator<Item = Heard> + use<> {
         let mut packets = [FromWorker::default(); WORDS];
-        let lengths = sys::receive_packets(self.0.as_fd(), &mut packets);
+        let mut lengths = sys::receive_packets(self.0.as_fd(), &mut packets);
+        if matches!(&lengths, Err(error) if error.kind() == io::ErrorKind::ConnectionReset) {
+            // Its end was closed with something unread: told once, and before what it has said.
+            lengths = sys::receive_packets(self.0.as_fd(), &mut packets);
+        }
         let (lengths, broken) = match lengths {
             Ok((lengths, fds)) => {
                 // No word comes with any.
@@ -136,11 +140,19 @@ impl Channel {
     }
 
     /// Tells a worker that it gets no more, because it drains: it must not begin to accept for itself.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         if let Err(error) = rustix::net::send(&self.0, &MasterWord::End.encode(), flags) {
             tracing::debug!("a worker was not told that it gets no more: {error}");
         }
+    }
+
+    /// Tells the same to a worker that was handed nothing, and lets go of it. What it has said is read first: closed over that, the
+    /// channel would be reset for the worker, and the word come after it or not at all, as if the master had gone.
+    pub fn refuse(self) {
+        self.end();
+        self.cut();
+        while self.hear().any(|heard| heard != Heard::End) {}
     }
 }
 
@@ -182,6 +194,30 @@ mod tests {
         assert_eq!(heard, [Heard::Word(taken(1)), Heard::End]);
         let mut bytes = [0; 8];
         for (length, kind) in [(8, 1), (8, 2), (0, 2)] {
+            let (_, got) = recv(&theirs, &mut bytes, RecvFlags::empty()).expect("received");
+            assert_eq!((got, bytes[1]), (length, kind));
+        }
+    }
+
+    #[test]
+    fn what_one_said_that_has_died_with_something_unread_is_heard() {
+        let (ours, theirs) = channel_pair().expect("a pair");
+        ours.end();
+        send(&theirs, &taken(1).encode(), SendFlags::NOSIGNAL).expect("said");
+        drop(theirs);
+        let heard: Vec<Heard> = ours.hear().take(2).collect();
+        assert_eq!(heard, [Heard::Word(taken(1)), Heard::End]);
+    }
+
+    #[test]
+    fn one_that_is_refused_hears_the_end_and_no_reset() {
+        let (ours, theirs) = channel_pair().expect("a pair");
+        for _ in 0..=WORDS {
+            send(&theirs, &taken(1).encode(), SendFlags::NOSIGNAL).expect("said");
+        }
+        ours.refuse();
+        let mut bytes = [0; 8];
+        for (length, kind) in [(8, 2), (0, 2)] {
             let (_, got) = recv(&theirs, &mut bytes, RecvFlags::empty()).expect("received");
             assert_eq!((got, bytes[1]), (length, kind));
         }

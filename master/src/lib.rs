@@ -39,6 +39,7 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     // Before anything else, so that starting a worker costs no more than it must.
     match std::env::args_os().nth(1) {
+        Some(word) if word == process::ZYGOTE_COMMAND => process::zygote_main(),
         Some(word) if word == process::SHIM_COMMAND => process::exec_shim_main(),
         Some(word) if word == process::DRAIN_COMMAND => process::drain_main(),
         Some(word) if word == demo::WORKER_COMMAND => demo::worker_main(),

@@ -130,6 +130,9 @@ where
     let lock = MasterLock::acquire(&home, &options.name)?;
     lock.home()
         .check_lengths(options.apps.iter().map(|app| &app.name))?;
+    // As early as can be, so that the first workers need not wait for it; but the master's own limits are as they will be.
+    let spawner = Spawner::default();
+    spawner.warm_up();
     let sockets = prepare(&lock, &options.apps, starter)?;
     let network = options.bus.tcp.as_ref().map(NetworkDoor::prepare);
     let network = network.transpose()?;
@@ -151,7 +154,7 @@ where
     let (schedules, hours) = watch::channel(alarm::schedules(&options.apps));
     let (log_files, all_lines) = (LogFiles::default(), Lines::default());
     let workshop = Workshop {
-        spawner: Spawner::default(),
+        spawner,
         hub: hub.clone(),
         home: lock.home().clone(),
         sockets,

@@ -171,7 +171,7 @@ impl Base {
         }
     }
 
-    /// Moves the master, and the shim that waits for the next worker, out of the way.
+    /// Moves the master, and the zygote, out of the way.
     fn step_aside(&self) -> io::Result<()> {
         let aside = self.dir.join(MASTER);
         match fs::create_dir(&aside) {

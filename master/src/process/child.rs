@@ -7,6 +7,7 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    process::Command,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -44,8 +45,26 @@ pub struct Child {
 }
 
 impl Child {
-    pub(super) fn new(pid: u32, ours: Ours) -> io::Result<Self> {
-        let pidfd = sys::watch_fd(sys::pidfd_open(pid)?, Interest::READABLE)?;
+    /// Runs a command. If it can't be watched it doesn't live.
+    pub(super) fn run(mut command: Command, ours: Ours) -> io::Result<Self> {
+        let mut child = command.spawn()?;
+        match Self::new(child.id(), ours) {
+            Ok(watched) => Ok(watched),
+            Err(error) => {
+                // Killed, it is reaped at once.
+                child.kill().and_then(|()| child.wait())?;
+                Err(error)
+            }
+        }
+    }
+
+    fn new(pid: u32, ours: Ours) -> io::Result<Self> {
+        Self::held(pid, sys::pidfd_open(pid)?, ours)
+    }
+
+    /// The child of this pidfd.
+    pub(super) fn held(pid: u32, pidfd: OwnedFd, ours: Ours) -> io::Result<Self> {
+        let pidfd = sys::watch_fd(pidfd, Interest::READABLE)?;
         ours.add(pid);
         Ok(Self {
             pid,
@@ -238,18 +257,6 @@ impl Unfinished {
     /// It has started: it is the caller's now.
     pub(super) fn finish(mut self) -> Child {
         self.0.take().expect("taken here alone")
-    }
-
-    /// Its process id.
-    pub(super) fn pid(&self) -> u32 {
-        self.0.as_ref().expect("taken by `finish` alone").pid()
-    }
-
-    /// Whether it hasn't ended.
-    pub(super) fn lives(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|child| child.collect().is_none())
     }
 
     /// How it ended, if it ends before it has started.

@@ -1,12 +1,15 @@
 //! Workers as processes: how one is started, what it is given, what it says, and how its end is told.
 //!
-//! A worker is started through a **shim**, this very program under the hidden subcommand `__exec` ([`exec_shim_main`]).
-//! The master only forks and execs it, with nothing in between; the shim, ordinary single-threaded code, receives the
+//! A worker is started through a **shim**, a process of this very program: ordinary single-threaded code, that receives the
 //! [`SpawnSpec`] and the descriptors over a socketpair, prepares itself and becomes the worker. What fails on the way
 //! comes back over that socketpair; its end of file without a word of failure means that the exec succeeded.
 //!
+//! The shim is a copy of the [zygote], which waits for nothing else ([`zygote_main`]), and the master's child from the first.
+//! Where there can be no zygote the program itself is executed, under the hidden subcommand `__exec` ([`exec_shim_main`]).
+//! Either way nothing of the master's runs between a fork and an exec.
+//!
 //! ```text
-//! Spawner::spawn ─ posix_spawn ─► shim ── exec ──► worker
+//! Spawner::spawn ─► zygote ─ twin ─► shim ── exec ──► worker
 //!       │ spec, descriptors ─────► │                 │ stdout, stderr ─► output::capture ─► LineQueue ─► log thread
 //!       │ ◄── "about to exec", failure, or EOF       │ datagrams ──────► NotifySocket
 //!       └─ Child (pidfd) ◄────────────────────────── end
@@ -23,15 +26,18 @@ mod drainer;
 mod environment;
 mod exit_hint;
 pub mod family;
+mod handshake;
 mod kin;
 mod memory;
 mod notify;
 mod output;
 mod releases;
 mod shim;
+mod spawn_error;
 mod spawner;
 mod spec;
 mod stdin;
+mod zygote;
 
 pub use attributes::Attributes;
 pub use cgroup::{Cgroups, WorkerGroup};
@@ -50,6 +56,8 @@ pub use output::{
 };
 pub use releases::Releases;
 pub use shim::{SHIM_COMMAND, exec_shim_main};
-pub use spawner::{HANDSHAKE_TIMEOUT, SpawnError, Spawned, Spawner};
+pub use spawn_error::SpawnError;
+pub use spawner::{HANDSHAKE_TIMEOUT, Spawned, Spawner};
 pub use spec::{Failure, SpawnSpec, StdinFrom};
 pub use stdin::{NotTaken, STDIN_LINE, StdinLines};
+pub use zygote::{ZYGOTE_COMMAND, zygote_main};

@@ -37,12 +37,20 @@ const WRITERS_RIGHTS: &str =
     "a file that is written is opened with the rights of the app's own user";
 
 /// How the shim ends if it can't become the worker; its answer says why.
-const SHIM_FAILED: i32 = 126;
+pub(super) const SHIM_FAILED: i32 = 126;
 
 /// Becomes the worker that the master at the other end of standard input describes. Call it first thing in `main`, if
 /// the first argument is [`SHIM_COMMAND`].
 pub fn exec_shim_main() -> ! {
-    match take_order() {
+    match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(channel) => become_worker(channel.into()),
+        Err(_closed) => std::process::exit(SHIM_FAILED),
+    }
+}
+
+/// Becomes the worker that the master at the other end of this channel describes.
+pub(super) fn become_worker(channel: UnixStream) -> ! {
+    match take_order(channel) {
         Ok((channel, spec, fds)) => {
             let failure = match prepare(&channel, &spec, fds) {
                 Ok(candidates) => execute(&channel, &spec, candidates),
@@ -57,8 +65,7 @@ pub fn exec_shim_main() -> ! {
 }
 
 /// Receives the order. The channel is moved above the numbers that the worker's descriptors will take.
-fn take_order() -> io::Result<(UnixStream, SpawnSpec, Vec<OwnedFd>)> {
-    let channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+fn take_order(channel: UnixStream) -> io::Result<(UnixStream, SpawnSpec, Vec<OwnedFd>)> {
     let (spec, fds) = spec::receive(&channel)?;
     let channel = sys::move_to(channel.into(), after(fds.len() + spec.files.len())?)?;
     Ok((channel.into(), spec, fds))
@@ -77,8 +84,7 @@ fn prepare(
     mut fds: Vec<OwnedFd>,
 ) -> Result<Candidates, Failure> {
     sys::reset_signals().during(|| "reset signals".into())?;
-    // A session of its own: a process group that it leads, and no terminal that could stop it.
-    rustix::process::setsid().during(|| "lead a process group".into())?;
+    lead_a_session().during(|| "lead a process group".into())?;
     // Before anything that takes rights away, or descriptors: a limit may leave no more than the worker's own.
     let stdin = take_stdin(spec.stdin, &mut fds).during(|| "hand over standard input".into())?;
     let first_file = after(fds.len()).during(|| "hand over descriptors".into())?;
@@ -96,6 +102,16 @@ fn prepare(
     spec.attributes.apply().map_err(explained)?;
     open_for_writing(&spec.files, first_file)?;
     Candidates::find(&spec.program, &spec.env).during(|| exec_of(spec))
+}
+
+/// A session of its own: a process group that it leads, and no terminal that could stop it.
+pub(super) fn lead_a_session() -> io::Result<()> {
+    // Not rustix's, whose `Pid` has no room for a session of another pid namespace.
+    let session = nix::unistd::getsid(None)?;
+    if session != nix::unistd::getpid() {
+        nix::unistd::setsid()?;
+    }
+    Ok(())
 }
 
 /// What becomes standard input; `None` is `/dev/null`.

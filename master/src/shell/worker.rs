@@ -175,8 +175,6 @@ impl Begun {
         let _taking = taking(id, self.channels, shell);
         let mut beside = JoinSet::new();
         beside.spawn(serve(id, self.passing, shell.clone()));
-        // While the worker gets ready: the next one, or this one's successor, need not wait for its shim.
-        spawner.keep_spare();
         let weighed = order.definition.recycle.max_memory.is_some();
         let listening = listen(id, &self.notify, &child, shell);
         let living = async {

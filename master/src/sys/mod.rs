@@ -17,6 +17,7 @@ mod signalfd;
 mod signals;
 mod sockopt;
 mod text;
+mod twin;
 mod wall_clock;
 mod watch_fd;
 
@@ -33,10 +34,12 @@ pub use pidfd::{Ended, group_of, kill_group, peek, pidfd_open, reap, send_signal
 pub use reaper::{adopt_orphans, children, reap_children};
 pub(crate) use reuseport::{Instruction, choose_by};
 pub use scm::{FDS_PER_MESSAGE, receive_fds, send_fds};
+pub(crate) use scm::{receive_with_fds, send_with_fds};
 pub use signalfd::{Arrived, Signals};
 pub(crate) use signals::reset_signals;
 pub use signals::signal_name;
 pub(crate) use sockopt::{option, set_option};
 pub use text::release_text;
+pub(crate) use twin::{Twin, twin};
 pub use wall_clock::WallClock;
 pub use watch_fd::watch_fd;

@@ -22,15 +22,32 @@ const CONTROL: usize = rustix::cmsg_space!(ScmRights(FDS_PER_MESSAGE));
 /// # Errors
 /// `InvalidInput` for too many; `WouldBlock` on a non-blocking socket whose buffer is full (nothing was sent then).
 pub fn send_fds(socket: BorrowedFd<'_>, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    send_with_fds(socket, &[0], fds)
+}
+
+/// Sends a few bytes and descriptors that travel with them.
+///
+/// # Errors
+/// As for [`send_fds`].
+pub(crate) fn send_with_fds(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); CONTROL];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if fds.len() > FDS_PER_MESSAGE || !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let byte = [IoSlice::new(&[0])];
-    match sendmsg(socket, &byte, &mut control, SendFlags::NOSIGNAL)? {
-        1 => Ok(()),
-        _ => Err(io::ErrorKind::WriteZero.into()),
+    let sent = sendmsg(
+        socket,
+        &[IoSlice::new(bytes)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?;
+    match sent == bytes.len() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::WriteZero.into()),
     }
 }
 
@@ -39,12 +56,22 @@ pub fn send_fds(socket: BorrowedFd<'_>, fds: &[BorrowedFd<'_>]) -> io::Result<()
 /// # Errors
 /// `UnexpectedEof` if the peer is gone, `InvalidData` if descriptors were cut off (the limit on open files).
 pub fn receive_fds(socket: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
-    let mut byte = [0];
+    receive_with_fds(socket, &mut [0]).map(|(_length, fds)| fds)
+}
+
+/// Receives bytes, as many as there are, and the descriptors that came with them; all are close-on-exec.
+///
+/// # Errors
+/// As for [`receive_fds`].
+pub(crate) fn receive_with_fds(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); CONTROL];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(
         socket.as_fd(),
-        &mut [IoSliceMut::new(&mut byte)],
+        &mut [IoSliceMut::new(bytes)],
         &mut control,
         RecvFlags::CMSG_CLOEXEC,
     )?;
@@ -63,7 +90,7 @@ pub fn receive_fds(socket: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
             "descriptors were cut off: the limit on open files is too low",
         ));
     }
-    Ok(fds)
+    Ok((received.bytes, fds))
 }
 
 #[cfg(test)]

@@ -14,7 +14,9 @@ use ostler::{
 };
 use ostler_bus::vocab::worker::ExitStatus;
 
-use super::support::{identity, null, run, script, sh, shim, spawner, spec, start};
+use super::support::{
+    WAYS, by_copy, by_exec, identity, null, only, run, script, sh, spawner, spec, start,
+};
 
 #[tokio::test]
 async fn the_environment_is_what_was_promised_and_nothing_else() {
@@ -93,32 +95,27 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
 #[tokio::test]
 async fn descriptors_stand_at_3_and_on_and_no_other_is_open() {
     let dir = tempfile::tempdir().expect("a directory");
-    // A shim that starts with descriptors of its own, as if the master had leaked them.
-    let leaky = script(
-        dir.path(),
-        "leaky",
-        &format!(
-            "#!/bin/sh\nexec 5</dev/null 9</dev/null\nexec {} \"$@\"\n",
-            shim().display()
-        ),
-    );
-    let (ours, theirs): (Vec<UnixStream>, Vec<OwnedFd>) = (0..6)
-        .map(|_| {
-            let (ours, theirs) = UnixStream::pair().expect("a socketpair");
-            (ours, OwnedFd::from(theirs))
-        })
-        .unzip();
-    let script = "for fd in 3 4 5 6 7 8; do printf $fd >&$fd; done; exec ls /proc/self/fd";
-    let worker = start(&Spawner::new(&leaky), sh(script), theirs).await;
-    let ended = worker.ended().await;
-    let listed: Vec<&str> = ended.stdout.lines().collect();
-    // The last is the directory being listed.
-    let expected = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-    assert_eq!(listed, expected, "{}", ended.stderr);
-    for (number, mut end) in (3..).zip(ours) {
-        let mut text = String::new();
-        end.read_to_string(&mut text).expect("read");
-        assert_eq!(text, number.to_string());
+    for way in WAYS {
+        // A shim that starts with descriptors of its own, as if the master had leaked them.
+        let leaky = only(dir.path(), way, "exec 5</dev/null 9</dev/null");
+        let (ours, theirs): (Vec<UnixStream>, Vec<OwnedFd>) = (0..6)
+            .map(|_| {
+                let (ours, theirs) = UnixStream::pair().expect("a socketpair");
+                (ours, OwnedFd::from(theirs))
+            })
+            .unzip();
+        let script = "for fd in 3 4 5 6 7 8; do printf $fd >&$fd; done; exec ls /proc/self/fd";
+        let worker = start(&Spawner::new(&leaky), sh(script), theirs).await;
+        let ended = worker.ended().await;
+        let listed: Vec<&str> = ended.stdout.lines().collect();
+        // The last is the directory being listed.
+        let expected = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+        assert_eq!(listed, expected, "{way}: {}", ended.stderr);
+        for (number, mut end) in (3..).zip(ours) {
+            let mut text = String::new();
+            end.read_to_string(&mut text).expect("read");
+            assert_eq!(text, number.to_string());
+        }
     }
 }
 
@@ -139,36 +136,30 @@ async fn hundreds_of_descriptors_travel() {
 #[tokio::test]
 async fn signals_start_from_a_clean_slate_whatever_the_master_ignores() {
     let dir = tempfile::tempdir().expect("a directory");
-    let ignoring = script(
-        dir.path(),
-        "ignoring",
-        &format!(
-            "#!/bin/sh\ntrap '' HUP INT USR2 PIPE\nexec {} \"$@\"\n",
-            shim().display()
-        ),
-    );
-    let order = spec(&["cat", "/proc/self/status"]);
-    let worker = start(&Spawner::new(&ignoring), order, vec![]).await;
-    let status = worker.ended().await.stdout;
-    for field in ["SigBlk", "SigIgn", "SigCgt", "SigPnd"] {
-        let line = format!("{field}:\t0000000000000000\n");
-        assert!(status.contains(&line), "{status}");
+    for way in WAYS {
+        let ignoring = only(dir.path(), way, "trap '' HUP INT USR2 PIPE");
+        let order = spec(&["cat", "/proc/self/status"]);
+        let worker = start(&Spawner::new(&ignoring), order, vec![]).await;
+        let status = worker.ended().await.stdout;
+        for field in ["SigBlk", "SigIgn", "SigCgt", "SigPnd"] {
+            let line = format!("{field}:\t0000000000000000\n");
+            assert!(status.contains(&line), "{way}: {status}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_worker_leads_its_own_group_and_reads_nothing() {
-    let worker = start(
-        &spawner(),
-        sh("cat; ps -o pid=,pgid=,sid= -p $$ 2>/dev/null || cut -d' ' -f1,5,6 /proc/$$/stat"),
-        vec![],
-    )
-    .await;
-    let pid = worker.child.pid();
-    let ended = worker.ended().await;
-    let ids: Vec<&str> = ended.stdout.split_whitespace().collect();
-    assert_eq!(ids, vec![pid.to_string(); 3], "{}", ended.stderr);
-    assert_eq!(ended.status, ExitStatus::Code(0));
+    let dir = tempfile::tempdir().expect("a directory");
+    for spawner in [by_copy(dir.path()), by_exec(dir.path())] {
+        let ids = "cat; ps -o pid=,pgid=,sid= -p $$ 2>/dev/null || cut -d' ' -f1,5,6 /proc/$$/stat";
+        let worker = start(&spawner, sh(ids), vec![]).await;
+        let pid = worker.child.pid();
+        let ended = worker.ended().await;
+        let ids: Vec<&str> = ended.stdout.split_whitespace().collect();
+        assert_eq!(ids, vec![pid.to_string(); 3], "{}", ended.stderr);
+        assert_eq!(ended.status, ExitStatus::Code(0));
+    }
 }
 
 #[tokio::test]

@@ -6,5 +6,5 @@ mod hosts;
 mod inherited;
 mod output;
 mod refusals;
-mod spare;
 mod support;
+mod zygote;

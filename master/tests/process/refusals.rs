@@ -91,7 +91,7 @@ async fn a_start_that_is_given_up_leaves_nothing_behind() {
         dir.path(),
         "hanging",
         &format!(
-            "#!/bin/sh\necho $$ > {0}.new && mv {0}.new {0}\nexec sleep 60\n",
+            "#!/bin/sh\n[ \"$1\" = __exec ] || exit 1\necho $$ > {0}.new && mv {0}.new {0}\nexec sleep 60\n",
             pid_file.display()
         ),
     );

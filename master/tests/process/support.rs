@@ -34,6 +34,28 @@ pub(crate) fn spawner() -> Spawner {
     Spawner::new(shim())
 }
 
+/// One whose workers are copies or don't start at all.
+pub(crate) fn by_copy(dir: &Path) -> Spawner {
+    Spawner::new(&only(dir, "__zygote", ""))
+}
+
+/// One whose shims are all executed.
+pub(crate) fn by_exec(dir: &Path) -> Spawner {
+    Spawner::new(&only(dir, "__exec", ""))
+}
+
+/// The program under one of its hidden subcommands alone, with something of a shell's before it.
+pub(crate) fn only(dir: &Path, word: &str, before: &str) -> PathBuf {
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = {word} ] || exit 1\n{before}\nexec {} \"$@\"\n",
+        shim().display()
+    );
+    script(dir, &format!("only{word}"), &text)
+}
+
+/// The two ways in which a shim comes to be.
+pub(crate) const WAYS: [&str; 2] = ["__zygote", "__exec"];
+
 pub(crate) fn spec<S: AsRef<str>>(command: &[S]) -> SpawnSpec {
     let mut command = command.iter().map(|word| OsString::from(word.as_ref()));
     SpawnSpec {

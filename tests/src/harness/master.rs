@@ -278,20 +278,30 @@ impl Master {
         found
     }
 
-    /// The shim that waits for the next worker.
+    /// The process that copies itself for each worker.
+    ///
+    /// # Panics
+    /// If there is none in time.
+    pub async fn zygote(&self) -> u64 {
+        let found = || self.found(is_zygote);
+        super::eventually("the zygote", PATIENCE, found).await
+    }
+
+    /// A copy of it that has not become a worker yet.
     ///
     /// # Panics
     /// If there is none in time.
     pub async fn shim(&self) -> u64 {
-        let waits = || {
-            let mut found = self.descendants().into_iter();
-            found.find(|pid| waits_for_a_worker(*pid)).map(u64::from)
-        };
-        super::eventually("a shim that waits for the next worker", PATIENCE, waits).await
+        let found = || self.found(|pid| is_ours(pid) && !is_zygote(pid));
+        super::eventually("a shim", PATIENCE, found).await
     }
 
-    /// No process that it started may be alive (zombies are not); but for the shim that waits for the next worker, as
-    /// long as the master itself lives.
+    fn found(&self, is_it: impl Fn(u32) -> bool) -> Option<u64> {
+        let mut all = self.descendants().into_iter();
+        all.find(|pid| is_it(*pid)).map(u64::from)
+    }
+
+    /// No process that it started may be alive (zombies are not); but for the zygote, as long as the master itself lives.
     ///
     /// # Panics
     /// If one is, 2 s from now.
@@ -299,7 +309,7 @@ impl Master {
         let none = || {
             let mut left = self.descendants();
             if self.process.exit().is_none() {
-                left.retain(|pid| !waits_for_a_worker(*pid));
+                left.retain(|pid| !is_zygote(*pid));
             }
             left.is_empty().then_some(())
         };
@@ -312,10 +322,16 @@ impl Master {
     }
 }
 
-/// Whether a process is a shim that has no order yet.
-fn waits_for_a_worker(pid: u32) -> bool {
+/// Whether a process is the zygote, or a copy of it that is no worker yet.
+fn is_ours(pid: u32) -> bool {
     let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    words == b"ostler\0__exec\0"
+    words == b"ostler\0__zygote\0"
+}
+
+/// Whether a process is the zygote: what it says nobody hears, where a copy has pipes.
+fn is_zygote(pid: u32) -> bool {
+    let output = std::fs::read_link(format!("/proc/{pid}/fd/1")).unwrap_or_default();
+    is_ours(pid) && output == Path::new("/dev/null")
 }
 
 impl Drop for Master {

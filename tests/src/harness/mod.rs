@@ -9,6 +9,7 @@
 //! - [`Master`]: a running `ostler`, its commands, its events, and what it shows.
 //! - [`Programs`]: the programs of this package, as masters to be.
 //! - [`Guest`]: an unprivileged user.
+//! - [`SlowDisk`]: a program that can't be run for a while.
 //! - [`peer`]: a peer of the hub that can break the protocol.
 //! - [`Heard`]: a subscription of the test's own.
 //! - [`Web`]: one HTTP request at a time.
@@ -39,6 +40,7 @@ mod master;
 pub mod peer;
 mod process;
 mod programs;
+mod slow_disk;
 mod tail;
 mod terminal;
 mod view;
@@ -61,6 +63,7 @@ pub use marked::Mark;
 pub use master::{Master, MasterBuilder};
 pub use process::{Exit, Process};
 pub use programs::Programs;
+pub use slow_disk::SlowDisk;
 pub use tail::Tail;
 pub use terminal::Terminal;
 pub use wait::{PATIENCE, deadline, eventually, free_port};

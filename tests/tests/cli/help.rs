@@ -53,7 +53,7 @@ async fn help_lists_only_what_exists() {
             "{verb} {args:?}"
         );
     }
-    for later in ["upgrade", "repl", "__exec"] {
+    for later in ["upgrade", "repl", "__exec", "__zygote"] {
         assert!(!verbs.iter().any(|known| known == later), "{later}");
         alone(&dir, &[later, "--help"]).run().await;
     }

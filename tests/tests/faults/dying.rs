@@ -213,7 +213,7 @@ async fn the_first_process_of_a_container_reaps_what_others_leave_behind() {
     let mut master = ostler!().through(words).apps(&apps).start().await;
     master.process.wait_for_line("web.0 | left", PATIENCE).await;
     let first = eventually("the master", PATIENCE, || first_of_its_namespace(&master)).await;
-    // Zombies are children, too: what stays is the worker, and the shim that waits for the next one.
+    // Zombies are children, too: what stays is the worker, and the zygote.
     let children = || {
         let path = format!("/proc/{first}/task/{first}/children");
         let children = fs::read_to_string(path).expect("a living master");

@@ -7,6 +7,7 @@ mod dying;
 mod limits;
 mod programs;
 mod starts;
+mod zygote;
 
 use std::{
     fs,

@@ -168,69 +168,6 @@ async fn a_working_directory_that_went_is_told_and_awaited() {
 }
 
 #[tokio::test]
-async fn a_start_that_is_killed_half_way_is_told_and_tried_again() {
-    let app = web("web").set("backoff", json!({"first": "50ms", "max": "50ms"}));
-    let (master, mut tail) = started(&[app]).await;
-    master.settled("web", "running").await;
-    // It takes its order and never comes to it.
-    let shim = master.shim().await;
-    master.signal(shim, Signal::STOP);
-    master.ostler(["scale", "2", "--no-wait"]).success().await;
-    let shown = master.workers("web").await.remove(1);
-    assert_eq!(shown["state"], "starting", "{shown:#}");
-    master.signal(shim, Signal::KILL);
-    let exited = tail.next("worker.exited").await;
-    assert!(why(&exited).contains("SIGKILL"), "{exited:#}");
-    tail.next_with("worker.ready", "/worker/slot", 1).await;
-    master.settled("web", "running").await;
-    end(master).await;
-}
-
-#[tokio::test]
-async fn a_start_that_hangs_half_way_holds_up_nobody_else_and_a_stop_wins_over_it() {
-    let apps = [web("web"), web("api")];
-    let (master, mut tail) = started(&apps).await;
-    for app in ["web", "api"] {
-        master.settled(app, "running").await;
-    }
-    tail.settle(&master).await;
-    let shim = master.shim().await;
-    master.signal(shim, Signal::STOP);
-    master
-        .ostler(["scale", "web", "2", "--no-wait"])
-        .success()
-        .await;
-    let stop = master.ostler(["stop", "web"]).start();
-    tail.next_with("worker.exited", "/worker/app", "web").await;
-    master.ostler(["reload", "api"]).success().await;
-    assert_eq!(stop.wait(PATIENCE).await, Exit::Code(0));
-    assert_eq!(master.app("web").await["state"], "stopped");
-    assert_eq!(master.pids("web").await.len(), 0);
-    end(master).await;
-}
-
-#[tokio::test]
-async fn a_shim_that_was_killed_while_it_waited_costs_nobody_a_start() {
-    let (master, mut tail) = started(&[web("web").instances(2)]).await;
-    master.settled("web", "running").await;
-    tail.settle(&master).await;
-    for slot in 0..2 {
-        master.signal(master.shim().await, Signal::KILL);
-        master.signal(master.pid("web", slot).await, Signal::KILL);
-        let ready = tail.next("worker.ready").await;
-        assert_eq!(ready["worker"]["slot"], slot);
-    }
-    let exits = tail.all("worker.exited");
-    assert!(
-        exits
-            .iter()
-            .all(|exit| exit["status"] == json!({"Signal": "SIGKILL"})),
-        "{exits:#?}"
-    );
-    end(master).await;
-}
-
-#[tokio::test]
 async fn a_master_whose_own_file_was_removed_starts_workers_as_before() {
     let dir = ostler_tests::harness::PrivateDir::new();
     let own = dir.at("ostler");
@@ -243,8 +180,9 @@ async fn a_master_whose_own_file_was_removed_starts_workers_as_before() {
     tail.settle(&master).await;
     let pids = master.pids("web").await;
     fs::remove_file(&own).expect("a copy");
-    // The shim that waits was started from the file, the next one is not.
     for slot in 0..2 {
+        // The first zygote was started from the file, the next one is not.
+        master.signal(master.zygote().await, Signal::KILL);
         master.signal(pids[&slot], Signal::KILL);
         tail.next_with("worker.ready", "/worker/slot", slot).await;
     }

@@ -1,6 +1,6 @@
 //! What was asked: the grammar of the command line, and its result.
 //!
-//! The hidden `__exec` is not part of it: it is dispatched before anything is parsed.
+//! The hidden subcommands (`__zygote`, `__exec` …) are not part of it: they are dispatched before anything is parsed.
 
 use std::{ffi::OsString, path::PathBuf};
 

@@ -217,7 +217,7 @@ impl Fleet {
         std::net::TcpStream::connect(self.address).is_ok()
     }
 
-    /// Its workers' process ids: children of the supervisor, or of PM2's own, without Ostler's shim.
+    /// Its workers' process ids: children of the supervisor, or of PM2's own, without Ostler's zygote.
     ///
     /// # Errors
     /// If the supervisor has gone.
@@ -230,7 +230,7 @@ impl Fleet {
         Ok(match self.kind {
             Kind::Ostler { .. } => {
                 let workers = children.into_iter();
-                workers.filter(|pid| !named(pid, "__exec")).collect()
+                workers.filter(|pid| !named(pid, "__zygote")).collect()
             }
             // The worker's name is its script's; pm2-runtime is the god itself.
             Kind::Pm2 => {

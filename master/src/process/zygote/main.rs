@@ -1,0 +1,92 @@
+//! The zygote's own process, and the first steps of its copies.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::process::{getpid, getppid};
+
+use super::{birth::Word, likeness::Likeness};
+use crate::{
+    process::shim::{self, SHIM_FAILED},
+    sys::{self, Twin},
+};
+
+/// The hidden subcommand under which a program that starts workers calls [`zygote_main`].
+pub const ZYGOTE_COMMAND: &str = "__zygote";
+
+/// The first descriptor that isn't standard input, which is the control socket, output or error.
+const FIRST_OTHER: i32 = 3;
+
+/// Copies itself for the master at the other end of standard input, until that ends. Call it first thing in `main`, if the
+/// first argument is [`ZYGOTE_COMMAND`].
+pub fn zygote_main() -> ! {
+    match serve() {
+        Ok(()) => std::process::exit(0),
+        // Somebody has typed the hidden subcommand.
+        Err(error) => eprintln!("ostler {ZYGOTE_COMMAND} is for the master alone: {error}"),
+    }
+    std::process::exit(SHIM_FAILED);
+}
+
+fn serve() -> io::Result<()> {
+    // Of its own, so that nothing meant for the master or a terminal reaches it. Who typed it leads a group, perhaps.
+    let _ = shim::lead_a_session();
+    sys::close_from(FIRST_OTHER)?;
+    let likeness = Likeness::of(getpid());
+    loop {
+        let ends = match sys::receive_fds(io::stdin().as_fd()) {
+            Ok(ends) => ends,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            // The master sees that its end of the channel is closed.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let Ok([channel, stdout, stderr]) = <[OwnedFd; 3]>::try_from(ends) else {
+            continue;
+        };
+        match sys::twin() {
+            Ok(Twin::Younger) => begin(channel, stdout, stderr, &likeness),
+            Ok(Twin::Elder) => {}
+            Err(error) => tell(&channel, &Word::Refused(error)),
+        }
+    }
+}
+
+/// A copy's life as such: it takes its places, tells who it is, and becomes a worker.
+fn begin(channel: OwnedFd, stdout: OwnedFd, stderr: OwnedFd, zygote: &Likeness) -> ! {
+    let word = take_places(stdout, stderr).and_then(|()| match is_like_the_master(zygote) {
+        true => Word::own(),
+        false => Ok(Word::Unlike),
+    });
+    let word = word.unwrap_or_else(Word::Refused);
+    tell(&channel, &word);
+    match word {
+        Word::Born { .. } => shim::become_worker(channel.into()),
+        Word::Unlike | Word::Refused(_) => std::process::exit(SHIM_FAILED),
+    }
+}
+
+/// Whether what this process has taken over from the zygote is what it would have taken over from the master. What the zygote
+/// was when it began is compared first, as that costs less; the master may have moved it along with itself since.
+fn is_like_the_master(zygote: &Likeness) -> bool {
+    getppid()
+        .map(Likeness::of)
+        .is_some_and(|master| zygote.is_like(&master) || Likeness::of(getpid()).is_like(&master))
+}
+
+/// In the place of the zygote's socket and its outputs. The session is the copy's own from now on, as it is of every shim's:
+/// it doesn't end with the zygote.
+fn take_places(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<()> {
+    sys::null_stdin()?;
+    sys::place_at(stdout.as_fd(), 1)?;
+    sys::place_at(stderr.as_fd(), 2)?;
+    shim::lead_a_session()
+}
+
+fn tell(channel: &OwnedFd, word: &Word) {
+    // If nobody listens any more there will be no order either.
+    let _ = word.send(channel.as_fd());
+}

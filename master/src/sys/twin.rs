@@ -1,0 +1,49 @@
+//! A second process like this one, born to the same parent.
+
+#![expect(unsafe_code, reason = "a system call that no safe wrapper offers")]
+
+use std::io;
+
+/// Which of the two a process is afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Twin {
+    /// The one that there was before.
+    Elder,
+    /// The new one: a child of the elder's parent, which hears of its end as it would of the elder's.
+    Younger,
+}
+
+/// Copies this process, memory and descriptors, as `fork` does; but the copy is this process's sibling and not its child.
+/// For a process with one thread: of others nothing is copied, and what they have locked stays locked in the copy.
+///
+/// # Errors
+/// `ENOSYS`, `EPERM` or `EINVAL` where this isn't allowed (a filter on system calls, the first process of a namespace);
+/// `EAGAIN`, `ENOMEM` where there is no room for another process.
+pub(crate) fn twin() -> io::Result<Twin> {
+    // `struct clone_args` as the kernel first had it: flags, then seven fields that stay empty. The signal at its end is
+    // the elder's own with this flag, and may not be named.
+    let arguments = [
+        u64::from(libc::CLONE_PARENT.cast_unsigned()),
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: the kernel reads the arguments, as many bytes as it is told. Memory is not shared, and the stack is copied
+    // with the rest of it, so both return from here, each to memory of its own.
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            arguments.as_ptr(),
+            size_of_val(&arguments),
+        )
+    };
+    match pid {
+        0 => Ok(Twin::Younger),
+        1.. => Ok(Twin::Elder),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -15,17 +15,20 @@ use crate::{
 
 const ROUNDS: usize = 5;
 
-const OURS: &str = "Ostler, shared";
+/// The modes that Node's own listener can serve, and what they are called here.
+const OURS: [(&str, &str); 2] = [("shared", "Ostler, shared"), ("slot", "Ostler, slot")];
 
 pub(crate) fn measure(runtime: &Runtime, goals: &mut Goals) -> Result<(), String> {
-    let ours = match Ours::start_node(runtime, OSTLER, 4, |app| app) {
-        Ok(ours) => ours,
-        Err(why) => {
-            left_out("Node", &why);
-            return Ok(());
+    let mut sites = Vec::new();
+    for (mode, name) in OURS {
+        match Ours::start_node(runtime, OSTLER, mode, 4, |app| app) {
+            Ok(ours) => sites.push(Site::ours(name, ours)),
+            Err(why) => {
+                left_out("Node", &why);
+                return Ok(());
+            }
         }
-    };
-    let mut sites = vec![Site::ours(OURS, ours)];
+    }
     sites.extend(clusters(4));
     sites.extend(bystanders());
     for (kind, args) in KINDS {
@@ -37,13 +40,15 @@ pub(crate) fn measure(runtime: &Runtime, goals: &mut Goals) -> Result<(), String
         }
         let results = contest.run(ROUNDS)?;
         println!("{results}");
-        let beside = |policy: Policy| results.round_ratio(OURS, &policy.to_string());
-        if args.is_empty() {
-            let what = format!("Node, {kind}: beside SCHED_RR");
-            goals.add(&what, Bound::AtLeast(2.3), beside(Policy::RoundRobin));
+        for (mode, name) in OURS {
+            let beside = |policy: Policy| results.round_ratio(name, &policy.to_string());
+            if args.is_empty() {
+                let what = format!("Node in `{mode}`, {kind}: beside SCHED_RR");
+                goals.add(&what, Bound::AtLeast(2.3), beside(Policy::RoundRobin));
+            }
+            let what = format!("Node in `{mode}`, {kind}: beside SCHED_NONE");
+            goals.add(&what, Bound::AtLeast(0.95), beside(Policy::None));
         }
-        let what = format!("Node, {kind}: beside SCHED_NONE");
-        goals.add(&what, Bound::AtLeast(0.95), beside(Policy::None));
     }
     Ok(())
 }

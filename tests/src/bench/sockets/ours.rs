@@ -39,10 +39,10 @@ pub fn app(mode: &str, workers: u32) -> Result<App, String> {
 ///
 /// # Errors
 /// If Node isn't installed.
-fn node_app(workers: u32) -> Result<(App, PrivateDir), Absent> {
+fn node_app(mode: &str, workers: u32) -> Result<(App, PrivateDir), Absent> {
     let (dir, script) = cluster::script();
     let app = App::new("web", [&*found("node")?, &*script.to_string_lossy()]);
-    Ok((common(app, "shared", workers), dir))
+    Ok((common(app, mode, workers), dir))
 }
 
 /// Newcomers are not watched once they are ready; one that is killed is replaced at once, as one that had long served would be.
@@ -94,10 +94,11 @@ impl Ours {
     pub fn start_node(
         runtime: &Runtime,
         ostler: &str,
+        mode: &str,
         workers: u32,
         set: impl Fn(App) -> App,
     ) -> Result<Self, Absent> {
-        let (app, dir) = node_app(workers)?;
+        let (app, dir) = node_app(mode, workers)?;
         let ours = Self::start(runtime, ostler, &set(app), workers)?;
         let _script = Some(dir);
         Ok(Self { _script, ..ours })

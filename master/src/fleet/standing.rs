@@ -64,7 +64,7 @@ impl Fleet {
 
 /// How a slot stands that has no ready worker.
 fn idle(app: &App, number: Slot) -> Service {
-    if app.parked.contains(&number) {
+    if app.parked.contains(&number) || !app.is_meant_to_run() {
         return Service::GivenUp;
     }
     match app.slots.get(&number).map(|slot| slot.state) {

@@ -79,6 +79,11 @@ fn what_is_too_many_is_not_needed_and_what_is_stopped_alone_is_not_either() {
 fn of_an_app_that_is_stopped_as_a_whole_every_slot_is_needed_again() {
     let mut stage = Stage::serving(definition("web", 2));
     stage.op(stop());
+    assert_eq!(
+        services(&stage),
+        [GivenUp, GivenUp],
+        "as soon as they drain"
+    );
     assert_eq!(dispensed_with(&stage), [2, 3]);
     for id in [1, 2] {
         stage.exits(WorkerId(id), 0);

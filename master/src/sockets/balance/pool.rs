@@ -12,7 +12,7 @@
 //!
 //! Connections and members may be at [home](homed) somewhere.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ostler_bus::WorkerId;
 use ostler_worker_sdk::handover::{Account, UNLIMITED, WINDOW};
@@ -26,6 +26,8 @@ pub(super) struct Pool<C> {
     members: Vec<Member<C>>,
     /// Accepted, and nobody's: a line for each home, the oldest first.
     waiting: BTreeMap<Option<u32>, VecDeque<Homed<C>>>,
+    /// Homes to which members are to come: what is at home there waits for them.
+    awaited: BTreeSet<u32>,
     /// The most that any member may have open.
     pub(super) limit: u32,
     /// The most turns that any member has had.
@@ -87,6 +89,7 @@ impl<C> Pool<C> {
         Self {
             members: Vec::new(),
             waiting: BTreeMap::new(),
+            awaited: BTreeSet::new(),
             limit,
             turns: 0,
             accepted: 0,
@@ -231,8 +234,8 @@ impl<C> Pool<C> {
         self.waiting.entry(home).or_default().push_back(it);
     }
 
-    /// Deals what waits, one of each line in turn, as far as members have room: each to the one at its home (or any, if it has none)
-    /// with the fewest open, and of several to the one that has had the fewest turns. Where nobody stays, those that drain have it all.
+    /// Deals what waits, one of each line in turn, as far as members have room: each to a member at its
+    /// home (or any, if it has none). Where nobody stays, [those that drain](homed) have it.
     pub(super) fn deal(&mut self) {
         let last = !self.anybody_stays();
         let mut dealt = true;
@@ -242,12 +245,12 @@ impl<C> Pool<C> {
                     continue;
                 }
                 let missed = self.turns.saturating_sub(CATCH_UP);
-                let may = |m: &&mut Member<C>| match last {
-                    true => m.stay == Stay::Drains && m.space(self.limit) > 0,
-                    false => (home.is_none() || m.home == *home) && m.room(self.limit) > 0,
+                let may = |m: &Member<C>| m.room(self.limit) > 0;
+                let next = match last {
+                    true => homed::last_of(&self.members, *home, &self.awaited, self.limit, missed),
+                    false => fewest(&self.members, missed, |m| m.is_at(*home) && may(m)),
                 };
-                let open = self.members.iter_mut().filter(may);
-                let Some(next) = open.min_by_key(|m| (m.load(), m.turns.max(missed))) else {
+                let Some(next) = next.map(|next| &mut self.members[next]) else {
                     continue;
                 };
                 next.turns = next.turns.max(missed) + 1;
@@ -296,7 +299,23 @@ impl<C> Pool<C> {
     }
 }
 
+/// Of the members that may, the one with the fewest open; of several the one that has had the fewest turns.
+fn fewest<C>(
+    members: &[Member<C>],
+    missed: u64,
+    may: impl Fn(&Member<C>) -> bool,
+) -> Option<usize> {
+    let open = members.iter().enumerate().filter(|(_, m)| may(m));
+    let fewest = open.min_by_key(|(_, m)| (m.load(), m.turns.max(missed)));
+    fewest.map(|(at, _)| at)
+}
+
 impl<C> Member<C> {
+    /// Whether it is at home where this is.
+    fn is_at(&self, home: Option<u32>) -> bool {
+        home.is_none() || self.home == home
+    }
+
     /// How many were handed to it that it has not taken.
     pub(super) fn handed(&self) -> usize {
         self.handed.len()

@@ -1,12 +1,38 @@
 //! Connections that are at home somewhere: each waits in the line of its home for a member there, and holds up no other line.
+//!
+//! Where nobody stays there may be nobody after those that drain (all may stop, or workers that accept for themselves may follow). So
+//! they have what waits: each what is at home with it, and any of them the rest, but for what is at a home to which another member is
+//! to come.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ostler_bus::WorkerId;
 
-use super::{Pool, Stay};
+use super::{Member, Pool, Stay, fewest};
+
+/// Which member that drains gets what is at home here, while nobody stays.
+pub(super) fn last_of<C>(
+    members: &[Member<C>],
+    home: Option<u32>,
+    awaited: &BTreeSet<u32>,
+    limit: u32,
+    missed: u64,
+) -> Option<usize> {
+    let drains = |m: &Member<C>| m.stay == Stay::Drains && m.space(limit) > 0;
+    let waits = home.is_some_and(|home| awaited.contains(&home));
+    let own = fewest(members, missed, |m| drains(m) && m.is_at(home));
+    own.or_else(|| match waits {
+        true => None,
+        false => fewest(members, missed, drains),
+    })
+}
 
 impl<C> Pool<C> {
+    /// Members are to come to these homes, and to no others.
+    pub(in super::super) fn awaits(&mut self, homes: BTreeSet<u32>) {
+        self.awaited = homes;
+    }
+
     /// This member is at home there.
     pub(in super::super) fn lives(&mut self, id: WorkerId, home: u32) {
         if let Some(member) = self.member(id) {
@@ -172,5 +198,33 @@ mod tests {
         pool.deal();
         assert_eq!(handed(&pool), [(10, vec![2, 1]), (20, vec![])]);
         assert_eq!(pool.parting(), [WorkerId(20)]);
+    }
+
+    #[test]
+    fn where_nobody_stays_each_drains_its_own_home_and_what_is_awaited_waits() {
+        let mut pool = pool();
+        pool.awaits(BTreeSet::from([1, 7]));
+        for id in [10, 11, 20] {
+            pool.drain(WorkerId(id));
+        }
+        let window = u32::try_from(WINDOW).expect("small");
+        for number in 0..=window {
+            pool.accepted(number, Some(1));
+        }
+        pool.accepted(70, Some(7));
+        pool.accepted(80, Some(8));
+        pool.deal();
+        let own: Vec<u32> = (0..window).collect();
+        assert_eq!(handed(&pool)[1..], [(11, vec![]), (20, own)]);
+        assert_eq!(handed(&pool)[0].1, [80], "nobody comes to its home");
+        let waits: Vec<u32> = pool.nobodys().copied().collect();
+        assert_eq!(waits, [window, 70]);
+        assert_eq!(pool.parting(), [], "nobody may come");
+        pool.awaits(BTreeSet::from([7]));
+        pool.deal();
+        assert_eq!(handed(&pool)[1], (11, vec![window]));
+        pool.awaits(BTreeSet::new());
+        pool.deal();
+        assert_eq!(pool.waiting(), 0);
     }
 }

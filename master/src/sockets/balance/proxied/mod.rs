@@ -123,6 +123,7 @@ impl Proxied {
         }
         self.homes.stand(size, &services);
         pool.move_home(|connection| self.home(connection.client));
+        pool.awaits(self.takers.awaited());
     }
 
     /// Whoever might come would accept for itself: what waits would wait for ever.

@@ -14,12 +14,18 @@ pub(super) use crate::sockets::balance::GRACE;
 
 use crate::fleet::Service;
 
+/// So long its clients wait for it even if nobody may be there afterwards: as long as a new worker stays up, by default, before its
+/// predecessor drains. A slot that was silent for that long in the middle of an update has a worker that accepts for itself.
+pub(super) const SOON: Duration = Duration::from_secs(1);
+
 /// The slots of an app.
 #[derive(Debug, Default)]
 pub(super) struct Takers {
     services: Vec<Service>,
-    /// Those that serve and don't take: until when they may begin.
+    /// Those that serve and don't take: since when.
     silent: BTreeMap<u32, Instant>,
+    /// Those of them that might have begun by now.
+    late: BTreeSet<u32>,
     /// Those that didn't.
     passed: BTreeSet<u32>,
 }
@@ -41,15 +47,37 @@ impl Takers {
         self.passed.retain(|slot| silent.contains(slot));
         self.silent.retain(|slot, _| silent.contains(slot));
         for slot in silent.difference(&self.passed) {
-            self.silent.entry(*slot).or_insert(now + GRACE);
+            self.silent.entry(*slot).or_insert(now);
         }
-        let over = self.silent.extract_if(.., |_, until| *until <= now);
+        let over = |since: &Instant| *since + GRACE <= now;
+        let over = self.silent.extract_if(.., |_, since| over(since));
         self.passed.extend(over.map(|(slot, _)| slot));
+        let late = self
+            .silent
+            .iter()
+            .filter(|(_, since)| **since + SOON <= now);
+        self.late = late.map(|(slot, _)| *slot).collect();
     }
 
-    /// When the next one has been silent for too long.
+    /// When the next one has been silent for too long, or for long.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.silent.values().min().copied()
+        let silent = self.silent.iter();
+        let due = silent.map(|(slot, since)| match self.late.contains(slot) {
+            true => *since + GRACE,
+            false => *since + SOON,
+        });
+        due.min()
+    }
+
+    /// The slots in which a worker is to take connections soon, as far as one can tell.
+    pub(super) fn awaited(&self) -> BTreeSet<u32> {
+        let slots = (0..).zip(&self.services);
+        let awaited = slots.filter(|(slot, service)| match service {
+            Service::Serves => self.silent.contains_key(slot) && !self.late.contains(slot),
+            Service::Awaited => true,
+            Service::GivenUp => false,
+        });
+        awaited.map(|(slot, _)| slot).collect()
     }
 
     /// How the slots stand for those whose connections the master accepts.
@@ -83,7 +111,11 @@ mod tests {
         let late = begun + GRACE;
         takers.stand(&[Serves, Serves, Awaited]);
         takers.review(&BTreeSet::from([0]), begun);
+        assert_eq!(takers.due(), Some(begun + SOON));
+        assert_eq!(takers.awaited(), BTreeSet::from([1, 2]));
+        takers.review(&BTreeSet::from([0]), begun + SOON);
         assert_eq!(takers.due(), Some(late));
+        assert_eq!(takers.awaited(), BTreeSet::from([2]));
         takers.review(&BTreeSet::from([0]), late - Duration::from_millis(1));
         assert_eq!(takers.services(), [Serves, Serves, Awaited]);
         takers.review(&BTreeSet::from([0]), late);

@@ -21,7 +21,7 @@ use super::{
         tests::{PATIENCE, Worker},
     },
     peek::Look,
-    takers::GRACE,
+    takers::{GRACE, SOON},
     *,
 };
 use crate::{
@@ -331,7 +331,7 @@ fn clients_of_a_slot_whose_worker_takes_nothing_are_served_by_others_after_a_whi
     pool.deal();
     assert_eq!(
         (pool.waiting(), desk.proxied.due()),
-        (1, Some(desk.now + GRACE))
+        (1, Some(desk.now + SOON))
     );
     desk.now += GRACE;
     desk.review(&mut pool);
@@ -352,6 +352,13 @@ fn clients_of_a_slot_whose_worker_takes_nothing_are_served_by_others_after_a_whi
     for id in [1, 2] {
         pool.drain(WorkerId(id));
     }
+    desk.proxied.members_changed();
+    desk.review(&mut pool);
+    pool.deal();
+    assert_eq!(pool.waiting(), 1, "a successor may be about to take it");
+    assert_eq!(desk.proxied.due(), Some(desk.now + SOON));
+    desk.now += SOON;
+    desk.review(&mut pool);
     pool.deal();
     let handed = pool.members().map(|member| member.handed());
     assert_eq!((handed.sum::<usize>(), pool.waiting()), (3, 0));

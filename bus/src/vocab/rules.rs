@@ -1,37 +1,25 @@
 //! The fleet's rules: who may publish, ask, answer and hear what, and what travels in the control lane.
 
-use serde::Serialize;
+mod builtins;
+mod conflate;
 
+pub use self::builtins::builtins;
+use self::conflate::conflate;
 use super::{
-    bus::{BusLagged, BusStats},
-    commands::{AppAdd, AppAwait, AppDelete, AppRestart, AppSignal, WorkerReleased},
-    control::{AppReload, AppScale, AppSend, AppStart, AppStop, MasterKill, OperationFinished},
-    describe::AppDescribe,
-    log::{AppFlush, AppLogs},
-    plan::{MasterPlan, MasterReload},
+    bus::BusStats,
     rights::AppRights,
-    saved::{MasterResurrect, MasterSave},
-    status::{MasterStatus, StatusReport},
-    update::{
-        AppFailed, AppResized, ConfigChanged, ConnectionsLost, SystemRestartNeeded, UpdateAborted,
-        UpdateFinished, UpdateProgress, UpdateRolledBack, UpdateStarted, UpdateSuspended,
-        WorkerRestartNeeded,
-    },
-    worker::{
-        AppErrors, Disconnect, Holding, Ready, WorkerDisconnected, WorkerDraining, WorkerExited,
-        WorkerHook, WorkerListening, WorkerOnline, WorkerReady, WorkerSpawned,
-    },
+    status::MasterStatus,
+    update::{SystemRestartNeeded, WorkerRestartNeeded},
+    worker::AppErrors,
 };
 use crate::{
-    Event, Generation, Origin, Request, SchemaTrait, Topic,
+    Event, Origin, Request, Topic,
     hub::{
         Action::{self, Emit, Request as Ask, Retain, Serve, Subscribe},
         ControlTopics, HistoryRule, Principal,
         Role::{self, Client, Master, Observer, Operator, Worker},
         Rule, Rules, Subject, Topics, Verdict, authorize,
     },
-    schema::TypeSchema,
-    wire::data::Payload,
 };
 
 /// The rules of a master's hub, as they are where nobody has said anything else.
@@ -265,41 +253,6 @@ fn defaults() -> Vec<Rule> {
     ]
 }
 
-/// What a trigger stands for. It asks for the same as another one of the same asker that was not heard yet; those of
-/// different askers don't replace each other, because one of them may be refused.
-#[derive(Serialize)]
-enum Meaning<'a> {
-    /// From this app and generation, or from no worker: replace the workers of this app, or of all.
-    Restart(Option<(&'a str, Generation)>, Option<String>),
-    /// The server needs a restart, whoever says so.
-    SystemRestart,
-    /// From this app, or from no worker: tell the status, on this topic too.
-    Status(Option<&'a str>, Option<String>),
-}
-
-fn conflate(topic: &Topic, origin: &Origin, kind: Payload, payload: &[u8]) -> Option<Vec<u8>> {
-    let worker = match origin {
-        Origin::Worker {
-            app, generation, ..
-        } => Some((app.as_str(), *generation)),
-        Origin::Master | Origin::Client { .. } => None,
-    };
-    let meaning = match topic.as_str() {
-        WorkerRestartNeeded::TOPIC => {
-            let asked = read::<WorkerRestartNeeded>(kind, payload)?;
-            let own = || worker.map(|(app, _)| app.to_owned());
-            Meaning::Restart(worker, asked.app.or_else(own))
-        }
-        SystemRestartNeeded::TOPIC => Meaning::SystemRestart,
-        <MasterStatus as Event>::TOPIC => {
-            let asked = read::<MasterStatus>(kind, payload)?;
-            Meaning::Status(worker.map(|(app, _)| app), asked.id)
-        }
-        _ => return None,
-    };
-    postcard::to_stdvec(&meaning).ok()
-}
-
 /// Whether, by these rules, `masterStatus` from `asker` may be answered on the topic `id`: never on a built-in one, and only where the
 /// asker could publish itself.
 ///
@@ -328,130 +281,4 @@ pub fn may_answer_on(rules: &Rules, id: &str, asker: &Origin) -> Result<(), Stri
         },
     };
     authorize(rules, &who, Action::Emit, Subject::Topic(topic.as_str()))
-}
-
-fn read<E: Event>(kind: Payload, payload: &[u8]) -> Option<E> {
-    match kind {
-        Payload::Postcard(_) => postcard::from_bytes(payload).ok(),
-        Payload::Json => serde_json::from_slice(payload).ok(),
-        Payload::Bytes => None,
-    }
-}
-
-/// The built-in topics with their types: nothing else may be published on them.
-#[must_use]
-pub fn builtins() -> Vec<(Topic, TypeSchema)> {
-    fn named<T: SchemaTrait + 'static>(topic: &str) -> (Topic, TypeSchema) {
-        (
-            Topic::new(topic).expect("checked when the vocabulary was compiled"),
-            TypeSchema::of::<T>(),
-        )
-    }
-    fn event<E: Event>() -> (Topic, TypeSchema) {
-        named::<E>(E::TOPIC)
-    }
-    fn request<R: Request>() -> (Topic, TypeSchema) {
-        named::<R>(R::TOPIC)
-    }
-    vec![
-        event::<MasterStatus>(),
-        event::<StatusReport>(),
-        event::<WorkerRestartNeeded>(),
-        event::<SystemRestartNeeded>(),
-        event::<WorkerSpawned>(),
-        event::<WorkerOnline>(),
-        event::<WorkerReady>(),
-        event::<WorkerDraining>(),
-        event::<WorkerDisconnected>(),
-        event::<WorkerExited>(),
-        event::<WorkerHook>(),
-        event::<WorkerListening>(),
-        event::<WorkerReleased>(),
-        event::<UpdateStarted>(),
-        event::<UpdateProgress>(),
-        event::<UpdateFinished>(),
-        event::<UpdateAborted>(),
-        event::<UpdateRolledBack>(),
-        event::<UpdateSuspended>(),
-        event::<AppResized>(),
-        event::<AppFailed>(),
-        event::<ConnectionsLost>(),
-        event::<AppErrors>(),
-        event::<ConfigChanged>(),
-        event::<OperationFinished>(),
-        event::<BusLagged>(),
-        request::<AppReload>(),
-        request::<AppScale>(),
-        request::<AppSend>(),
-        request::<AppLogs>(),
-        request::<AppFlush>(),
-        request::<AppStop>(),
-        request::<AppStart>(),
-        request::<AppRestart>(),
-        request::<AppDelete>(),
-        request::<AppAwait>(),
-        request::<AppAdd>(),
-        request::<AppSignal>(),
-        request::<MasterKill>(),
-        request::<MasterReload>(),
-        request::<MasterPlan>(),
-        request::<AppDescribe>(),
-        request::<MasterSave>(),
-        request::<MasterResurrect>(),
-        request::<BusStats>(),
-        request::<Ready>(),
-        request::<Holding>(),
-        request::<Disconnect>(),
-    ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Slot, WorkerId};
-
-    fn worker(app: &str) -> Origin {
-        Origin::Worker {
-            app: app.into(),
-            id: WorkerId(1),
-            slot: Slot(0),
-            generation: Generation(1),
-            pid: 7,
-        }
-    }
-
-    fn client() -> Origin {
-        Origin::Client {
-            name: "c".into(),
-            conn: 9,
-        }
-    }
-
-    fn name(topic: &str, origin: &Origin, json: &str) -> Vec<u8> {
-        let topic = Topic::new(topic).expect("a topic");
-        conflate(&topic, origin, Payload::Json, json.as_bytes()).expect("a trigger")
-    }
-
-    #[test]
-    fn only_the_same_wish_of_the_same_asker_replaces_a_trigger() {
-        let restart = |origin: &Origin, json| name("workerRestartNeeded", origin, json);
-        let (web, api) = (worker("web"), worker("api"));
-        assert_eq!(
-            restart(&web, r#"{"app": "web", "reason": "a"}"#),
-            restart(&web, r#"{"app": null, "reason": "b"}"#)
-        );
-        let different = [
-            restart(&web, r#"{"app": null}"#),
-            // Refused later: until then it must not have taken another's place.
-            restart(&api, r#"{"app": "web"}"#),
-            restart(&client(), r#"{"app": "web"}"#),
-            restart(&client(), r#"{"app": null}"#),
-            restart(&client(), r#"{"app": ""}"#),
-        ];
-        for (i, one) in different.iter().enumerate() {
-            assert!(!different[i + 1..].contains(one), "{i}");
-        }
-        let status = |json| name("masterStatus", &web, json);
-        assert_ne!(status(r#"{"id": null}"#), status(r#"{"id": ""}"#));
-    }
 }

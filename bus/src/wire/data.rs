@@ -13,9 +13,13 @@
 //! All numbers are big-endian. The type is there if the kind is postcard: an index announced on the publisher's
 //! connection, or [`READERS_TYPE`]. An EMIT or REQUEST with an empty topic is for the topic announced with its type.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+mod cursor;
+mod put;
 
-use super::headers::HEADERS_BYTES;
+use bytes::{Buf, Bytes};
+
+use self::cursor::Cursor;
+pub use self::put::{put_answer, put_call, put_emit, put_reply, put_request, put_run};
 
 /// In frames from the hub: the payload was converted to the reader's own type.
 /// In a REQUEST's reply type: any type will do.
@@ -149,72 +153,6 @@ impl std::fmt::Display for BadHeader {
 
 impl std::error::Error for BadHeader {}
 
-struct Cursor<'a> {
-    body: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, n: usize) -> Result<&'a [u8], BadHeader> {
-        let part = self
-            .body
-            .get(self.at..)
-            .and_then(|rest| rest.get(..n))
-            .ok_or(BadHeader)?;
-        self.at += n;
-        Ok(part)
-    }
-
-    fn u16(&mut self) -> Result<u16, BadHeader> {
-        self.take(2).map(|mut b| b.get_u16())
-    }
-
-    fn u8(&mut self) -> Result<u8, BadHeader> {
-        self.take(1).map(|b| b[0])
-    }
-
-    fn u32(&mut self) -> Result<u32, BadHeader> {
-        self.take(4).map(|mut b| b.get_u32())
-    }
-
-    fn u64(&mut self) -> Result<u64, BadHeader> {
-        self.take(8).map(|mut b| b.get_u64())
-    }
-
-    fn topic(&mut self) -> Result<&'a [u8], BadHeader> {
-        let length = self.u8()?;
-        self.take(usize::from(length))
-    }
-
-    fn payload(&mut self, kind: u8) -> Result<Payload, BadHeader> {
-        match kind {
-            0 => Ok(Payload::Postcard(self.u32()?)),
-            1 => Ok(Payload::Json),
-            2 => Ok(Payload::Bytes),
-            _ => Err(BadHeader),
-        }
-    }
-
-    /// A number that is there if `flag` is set.
-    fn u32_if(&mut self, flags: u8, flag: u8) -> Result<Option<u32>, BadHeader> {
-        if flags & flag == 0 {
-            return Ok(None);
-        }
-        self.u32().map(Some)
-    }
-
-    fn headers(&mut self, flags: u8) -> Result<&'a [u8], BadHeader> {
-        if flags & super::flags::HEADERS == 0 {
-            return Ok(&[]);
-        }
-        let length = usize::from(self.u16()?);
-        if length > HEADERS_BYTES {
-            return Err(BadHeader);
-        }
-        self.take(length)
-    }
-}
-
 /// Reads an EMIT's header.
 ///
 /// # Errors
@@ -339,97 +277,6 @@ pub fn answer(body: &[u8], flags: u8) -> Result<Answer<'_>, BadHeader> {
         headers,
         payload_at: c.at,
     })
-}
-
-fn put_kind(out: &mut BytesMut, kind: Payload) {
-    out.put_u8(match kind {
-        Payload::Postcard(_) => 0,
-        Payload::Json => 1,
-        Payload::Bytes => 2,
-    });
-}
-
-fn put_topic(out: &mut BytesMut, topic: &str) {
-    out.put_u8(u8::try_from(topic.len()).expect("a topic has at most 255 bytes"));
-    out.put_slice(topic.as_bytes());
-}
-
-fn put_type(out: &mut BytesMut, kind: Payload) {
-    if let Payload::Postcard(index) = kind {
-        out.put_u32(index);
-    }
-}
-
-/// Writes an EMIT's header, before its time to live, its headers and its payload.
-pub fn put_emit(out: &mut BytesMut, kind: Payload, topic: &str, ack: Option<u64>) {
-    put_kind(out, kind);
-    put_topic(out, topic);
-    put_type(out, kind);
-    if let Some(r#ref) = ack {
-        out.put_u64(r#ref);
-    }
-}
-
-/// Writes a REQUEST's header, before its limit, its headers and its payload.
-pub fn put_request(
-    out: &mut BytesMut,
-    kind: Payload,
-    topic: &str,
-    r#ref: u64,
-    reply_type: u32,
-    timeout_ms: u32,
-) {
-    put_kind(out, kind);
-    put_topic(out, topic);
-    put_type(out, kind);
-    out.put_u64(r#ref);
-    out.put_u32(reply_type);
-    out.put_u32(timeout_ms);
-}
-
-/// Writes a REPLY's header, before its headers and its payload; with EXPIRES if there is a time.
-pub fn put_reply(out: &mut BytesMut, call: u64, kind: Payload, ttl_ms: Option<u32>) {
-    out.put_u64(call);
-    put_kind(out, kind);
-    put_type(out, kind);
-    if let Some(ttl_ms) = ttl_ms {
-        out.put_u32(ttl_ms);
-    }
-}
-
-/// Writes a RUN's header, before its frames.
-pub fn put_run(out: &mut BytesMut, run: Run) {
-    out.put_u64(run.conn);
-    out.put_u64(run.first_seq);
-    out.put_u32(run.sub);
-    out.put_u32(run.count);
-}
-
-/// Writes a CALL's header, before its headers and its payload.
-pub fn put_call(
-    out: &mut BytesMut,
-    call: u64,
-    conn: u64,
-    sub: u32,
-    timeout_ms: u32,
-    kind: Payload,
-    topic: &str,
-) {
-    out.put_u64(call);
-    out.put_u64(conn);
-    out.put_u32(sub);
-    out.put_u32(timeout_ms);
-    put_kind(out, kind);
-    put_topic(out, topic);
-    put_type(out, kind);
-}
-
-/// Writes an ANSWER's header, before its headers and its payload.
-pub fn put_answer(out: &mut BytesMut, r#ref: u64, conn: u64, kind: Payload) {
-    out.put_u64(r#ref);
-    out.put_u64(conn);
-    put_kind(out, kind);
-    put_type(out, kind);
 }
 
 /// The frames of a RUN, one by one, each as `(flags, body)`.

@@ -1,6 +1,7 @@
 //! All sockets of all apps: the declared ones, bound for the master's life, and those that workers ask for.
 
 mod asked;
+mod binding;
 mod groups;
 mod kept;
 mod per_slot;
@@ -16,13 +17,13 @@ pub use asked::{GivenBack, Got};
 use ostler_bus::{Slot, vocab::status::SocketStatus};
 use ostler_worker_sdk::tickets::Rotation;
 
-pub use self::groups::{Reach, Retired};
-use super::{
-    BindError, BoundSocket, ListenerWatch, Mended, Problem, StarterSockets,
-    bind::{Whose, bind_for, trial},
+pub use self::{
+    binding::Added,
+    groups::{Reach, Retired},
 };
+use super::{BindError, BoundSocket, ListenerWatch, Mended, Problem, StarterSockets};
 use crate::{
-    config::app::{AppDefinition, AppName, SocketDeclaration},
+    config::app::{AppName, SocketDeclaration},
     sys::FdTable,
 };
 
@@ -35,34 +36,6 @@ impl SocketId {
     /// One that is no socket's, for tests of what only passes them on.
     pub(super) fn made_up(number: u64) -> Self {
         Self(number)
-    }
-}
-
-/// The sockets that a definition has added.
-#[derive(Debug)]
-#[must_use = "they stay bound unless they are taken back"]
-pub struct Added {
-    app: AppName,
-    declared: Vec<String>,
-    ids: Vec<SocketId>,
-    /// Those of them that were kept, and are to be again.
-    kept: Vec<SocketId>,
-}
-
-impl Added {
-    fn none(app: &AppName) -> Self {
-        Self {
-            app: app.clone(),
-            declared: Vec::new(),
-            ids: Vec::new(),
-            kept: Vec::new(),
-        }
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
     }
 }
 
@@ -129,18 +102,6 @@ impl Declared {
     }
 }
 
-/// The slots for which a declaration is bound: none in particular, or each of so many.
-fn slots(declaration: &SocketDeclaration, instances: u32) -> Vec<Option<Slot>> {
-    // An app without workers has its address all the same.
-    let least = u32::from(declaration.options.mode.is_group());
-    match declaration.is_each_slots_own() {
-        true => (0..instances.max(least))
-            .map(|slot| Some(Slot(slot)))
-            .collect(),
-        false => vec![None],
-    }
-}
-
 impl Sockets {
     /// None yet, and what the master's own starter has passed on.
     #[must_use]
@@ -148,158 +109,6 @@ impl Sockets {
         Self {
             starter,
             ..Self::default()
-        }
-    }
-
-    /// What would keep an app's sockets from being bound, each by itself; nothing is bound.
-    #[must_use]
-    pub fn check(&self, app: &AppDefinition) -> Vec<BindError> {
-        let mut errors = Vec::new();
-        for declaration in &app.listen {
-            match self.missing(&app.name, declaration, app.instances) {
-                Ok(mut missing) => {
-                    if declaration.options.mode.is_group() {
-                        // One address for all.
-                        missing
-                            .truncate(usize::from(self.beside(&app.name, declaration).is_none()));
-                    }
-                    let tried = missing.into_iter().map(|slot| {
-                        self.not_given_away(&app.name, declaration)?;
-                        trial(declaration, slot, &self.starter)
-                    });
-                    errors.extend(tried.filter_map(Result::err));
-                }
-                Err(error) => errors.push(error),
-            }
-        }
-        errors
-    }
-
-    /// Binds what an app declares and doesn't have yet: all of it, or nothing.
-    ///
-    /// # Errors
-    /// For the first that can't be bound.
-    pub fn bind(&mut self, app: &AppDefinition) -> Result<Added, BindError> {
-        let mut added = Added::none(&app.name);
-        for declaration in &app.listen {
-            let missing = self.missing(&app.name, declaration, app.instances);
-            let bound = missing.and_then(|missing| {
-                if self.declare(&app.name, declaration) {
-                    added.declared.push(declaration.name.clone());
-                }
-                for slot in missing {
-                    self.bind_one(declaration, slot, &mut added)?;
-                }
-                Ok(())
-            });
-            if let Err(error) = bound {
-                self.take_back(added);
-                return Err(error);
-            }
-        }
-        Ok(added)
-    }
-
-    /// Takes up how an app's workers share its sockets from now on. What was bound stays as it is.
-    pub fn share(&mut self, app: &AppDefinition) {
-        for declared in self.bound.get_mut(&app.name).into_iter().flatten() {
-            let mut new = app.listen.iter();
-            if let Some(new) = new.find(|new| new.name == declared.declaration.name) {
-                declared.rotate_tickets(new.options.ticket_rotation);
-                declared.declaration.options.mode = new.options.mode;
-                for held in &mut declared.held {
-                    held.socket.share(new.options.mode);
-                }
-            }
-        }
-    }
-
-    fn bind_one(
-        &mut self,
-        declaration: &SocketDeclaration,
-        slot: Option<Slot>,
-        added: &mut Added,
-    ) -> Result<(), BindError> {
-        let app = &added.app;
-        if let Some(id) = self.take_up(app, declaration, slot) {
-            added.ids.push(id);
-            added.kept.push(id);
-            return Ok(());
-        }
-        self.not_given_away(app, declaration)?;
-        let beside = self.beside(app, declaration);
-        let whose = Whose {
-            slot,
-            beside: beside.as_ref(),
-            asked: false,
-        };
-        let socket = bind_for(app, declaration, whose, &self.starter, &mut self.table)?;
-        self.last += 1;
-        let id = SocketId(self.last);
-        let mut there = self.bound.get_mut(app).into_iter().flatten();
-        if let Some(declared) = there.find(|there| there.declaration.name == declaration.name) {
-            declared.held.push(Held { id, socket });
-        }
-        added.ids.push(id);
-        Ok(())
-    }
-
-    /// Notes a declaration, for which nothing is bound yet; whether it is new.
-    fn declare(&mut self, app: &AppName, declaration: &SocketDeclaration) -> bool {
-        let there = self.bound.entry(app.clone()).or_default();
-        let new = there
-            .iter()
-            .all(|there| there.declaration.name != declaration.name);
-        if new {
-            there.push(Declared {
-                declaration: declaration.clone(),
-                held: Vec::new(),
-                kept: Vec::new(),
-                tickets: None,
-            });
-        }
-        new
-    }
-
-    /// For which slots an app of this size doesn't have this socket yet.
-    fn missing(
-        &self,
-        app: &AppName,
-        declaration: &SocketDeclaration,
-        instances: u32,
-    ) -> Result<Vec<Option<Slot>>, BindError> {
-        let mut slots = slots(declaration, instances);
-        let mut there = self.bound.get(app).into_iter().flatten();
-        match there.find(|there| there.declaration.name == declaration.name) {
-            None => Ok(slots),
-            Some(there) if there.declaration.is_bound_as(declaration) => {
-                there.can_have(declaration)?;
-                slots.retain(|slot| !there.has(*slot));
-                Ok(slots)
-            }
-            Some(_) => Err(BindError {
-                name: declaration.name.clone(),
-                address: declaration.address.clone(),
-                problem: Problem::Changed,
-            }),
-        }
-    }
-
-    /// Closes what a definition has added, which is not taken up after all.
-    pub fn take_back(&mut self, added: Added) {
-        let mut there = self.bound.remove(&added.app).unwrap_or_default();
-        let mut gone = Vec::new();
-        for declared in &mut there {
-            let was_kept = |held: &mut Held| added.kept.contains(&held.id);
-            let kept = declared.held.extract_if(.., was_kept);
-            declared.kept.extend(kept);
-            let leaves = |held: &mut Held| added.ids.contains(&held.id);
-            gone.extend(declared.held.extract_if(.., leaves));
-        }
-        there.retain(|declared| !added.declared.contains(&declared.declaration.name));
-        self.close(&added.app, gone);
-        if !there.is_empty() {
-            self.bound.insert(added.app, there);
         }
     }
 

@@ -4,7 +4,7 @@ use std::{net::TcpStream, path::Path};
 
 use super::*;
 use crate::config::{
-    app::{AppName, SocketMode},
+    app::{AppDefinition, AppName, SocketMode},
     flags::listen,
     settings::Settings,
 };

@@ -158,6 +158,7 @@ impl Spawner {
                 }
                 Err(NoTwin::Replace(error)) => {
                     tracing::debug!("the zygote is replaced: {error}");
+                    zygote.end();
                     vacate(&self.zygote, zygote.pid(), Place::Empty);
                 }
                 Err(NoTwin::Never(error)) => {

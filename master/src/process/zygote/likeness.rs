@@ -1,12 +1,18 @@
 //! What a process takes over from its parent when it begins, and others may change afterwards: `prlimit`, `taskset`, `renice`,
 //! `choom`, a control group to which the master is moved.
 
-use std::fs;
+use std::{
+    fs::File,
+    io::{self, Read as _},
+};
 
 use rustix::{process::Pid, thread::CpuSet};
 
 /// Each of these tells one of them.
 const FILES: [&str; 3] = ["limits", "oom_score_adj", "cgroup"];
+
+/// The longest of them has some 1,400 bytes; a control group's path may be long.
+const FILE_BYTES: usize = 4096;
 
 /// All of it, of one process. What can't be read is `None`.
 #[derive(Debug)]
@@ -20,7 +26,7 @@ impl Likeness {
     pub(super) fn of(pid: Pid) -> Self {
         let directory = format!("/proc/{pid}");
         Self {
-            files: FILES.map(|name| fs::read_to_string(format!("{directory}/{name}")).ok()),
+            files: FILES.map(|name| text(&format!("{directory}/{name}")).ok()),
             cores: rustix::thread::sched_getaffinity(Some(pid)).ok(),
             niceness: rustix::process::getpriority_process(Some(pid)).ok(),
         }
@@ -33,6 +39,14 @@ impl Likeness {
             && agree(self.cores.as_ref(), other.cores.as_ref())
             && agree(self.niceness, other.niceness)
     }
+}
+
+/// Read at once: such a file tells no size, and would else be read by a few bytes more each time.
+fn text(path: &str) -> io::Result<String> {
+    let mut text = String::with_capacity(FILE_BYTES);
+    let length = u64::try_from(FILE_BYTES).unwrap_or(u64::MAX);
+    File::open(path)?.take(length).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn agree<T: PartialEq>(own: Option<T>, other: Option<T>) -> bool {

@@ -133,6 +133,12 @@ impl Zygote {
             stderr: pipes.stderr,
         })
     }
+
+    /// Kills it: others who wait for it needn't any more. ESRCH: it has ended. The end of its socket would be the end of it
+    /// as well, unless it is stopped.
+    pub(super) fn end(&self) {
+        let _ = self.process.signal(libc::SIGKILL);
+    }
 }
 
 fn refused(error: io::Error) -> NoTwin {
@@ -148,8 +154,7 @@ fn unlike() -> io::Error {
 
 impl Drop for Zygote {
     fn drop(&mut self) {
-        // The end of its socket is the end of it as well, unless it is stopped. ESRCH: it has ended.
-        let _ = self.process.signal(libc::SIGKILL);
+        self.end();
     }
 }
 

@@ -153,6 +153,8 @@ async fn a_stop_overtakes_a_before_start_and_a_forced_end_everything() {
         .process
         .wait_for_line("before_stop: up", PATIENCE)
         .await;
+    // Longer than what is taken for the same word said twice (50 ms).
+    tokio::time::sleep(Duration::from_millis(100)).await;
     master.process.signal(Signal::TERM);
     assert_eq!(master.process.wait(PATIENCE).await, Exit::Code(1));
     assert!(!master.dir().at("after").exists());

@@ -19,6 +19,7 @@
 //! reaps: until then their number can't belong to strangers. What has left the session is found by its mark ([`kin`]).
 
 mod attributes;
+mod candidates;
 mod cgroup;
 mod child;
 mod clip;

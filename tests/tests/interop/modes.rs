@@ -146,6 +146,16 @@ impl Modes {
 
     /// The status says of each how it is shared, and why.
     async fn shown_as_they_are(&self) {
+        if self.kind == Kind::Takes {
+            // A worker asks for connections when it first waits for one, which may be after it was ready.
+            let all = |status: &StatusReport| {
+                ["auto", "balanced"].iter().all(|mode| {
+                    let balance = of(status, mode).sockets[0].balance.as_ref();
+                    balance.is_some_and(|it| it.workers.len() == WORKERS)
+                })
+            };
+            self.fleet.until("all to take connections", all).await;
+        }
         let status = self.fleet.status().await;
         for mode in MODES {
             let sockets = &of(&status, mode).sockets;

@@ -4,6 +4,7 @@
 mod changes;
 mod datagrams;
 mod load;
+mod migrated;
 mod sticky;
 mod stuck;
 

@@ -5,6 +5,7 @@ mod groups;
 mod kept;
 mod per_slot;
 mod starters;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -16,7 +17,10 @@ pub use asked::{GivenBack, Got};
 use ostler_bus::{Slot, vocab::status::SocketStatus};
 use ostler_worker_sdk::tickets::Rotation;
 
-pub use self::groups::{Reach, Retired};
+pub use self::{
+    groups::{Reach, Retired},
+    strangers::Stranger,
+};
 use super::{
     BindError, BoundSocket, ListenerWatch, Mended, Problem, StarterSockets,
     bind::{Whose, bind_for, trial},

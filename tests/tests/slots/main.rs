@@ -6,6 +6,7 @@ mod datagrams;
 mod load;
 mod migrated;
 mod sticky;
+mod strangers;
 mod stuck;
 
 use std::net::SocketAddr;

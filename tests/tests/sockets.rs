@@ -1,6 +1,9 @@
 //! Sockets of every kind under a real master: one for each slot, datagrams, IPv6, those of the master's own starter, and what
 //! is shown of them.
 
+#[path = "sockets/own_ports.rs"]
+mod own_ports;
+
 use std::{
     collections::BTreeSet,
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},

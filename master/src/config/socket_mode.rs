@@ -144,6 +144,10 @@ fn unfit(address: &SocketAddress, options: &SocketOptions, so: &str) -> Option<W
 /// Why slots can't have a socket each at this one address, where they can't.
 fn unfit_for_slots(address: &SocketAddress, options: &SocketOptions) -> Option<Wrong> {
     match (address, options.per_slot) {
+        (SocketAddress::Tcp(_), false) if options.defer_accept.is_some() => Some(Wrong::new(
+            "slots with sockets of their own can't defer: who has said nothing yet is in no queue that the master could see, and would be reset when the slot goes",
+            "leave out defer_accept, or the mode",
+        )),
         (SocketAddress::Tcp(_) | SocketAddress::Udp(_), false) => None,
         (SocketAddress::Tcp(_) | SocketAddress::Udp(_), true) => Some(Wrong::new(
             "a port for each slot is not one that they share",

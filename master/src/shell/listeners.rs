@@ -90,6 +90,7 @@ impl Workshop {
                 tell_mended(&app, &name, mended, failures);
                 self.tell_balancer(socket);
                 self.groups.mended(socket);
+                self.look_for_strangers(&app);
                 self.watch_one(socket, shell);
                 match mended {
                     Mended::InPlace => None,

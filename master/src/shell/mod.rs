@@ -9,6 +9,7 @@ mod add;
 pub mod alarm;
 mod balance;
 mod call_off;
+mod groups;
 mod handle;
 mod helper;
 mod hook;
@@ -35,7 +36,7 @@ use std::{
 };
 
 use ostler_bus::{
-    WorkerId,
+    Slot, WorkerId,
     client::Bus,
     vocab::control::{Answer, RefusalKind},
 };
@@ -214,7 +215,11 @@ impl Shell {
                 let mut there = self.processes.values().map(|process| &process.order);
                 there.any(|order| order.app == app && order.slot == slot)
             };
-            self.workshop.free_slots(&app, size, lives);
+            let is_gone = |slot: Slot| slot.0 >= size && !lives(slot);
+            for gone in self.workshop.sockets.free(&app, is_gone) {
+                self.tell_gone(&app, gone, "closed");
+            }
+            self.workshop.let_go_of_listeners();
             self.retire_slots(&app, size);
         }
     }

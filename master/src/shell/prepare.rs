@@ -1,7 +1,5 @@
 //! What the workers of an app need before the first of them starts, and what is given back when the app, or a slot, has gone.
 
-use ostler_bus::Slot;
-
 use super::{ShellHandle, Workshop};
 use crate::{
     config::app::{AppDefinition, AppName},
@@ -139,17 +137,6 @@ impl Workshop {
             );
         }
         Ok(())
-    }
-
-    /// Closes what slots have for themselves that an app of this size doesn't have, and in which nobody lives.
-    pub(super) fn free_slots(&mut self, app: &AppName, size: u32, lives: impl Fn(Slot) -> bool) {
-        for slot in self
-            .sockets
-            .free(app, |slot| slot.0 >= size && !lives(slot))
-        {
-            tracing::info!("{app}.{slot}: its sockets are closed");
-        }
-        self.let_go_of_listeners();
     }
 }
 

@@ -14,11 +14,11 @@ use std::{
 use ostler_bus::{Slot, WorkerId, vocab::update::ConnectionsLost};
 use tokio::sync::oneshot;
 
-use super::{Shell, handle::Message, perform, workshop::Workshop};
+use super::{Shell, handle::Message, perform};
 use crate::{
     config::app::{AppName, socket::SocketKind},
-    fleet::{Action, Fleet, FleetEvent},
-    sockets::{BoundSocket, Reach, SocketId, slots::InGroup},
+    fleet::{Action, FleetEvent},
+    sockets::{Reach, Retired, SocketId, slots::InGroup},
 };
 
 /// How often the queues of a slot that is to go are looked at.
@@ -173,8 +173,12 @@ impl Shell {
             });
             return;
         }
+        let any = !closing.is_empty();
         for id in closing {
             self.retire(app, id);
+        }
+        if any {
+            self.workshop.look_for_strangers(app);
         }
         self.workshop.let_go_of_listeners();
         if !left {
@@ -209,6 +213,11 @@ impl Shell {
                 "closed"
             }
         };
+        self.tell_gone(app, gone, what);
+    }
+
+    /// Says that a slot's own socket is gone, and what was lost by that.
+    pub(super) fn tell_gone(&self, app: &AppName, gone: Retired, what: &str) {
         tracing::info!("{app}.{}: its socket {:?} is {what}", gone.slot, gone.name);
         if gone.lost > 0 {
             let (what, are) = match gone.kind {
@@ -256,37 +265,6 @@ async fn run_dry(settled: oneshot::Receiver<()>, quiet: Duration, own: Weak<Vec<
         let own = own.upgrade();
         if own.is_some_and(|own| !own.iter().all(InGroup::is_dry)) {
             since = Instant::now();
-        }
-    }
-}
-
-impl Workshop {
-    fn direct_slots(&mut self, fleet: &Fleet) {
-        for app in self.groups.apps() {
-            if let Some((size, services)) = fleet.services(&app) {
-                self.groups.stand(&app, size, services);
-            }
-        }
-        for app in self.balancer.sticky_apps() {
-            if let Some((_, services)) = fleet.services(&app) {
-                self.balancer.stand(&app, services);
-            }
-        }
-    }
-
-    /// Has the kernel choose among the slots of an app's sockets.
-    pub(super) fn join_groups(&mut self, app: &AppName) {
-        let listeners = self.sockets.groups(app);
-        let joined = listeners.and_then(|listeners| self.groups.join(listeners));
-        if let Err(error) = joined {
-            tracing::error!("{app}: the kernel chooses among slots by itself: {error}");
-        }
-        // One of each group tells for all.
-        let first = |socket: &&BoundSocket| socket.slot() == Some(Slot(0));
-        for socket in self.sockets.of(app).into_iter().filter(first) {
-            if let Some(spread) = socket.spread() {
-                self.groups.spread(app, socket.name(), spread);
-            }
         }
     }
 }

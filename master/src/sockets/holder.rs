@@ -2,6 +2,8 @@
 
 use std::{
     fmt,
+    fs::File,
+    io::{BufRead, BufReader},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
 };
@@ -63,14 +65,52 @@ const UDP_BOUND: &str = "07";
 
 /// The inode of the socket in this state that stands in the way of this address: the same one, or one on every address.
 fn inode_of(table: &str, wanted: SocketAddr, wanted_state: &str) -> Option<u64> {
-    table.lines().skip(1).find_map(|line| {
-        let mut fields = line.split_ascii_whitespace();
-        let local = socket_address(fields.nth(1)?)?;
-        let state = fields.nth(1)?;
-        let inode = fields.nth(5)?.parse().ok()?;
-        let ip = wanted.ip();
+    table.lines().skip(1).filter_map(row).find_map(|row| {
+        let (local, ip) = (row.local, wanted.ip());
         let meets = local.ip() == ip || local.ip().is_unspecified() || ip.is_unspecified();
-        (state == wanted_state && local.port() == wanted.port() && meets).then_some(inode)
+        (row.state == wanted_state && local.port() == wanted.port() && meets).then_some(row.inode)
+    })
+}
+
+/// Sockets at exactly this address that aren't these: who shares it with them.
+pub(super) fn others_at(address: &SocketAddress, ours: &[u64]) -> Vec<u64> {
+    let (table, address, state) = match address {
+        SocketAddress::Tcp(it @ SocketAddr::V4(_)) => ("/proc/net/tcp", it, TCP_LISTENS),
+        SocketAddress::Tcp(it @ SocketAddr::V6(_)) => ("/proc/net/tcp6", it, TCP_LISTENS),
+        SocketAddress::Udp(it @ SocketAddr::V4(_)) => ("/proc/net/udp", it, UDP_BOUND),
+        SocketAddress::Udp(it @ SocketAddr::V6(_)) => ("/proc/net/udp6", it, UDP_BOUND),
+        SocketAddress::Unix(_) | SocketAddress::Starter(_) => return Vec::new(),
+    };
+    let Ok(table) = File::open(table) else {
+        return Vec::new();
+    };
+    let lines = BufReader::new(table).lines().skip(1).map_while(Result::ok);
+    // Those that listen come first, and connections, which may be many, are not read.
+    let lines = lines.take_while(|line| {
+        state == UDP_BOUND || row(line).is_none_or(|row| row.state == TCP_LISTENS)
+    });
+    lines
+        .filter_map(|line| {
+            let row = row(&line)?;
+            let there = row.state == state && row.local == *address;
+            (there && !ours.contains(&row.inode)).then_some(row.inode)
+        })
+        .collect()
+}
+
+/// What stands of a socket in one of these tables.
+struct Row<'a> {
+    local: SocketAddr,
+    state: &'a str,
+    inode: u64,
+}
+
+fn row(line: &str) -> Option<Row<'_>> {
+    let mut fields = line.split_ascii_whitespace();
+    Some(Row {
+        local: socket_address(fields.nth(1)?)?,
+        state: fields.nth(1)?,
+        inode: fields.nth(5)?.parse().ok()?,
     })
 }
 
@@ -107,7 +147,7 @@ fn unix_inode(table: &str, wanted: &str) -> Option<u64> {
     })
 }
 
-fn holder_of_inode(inode: u64) -> Option<Holder> {
+pub(super) fn holder_of_inode(inode: u64) -> Option<Holder> {
     let link = format!("socket:[{inode}]");
     let processes = std::fs::read_dir("/proc").ok()?;
     processes.flatten().find_map(|process| {
@@ -123,6 +163,8 @@ fn holder_of_inode(inode: u64) -> Option<Holder> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::net::{AddressFamily, SocketType, sockopt};
+
     use super::*;
 
     #[test]
@@ -144,6 +186,39 @@ mod tests {
         );
         assert_eq!(holder_of_unix(&dir.path().join("another")), None);
         assert_eq!(holder_of_unix(Path::new("/a socket")), None);
+    }
+
+    #[test]
+    fn who_is_beside_us_is_at_the_very_address_and_is_not_one_of_us() {
+        let beside = |address, kind| {
+            let family = AddressFamily::INET;
+            let socket = rustix::net::socket(family, kind, None).expect("a socket");
+            sockopt::set_socket_reuseport(&socket, true).expect("set");
+            rustix::net::bind(&socket, &address).expect("bound");
+            if kind == SocketType::STREAM {
+                rustix::net::listen(&socket, 1).expect("listens");
+            }
+            let bound = rustix::net::getsockname(&socket).expect("bound");
+            let inode = rustix::fs::fstat(&socket).expect("told").st_ino;
+            (socket, SocketAddr::try_from(bound).expect("of IP"), inode)
+        };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        for (kind, named) in [
+            (SocketType::STREAM, SocketAddress::Tcp as fn(_) -> _),
+            (SocketType::DGRAM, SocketAddress::Udp),
+        ] {
+            let (_first, address, ours) = beside(any, kind);
+            let named = named(address);
+            assert_eq!(others_at(&named, &[ours]), [0; 0]);
+            let (second, _, theirs) = beside(address, kind);
+            assert_eq!(others_at(&named, &[ours]), [theirs]);
+            assert_eq!(others_at(&named, &[theirs, ours]), [0; 0]);
+            drop(second);
+            // Not the same, though it takes what comes to all.
+            let all = SocketAddr::from(([0, 0, 0, 0], address.port()));
+            let _everywhere = beside(all, kind);
+            assert_eq!(others_at(&named, &[ours]), [0; 0]);
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use closing::begin as begin_to_close;
 pub use error::{BindError, Problem};
 pub use foreign::Foreign;
 pub use holder::Holder;
-pub use registry::{Added, Again, GivenBack, Got, Reach, Retired, SocketId, Sockets};
+pub use registry::{Added, Again, GivenBack, Got, Reach, Retired, SocketId, Sockets, Stranger};
 pub use rights::may_bind;
 pub use starter::StarterSockets;
 pub use watch::{ListenerWatch, listener_is_dead};

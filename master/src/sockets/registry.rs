@@ -6,6 +6,7 @@ mod groups;
 mod kept;
 mod per_slot;
 mod starters;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -20,6 +21,7 @@ use ostler_worker_sdk::tickets::Rotation;
 pub use self::{
     binding::Added,
     groups::{Reach, Retired},
+    strangers::Stranger,
 };
 use super::{BindError, BoundSocket, ListenerWatch, Mended, Problem, StarterSockets};
 use crate::{

@@ -1,6 +1,9 @@
 //! Under load, with accidents.
 
-use ostler_tests::load::{Load, LoadHandle};
+use ostler_tests::{
+    harness::kills_lose_only_what_is_in_service,
+    load::{Load, LoadHandle},
+};
 
 use super::*;
 
@@ -77,28 +80,9 @@ async fn resizing_loses_nothing() {
     stop(loads).await;
 }
 
-/// What a killed worker was serving is lost, and nothing else: at most one request for each of its open connections.
 #[tokio::test]
 async fn twenty_kills_lose_only_what_was_being_served() {
-    const KILLS: u64 = 20;
     let fleet = ready(&web(4), 4).await;
-    let connections = 8;
-    let plan = to(fleet.address().await, "/").connections(connections);
-    let load = fleet.load_with(plan).await;
-    let mut open = 0;
-    for kill in 0..KILLS {
-        let workers = fleet.until_ready(4).await;
-        let victim = &workers[(kill * 7 % 4) as usize];
-        signal(victim, Signal::KILL);
-        open += connections as u64;
-        let id = victim.id;
-        let gone = move |status: &StatusReport| status.workers.iter().all(|w| w.id != id);
-        fleet.until("it to be gone", gone).await;
-        load.answers(20, PATIENCE).await.expect("answers");
-    }
-    let tally = load.stop().await;
-    let others = tally.refused + tally.timed_out + tally.wrong;
-    assert_eq!(others, 0, "{tally}");
-    assert!(tally.reset <= open, "{tally}");
-    assert!(tally.answered > 20 * KILLS, "{tally}");
+    let plan = to(fleet.address().await, "/").connections(8);
+    kills_lose_only_what_is_in_service(&fleet, plan, |kill| (kill * 7 % 4) as u32).await;
 }

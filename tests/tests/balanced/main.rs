@@ -4,6 +4,7 @@
 mod changes;
 mod load;
 mod mixed;
+mod short;
 mod stuck;
 
 use std::{net::SocketAddr, time::Duration};

@@ -5,7 +5,7 @@ use ostler_bus::vocab::update::ConnectionsLost;
 use super::*;
 
 /// The worker of slot 1 stands still with connections waiting, and then the app is made smaller: they are in no worker's hands.
-async fn left_over() -> (Fleet, Vec<JoinHandle<String>>) {
+pub(super) async fn left_over() -> (Fleet, Vec<JoinHandle<String>>) {
     // Any other signal would wake it.
     let app = web(2, "slot").set("kill_ladder", json!(["KILL"]));
     let fleet = ready(&app, 2).await;

@@ -4,7 +4,9 @@
 mod changes;
 mod datagrams;
 mod load;
+mod migrated;
 mod sticky;
+mod strangers;
 mod stuck;
 
 use std::net::SocketAddr;
@@ -13,6 +15,7 @@ use ostler_bus::vocab::status::{SlotShare, SocketStatus, StatusReport, WorkerSta
 use ostler_tests::{
     harness::{
         App, Fleet, MasterBuilder, PATIENCE, PrivateDir, deadline, eventually, falls_asleep,
+        stand_still,
     },
     load::{Plan, Target},
     ostler,
@@ -104,17 +107,7 @@ fn signal(worker: &WorkerStatus, signal: Signal) {
 
 /// Has a worker stand still; it has taken nothing since when this returns.
 async fn stop(worker: &WorkerStatus) {
-    signal(worker, Signal::STOP);
-    let tasks = format!("/proc/{}/task", worker.pid.expect("a living worker"));
-    eventually("all its threads to stand still", PATIENCE, || {
-        let mut threads = std::fs::read_dir(&tasks).ok()?.flatten();
-        let stands = |thread: std::fs::DirEntry| {
-            let status = std::fs::read_to_string(thread.path().join("status"));
-            status.is_ok_and(|status| status.contains("State:\tT"))
-        };
-        threads.all(stands).then_some(())
-    })
-    .await;
+    stand_still(worker.pid.expect("a living worker")).await;
 }
 
 /// One request from this address, on a connection made now and answered whenever.

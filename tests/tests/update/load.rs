@@ -1,5 +1,7 @@
 //! What is lost under load.
 
+use ostler_tests::harness::{Fleet, kills_lose_only_what_is_in_service};
+
 use super::*;
 
 /// Five updates, each to a version of its own, under this load.
@@ -39,13 +41,11 @@ async fn updates_lose_no_request_on_keep_alive() {
 }
 
 #[tokio::test]
-async fn killed_worker_loses_at_most_what_it_served() {
-    let (master, mut tail) = running(web(4), GOOD).await;
-    let load = master.load("web").await;
-    master.signal(master.pid("web", 1).await, Signal::KILL);
-    tail.next_with("worker.ready", "/worker/slot", 1).await;
-    load.answers(50, PATIENCE).await.expect("answers");
-    let tally = load.stop().await;
-    assert!(tally.lost() <= 4, "no more than was in flight: {tally}");
-    assert_eq!(tally.refused + tally.timed_out + tally.wrong, 0, "{tally}");
+async fn twenty_kills_lose_only_what_was_being_served() {
+    let backoff = json!({"first": "10ms", "max": "50ms"});
+    let app = web(4).set("backoff", backoff).set("max_restarts", 1000);
+    let fleet = Fleet::ready(master(app, GOOD), 4).await;
+    let plan = Plan::to(fleet.address().await).connections(8);
+    let plan = plan.timeout(PATIENCE);
+    kills_lose_only_what_is_in_service(&fleet, plan, |kill| (kill * 7 % 4) as u32).await;
 }

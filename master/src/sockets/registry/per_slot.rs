@@ -2,7 +2,7 @@
 
 use ostler_bus::Slot;
 
-use super::{Added, Held, Sockets};
+use super::{Added, Held, Retired, Sockets};
 use crate::{
     config::app::{AppName, SocketDeclaration},
     sockets::BindError,
@@ -30,8 +30,8 @@ impl Sockets {
         Ok(added)
     }
 
-    /// Closes what slots for which this is true have for themselves; gives those that had something.
-    pub fn free(&mut self, app: &AppName, is_gone: impl Fn(Slot) -> bool) -> Vec<Slot> {
+    /// Closes what slots for which this is true have for themselves; tells what waited there.
+    pub fn free(&mut self, app: &AppName, is_gone: impl Fn(Slot) -> bool) -> Vec<Retired> {
         let mut gone = Vec::new();
         let all = self.bound.get_mut(app).into_iter().flatten();
         // What is left of a group is seen to by itself.
@@ -39,10 +39,17 @@ impl Sockets {
             let leaves = |held: &mut Held| held.socket.slot().is_some_and(&is_gone);
             gone.extend(declared.held.extract_if(.., leaves));
         }
-        let mut slots: Vec<Slot> = gone.iter().filter_map(|held| held.socket.slot()).collect();
-        slots.sort_unstable();
-        slots.dedup();
+        let retired = gone.iter().filter_map(|Held { socket, .. }| {
+            Some(Retired {
+                name: socket.name().to_owned(),
+                slot: socket.slot()?,
+                kind: socket.kind(),
+                lost: socket.give_up(&self.table),
+                kept: false,
+            })
+        });
+        let retired = retired.collect();
         self.close(app, gone);
-        slots
+        retired
     }
 }

@@ -105,7 +105,7 @@ balanced = { address = "unix:s", mode = "balanced" }
 limited = { max_connections = 5, mode = "balanced", address = "fd:3" }
 slot = { address = "[::]:6", mode = "slot" }
 sticky = { address = ":7", mode = "sticky" }
-stripped = { proxy_protocol = "strip", address = ":8", mode = "sticky" }
+stripped = { proxy_protocol = "strip", address = ":8", mode = "sticky", defer_accept = "1s" }
 kept = { address = "unix:k", mode = "sticky", proxy_protocol = "keep" }
 passed = { address = "fd:4", mode = "sticky", proxy_protocol = "keep" }
 udp = { address = "udp:[::]:8", mode = "slot" }
@@ -212,6 +212,8 @@ b = { address = "unix:b", mode = "sticky" }
 c = { address = "fd:3", mode = "slot" }
 d = { address = ":4", per_slot = true, mode = "sticky" }
 e = { address = ":5", max_connections = 5, mode = "slot" }
+f = { defer_accept = "1s", address = ":6", mode = "slot" }
+g = { address = "[::]:7", mode = "sticky", defer_accept = "5s" }
 "#;
     let told = faults(text);
     let expected = [
@@ -220,6 +222,8 @@ e = { address = ":5", max_connections = 5, mode = "slot" }
         "app.a.listen.c.mode: fd:3 can't be each slot's own",
         "app.a.listen.d.mode: a port for each slot is not one that they share",
         "app.a.listen.e.max_connections: workers that accept by themselves can't be limited",
+        "9:51: app.a.listen.f.mode: slots with sockets of their own can't defer",
+        "app.a.listen.g.mode: slots with sockets of their own can't defer",
     ];
     for line in expected {
         assert!(

@@ -55,7 +55,7 @@ pub(super) const LISTEN: &[Key] = &[
         Duration,
         "(off)",
         "\"5s\"",
-        "TCP: workers see a connection when its first bytes are there, or after this time; whole seconds, at most 120 (`TCP_DEFER_ACCEPT`).",
+        "TCP: workers see a connection when its first bytes are there, or after this time; whole seconds, at most 120 (`TCP_DEFER_ACCEPT`). Not with `slot` or `sticky`.",
     ),
     key(
         "fast_open",

@@ -37,9 +37,30 @@ fn listener(address: SocketAddr) -> OwnedFd {
     listener
 }
 
+/// One that listens.
+fn stranger(address: SocketAddr) -> OwnedFd {
+    let own = listener(address);
+    listen(&own, 256).expect("listens");
+    own
+}
+
+/// A slot's own, and what the desk is told of it.
+fn member(slot: u32, spread: Spread, address: SocketAddr) -> (OwnedFd, InGroup) {
+    let own = stranger(address);
+    let it = InGroup {
+        id: SocketId::made_up(slot.into()),
+        app: AppName::new("web").expect("a name"),
+        name: "http".into(),
+        slot: Slot(slot),
+        kind: SocketKind::Stream,
+        spread,
+        listener: own.try_clone().expect("a duplicate"),
+    };
+    (own, it)
+}
+
 impl Group {
     fn new(slots: u32, spread: Spread, host: &str) -> Self {
-        let app = AppName::new("web").expect("a name");
         let mut desk = None;
         let mut address = SocketAddr::new(host.parse().expect("an address"), 0);
         // By its number: the kernel lets go of a port that it chose itself when the listener is shut down.
@@ -47,20 +68,10 @@ impl Group {
         address = first.local_addr().expect("bound");
         let mut listeners = Vec::new();
         for slot in 0..slots {
-            let own = TcpListener::from(listener(address));
-            listen(&own, 256).expect("listens");
-            let it = InGroup {
-                id: SocketId::made_up(slot.into()),
-                app: app.clone(),
-                name: "http".into(),
-                slot: Slot(slot),
-                kind: SocketKind::Stream,
-                spread,
-                listener: own.try_clone().expect("a duplicate").into(),
-            };
+            let (own, it) = member(slot, spread, address);
             let desk = desk.get_or_insert_with(|| Desk::of(&it).expect("made"));
             desk.join(it).expect("watched");
-            listeners.push(own.into());
+            listeners.push(own);
         }
         drop(first);
         let mut desk = desk.expect("some slots");
@@ -154,6 +165,29 @@ fn the_kernel_has_positions_as_they_are_seen_here() {
     group.desk.part(SocketId::made_up(4));
     shutdown(&group.listeners[4], Shutdown::Both).expect("shut");
     group.each_is_found(&[0, 1, 2, 3]);
+}
+
+/// What is said of strangers rests on both: the last in the group gets nothing, and one with others after it does.
+#[test]
+fn a_stranger_has_a_place_and_gets_nothing_only_as_long_as_it_is_the_last() {
+    let mut group = Group::new(3, Spread::Evenly, "127.0.0.1");
+    let stranger = stranger(group.address);
+    group.each_is_found(&[0, 1, 2]);
+    assert_eq!(waiting(&stranger), 0);
+    // The highest slot goes; the stranger is the last still, in its place.
+    group.desk.part(SocketId::made_up(2));
+    shutdown(&group.listeners[2], Shutdown::Both).expect("shut");
+    group.each_is_found(&[0, 1]);
+    assert_eq!(waiting(&stranger), 0);
+    // The next one is not where it is looked for.
+    let (own, it) = member(2, Spread::Evenly, group.address);
+    group.desk.join(it).expect("watched");
+    group.listeners[2] = own;
+    group.each_is_found(&[0, 1]);
+    group.only(2);
+    let client = TcpStream::connect(group.address).expect("connected");
+    group.clients.push(client.into());
+    assert_eq!((waiting(&stranger), waiting(&group.listeners[2])), (1, 0));
 }
 
 #[test]

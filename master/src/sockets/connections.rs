@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ostler_bus::{Slot, WorkerId, vocab::status::SocketStatus};
+use ostler_bus::{Slot, WorkerId};
 
 use super::{Sockets, diagnosis};
 use crate::{config::app::AppName, sys};
@@ -38,11 +38,11 @@ pub enum Door {
 
 impl Door {
     /// Where a socket is that takes connections. Unix paths too long for an address aren't told apart.
-    fn of(status: &SocketStatus) -> Option<Self> {
-        if let Some(path) = status.address.strip_prefix("unix:") {
+    fn of(address: &str) -> Option<Self> {
+        if let Some(path) = address.strip_prefix("unix:") {
             return Some(Self::Path(Path::new(path).into()));
         }
-        let address: SocketAddr = status.address.parse().ok()?;
+        let address: SocketAddr = address.parse().ok()?;
         let (port, v6) = (address.port(), address.is_ipv6());
         Some(Self::Port { port, v6 })
     }
@@ -52,19 +52,19 @@ impl Sockets {
     /// Where connections come to a worker.
     #[must_use]
     pub fn doors(&self, app: &AppName, slot: Slot, worker: WorkerId) -> BTreeSet<Door> {
-        let its = |socket: &SocketStatus| {
-            let asked = socket.asked_by.as_ref();
-            socket.slot.is_none_or(|own| own == slot)
-                && asked.is_none_or(|asked| asked.contains(&worker))
-        };
-        let sockets = self.status(app.as_str()).into_iter();
-        let its = sockets.filter(its);
-        its.filter_map(|socket| Door::of(&socket)).collect()
+        let declared = self.of_worker(app, slot).into_iter();
+        let declared = declared.map(|socket| socket.address().to_string());
+        let asked = self.status_of_asked(app.as_str()).filter(|socket| {
+            let mut asked_by = socket.asked_by.iter().flatten();
+            asked_by.any(|id| *id == worker)
+        });
+        let all = declared.chain(asked.map(|socket| socket.address));
+        all.filter_map(|address| Door::of(&address)).collect()
     }
 }
 
 /// How many connections that came to these doors a process and its children have open; `None` if that can't be said, or not at
-/// little cost. Blocks for about a millisecond.
+/// little cost. Blocks for some milliseconds at most.
 #[must_use]
 pub fn open_connections(process: u32, doors: &BTreeSet<Door>) -> Option<u64> {
     let its = sockets_of(process)?;
@@ -169,6 +169,15 @@ mod tests {
         let nowhere = BTreeSet::new();
         assert_eq!(open_connections(u32::MAX, &nowhere), None);
         assert_eq!(open_connections(std::process::id(), &nowhere), Some(0));
+    }
+
+    #[test]
+    fn datagrams_come_to_no_door() {
+        let port = |port, v6| Some(Door::Port { port, v6 });
+        assert_eq!(Door::of("127.0.0.1:80"), port(80, false));
+        assert_eq!(Door::of("[::]:80"), port(80, true));
+        assert_eq!(Door::of("unix:/a b"), Some(Door::Path("/a b".into())));
+        assert_eq!(Door::of("udp:127.0.0.1:53"), None);
     }
 
     #[test]

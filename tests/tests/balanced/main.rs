@@ -4,6 +4,7 @@
 mod changes;
 mod load;
 mod mixed;
+mod refused;
 mod stuck;
 
 use std::{net::SocketAddr, time::Duration};
@@ -58,6 +59,7 @@ fn balance(status: &StatusReport) -> &BalanceStatus {
     static NOTHING: BalanceStatus = BalanceStatus {
         accepted: 0,
         given_again: 0,
+        refused: None,
         waiting: 0,
         workers: Vec::new(),
         proxied: None,

@@ -157,6 +157,9 @@ async fn worker_runs_alone_outside_ostler() {
     assert_eq!(Web::get(address, "/note/alone").await["ok"], 2);
     let heard = worker.wait_for_line("heard ", PATIENCE).await;
     assert!(heard.contains("\"text\":\"alone\""), "{heard}");
+    // It has nothing to do but to listen, and stays.
+    let idle = tokio::time::timeout(Duration::from_secs(3), worker.wait(PATIENCE));
+    assert!(idle.await.is_err(), "it has ended by itself");
     worker.signal(Signal::TERM);
     worker.wait_for_line("draining: SIGTERM", PATIENCE).await;
     assert_eq!(worker.wait(PATIENCE).await, Exit::Code(0));

@@ -105,7 +105,7 @@ pub struct SocketStatus {
     pub name: String,
     /// Its address as bound: "127.0.0.1:8080", "udp:127.0.0.1:53", "unix:/run/web.sock".
     pub address: String,
-    /// How its workers share it: "shared", "balanced", "slot" or "sticky".
+    /// How its workers share it: "shared", "balanced", "slot" or "sticky"; "unknown" if that could not be asked in time.
     pub mode: String,
     /// Why, where that was not said for certain.
     pub why: Option<String>,
@@ -157,6 +157,8 @@ pub struct BalanceStatus {
     pub accepted: u64,
     /// Connections handed over once more: the first worker died, drained or refused before it took them.
     pub given_again: u64,
+    /// Those of them that a worker gave back because it was full; `None`: a master that doesn't count them apart.
+    pub refused: Option<u64>,
     /// Accepted connections that no worker has room for: only after workers went, or for workers of one slot.
     pub waiting: u64,
     /// The workers that take connections.
@@ -191,6 +193,8 @@ pub struct BalancedWorker {
     pub handed: u32,
     /// Connections that it has taken so far.
     pub taken: u64,
+    /// Connections that it has given back because it was full; `None`: a master that doesn't count them.
+    pub refused: Option<u64>,
     /// The most that it may have open; `None`: any number.
     pub max_connections: Option<u32>,
 }
@@ -248,8 +252,9 @@ pub struct WorkerStatus {
     pub requests: Option<u64>,
     /// Why it is to be replaced although it serves, in words, and in how long at the earliest; `None` if it isn't.
     pub recycle: Option<String>,
-    /// How many connections it still has, while it drains, if it told ([`Holding`](super::worker::Holding)).
+    /// How many connections it still has, while it drains: as it told ([`Holding`](super::worker::Holding)), else as the master counts
+    /// those that came to its listeners; `None` if neither is there.
     pub held: Option<u64>,
-    /// How many requests, if it counts them apart.
+    /// How many requests, if it told.
     pub held_requests: Option<u64>,
 }

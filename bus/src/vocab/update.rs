@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::worker::WorkerRef;
 use crate::{Event, Generation, OpId, Schema, Slot, WorkerId};
 
 /// Anyone → master: replace the workers one by one.
@@ -64,9 +65,10 @@ pub struct Drainer {
     pub slot: Slot,
     /// The worker.
     pub worker: WorkerId,
-    /// How many connections it still has, if it told ([`Holding`](super::worker::Holding)).
+    /// How many connections it still has: as it told ([`Holding`](super::worker::Holding)), else as the master counts those that came
+    /// to its listeners; `None` if neither is there.
     pub held: Option<u64>,
-    /// How many requests, if it counts them apart.
+    /// How many requests, if it told.
     pub held_requests: Option<u64>,
     /// Milliseconds until it is killed if it has not gone by then; `None`: it has all the time it wants.
     pub left_ms: Option<u64>,
@@ -189,6 +191,23 @@ pub struct ConnectionsLost {
     pub socket: String,
     /// How many connections; of a UDP socket, how many datagrams.
     pub connections: u32,
+}
+
+/// A worker called `shutdown` on a listener, which closes it for all that share it. The master opens it again at once; where it
+/// can't, it tries until it can, and tells it once more then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(topic = "app.listener_shut")]
+pub struct ListenerShut {
+    /// The app.
+    pub app: String,
+    /// The socket's name.
+    pub socket: String,
+    /// The slot whose workers alone have it; `None`: all have.
+    pub slot: Option<Slot>,
+    /// Who did it, if only one could have: a worker, or a process of its own.
+    pub worker: Option<WorkerRef>,
+    /// Why it could not be opened again just now; `None`: it listens.
+    pub error: Option<String>,
 }
 
 /// The process file changed on disk; nothing was done about it yet.

@@ -153,7 +153,8 @@ pub struct WorkerExited {
     pub next: Next,
     /// Why that, in words, where there was a choice.
     pub because: Option<String>,
-    /// How many connections it still had when it went, as it last told ([`Holding`]).
+    /// How many connections it still had when it went, as it last told ([`Holding`]); of one that never told and was ended by a signal, as
+    /// the master last counted them.
     pub held: Option<u64>,
     /// How many requests, likewise.
     pub held_requests: Option<u64>,
@@ -194,11 +195,12 @@ pub struct Served {
     pub under_way: u64,
 }
 
-/// Worker → master: what I still have to finish. Sent by the SDK while it drains; shown to whoever waits for it.
+/// Worker → master: what I still have to finish. Sent by the SDK while it drains; shown to whoever waits for it. Of a worker that
+/// never says it the master counts the connections from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Request)]
 #[request(topic = "_sys.worker.holding", reply = ())]
 pub struct Holding {
-    /// How many connections; or requests, of a worker that counts nothing else.
+    /// How many connections.
     pub held: u64,
     /// How many requests that have not ended: those of HTTP/2 that share a connection, and WebSockets too. `None`: not counted apart.
     pub requests: Option<u64>,

@@ -1,6 +1,6 @@
 //! What a worker that drains has still to finish, in words.
 
-/// "2 connections, 1 request"; of one that doesn't count them apart, whatever it counts: "3".
+/// "2 connections, 1 request"; of one that doesn't count requests: "3 connections".
 pub(super) fn held(held: u64, requests: Option<u64>) -> String {
     let some = |count: u64, what: &str| match count {
         1 => format!("1 {what}"),
@@ -12,6 +12,6 @@ pub(super) fn held(held: u64, requests: Option<u64>) -> String {
             some(held, "connection"),
             some(requests, "request")
         ),
-        None => held.to_string(),
+        None => some(held, "connection"),
     }
 }

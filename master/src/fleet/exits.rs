@@ -26,7 +26,7 @@ use super::{
     trial::{self, Aim},
     turn::Turn,
     update,
-    worker::{Worker, millis},
+    worker::{Held, Worker, millis},
 };
 use crate::config::units::{exact, rough};
 
@@ -38,7 +38,7 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
     lives::disconnected(&mut worker, &app.name, turn);
     let leaving = worker.leaving();
     let was_ready = leaving.map_or(worker.is_ready(), |leaving| leaving.was_ready);
-    let (held, held_requests) = worker.held();
+    let (held, held_requests) = left(&worker, &exit);
     let mut told = WorkerExited {
         worker: worker.reference(&app.name),
         status: exit.status.clone(),
@@ -62,6 +62,20 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
     let decision = decide(app, &worker, &exit, was_ready, turn);
     (told.next, told.because) = (decision.next, decision.because);
     turn.publish_at(place, FleetEvent::WorkerExited(told));
+}
+
+/// What it still had when it went. A count is up to a second older than that: it says something only of a worker that was killed,
+/// as whoever ends by itself may have finished since.
+fn left(worker: &Worker, exit: &Exit) -> (Option<u64>, Option<u64>) {
+    match (worker.held, &exit.status) {
+        (None | Some(Held::Told(_)), _) | (Some(Held::Counted(_)), ExitStatus::Signal(_)) => {
+            worker.held()
+        }
+        (
+            Some(Held::Counted(_)),
+            ExitStatus::Code(_) | ExitStatus::Unknown | ExitStatus::NotStarted(_),
+        ) => (None, None),
+    }
 }
 
 /// Lets the update or the slot know of an end.

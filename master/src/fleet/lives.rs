@@ -16,7 +16,7 @@ use super::{
     readiness::{self, Word},
     turn::Turn,
     wear,
-    worker::{Bus, Phase, Worker, millis},
+    worker::{Bus, Held, Phase, Worker, millis},
 };
 use crate::config::app::{AppName, Readiness, hooks::HookKind};
 
@@ -62,7 +62,8 @@ pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Tur
             takes_part(worker, &app.name, turn);
             worker.heard_at = Some(turn.now);
         }
-        WorkerNews::Holds(held) => progress::holds(app, id, held, turn),
+        WorkerNews::Holds(held) => progress::holds(app, id, Held::Told(held), turn),
+        WorkerNews::Counted(held) => progress::holds(app, id, Held::Counted(held), turn),
         WorkerNews::Errors(numbers) => canary::told(app, id, numbers, turn),
         WorkerNews::Served {
             requests,

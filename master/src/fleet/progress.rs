@@ -3,10 +3,7 @@
 
 use ostler_bus::{
     Slot as SlotNumber, WorkerId,
-    vocab::{
-        update::{Drainer, UpdateProgress, UpdateStep},
-        worker::Holding,
-    },
+    vocab::update::{Drainer, UpdateProgress, UpdateStep},
 };
 
 use super::{
@@ -16,7 +13,7 @@ use super::{
     drain,
     turn::Turn,
     update::to_do,
-    worker::{Worker, millis},
+    worker::{Held, Worker, millis},
 };
 
 /// Tells everyone about a step of the running update.
@@ -75,11 +72,15 @@ pub(super) fn who(app: &App, now: Moment) -> Vec<Drainer> {
     drainers
 }
 
-/// A worker has told what it still holds.
-pub(super) fn holds(app: &mut App, id: WorkerId, held: Holding, turn: &mut Turn) {
+/// What a worker still holds was told, or counted; its own word holds.
+pub(super) fn holds(app: &mut App, id: WorkerId, held: Held, turn: &mut Turn) {
     let Some(worker) = app.workers.get_mut(&id) else {
         return;
     };
+    match (held, worker.held) {
+        (Held::Counted(_), Some(Held::Told(_))) => return,
+        (Held::Told(_), _) | (Held::Counted(_), Some(Held::Counted(_)) | None) => {}
+    }
     let changed = worker.held.replace(held) != Some(held);
     let (slot, tells) = (worker.slot, changed && by_update(worker));
     if tells {

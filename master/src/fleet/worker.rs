@@ -62,10 +62,19 @@ pub(super) struct Worker {
     pub(super) greeted: bool,
     /// It took over from one that was recycled: for so long it is left alone, whatever its size.
     pub(super) respite: Duration,
-    /// How much it still has to finish, as it told.
-    pub(super) held: Option<Holding>,
+    /// How much it still has to finish.
+    pub(super) held: Option<Held>,
     /// From 0 up to 1: spreads out what comes to workers with age.
     pub(super) luck: f64,
+}
+
+/// What a worker still has to finish, and who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It does.
+    Told(Holding),
+    /// The master has counted its connections: it has never told.
+    Counted(u64),
 }
 
 /// Why a worker was started.
@@ -120,10 +129,13 @@ impl Worker {
         }
     }
 
-    /// How many connections it still has to finish, and how many requests, as it told.
+    /// How many connections it still has to finish, and how many requests.
     pub(super) fn held(&self) -> (Option<u64>, Option<u64>) {
-        let held = self.held.map(|holding| holding.held);
-        (held, self.held.and_then(|holding| holding.requests))
+        match self.held {
+            Some(Held::Told(told)) => (Some(told.held), told.requests),
+            Some(Held::Counted(connections)) => (Some(connections), None),
+            None => (None, None),
+        }
     }
 
     /// As it is started.

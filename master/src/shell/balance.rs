@@ -22,7 +22,7 @@ use crate::{
     config::app::{AppName, Readiness, SocketMode},
     fleet::{FleetEvent, Snapshot, SpawnOrder},
     sockets::{
-        BoundSocket, SocketId,
+        BoundSocket, NOBODY_TAKES, SocketId,
         balance::{Channel, GRACE, Joins, Served, Sticks, channel_pair},
     },
 };
@@ -207,7 +207,10 @@ impl Shell {
                     });
                 }
             }
-            Standing::Leaving => self.workshop.balancer.drains(id),
+            Standing::Leaving => {
+                self.workshop.balancer.drains(id);
+                self.count_connections(id);
+            }
         }
     }
 
@@ -295,7 +298,12 @@ impl Workshop {
             return;
         }
         tokio::spawn(async move {
-            for (served, balance) in in_time(balances).await {
+            let (balances, shares) = (in_time(balances).await, in_time(shares).await);
+            if balances.is_none() {
+                let apps = snapshot.apps.iter_mut();
+                apps.flat_map(|app| &mut app.sockets).for_each(not_asked);
+            }
+            for (served, balance) in balances.unwrap_or_default() {
                 for socket in sockets(&mut snapshot, &served.app, &served.name) {
                     if !balance.workers.is_empty() {
                         take_over(socket, &balance);
@@ -303,7 +311,7 @@ impl Workshop {
                     socket.balance = Some(balance.clone());
                 }
             }
-            for report in in_time(shares).await {
+            for report in shares.unwrap_or_default() {
                 let its = sockets(&mut snapshot, &report.app, &report.name);
                 for socket in its.filter(|socket| socket.slot == Some(report.slot)) {
                     socket.share = Some(report.share.clone());
@@ -315,14 +323,25 @@ impl Workshop {
     }
 }
 
-/// What a thread reports, if there is one and it does so in time.
-async fn in_time<T>(report: Option<oneshot::Receiver<Vec<T>>>) -> Vec<T> {
+/// What a thread reports: nothing, if there is none; `None` if it doesn't in time.
+async fn in_time<T>(report: Option<oneshot::Receiver<Vec<T>>>) -> Option<Vec<T>> {
     match report {
         Some(report) => {
             let report = tokio::time::timeout(REPORT, report).await;
-            report.ok().and_then(Result::ok).unwrap_or_default()
+            report.ok().map(Result::unwrap_or_default)
         }
-        None => Vec::new(),
+        None => Some(Vec::new()),
+    }
+}
+
+/// Whether workers take a socket's connections could not be found out: it is not said that none does.
+fn not_asked(socket: &mut SocketStatus) {
+    let meant = |why: &str| why.strip_suffix(NOBODY_TAKES).map(str::to_owned);
+    if let Some(meant) = socket.why.as_deref().and_then(meant) {
+        socket.mode = "unknown".into();
+        socket.why = Some(format!(
+            "{meant}the master's thread that hands connections over could not be asked in time"
+        ));
     }
 }
 
@@ -346,4 +365,49 @@ fn take_over(socket: &mut SocketStatus, balance: &BalanceStatus) {
         why.starts_with("auto")
             .then(|| "auto: its workers take connections from the master".into())
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(mode: &str, why: Option<String>) -> SocketStatus {
+        SocketStatus {
+            name: "http".into(),
+            address: "127.0.0.1:80".into(),
+            mode: mode.into(),
+            why,
+            slot: None,
+            passed_as: None,
+            queue: None,
+            balance: None,
+            asked_by: None,
+            share: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_does_not_answer_is_told_from_none() {
+        let (_stuck, report) = oneshot::channel::<Vec<u8>>();
+        assert_eq!(in_time(Some(report)).await, None);
+        let (answers, report) = oneshot::channel();
+        answers.send(vec![1]).expect("heard");
+        assert_eq!(in_time(Some(report)).await, Some(vec![1]));
+        assert_eq!(in_time::<u8>(None).await, Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_could_not_be_asked_is_not_said_to_be_shared() {
+        let mut auto = socket("shared", Some(format!("auto: {NOBODY_TAKES}")));
+        not_asked(&mut auto);
+        assert_eq!(auto.mode, "unknown");
+        let why =
+            "auto: the master's thread that hands connections over could not be asked in time";
+        assert_eq!(auto.why.as_deref(), Some(why));
+        for mode in ["shared", "slot"] {
+            let mut known = socket(mode, None);
+            not_asked(&mut known);
+            assert_eq!(known, socket(mode, None));
+        }
+    }
 }

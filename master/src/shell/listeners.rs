@@ -3,14 +3,25 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use ostler_bus::{
+    Slot, WorkerId,
+    vocab::{
+        update::{ListenerShut, WorkerRestartNeeded},
+        worker::WorkerRef,
+    },
+};
 use tokio::task::AbortHandle;
 
 use super::{
+    Shell,
     handle::{Message, ShellHandle},
+    perform,
+    worker::Process,
     workshop::Workshop,
 };
 use crate::{
     config::{app::AppName, units::rough},
+    fleet::{Input, Requester},
     sockets::{BindError, ListenerWatch, Mended, Problem, SocketId},
 };
 
@@ -19,6 +30,9 @@ const FIRST: Duration = Duration::from_millis(100);
 
 /// The longest of these waits.
 const LONGEST: Duration = Duration::from_secs(30);
+
+/// A worker that has ended may have shut a socket down so long before that is noticed.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// Who watches which socket, or waits to try it again. A task ends when its entry goes.
 #[derive(Debug, Default)]
@@ -72,14 +86,14 @@ impl Workshop {
         }
     }
 
-    /// Opens a listener again that a worker has shut down for all; it could not be opened so often already.
-    /// Gives the app and the name of the socket if a new one has taken its place.
-    pub(super) fn mend(
+    /// Opens a listener again that a worker has shut down for all; it could not be opened so often already. `None` if there is
+    /// no such socket any more.
+    fn mend(
         &mut self,
         socket: SocketId,
         failures: u32,
         shell: &ShellHandle,
-    ) -> Option<(AppName, String)> {
+    ) -> Option<Result<Mended, BindError>> {
         if failures == 0 {
             self.groups.shut(socket);
         }
@@ -92,15 +106,12 @@ impl Workshop {
                 self.groups.mended(socket);
                 self.look_for_strangers(&app);
                 self.watch_one(socket, shell);
-                match mended {
-                    Mended::InPlace => None,
-                    Mended::Replaced => Some((app, name)),
-                }
+                Some(Ok(mended))
             }
             Err(error) if matches!(error.problem, Problem::StartersOwn) => {
                 let hint = error.hint().unwrap_or_default();
                 tracing::error!("{app}: a worker has called shutdown on a socket: {error}; {hint}");
-                None
+                Some(Err(error))
             }
             Err(error) => {
                 let wait = wait(failures);
@@ -111,9 +122,75 @@ impl Workshop {
                     tokio::time::sleep(wait).await;
                     shell.send(Message::ListenerDied { socket, failures }).await;
                 });
-                None
+                Some(Err(error))
             }
         }
+    }
+}
+
+impl Shell {
+    /// Opens a listener again that a worker has shut down, and tells everyone; workers that hold a dead one are replaced.
+    pub(super) fn mend(&mut self, socket: SocketId, failures: u32) -> Vec<Input> {
+        let Some((app, bound)) = self.workshop.sockets.get(socket) else {
+            return vec![];
+        };
+        let (app, name, slot) = (app.clone(), bound.name().to_owned(), bound.slot());
+        // Later on others may have come.
+        let worker = match failures {
+            0 => self.who_shut(&app, &name, slot),
+            _ => None,
+        };
+        let Some(outcome) = self.workshop.mend(socket, failures, &self.handle) else {
+            return vec![];
+        };
+        if failures == 0 || outcome.is_ok() {
+            let shut = ListenerShut {
+                app: app.to_string(),
+                socket: name.clone(),
+                slot,
+                worker,
+                error: outcome.as_ref().err().map(ToString::to_string),
+            };
+            perform::emit(&self.bus, &shut);
+        }
+        match outcome {
+            Ok(Mended::Replaced) => vec![Input::RestartNeeded {
+                wish: WorkerRestartNeeded {
+                    app: Some(app.to_string()),
+                    reason: None,
+                },
+                by: Requester::Socket(name),
+            }],
+            Ok(Mended::InPlace) | Err(_) => vec![],
+        }
+    }
+
+    /// Who alone could have shut a socket down just now: nobody else has it, or had it until a moment ago.
+    fn who_shut(&self, app: &AppName, name: &str, slot: Option<Slot>) -> Option<WorkerRef> {
+        let ended = self.ended.get(app);
+        if ended.is_some_and(|ended| ended.elapsed() < A_MOMENT) {
+            return None;
+        }
+        let its = self.workshop.sockets.status(app.as_str()).into_iter();
+        let asked = its
+            .filter(|its| its.name == name)
+            .find_map(|its| its.asked_by);
+        let has = |(id, process): &(&WorkerId, &Process)| {
+            process.order.app == *app
+                && slot.is_none_or(|slot| process.order.slot == slot)
+                && asked.as_ref().is_none_or(|asked| asked.contains(id))
+        };
+        let mut have = self.processes.iter().filter(has);
+        let (Some((id, process)), None) = (have.next(), have.next()) else {
+            return None;
+        };
+        Some(WorkerRef {
+            app: app.to_string(),
+            slot: process.order.slot,
+            id: *id,
+            generation: process.order.generation,
+            pid: Some(process.pid()),
+        })
     }
 }
 

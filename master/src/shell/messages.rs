@@ -1,12 +1,12 @@
 //! What a message from the rest of the master means: an input for the fleet, or something that the shell does by itself.
 
-use ostler_bus::{WorkerId, vocab::update::WorkerRestartNeeded};
+use ostler_bus::WorkerId;
 use tokio::time::Instant;
 
 use super::{REST, Shell, Waiting, handle::Message};
 use crate::{
     escape,
-    fleet::{Input, Requester, WorkerNews},
+    fleet::{Input, WorkerNews},
 };
 
 impl Shell {
@@ -26,6 +26,7 @@ impl Shell {
                 match &mut news {
                     WorkerNews::Exited(exit) => {
                         self.starting.remove(&id);
+                        self.counts.stop(id);
                         if let Some(process) = self.processes.remove(&id) {
                             self.workshop.balancer.gone(id);
                             self.has_parted(id);
@@ -35,10 +36,13 @@ impl Shell {
                             if let Some(sent) = self.sent_by_command(id, &exit.status) {
                                 exit.hint.get_or_insert(sent);
                             }
+                            self.ended.insert(process.order.app.clone(), Instant::now());
                             self.shrunk.insert(process.order.app.clone());
                             self.passes_nothing_more(id, &process.order);
                         }
                     }
+                    // It tells itself.
+                    WorkerNews::Holds(_) => self.counts.stop(id),
                     WorkerNews::SpawnFailed { .. } => drop(self.starting.remove(&id)),
                     WorkerNews::Hooked { hook, .. } => self.hook_ended(id, *hook),
                     WorkerNews::Spawned { .. }
@@ -50,7 +54,7 @@ impl Shell {
                     | WorkerNews::Heartbeat
                     | WorkerNews::Memory(_)
                     | WorkerNews::Served { .. }
-                    | WorkerNews::Holds(_)
+                    | WorkerNews::Counted(_)
                     | WorkerNews::Errors(_)
                     | WorkerNews::Probed { .. } => {}
                 }
@@ -116,18 +120,7 @@ impl Shell {
                 };
                 self.processes.keys().map(lost).collect()
             }
-            Message::ListenerDied { socket, failures } => {
-                let replaced = self.workshop.mend(socket, failures, &self.handle);
-                // Its workers hold the one that is dead.
-                let renewed = replaced.map(|(app, socket)| Input::RestartNeeded {
-                    wish: WorkerRestartNeeded {
-                        app: Some(app.to_string()),
-                        reason: None,
-                    },
-                    by: Requester::Socket(socket),
-                });
-                renewed.into_iter().collect()
-            }
+            Message::ListenerDied { socket, failures } => self.mend(socket, failures),
             Message::Takes { id, handed } => {
                 self.takes(id, handed);
                 vec![]

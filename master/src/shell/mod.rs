@@ -11,6 +11,7 @@ mod balance;
 mod call_off;
 mod groups;
 mod handle;
+mod held;
 mod helper;
 mod hook;
 mod listeners;
@@ -51,7 +52,8 @@ pub use self::{
     workshop::Workshop,
 };
 use self::{
-    handle::Message, hook::Leash, passing::Gifts, reread::Reading, slots::Leavings, worker::Process,
+    handle::Message, held::Counts, hook::Leash, passing::Gifts, reread::Reading, slots::Leavings,
+    worker::Process,
 };
 use crate::{
     config::{app::AppName, units},
@@ -89,10 +91,14 @@ pub struct Shell {
     processes: HashMap<WorkerId, Process>,
     /// The commands that run beside workers.
     leashes: HashMap<WorkerId, Leash>,
+    /// The draining workers whose connections are counted.
+    counts: Counts,
     /// Workers that were sent SIGKILL, until their exit is told.
     killed: HashSet<WorkerId>,
     /// The last signal that a command has sent to a worker, and when.
     signalled: HashMap<WorkerId, (i32, Instant)>,
+    /// When a worker of an app last ended.
+    ended: HashMap<AppName, Instant>,
     /// Apps that may have fewer slots than before.
     shrunk: HashSet<AppName>,
     /// What slots that go leave behind.
@@ -148,8 +154,10 @@ impl Shell {
             workshop,
             processes: HashMap::new(),
             leashes: HashMap::new(),
+            counts: Counts::default(),
             killed: HashSet::new(),
             signalled: HashMap::new(),
+            ended: HashMap::new(),
             shrunk: HashSet::new(),
             leavings: Leavings::default(),
             starting: HashMap::new(),

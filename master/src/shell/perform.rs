@@ -62,6 +62,7 @@ impl Shell {
             Action::Forget { app } => {
                 tracing::info!("{app} has gone");
                 self.workshop.forget(&app);
+                self.ended.remove(&app);
             }
             Action::Publish(event) => {
                 match &event {
@@ -140,6 +141,7 @@ impl Shell {
             self.workshop.kept.insert(process.order.app.clone());
         }
         self.signalled.remove(&id);
+        self.counts.stop(id);
         if let Some(leash) = self.leashes.get_mut(&id) {
             leash.released = true;
         }

@@ -39,6 +39,9 @@ pub enum Mended {
     Replaced,
 }
 
+/// Why workers accept for themselves although they could be handed connections.
+pub const NOBODY_TAKES: &str = "no worker takes connections from the master";
+
 impl BoundSocket {
     pub(super) fn new(
         declaration: SocketDeclaration,
@@ -262,7 +265,7 @@ impl BoundSocket {
             name: self.name().into(),
             address: self.address().to_string(),
             mode: self.mode().into(),
-            why: self.why_shared().map(str::to_owned),
+            why: self.why_shared(),
             slot: self.slot,
             passed_as: self.passed_as(),
             queue: queue.and_then(|socket| queue_of(socket, self.address())),
@@ -283,19 +286,16 @@ impl BoundSocket {
         }
     }
 
-    fn why_shared(&self) -> Option<&'static str> {
-        match self.declaration.options.mode {
-            SocketMode::Auto if self.hands_over() => {
-                Some("auto: no worker takes connections from the master")
+    fn why_shared(&self) -> Option<String> {
+        let meant = match self.declaration.options.mode {
+            SocketMode::Auto if self.hands_over() => "auto:",
+            SocketMode::Balanced { .. } => "balanced, but",
+            SocketMode::Proxied(_) => "sticky by the PROXY protocol, but",
+            SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => {
+                return None;
             }
-            SocketMode::Balanced { .. } => {
-                Some("balanced, but no worker takes connections from the master")
-            }
-            SocketMode::Proxied(_) => Some(
-                "sticky by the PROXY protocol, but no worker takes connections from the master",
-            ),
-            SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => None,
-        }
+        };
+        Some(format!("{meant} {NOBODY_TAKES}"))
     }
 
     /// Closes the socket; the path that a Unix socket has created is removed.

@@ -4,6 +4,7 @@
 mod changes;
 mod load;
 mod mixed;
+mod refused;
 mod short;
 mod stuck;
 
@@ -59,6 +60,7 @@ fn balance(status: &StatusReport) -> &BalanceStatus {
     static NOTHING: BalanceStatus = BalanceStatus {
         accepted: 0,
         given_again: 0,
+        refused: None,
         waiting: 0,
         workers: Vec::new(),
         proxied: None,

@@ -4,13 +4,15 @@ use ostler_bus::vocab::{
     update::{Drainer, UpdateProgress},
     worker::WorkerExited,
 };
-use ostler_tests::harness::{Web, deadline};
+use ostler_tests::{
+    habit,
+    harness::{Heard, Web, deadline},
+};
 
 use super::*;
 
-#[tokio::test]
-async fn what_is_left_is_shown_until_the_deadline_cuts_it() {
-    let app = chat(1, "auto").set("kill_ladder", ["TERM:8s", "KILL"].as_slice());
+async fn what_is_left_is_shown(mode: &str) {
+    let app = chat(1, mode).set("kill_ladder", ["TERM:8s", "KILL"].as_slice());
     let fleet = ready(app, 1).await;
     let address = fleet.address().await;
     let mut progress = fleet.hear::<UpdateProgress>().await;
@@ -59,4 +61,128 @@ async fn what_is_left_is_shown_until_the_deadline_cuts_it() {
         }
     };
     deadline("the story", PATIENCE, told).await;
+}
+
+#[tokio::test]
+async fn what_is_left_is_shown_until_the_deadline_cuts_it() {
+    what_is_left_is_shown("auto").await;
+}
+
+#[tokio::test]
+async fn so_it_is_where_workers_share_a_socket() {
+    what_is_left_is_shown("shared").await;
+}
+
+#[tokio::test]
+async fn so_it_is_where_slots_have_sockets() {
+    what_is_left_is_shown("slot").await;
+}
+
+#[tokio::test]
+async fn so_it_is_where_clients_stick_to_a_slot() {
+    what_is_left_is_shown("sticky").await;
+}
+
+/// One worker of a program that knows nothing of Ostler but how to find its socket.
+async fn silent(mode: &str, ladder: &[&str]) -> Fleet {
+    let socket = json!({"address": "127.0.0.1:0", "mode": mode});
+    let app = habit!("web", "notify 0 http version")
+        .instances(1)
+        .set("listen", json!({ "http": socket }))
+        .set("kill_ladder", ladder)
+        .unwatched();
+    Fleet::ready(ostler!().with("version", "1").apps(&[app]), 1).await
+}
+
+/// Waits until the master has counted so many connections of the worker that drains; it has told of no requests.
+async fn counted(progress: &mut Heard<UpdateProgress>, connections: u64) {
+    let so_many = |event: &UpdateProgress| {
+        let mut drainers = event.draining.iter();
+        drainers.any(|it| (it.held, it.held_requests) == (Some(connections), None))
+    };
+    progress.until(so_many).await;
+}
+
+fn asks(address: SocketAddr, path: &'static str) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let answer = Web::connect(address).await.ask(path).await;
+        assert_eq!(answer.json()["version"], "1");
+    })
+}
+
+/// Waits until the worker has so many connections, or its socket's queue would count.
+async fn served(fleet: &Fleet, connections: usize) {
+    let pid = fleet.worker("web", 0).await.pid.expect("a process");
+    let has = || {
+        let open = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        // A thread for each, beside the one that waits for signals and the one that accepts.
+        (open.count() >= connections + 2).then_some(())
+    };
+    ostler_tests::harness::eventually("connections to be served", PATIENCE, has).await;
+}
+
+async fn is_counted(mode: &str) {
+    let fleet = silent(mode, &["TERM:20s", "KILL"]).await;
+    let address = fleet.address().await;
+    let mut progress = fleet.hear::<UpdateProgress>().await;
+    let mut exits = fleet.hear::<WorkerExited>().await;
+    let slow = [asks(address, "/slow/6000"), asks(address, "/slow/9000")];
+    served(&fleet, 2).await;
+    fleet.ostler(["reload", "--no-wait"]).success().await;
+    counted(&mut progress, 2).await;
+    let listed = fleet.ostler(["ls"]).success().await.stdout;
+    assert!(listed.contains("holds 2 connections"), "{listed}");
+    counted(&mut progress, 1).await;
+    for slow in slow {
+        let answered = deadline("an answer", PATIENCE, slow).await;
+        answered.expect("it is finished");
+    }
+    let exited = exits.next().await.event;
+    assert_eq!(exited.status, ExitStatus::Code(0), "by itself: {exited:?}");
+    // It has finished what was last counted.
+    assert_eq!((exited.held, exited.held_requests), (None, None));
+}
+
+#[tokio::test]
+async fn what_a_program_does_not_tell_is_counted_where_workers_share_a_socket() {
+    is_counted("shared").await;
+}
+
+#[tokio::test]
+async fn what_a_program_does_not_tell_is_counted_where_the_master_would_hand_over() {
+    is_counted("balanced").await;
+}
+
+#[tokio::test]
+async fn what_a_program_does_not_tell_is_counted_where_slots_have_sockets() {
+    is_counted("slot").await;
+}
+
+#[tokio::test]
+async fn what_a_program_does_not_tell_is_counted_where_clients_stick_to_a_slot() {
+    is_counted("sticky").await;
+}
+
+#[tokio::test]
+async fn what_was_last_counted_is_told_of_one_that_is_killed() {
+    let fleet = silent("auto", &["TERM:3s", "KILL"]).await;
+    let mut exits = fleet.hear::<WorkerExited>().await;
+    let mut progress = fleet.hear::<UpdateProgress>().await;
+    let cut = asks(fleet.address().await, "/slow/10000");
+    served(&fleet, 1).await;
+    fleet.ostler(["reload", "--no-wait"]).success().await;
+    counted(&mut progress, 1).await;
+    let exited = exits.next().await.event;
+    assert_eq!(exited.status, ExitStatus::Signal("SIGKILL".into()));
+    assert_eq!((exited.held, exited.held_requests), (Some(1), None));
+    let told = async {
+        loop {
+            let told = fleet.ostler(["why", "web:0"]).success().await.stdout;
+            if told.contains("it still held, when it was last counted: 1 connection") {
+                return;
+            }
+        }
+    };
+    deadline("the story", PATIENCE, told).await;
+    cut.abort();
 }

@@ -1,6 +1,7 @@
 //! Drains of workers that speak HTTP/1.1, HTTP/2 and WebSocket, in every mode of sharing a port: nothing is lost, everybody
 //! is told to go, and what is left is shown.
 
+mod before_stop;
 mod h2;
 mod held;
 mod ws;
@@ -26,7 +27,7 @@ fn chat(instances: u32, mode: &str) -> App {
 }
 
 async fn ready(app: App, workers: usize) -> Fleet {
-    Fleet::ready(ostler!().apps(&[app]), workers).await
+    Fleet::ready(ostler!().with("version", "1").apps(&[app]), workers).await
 }
 
 /// Three updates under everything that clients do.

@@ -10,6 +10,27 @@ async fn a_listener_that_a_worker_shuts_down_listens_again() {
 }
 
 #[tokio::test]
+async fn who_shuts_a_listener_down_is_told_if_only_one_could_have() {
+    let app = habit!("web", "shut-listener").instances(0).listening();
+    let (master, mut tail) = started(&[app]).await;
+    master.ostler(["scale", "1"]).success().await;
+    let told = tail.next("app.listener_shut").await;
+    assert_eq!(
+        (&told["app"], &told["error"]),
+        (&json!("web"), &Value::Null)
+    );
+    let shown = master.app("web").await;
+    assert_eq!(told["socket"], shown["sockets"][0]["name"]);
+    let pids = master.pids("web").await;
+    let pid = pids.values().next().expect("a worker");
+    assert_eq!(told["worker"]["pid"], json!(pid), "{told:#}");
+    // There are two now.
+    master.ostler(["scale", "2"]).success().await;
+    let told = tail.next("app.listener_shut").await;
+    assert_eq!(told["worker"], Value::Null, "{told:#}");
+}
+
+#[tokio::test]
 async fn every_worker_serves_the_shared_socket() {
     let app = habit!("web", "notify 0 http version")
         .instances(4)
@@ -191,6 +212,35 @@ async fn several_named_sockets_arrive_in_order() {
             .len(),
         3
     );
+    // The two on port 0 have ports of their own.
+    let port = |name: &str| -> u16 {
+        let socket = sockets.iter().find(|socket| socket["name"] == name);
+        let address = socket.and_then(|socket| socket["address"].as_str());
+        let address: std::net::SocketAddr = address.expect("shown").parse().expect("of TCP");
+        address.port()
+    };
+    let (web, more) = (port("web"), port("more"));
+    assert!(web != 0 && more != 0 && web != more, "{web} {more}");
+}
+
+#[tokio::test]
+async fn sockets_are_inherited_blocking_unless_asked_otherwise() {
+    let listen = json!({
+        "plain": "127.0.0.1:0",
+        "quick": {"address": "127.0.0.1:0", "nonblocking": true, "mode": "shared"},
+    });
+    let app = habit!("web", "print-env given").set("listen", listen);
+    let master = ostler!().apps(&[app]).start().await;
+    let given = printed(&master, "given").await;
+    let names = given["env"]["LISTEN_FDNAMES"].as_str().expect("names");
+    let mut seen = Vec::new();
+    for (name, number) in names.split(':').zip(3..) {
+        let flags = given["fds"][number.to_string()]["flags"].as_str();
+        let flags = u32::from_str_radix(flags.expect("flags"), 8).expect("octal");
+        seen.push((name, flags & rustix::fs::OFlags::NONBLOCK.bits() != 0));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [("plain", false), ("quick", true)]);
 }
 
 #[tokio::test]

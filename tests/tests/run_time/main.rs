@@ -7,6 +7,7 @@ mod languages;
 mod lasting;
 mod misuse;
 mod sharing;
+mod udp;
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 

@@ -13,9 +13,9 @@ use crate::{
         saved::{MasterResurrect, MasterSave},
         status::{MasterStatus, StatusReport},
         update::{
-            AppFailed, AppResized, ConfigChanged, ConnectionsLost, SystemRestartNeeded,
-            UpdateAborted, UpdateFinished, UpdateProgress, UpdateRolledBack, UpdateStarted,
-            UpdateSuspended, WorkerRestartNeeded,
+            AppFailed, AppResized, ConfigChanged, ConnectionsLost, ListenerShut,
+            SystemRestartNeeded, UpdateAborted, UpdateFinished, UpdateProgress, UpdateRolledBack,
+            UpdateStarted, UpdateSuspended, WorkerRestartNeeded,
         },
         worker::{
             AppErrors, Disconnect, Holding, Ready, WorkerDisconnected, WorkerDraining,
@@ -62,6 +62,7 @@ pub fn builtins() -> Vec<(Topic, TypeSchema)> {
         event::<AppResized>(),
         event::<AppFailed>(),
         event::<ConnectionsLost>(),
+        event::<ListenerShut>(),
         event::<AppErrors>(),
         event::<ConfigChanged>(),
         event::<OperationFinished>(),

@@ -11,12 +11,13 @@ use super::{
 };
 use crate::escape;
 
-const COLUMNS: [(&str, Align); 8] = [
+const COLUMNS: [(&str, Align); 9] = [
     ("APP", Align::Left),
     ("SOCKET", Align::Left),
     ("WORKER", Align::Right),
     ("SLOT", Align::Right),
     ("TAKEN", Align::Right),
+    ("REFUSED", Align::Right),
     ("OPEN", Align::Right),
     ("MOST", Align::Right),
     ("HANDED", Align::Right),
@@ -27,6 +28,9 @@ pub(super) fn counts(balance: &BalanceStatus) -> Cell {
     let mut text = format!("{} accepted", balance.accepted);
     if balance.given_again > 0 {
         text += &format!(", {} given again", balance.given_again);
+        if let Some(refused @ 1..) = balance.refused {
+            text += &format!(" ({refused} refused)");
+        }
     }
     if balance.waiting > 0 {
         text += &format!(", {} wait for a worker", balance.waiting);
@@ -48,7 +52,7 @@ pub(super) fn in_words(apps: &[AppStatus], workers: &[WorkerStatus], style: Styl
         let balance = socket.balance.as_ref()?;
         Some((app, &socket.name, &balance.workers))
     });
-    let rows: Vec<Row<8>> = sockets
+    let rows: Vec<Row<9>> = sockets
         .flat_map(|(app, socket, taking)| {
             let row = move |worker| Row::Cells(cells(app, socket, worker, workers));
             taking.iter().map(row)
@@ -60,7 +64,7 @@ pub(super) fn in_words(apps: &[AppStatus], workers: &[WorkerStatus], style: Styl
     }
 }
 
-fn cells(app: &str, socket: &str, worker: &BalancedWorker, workers: &[WorkerStatus]) -> [Cell; 8] {
+fn cells(app: &str, socket: &str, worker: &BalancedWorker, workers: &[WorkerStatus]) -> [Cell; 9] {
     let text = |text: &str| Cell::plain(escape::line(text));
     let mut known = workers.iter();
     let itself = known.find(|known| known.id == Some(worker.id));
@@ -74,6 +78,7 @@ fn cells(app: &str, socket: &str, worker: &BalancedWorker, workers: &[WorkerStat
         Cell::plain(worker.id.to_string()),
         missing(itself.map(|itself| itself.slot.to_string())),
         Cell::plain(worker.taken.to_string()),
+        missing(worker.refused.map(|refused| refused.to_string())),
         Cell::plain(worker.open.to_string()),
         missing(worker.max_connections.map(|most| most.to_string())),
         Cell::plain(worker.handed.to_string()),

@@ -65,11 +65,12 @@ fn each_socket_is_a_row() {
         chat(1, 2, None),
         chat(2, 2, Some("it is gone".into())),
     ];
-    let takes = |id, max_connections| BalancedWorker {
+    let takes = |id, max_connections: Option<u32>| BalancedWorker {
         id: WorkerId(id),
         open: 2,
         handed: 1,
         taken: 41,
+        refused: max_connections.map(u64::from),
         max_connections,
     };
     let handed = SocketStatus {
@@ -78,6 +79,7 @@ fn each_socket_is_a_row() {
         balance: Some(BalanceStatus {
             accepted: 84,
             given_again: 3,
+            refused: Some(2),
             waiting: 1,
             workers: vec![takes(4, None), takes(9, Some(2))],
             proxied: None,
@@ -89,6 +91,7 @@ fn each_socket_is_a_row() {
         balance: Some(BalanceStatus {
             accepted: 9,
             given_again: 0,
+            refused: Some(0),
             waiting: 0,
             workers: Vec::new(),
             proxied: Some(ProxiedStatus {
@@ -124,13 +127,13 @@ fn each_socket_is_a_row() {
          web   chat    127.0.0.1:81         sticky    2                       2  1024        0  none: it is gone\n\
          jobs  log     unix:/l\\x1b          shared    all                     -     -        -  -\n\
          jobs  [::]:0  [::]:9               shared    asked for by 4 7        -     -        -  -\n\
-         jobs  in      127.0.0.1:82         balanced  all                     -     -        -  84 accepted, 3 given again, 1 wait for a worker\n\
+         jobs  in      127.0.0.1:82         balanced  all                     -     -        -  84 accepted, 3 given again (2 refused), 1 wait for a worker\n\
          \x20 auto: its\\nworkers\n\
          jobs  far     127.0.0.1:83         sticky    all                     -     -        -  9 accepted by PROXY header, 3 refused\n\
          \n\
-         APP   SOCKET  WORKER  SLOT  TAKEN  OPEN  MOST  HANDED\n\
-         jobs  in           4     2     41     2     -       1\n\
-         jobs  in           9     -     41     2     2       1\n"
+         APP   SOCKET  WORKER  SLOT  TAKEN  REFUSED  OPEN  MOST  HANDED\n\
+         jobs  in           4     2     41        -     2     -       1\n\
+         jobs  in           9     -     41        2     2     2       1\n"
     );
     assert_eq!(
         in_words(&apps[..0], &[], Style::plain()),

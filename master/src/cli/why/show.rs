@@ -150,7 +150,11 @@ impl Page {
         }
         if let Some(left @ 1..) = event.held {
             let held = held::held(left, event.held_requests);
-            self.below(&format!("it still held, as it last told: {held}"));
+            let who = match event.held_requests {
+                Some(_) => "as it last told",
+                None => "when it was last counted",
+            };
+            self.below(&format!("it still held, {who}: {held}"));
         }
         let tail = &event.stderr_tail;
         for line in &tail[tail.len().saturating_sub(lines)..] {

@@ -486,6 +486,38 @@ fn what_is_no_variable_is_refused() {
 }
 
 #[test]
+fn what_a_worker_tells_of_itself_goes_before_what_is_counted() {
+    let mut stage = Stage::serving(web(1, rules(Strategy::Surge)));
+    stage.op(reload(false));
+    let new = stage.orders_only();
+    start(&mut stage, &new);
+    stage.wait(2_000);
+    stage.wait(4_000);
+    stage.actions.clear();
+    let told = Holding {
+        held: 2,
+        requests: Some(1),
+    };
+    for news in [
+        WorkerNews::Counted(7),
+        WorkerNews::Counted(7),
+        WorkerNews::Holds(told),
+        WorkerNews::Counted(6),
+    ] {
+        stage.news(WorkerId(1), news);
+    }
+    let held: Vec<_> = stage
+        .events()
+        .filter_map(|event| match event {
+            FleetEvent::UpdateProgress(event) => Some(&event.draining[0]),
+            _ => None,
+        })
+        .map(|drainer| (drainer.held, drainer.held_requests))
+        .collect();
+    assert_eq!(held, [(Some(7), None), (Some(2), Some(1))]);
+}
+
+#[test]
 fn those_that_drain_are_told_with_what_they_hold_and_how_long_they_have() {
     let mut stage = Stage::serving(web(1, rules(Strategy::Surge)));
     stage.op(reload(false));

@@ -334,6 +334,7 @@ impl Desk {
             proxied: self.proxied.as_ref().map(Proxied::status),
             accepted: self.pool.accepted,
             given_again: self.pool.given_again,
+            refused: Some(self.pool.refused),
             waiting: self.pool.waiting() as u64,
             workers: self
                 .pool
@@ -343,6 +344,7 @@ impl Desk {
                     open: member.open,
                     handed: member.handed() as u32,
                     taken: member.taken,
+                    refused: Some(member.refused),
                     max_connections: member.limit(self.pool.limit),
                 })
                 .collect(),

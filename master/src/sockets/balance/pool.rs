@@ -36,6 +36,8 @@ pub(super) struct Pool<C> {
     pub(super) accepted: u64,
     /// Connections dealt more than once: their first member died, drained or refused.
     pub(super) given_again: u64,
+    /// Those of them that were refused.
+    pub(super) refused: u64,
 }
 
 /// A connection, and where it is at home; `None`: with any member.
@@ -64,6 +66,8 @@ pub(super) struct Member<C> {
     pub(super) open: u32,
     /// Taken so far.
     pub(super) taken: u64,
+    /// Refused so far.
+    pub(super) refused: u64,
     /// How many turns it has had, those that it has missed for good among them.
     turns: u64,
 }
@@ -94,6 +98,7 @@ impl<C> Pool<C> {
             turns: 0,
             accepted: 0,
             given_again: 0,
+            refused: 0,
         }
     }
 
@@ -110,6 +115,7 @@ impl<C> Pool<C> {
             unsent: 0,
             open: 0,
             taken: 0,
+            refused: 0,
             turns: self.turns,
         });
     }
@@ -152,6 +158,8 @@ impl<C> Pool<C> {
         if account.refused > 0 {
             // What has closed since it refused is told with that, and won't be again.
             member.refuses = account.closed == 0;
+            member.refused += u64::from(account.refused);
+            self.refused += u64::from(account.refused);
             let refused: Vec<_> = member.handed.drain(..account.refused as usize).collect();
             self.take_back(refused);
         }

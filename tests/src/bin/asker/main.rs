@@ -5,9 +5,10 @@
 //! |---|---|
 //! | `listen ADDRESS [exclusive] [v6]` | listens; whoever connects is told this worker's id. Answers `NUMBER ADDRESS` |
 //! | `udp ADDRESS [COUNT]` | answers datagrams with its id, COUNT at most, then closes. Answers `NUMBER ADDRESS` |
+//! | `udp ADDRESS exclusive` | the same at a socket of its own |
 //! | `counted NUMBER` | waits until that has closed; how many datagrams it had |
 //! | `close NUMBER` | closes what it listens at |
-//! | `forget ADDRESS` | asks for a socket, and drops the future before the answer |
+//! | `forget [udp] ADDRESS` | asks for a socket, and drops the future before the answer |
 //! | `tickets SOCKET` | the secrets for session tickets of a declared socket, as hexadecimal digits: current, previous, next |
 //! | `receive`, `deaf` | begins and ends to receive connections |
 //! | `plain` | answers messages that come with connections, and takes none |
@@ -80,9 +81,11 @@ impl Asker {
         let done = match words[..] {
             ["listen", address, ref how @ ..] => self.listen(address, how).await,
             ["udp", address] => self.udp(address, u64::MAX).await,
+            ["udp", address, "exclusive"] => self.own_udp(address).await,
             ["udp", address, count] => self.udp(address, count.parse().unwrap_or(0)).await,
             ["counted", number] => self.counted(number).await,
             ["close", number] => self.close(number).await,
+            ["forget", "udp", address] => self.forget_udp(address).await,
             ["forget", address] => self.forget(address).await,
             ["tickets", socket] => self.tickets(socket).await,
             ["receive"] => self.receive().await,

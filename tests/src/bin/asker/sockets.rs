@@ -62,7 +62,15 @@ impl Asker {
     }
 
     pub(super) async fn udp(&self, address: &str, count: u64) -> Result<String, Failure> {
-        let socket = self.worker.udp_at(address).await?;
+        self.answers(self.worker.udp_at(address).await?, count)
+    }
+
+    pub(super) async fn own_udp(&self, address: &str) -> Result<String, Failure> {
+        let socket = self.worker.udp_at(address).exclusive().await?;
+        self.answers(socket, u64::MAX)
+    }
+
+    fn answers(&self, socket: SharedUdp, count: u64) -> Result<String, Failure> {
         let at = socket.local_addr()?;
         let id = self.worker.identity().id.to_string();
         let serving = tokio::spawn(answer(socket, id, count));
@@ -83,12 +91,21 @@ impl Asker {
 
     /// The question is said, and nobody waits for the answer.
     pub(super) async fn forget(&self, address: &str) -> Result<String, Failure> {
-        let mut asked = std::pin::pin!(self.worker.listen_at(address).into_future());
-        let soon = futures::poll!(asked.as_mut());
-        match soon {
-            std::task::Poll::Pending => Ok("forgotten".into()),
-            std::task::Poll::Ready(_) => Err("it was answered at once".into()),
-        }
+        dropped(self.worker.listen_at(address).into_future()).await
+    }
+
+    /// The same for UDP.
+    pub(super) async fn forget_udp(&self, address: &str) -> Result<String, Failure> {
+        dropped(self.worker.udp_at(address).into_future()).await
+    }
+}
+
+async fn dropped<T>(asked: impl Future<Output = T>) -> Result<String, Failure> {
+    let mut asked = std::pin::pin!(asked);
+    let soon = futures::poll!(asked.as_mut());
+    match soon {
+        std::task::Poll::Pending => Ok("forgotten".into()),
+        std::task::Poll::Ready(_) => Err("it was answered at once".into()),
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! A file `fail` beside the version file makes a bad version: `exit` exits at start, `never` never says ready. A file
 //! `serve` makes it answer requests (`answer`), or take them and never answer (`silent`). A file `at` makes it ask for its socket at run
-//! time, at the address that stands there. A file `echo` makes it give back what each connection says. A file `evolve` makes it do nothing but
+//! time, at the address that stands there. A file `echo` makes it give back what each connection says (`header`: behind a PROXY header;
+//! `lower`: the worker in slot 0 stands still at its first until there is a file `go`, and wants one at a time from then on). A file `evolve` makes it do nothing but
 //! publish and count events, of a type that depends on the version; a file `datagrams`, nothing but answer datagrams.
 
 mod datagrams;
@@ -69,7 +70,9 @@ async fn live() -> Result<(), Failure> {
     worker.ready().await?;
     tell_the_drain(&worker);
     if let Ok(how) = beside("echo") {
-        return echo::live(&worker, listener, how.trim() == "header").await;
+        let go = Path::new(&file).with_file_name("go");
+        let lower = (how.trim() == "lower").then_some(go.as_path());
+        return echo::live(&worker, listener, how.trim() == "header", lower).await;
     }
     let router = routes::router(&worker, version);
     worker.serve(listener, router).await?;

@@ -166,7 +166,9 @@ fn what_is_refused_goes_to_others_and_not_back() {
     );
     pool.takes(B, 5);
     assert_eq!(pool.room(), WINDOW + 1);
-    assert_eq!(pool.given_again, 4);
+    assert_eq!((pool.given_again, pool.refused), (4, 4));
+    let of_each: Vec<_> = pool.members().map(|it| (it.id, it.refused)).collect();
+    assert_eq!(of_each, [(A, 1), (B, 3)]);
 }
 
 #[test]

@@ -1,0 +1,80 @@
+//! Counting what a draining worker still has open, for whoever waits for it. Workers that tell it themselves (`Holding`) are
+//! believed; of all others the master counts the connections, from outside.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use ostler_bus::WorkerId;
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use super::Shell;
+use crate::{fleet::WorkerNews, sockets};
+
+/// Not counted more often than this: it is for people to read. Nor sooner: who tells, or has little to finish, has done so.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// One counts at a time, and then all rest for so many times as long as that took: together they take a twentieth of a core at
+/// most.
+const REST: u32 = 19;
+
+/// Who is being counted; it ends when its entry goes.
+#[derive(Debug)]
+pub(super) struct Counts {
+    of: HashMap<WorkerId, JoinSet<()>>,
+    turn: Arc<Semaphore>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            of: HashMap::new(),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+impl Counts {
+    /// Counts a worker's connections no more: it has gone, or tells itself.
+    pub(super) fn stop(&mut self, id: WorkerId) {
+        self.of.remove(&id);
+    }
+}
+
+impl Shell {
+    /// Counts a draining worker's connections until it has gone, or tells itself.
+    pub(super) fn count_connections(&mut self, id: WorkerId) {
+        let Some(process) = self.processes.get(&id) else {
+            return;
+        };
+        let (order, pid) = (&process.order, process.pid());
+        let doors = self.workshop.sockets.doors(&order.app, order.slot, id);
+        if doors.is_empty() {
+            return;
+        }
+        let (doors, shell) = (Arc::new(doors), self.handle.clone());
+        let turn = Arc::clone(&self.counts.turn);
+        let mut counting = JoinSet::new();
+        counting.spawn(async move {
+            let mut told = None;
+            loop {
+                sleep(EVERY).await;
+                let Ok(_turn) = turn.acquire().await else {
+                    return;
+                };
+                let (began, doors) = (Instant::now(), Arc::clone(&doors));
+                let count = move || sockets::open_connections(pid, &doors);
+                let Ok(Some(count)) = tokio::task::spawn_blocking(count).await else {
+                    return;
+                };
+                if told.replace(count) != Some(count) {
+                    shell.news(id, WorkerNews::Counted(count)).await;
+                }
+                sleep(began.elapsed() * REST).await;
+            }
+        });
+        self.counts.of.insert(id, counting);
+    }
+}

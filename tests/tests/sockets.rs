@@ -3,6 +3,8 @@
 
 #[path = "sockets/own_ports.rs"]
 mod own_ports;
+#[path = "sockets/starters.rs"]
+mod starters;
 
 use std::{
     collections::BTreeSet,

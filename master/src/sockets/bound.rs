@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
 };
 
@@ -10,6 +11,7 @@ use ostler_bus::{Slot, vocab::status::SocketStatus};
 use super::{
     BindError, Problem, StarterSockets,
     bind::{Opened, Place, listen, open},
+    ip,
     queue::{self, queue_of},
     slots::Spread,
     unix::OwnPath,
@@ -225,7 +227,7 @@ impl BoundSocket {
     /// If somebody else has taken the address meanwhile, or the listener is not in the table.
     pub fn listen_again(&mut self, table: &mut FdTable) -> Result<Mended, BindError> {
         let mended = match (&self.at, self.address()) {
-            (_, SocketAddress::Tcp(_)) => self.mend(table),
+            (_, SocketAddress::Tcp(address)) => self.mend(*address, table),
             (Place::Ours(_), _) => self.replace(table),
             (Place::Starters { .. }, _) => Err(Problem::StartersOwn),
         };
@@ -236,8 +238,9 @@ impl BoundSocket {
         })
     }
 
-    fn mend(&self, table: &FdTable) -> Result<Mended, Problem> {
+    fn mend(&self, address: SocketAddr, table: &FdTable) -> Result<Mended, Problem> {
         let fd = self.duplicate(table).map_err(Problem::Other)?;
+        ip::have_again(fd.as_fd(), address)?;
         listen(fd.as_fd(), self.declaration.backlog, self.address())?;
         Ok(Mended::InPlace)
     }

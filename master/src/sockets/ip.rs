@@ -78,6 +78,16 @@ fn bind_with(
     Ok(fd)
 }
 
+/// Has a listener that was shut down at its address again, before it listens: the kernel has let go of its port if it chose that itself, as
+/// the starter may have had it do, and would choose another one.
+pub(super) fn have_again(fd: BorrowedFd<'_>, address: SocketAddr) -> Result<(), Problem> {
+    match rustix::net::bind(fd, &address) {
+        // It has it still.
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(error) => Err(problem(error)),
+    }
+}
+
 fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Problem> {
     let other = |error: Errno| Problem::Other(error.into());
     let name = rustix::net::getsockname(fd).map_err(other)?;

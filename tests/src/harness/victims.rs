@@ -26,6 +26,8 @@ pub async fn kills_lose_only_what_is_in_service(
 ) {
     let status = fleet.status().await;
     let app = &status.apps[0];
+    // As long as it takes: on a busy machine that is more than a minute.
+    let plan = plan.duration(Plan::MAX_DURATION);
     let load = fleet.load_with(plan).await;
     let mut in_hands = 0;
     for kill in 0..KILLS {

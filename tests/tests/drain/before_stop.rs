@@ -18,7 +18,7 @@ async fn nothing_is_lost(app: App) {
     let load = Load::start(load).expect("a plan that can be run");
     for _ in 0..2 {
         load.answers(100, PATIENCE).await.expect("answers");
-        let mut update = fleet.ostler(["reload"]).start();
+        let update = fleet.ostler(["reload"]).start();
         draining.next().await;
         // While it runs they are answered.
         load.answers(100, PATIENCE).await.expect("answers");

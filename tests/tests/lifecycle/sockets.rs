@@ -273,13 +273,26 @@ async fn a_listener_that_cannot_be_opened_again_is_tried_until_it_can() {
             "listen",
             format!("unix:{}", folder.join("web.sock").display()),
         )
-        .set("env", json!({"MISBEHAVE": env!("CARGO_BIN_EXE_misbehave")}));
+        .set("env", json!({"MISBEHAVE": env!("CARGO_BIN_EXE_misbehave")}))
+        .instances(0);
     let mut master = builder.apps(&[app]).start().await;
+    let mut tail = master.tail().await;
+    master.ostler(["scale", "1"]).success().await;
     let line = master.wait_for_log("can't be opened again").await;
     assert!(line.contains("tried again"), "{line}");
     fs::rename(master.dir().at("away"), &folder).expect("a folder");
     let line = master.wait_for_log("listens again").await;
     assert!(line.contains("tries in vain"), "{line}");
+    let told = tail.next_many("app.listener_shut", 2).await;
+    assert!(
+        told[0]["error"].is_string() && told[0]["worker"].is_object(),
+        "{told:#?}"
+    );
+    // Who has done it was told, and others may have it by now.
+    assert!(
+        told[1]["error"].is_null() && told[1]["worker"].is_null(),
+        "{told:#?}"
+    );
     std::os::unix::net::UnixStream::connect(folder.join("web.sock")).expect("it listens");
     // On another socket than the one that the worker has.
     let line = master.wait_for_log("update to generation 2").await;

@@ -240,8 +240,11 @@ impl BoundSocket {
 
     fn mend(&self, address: SocketAddr, table: &FdTable) -> Result<Mended, Problem> {
         let fd = self.duplicate(table).map_err(Problem::Other)?;
-        ip::have_again(fd.as_fd(), address)?;
-        listen(fd.as_fd(), self.declaration.backlog, self.address())?;
+        let listen = || listen(fd.as_fd(), self.declaration.backlog, self.address());
+        listen()?;
+        if ip::have_back(fd.as_fd(), address)? {
+            listen()?;
+        }
         Ok(Mended::InPlace)
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{AddressFamily, SocketFlags, SocketType, socket_with},
+    net::{AddressFamily, Shutdown, SocketFlags, SocketType, socket_with},
 };
 
 use super::{Problem, options};
@@ -78,14 +78,15 @@ fn bind_with(
     Ok(fd)
 }
 
-/// Has a listener that was shut down at its address again, before it listens: the kernel has let go of its port if it chose that itself, as
-/// the starter may have had it do, and would choose another one.
-pub(super) fn have_again(fd: BorrowedFd<'_>, address: SocketAddr) -> Result<(), Problem> {
-    match rustix::net::bind(fd, &address) {
-        // It has it still.
-        Ok(()) | Err(Errno::INVAL) => Ok(()),
-        Err(error) => Err(problem(error)),
+/// Gives a listener that listens again its own port back, where it has another one now; whether that was so, and it is to listen once more. The
+/// kernel lets go of a port that it chose itself, as the starter may have had it do, when the listener is shut down, and then chooses anew.
+pub(super) fn have_back(fd: BorrowedFd<'_>, address: SocketAddr) -> Result<bool, Problem> {
+    if local_address(fd)?.port() == address.port() {
+        return Ok(false);
     }
+    rustix::net::shutdown(fd, Shutdown::Both).map_err(problem)?;
+    rustix::net::bind(fd, &address).map_err(problem)?;
+    Ok(true)
 }
 
 fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Problem> {

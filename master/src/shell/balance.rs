@@ -209,7 +209,7 @@ impl Shell {
             }
             Standing::Leaving => {
                 self.workshop.balancer.drains(id);
-                self.count_connections(id);
+                self.counts.begins_to_drain(id);
             }
         }
     }

@@ -25,6 +25,8 @@ const REST: u32 = 19;
 pub(super) struct Counts {
     of: HashMap<WorkerId, JoinSet<()>>,
     turn: Arc<Semaphore>,
+    /// Who has begun to drain in this step of the fleet.
+    new: Vec<WorkerId>,
 }
 
 impl Default for Counts {
@@ -32,11 +34,17 @@ impl Default for Counts {
         Self {
             of: HashMap::new(),
             turn: Arc::new(Semaphore::new(1)),
+            new: Vec::new(),
         }
     }
 }
 
 impl Counts {
+    /// Only noted: workers that drain at once must hear so at once, or what is meant for one that has gone waits and comes to the last.
+    pub(super) fn begins_to_drain(&mut self, id: WorkerId) {
+        self.new.push(id);
+    }
+
     /// Counts a worker's connections no more: it has gone, or tells itself.
     pub(super) fn stop(&mut self, id: WorkerId) {
         self.of.remove(&id);
@@ -44,8 +52,15 @@ impl Counts {
 }
 
 impl Shell {
+    /// Begins to count for those that have begun to drain.
+    pub(super) fn count_for_drainers(&mut self) {
+        for id in std::mem::take(&mut self.counts.new) {
+            self.count_connections(id);
+        }
+    }
+
     /// Counts a draining worker's connections until it has gone, or tells itself.
-    pub(super) fn count_connections(&mut self, id: WorkerId) {
+    fn count_connections(&mut self, id: WorkerId) {
         let Some(process) = self.processes.get(&id) else {
             return;
         };

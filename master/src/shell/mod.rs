@@ -277,6 +277,7 @@ impl Shell {
         for action in actions {
             done = self.perform(action).or(done);
         }
+        self.count_for_drainers();
         // Not after each message: a word of a worker's that changes nothing in the fleet leaves slots as they are.
         self.settle_asked();
         done

@@ -89,6 +89,8 @@ impl Zygote {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let process = Arc::new(Child::run(command, ours)?);
+        // It has no kin: a copy that has told who it is lives on, and one that hasn't finds that it can't.
+        process.let_go();
         let watched = Arc::clone(&process);
         tokio::spawn(async move {
             watched.exited().await;

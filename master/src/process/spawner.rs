@@ -12,7 +12,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use super::{
     handshake::{self, Heard},
     kin::{self, Cleared},
     spec::Order,
-    zygote::{NoTwin, Zygote},
+    zygote::{NoTwin, Place},
 };
 use crate::sys;
 
@@ -38,18 +38,7 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Spawner {
     program: PathBuf,
     ours: Ours,
-    zygote: Arc<Mutex<Place>>,
-}
-
-/// Where the zygote is.
-#[derive(Debug, Default)]
-enum Place {
-    /// Nowhere yet, or no more: the next worker's start begins with one.
-    #[default]
-    Empty,
-    Lives(Arc<Zygote>),
-    /// None is of any use here.
-    Useless,
+    zygote: Place,
 }
 
 /// A started worker.
@@ -78,23 +67,20 @@ impl Spawner {
         Self {
             program: program.to_owned(),
             ours: Ours::default(),
-            zygote: Arc::default(),
+            zygote: Place::default(),
         }
     }
 
     /// Starts the zygote, if there is none: it is ready when the first worker is to be started. What it will be like is
     /// what the master is like now. That it can't be started is told by the first worker's own start.
     pub fn warm_up(&self) {
-        let _zygote = self.the_zygote();
+        let _zygote = self.zygote.zygote(&self.program, &self.ours);
     }
 
     /// The process id of the zygote, if there is one.
     #[must_use]
     pub fn zygote(&self) -> Option<u32> {
-        match &*lock(&self.zygote) {
-            Place::Lives(zygote) => Some(zygote.pid()),
-            Place::Empty | Place::Useless => None,
-        }
+        self.zygote.pid()
     }
 
     /// Starts a worker. Descriptors become its numbers 3, 4, … in this order; ours are closed. Returns when the exec
@@ -150,42 +136,23 @@ impl Spawner {
 
     /// A shim that waits for its order: a copy of the zygote, or else executed.
     async fn shim(&self) -> io::Result<Shim> {
-        if let Some(zygote) = self.the_zygote() {
+        if let Some(zygote) = self.zygote.zygote(&self.program, &self.ours) {
             match zygote.twin(&self.ours).await {
-                Ok(shim) => return Ok(shim),
+                Ok(shim) => {
+                    self.zygote.serves();
+                    return Ok(shim);
+                }
                 Err(NoTwin::Shortage(error)) => {
                     tracing::debug!("the zygote was not copied: {error}");
                 }
                 Err(NoTwin::Replace(error)) => {
-                    tracing::debug!("the zygote is replaced: {error}");
                     zygote.end();
-                    vacate(&self.zygote, zygote.pid(), Place::Empty);
+                    self.zygote.vacate(zygote.pid(), error);
                 }
-                Err(NoTwin::Never(error)) => {
-                    tracing::debug!("starts are slower, there can be no zygote here: {error}");
-                    vacate(&self.zygote, zygote.pid(), Place::Useless);
-                }
+                Err(NoTwin::Never(error)) => self.zygote.give_up(zygote.pid(), error),
             }
         }
         self.run_shim()
-    }
-
-    fn the_zygote(&self) -> Option<Arc<Zygote>> {
-        let mut place = lock(&self.zygote);
-        if matches!(*place, Place::Empty) {
-            let empty = Arc::downgrade(&self.zygote);
-            let gone = move |pid| {
-                if let Some(place) = Weak::upgrade(&empty) {
-                    vacate(&place, pid, Place::Empty);
-                }
-            };
-            let started = Zygote::start(&self.program, self.ours.clone(), gone);
-            *place = Place::Lives(Arc::new(started.ok()?));
-        }
-        match &*place {
-            Place::Lives(zygote) => Some(Arc::clone(zygote)),
-            Place::Empty | Place::Useless => None,
-        }
     }
 
     /// Executes a shim. `Command` uses `posix_spawn` here, so nothing of ours runs between fork and exec: standard input
@@ -205,18 +172,6 @@ impl Spawner {
             stderr: pipes.stderr,
         })
     }
-}
-
-/// Takes this zygote, which may have been replaced already, out of its place.
-fn vacate(place: &Mutex<Place>, pid: u32, next: Place) {
-    let mut place = lock(place);
-    if matches!(&*place, Place::Lives(zygote) if zygote.pid() == pid) {
-        *place = next;
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A program of ours, under one of its hidden subcommands.
@@ -293,7 +248,7 @@ impl Ours {
         self.lock().contains(&pid)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<u32>> {
+    fn lock(&self) -> MutexGuard<'_, HashSet<u32>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -226,13 +226,45 @@ async fn where_there_can_be_none_workers_start_all_the_same() {
         ),
     );
     let spawner = Spawner::new(&program);
+    spawner.warm_up();
+    let first = spawner.zygote().expect("started");
     for _ in 0..3 {
         let mut worker = start(&spawner, sh("echo $PPID; read never"), vec![]).await;
         assert_eq!(worker.line().await, std::process::id().to_string());
         assert_eq!(spawner.zygote(), None);
     }
+    assert!(
+        proc_of(first).exists(),
+        "a namespace would end with its first process"
+    );
     let tries = std::fs::read_to_string(tries).expect("tried");
     assert_eq!(tries.lines().count(), 1, "and it is not tried again");
+}
+
+#[tokio::test]
+async fn one_after_the_other_that_does_not_serve_is_not_replaced_for_ever() {
+    let dir = tempfile::tempdir().expect("a directory");
+    // Gone at once; and never like its master.
+    for (number, end) in ["exit 1", "ulimit -c 0; ulimit -Sn 99"].iter().enumerate() {
+        let tries = dir.path().join(format!("tries{number}"));
+        let program = script(
+            dir.path(),
+            &format!("in_vain{number}"),
+            &format!(
+                "#!/bin/sh\n[ \"$1\" = __zygote ] && {{ echo >> {1}; {end}; }}\nexec {0} \"$@\"\n",
+                shim().display(),
+                tries.display()
+            ),
+        );
+        let spawner = Spawner::new(&program);
+        for _ in 0..8 {
+            let mut worker = start(&spawner, sh("echo started; read never"), vec![]).await;
+            assert_eq!(worker.line().await, "started");
+        }
+        let tries = std::fs::read_to_string(tries).expect("tried");
+        assert_eq!(tries.lines().count(), 3, "{end}");
+        assert_eq!(spawner.zygote(), None);
+    }
 }
 
 #[test]

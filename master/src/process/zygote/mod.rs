@@ -13,11 +13,12 @@
 //! it is before it listens to anybody, so whoever is not known is no worker and never becomes one.
 //!
 //! What a worker takes over from the master, it takes over from the zygote: so the copy looks whether the master is still
-//! [like](likeness) the zygote was when it began. If not, or if there is no answer in time, the zygote is replaced.
+//! [like](likeness) the zygote was when it began. If not, or if there is no answer in time, the zygote is [replaced](place).
 
 mod birth;
 mod likeness;
 mod main;
+mod place;
 
 use std::{
     io,
@@ -43,6 +44,7 @@ use super::{
 use crate::sys;
 
 pub use self::main::{ZYGOTE_COMMAND, zygote_main};
+pub(super) use self::place::Place;
 
 /// A zygote that has not answered after this long is killed: somebody has stopped it. It answers within a millisecond.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);

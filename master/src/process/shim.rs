@@ -3,7 +3,7 @@
 
 use std::{
     ffi::{CString, OsStr, OsString},
-    io,
+    io::{self, Write as _},
     os::{
         fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
         unix::{ffi::OsStrExt, net::UnixStream},
@@ -45,26 +45,33 @@ pub fn exec_shim_main() -> ! {
 }
 
 /// Becomes the worker that the master at the other end of this channel describes.
-pub(super) fn become_worker(channel: UnixStream) -> ! {
-    match take_order(channel) {
-        Ok((channel, spec, fds)) => {
-            let failure = match prepare(&channel, &spec, fds) {
-                Ok(candidates) => execute(&channel, &spec, candidates),
-                Err(failure) => failure,
-            };
-            answer(&channel, &failure);
-        }
-        // Somebody has typed the hidden subcommand, or the master is gone: there is nobody to answer to.
-        Err(error) => eprintln!("ostler {SHIM_COMMAND} is for the master alone: {error}"),
+pub(super) fn become_worker(mut channel: UnixStream) -> ! {
+    let failure = match take_order(&mut channel) {
+        Ok((spec, fds)) => match prepare(&channel, &spec, fds) {
+            Ok(candidates) => execute(&channel, &spec, candidates),
+            Err(failure) => failure,
+        },
+        Err(error) => Failure {
+            hint: error.raw_os_error().is_none().then(|| error.to_string()),
+            ..failure(&error, "receive the order".into())
+        },
+    };
+    // Somebody has typed the hidden subcommand, or the master is gone.
+    if answer(&channel, &failure).is_err() {
+        let _ = writeln!(
+            io::stderr(),
+            "ostler {SHIM_COMMAND} is for the master alone: {failure}"
+        );
     }
     std::process::exit(SHIM_FAILED);
 }
 
 /// Receives the order. The channel is moved above the numbers that the worker's descriptors will take.
-fn take_order(channel: UnixStream) -> io::Result<(UnixStream, SpawnSpec, Vec<OwnedFd>)> {
-    let (spec, fds) = spec::receive(&channel)?;
-    let channel = sys::move_to(channel.into(), after(fds.len() + spec.files.len())?)?;
-    Ok((channel.into(), spec, fds))
+fn take_order(channel: &mut UnixStream) -> io::Result<(SpawnSpec, Vec<OwnedFd>)> {
+    let (spec, fds) = spec::receive(channel)?;
+    let lowest = after(fds.len() + spec.files.len())?;
+    *channel = rustix::io::fcntl_dupfd_cloexec(&*channel, lowest)?.into();
+    Ok((spec, fds))
 }
 
 /// The number after the last descriptor that the worker gets.
@@ -254,11 +261,12 @@ fn environment(spec: &SpawnSpec) -> io::Result<Vec<CString>> {
         .collect()
 }
 
-fn answer(channel: &UnixStream, failure: &Failure) {
+/// An error says that there is nobody to tell.
+fn answer(channel: &UnixStream, failure: &Failure) -> io::Result<()> {
     let mut bytes = vec![FAILED];
     bytes.extend(postcard::to_stdvec(failure).unwrap_or_default());
-    // If the master is gone there is nobody to tell.
-    let _ = rustix::net::send(channel, &bytes, SendFlags::NOSIGNAL);
+    rustix::net::send(channel, &bytes, SendFlags::NOSIGNAL)?;
+    Ok(())
 }
 
 fn failure(error: &io::Error, doing: String) -> Failure {

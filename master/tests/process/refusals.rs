@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use ostler::process::{SpawnError, SpawnSpec, Spawner};
 use ostler_bus::vocab::worker::ExitStatus;
 
-use super::support::{gone, script, sh, spawner, spec, within};
+use super::support::{gone, only, script, sh, spawner, spec, within};
 
 async fn refused(order: SpawnSpec) -> (String, String) {
     let error = within(spawner().spawn(order, vec![]))
@@ -46,6 +46,24 @@ async fn files_that_are_no_programs() {
         assert_eq!(told, format!("exec {path:?}: {error}"));
         assert!(hinted.contains(hint), "{hinted}");
     }
+}
+
+#[tokio::test]
+async fn more_descriptors_than_the_shim_may_have() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = only(dir.path(), "__exec", "ulimit -n 10");
+    let file = std::fs::File::open("/dev/null").expect("/dev/null");
+    let fds = (0..20).map(|_| file.try_clone().expect("a descriptor").into());
+    let spawner = Spawner::new(&program);
+    let started = spawner.spawn(sh("true"), fds.collect());
+    let error = within(started).await.expect_err("refused");
+    assert!(matches!(error, SpawnError::Refused(_)), "{error:?}");
+    assert!(
+        error.to_string().starts_with("receive the order: "),
+        "{error}"
+    );
+    let hint = error.hint().unwrap_or_default();
+    assert!(hint.contains("open files is too low"), "{hint}");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! What a process takes over from its parent when it begins, and others may change afterwards: `prlimit`, `taskset`, `renice`,
-//! `choom`, a control group to which the master is moved.
+//! `chrt`, `ionice`, `choom`, a control group to which the master is moved.
 
 use std::{
     fs::File,
@@ -8,8 +8,10 @@ use std::{
 
 use rustix::{process::Pid, thread::CpuSet};
 
+use crate::sys::{self, Scheduling};
+
 /// Each of these tells one of them.
-const FILES: [&str; 3] = ["limits", "oom_score_adj", "cgroup"];
+const FILES: [&str; 4] = ["limits", "oom_score_adj", "coredump_filter", "cgroup"];
 
 /// The longest of them has some 1,400 bytes; a control group's path may be long.
 const FILE_BYTES: usize = 4096;
@@ -19,7 +21,8 @@ const FILE_BYTES: usize = 4096;
 pub(super) struct Likeness {
     files: [Option<String>; FILES.len()],
     cores: Option<CpuSet>,
-    niceness: Option<i32>,
+    scheduling: Option<Scheduling>,
+    io_priority: Option<libc::c_long>,
 }
 
 impl Likeness {
@@ -28,7 +31,8 @@ impl Likeness {
         Self {
             files: FILES.map(|name| text(&format!("{directory}/{name}")).ok()),
             cores: rustix::thread::sched_getaffinity(Some(pid)).ok(),
-            niceness: rustix::process::getpriority_process(Some(pid)).ok(),
+            scheduling: sys::scheduling(pid).ok(),
+            io_priority: sys::io_priority(pid).ok(),
         }
     }
 
@@ -37,7 +41,8 @@ impl Likeness {
         let mut files = self.files.iter().zip(&other.files);
         files.all(|(own, others)| agree(own.as_ref(), others.as_ref()))
             && agree(self.cores.as_ref(), other.cores.as_ref())
-            && agree(self.niceness, other.niceness)
+            && agree(self.scheduling, other.scheduling)
+            && agree(self.io_priority, other.io_priority)
     }
 }
 
@@ -81,6 +86,9 @@ mod tests {
             ("ulimit -n 77", false),
             ("renice -n 3 -p $$ >/dev/null 2>&1", false),
             ("echo 500 > /proc/$$/oom_score_adj", false),
+            ("echo 0x7 > /proc/$$/coredump_filter", false),
+            ("chrt --batch -p 0 $$ >/dev/null 2>&1", false),
+            ("ionice -c 3 -p $$ >/dev/null 2>&1", false),
             (
                 "taskset -p 1 $$ >/dev/null 2>&1",
                 rustix::thread::sched_getaffinity(None).is_ok_and(|set| set.count() == 1),

@@ -34,7 +34,6 @@ fn serve() -> io::Result<()> {
     // Of its own, so that nothing meant for the master or a terminal reaches it. Who typed it leads a group, perhaps.
     let _ = shim::lead_a_session();
     sys::close_from(FIRST_OTHER)?;
-    let likeness = Likeness::of(getpid());
     loop {
         let ends = match sys::receive_fds(io::stdin().as_fd()) {
             Ok(ends) => ends,
@@ -48,7 +47,7 @@ fn serve() -> io::Result<()> {
             continue;
         };
         match sys::twin() {
-            Ok(Twin::Younger) => begin(channel, stdout, stderr, &likeness),
+            Ok(Twin::Younger) => begin(channel, stdout, stderr),
             Ok(Twin::Elder) => {}
             Err(error) => tell(&channel, &Word::Refused(error)),
         }
@@ -56,8 +55,8 @@ fn serve() -> io::Result<()> {
 }
 
 /// A copy's life as such: it takes its places, tells who it is, and becomes a worker.
-fn begin(channel: OwnedFd, stdout: OwnedFd, stderr: OwnedFd, zygote: &Likeness) -> ! {
-    let word = take_places(stdout, stderr).and_then(|()| match is_like_the_master(zygote) {
+fn begin(channel: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> ! {
+    let word = take_places(stdout, stderr).and_then(|()| match is_like_the_master() {
         true => Word::own(),
         false => Ok(Word::Unlike),
     });
@@ -69,12 +68,10 @@ fn begin(channel: OwnedFd, stdout: OwnedFd, stderr: OwnedFd, zygote: &Likeness) 
     }
 }
 
-/// Whether what this process has taken over from the zygote is what it would have taken over from the master. What the zygote
-/// was when it began is compared first, as that costs less; the master may have moved it along with itself since.
-fn is_like_the_master(zygote: &Likeness) -> bool {
-    getppid()
-        .map(Likeness::of)
-        .is_some_and(|master| zygote.is_like(&master) || Likeness::of(getpid()).is_like(&master))
+/// Whether what this process has taken over from the zygote is what it would have taken over from the master.
+fn is_like_the_master() -> bool {
+    let own = Likeness::of(getpid());
+    getppid().is_some_and(|master| own.is_like(&Likeness::of(master)))
 }
 
 /// In the place of the zygote's socket and its outputs. The session is the copy's own from now on, as it is of every shim's:

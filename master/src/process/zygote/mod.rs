@@ -153,7 +153,9 @@ fn refused(error: io::Error) -> NoTwin {
 }
 
 fn unlike() -> io::Error {
-    io::Error::other("the master's limits, cores, niceness or control group have changed")
+    io::Error::other(
+        "the master's limits, cores, scheduling, priorities or control group are not the zygote's",
+    )
 }
 
 impl Drop for Zygote {

@@ -247,7 +247,7 @@ mod tests {
         let ((mut silent, first), (mut client, second)) =
             (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
         client.write_all(HEADER).await.unwrap();
-        let mut stripping = Stripping::default();
+        let stripping = Stripping::default();
         let soon = Duration::from_millis(50);
         for stream in [first, second] {
             let stripped = strip(Stream::Unix(stream), soon);

@@ -160,6 +160,7 @@ where
         sockets,
         balancer: Balancer::default(),
         groups: Groups::default(),
+        lookouts: Default::default(),
         watches: Watches::default(),
         cgroups: Cgroups::default(),
         log: lines.clone(),

@@ -3,6 +3,8 @@
 //!
 //! Needs both interpreters: run `tests/interop/setup.sh`, then `cargo test -p ostler-tests --features interop --test languages`.
 
+#[path = "languages/alone.rs"]
+mod alone;
 #[path = "languages/back.rs"]
 mod back;
 #[path = "languages/proxied.rs"]

@@ -3,6 +3,8 @@
 //! Whoever was sent away, or said that it goes, did not crash, whatever its code. A failed start and a crash before
 //! `min_uptime` count against the slot; a later crash is replaced at once.
 
+use std::time::Duration;
+
 use ostler_bus::{
     Slot as SlotNumber, WorkerId,
     vocab::{
@@ -12,7 +14,7 @@ use ostler_bus::{
 };
 
 use super::{
-    Action, Exit, FleetEvent,
+    Action, Exit, FleetEvent, Moment,
     app::{App, Fatal},
     backoff::Verdict,
     cause::Cause,
@@ -30,6 +32,9 @@ use super::{
 };
 use crate::config::units::{exact, rough};
 
+/// What was counted longer ago is not told at the end. Longer than it takes to count a few workers that drain at once.
+const FRESH: Duration = Duration::from_secs(5);
+
 /// A worker is gone: says so, and lets the update or its slot know.
 pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
     let Some(mut worker) = app.workers.remove(&id) else {
@@ -38,7 +43,7 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
     lives::disconnected(&mut worker, &app.name, turn);
     let leaving = worker.leaving();
     let was_ready = leaving.map_or(worker.is_ready(), |leaving| leaving.was_ready);
-    let (held, held_requests) = left(&worker, &exit);
+    let (held, held_requests) = left(&worker, &exit, turn.now);
     let mut told = WorkerExited {
         worker: worker.reference(&app.name),
         status: exit.status.clone(),
@@ -64,16 +69,20 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
     turn.publish_at(place, FleetEvent::WorkerExited(told));
 }
 
-/// What it still had when it went. A count is up to a second older than that: it says something only of a worker that was killed,
-/// as whoever ends by itself may have finished since.
-fn left(worker: &Worker, exit: &Exit) -> (Option<u64>, Option<u64>) {
+/// What it still had when it went. A count says something only of a worker that was killed, as whoever ends by itself may have
+/// finished since, and only if it isn't older than [`FRESH`].
+fn left(worker: &Worker, exit: &Exit, now: Moment) -> (Option<u64>, Option<u64>) {
     match (worker.held, &exit.status) {
-        (None | Some(Held::Told(_)), _) | (Some(Held::Counted(_)), ExitStatus::Signal(_)) => {
+        (None | Some(Held::Told(_)), _) => worker.held(),
+        (Some(Held::Counted { at, .. }), ExitStatus::Signal(_)) if now - at <= FRESH => {
             worker.held()
         }
         (
-            Some(Held::Counted(_)),
-            ExitStatus::Code(_) | ExitStatus::Unknown | ExitStatus::NotStarted(_),
+            Some(Held::Counted { .. }),
+            ExitStatus::Signal(_)
+            | ExitStatus::Code(_)
+            | ExitStatus::Unknown
+            | ExitStatus::NotStarted(_),
         ) => (None, None),
     }
 }

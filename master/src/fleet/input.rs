@@ -111,8 +111,8 @@ pub enum WorkerNews {
     },
     /// It said on the bus how much it still has to finish.
     Holds(Holding),
-    /// The master has counted how many connections it still has.
-    Counted(u64),
+    /// The master has counted how many connections it still has; `None`: it could not be counted.
+    Counted(Option<u64>),
     /// It said on the bus how its requests went so far.
     Errors(AppErrors),
     /// Its process was found to have so many bytes of resident memory.

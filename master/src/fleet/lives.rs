@@ -63,7 +63,10 @@ pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Tur
             worker.heard_at = Some(turn.now);
         }
         WorkerNews::Holds(held) => progress::holds(app, id, Held::Told(held), turn),
-        WorkerNews::Counted(held) => progress::holds(app, id, Held::Counted(held), turn),
+        WorkerNews::Counted(connections) => {
+            let at = turn.now;
+            progress::holds(app, id, Held::Counted { connections, at }, turn);
+        }
         WorkerNews::Errors(numbers) => canary::told(app, id, numbers, turn),
         WorkerNews::Served {
             requests,

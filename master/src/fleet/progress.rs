@@ -78,10 +78,12 @@ pub(super) fn holds(app: &mut App, id: WorkerId, held: Held, turn: &mut Turn) {
         return;
     };
     match (held, worker.held) {
-        (Held::Counted(_), Some(Held::Told(_))) => return,
-        (Held::Told(_), _) | (Held::Counted(_), Some(Held::Counted(_)) | None) => {}
+        (Held::Counted { .. }, Some(Held::Told(_))) => return,
+        (Held::Told(_), _) | (Held::Counted { .. }, Some(Held::Counted { .. }) | None) => {}
     }
-    let changed = worker.held.replace(held) != Some(held);
+    let before = worker.held();
+    worker.held = Some(held);
+    let changed = worker.held() != before;
     let (slot, tells) = (worker.slot, changed && by_update(worker));
     if tells {
         progress(app, slot, id, UpdateStep::Draining, turn);

@@ -73,8 +73,13 @@ pub(super) struct Worker {
 pub(super) enum Held {
     /// It does.
     Told(Holding),
-    /// The master has counted its connections: it has never told.
-    Counted(u64),
+    /// The master counts its connections: it has never told.
+    Counted {
+        /// How many there were; `None` if that could not be found out.
+        connections: Option<u64>,
+        /// When that was heard.
+        at: Moment,
+    },
 }
 
 /// Why a worker was started.
@@ -133,7 +138,7 @@ impl Worker {
     pub(super) fn held(&self) -> (Option<u64>, Option<u64>) {
         match self.held {
             Some(Held::Told(told)) => (Some(told.held), told.requests),
-            Some(Held::Counted(connections)) => (Some(connections), None),
+            Some(Held::Counted { connections, .. }) => (connections, None),
             None => (None, None),
         }
     }

@@ -298,7 +298,7 @@ impl Workshop {
             return;
         }
         tokio::spawn(async move {
-            let (balances, shares) = (in_time(balances).await, in_time(shares).await);
+            let (balances, shares) = tokio::join!(in_time(balances), in_time(shares));
             if balances.is_none() {
                 let apps = snapshot.apps.iter_mut();
                 apps.flat_map(|app| &mut app.sockets).for_each(not_asked);

@@ -3,11 +3,7 @@
 use ostler_bus::Slot;
 
 use super::workshop::Workshop;
-use crate::{
-    config::app::AppName,
-    fleet::Fleet,
-    sockets::{BoundSocket, Stranger},
-};
+use crate::{config::app::AppName, fleet::Fleet, sockets::BoundSocket};
 
 impl Workshop {
     /// Notes what has become of slots, for whoever has connections of theirs.
@@ -41,18 +37,8 @@ impl Workshop {
         self.look_for_strangers(app);
     }
 
-    /// Says who else listens where an app's slots do: as places change, what the kernel is told may not be true any more.
-    pub(super) fn look_for_strangers(&self, app: &AppName) {
-        for Stranger {
-            beside,
-            address,
-            holder,
-        } in self.sockets.strangers(app)
-        {
-            let who = holder.map_or_else(|| "another program".to_owned(), |it| it.to_string());
-            tracing::error!(
-                "{app}: {who} listens at {address} beside the slots' sockets {beside:?}, and may get what comes to one of them; hint: end it, then have them bound anew: `ostler delete {app}`, and start it again"
-            );
-        }
+    /// Has it looked who else listens where an app's slots do.
+    pub(super) fn look_for_strangers(&mut self, app: &AppName) {
+        self.lookouts.look(app, self.sockets.shared_addresses(app));
     }
 }

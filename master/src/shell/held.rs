@@ -20,6 +20,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// most.
 const REST: u32 = 19;
 
+/// Where it could not be counted that is tried again after this: what there is too much of may go.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// Who is being counted; it ends when its entry goes.
 #[derive(Debug)]
 pub(super) struct Counts {
@@ -73,21 +76,21 @@ impl Shell {
         let turn = Arc::clone(&self.counts.turn);
         let mut counting = JoinSet::new();
         counting.spawn(async move {
-            let mut told = None;
             loop {
                 sleep(EVERY).await;
-                let Ok(_turn) = turn.acquire().await else {
+                let Ok(turn) = turn.acquire().await else {
                     return;
                 };
                 let (began, doors) = (Instant::now(), Arc::clone(&doors));
                 let count = move || sockets::open_connections(pid, &doors);
-                let Ok(Some(count)) = tokio::task::spawn_blocking(count).await else {
-                    return;
-                };
-                if told.replace(count) != Some(count) {
-                    shell.news(id, WorkerNews::Counted(count)).await;
-                }
+                let count = tokio::task::spawn_blocking(count).await.ok().flatten();
+                // Also the same again: how old it is matters.
+                shell.news(id, WorkerNews::Counted(count)).await;
                 sleep(began.elapsed() * REST).await;
+                drop(turn);
+                if count.is_none() {
+                    sleep(AGAIN).await;
+                }
             }
         });
         self.counts.of.insert(id, counting);

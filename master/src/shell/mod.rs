@@ -15,6 +15,7 @@ mod held;
 mod helper;
 mod hook;
 mod listeners;
+mod lookouts;
 mod messages;
 mod panics;
 mod passing;

@@ -90,6 +90,7 @@ impl Workshop {
     /// Gives back what the workers of an app needed.
     pub(super) fn forget(&mut self, app: &AppName) {
         self.groups.forget(app);
+        self.lookouts.forget(app);
         match self.kept.remove(app) {
             true => self.sockets.leave(app),
             false => self.sockets.forget(app),

@@ -16,6 +16,7 @@ use super::{
     alarm::{self, Schedules},
     handle::ShellHandle,
     listeners::Watches,
+    lookouts::Lookouts,
     panics::{self, Made},
     rights::Rights,
     worker::{Begun, withdraw},
@@ -50,6 +51,8 @@ pub struct Workshop {
     pub groups: Groups,
     /// Who watches each of them: nobody at first, also of those that are bound.
     pub watches: Watches,
+    /// Who looks for strangers there: nobody at first.
+    pub lookouts: Lookouts,
     /// Where workers' control groups are.
     pub cgroups: Cgroups,
     /// Where workers' lines go that go into no file.

@@ -13,7 +13,7 @@ use std::{
 
 use ostler_bus::{Slot, WorkerId};
 
-use super::{Sockets, diagnosis};
+use super::{Sockets, diagnosis, holder::socket_inode};
 use crate::{config::app::AppName, sys};
 
 /// A worker with more descriptors than this is not counted: it would take too long.
@@ -96,30 +96,52 @@ fn sockets_of(process: u32) -> Option<BTreeSet<u32>> {
             if fds > MOST_FDS || processes > MOST_PROCESSES {
                 return None;
             }
-            inodes.extend(fs::read_link(fd.path()).ok().and_then(|to| inode(&to)));
+            inodes.extend(
+                fs::read_link(fd.path())
+                    .ok()
+                    .and_then(|to| socket_inode::<u32>(&to)),
+            );
         }
         next.extend(sys::children(pid).unwrap_or_default());
     }
     Some(inodes)
 }
 
-/// That of "socket:[4711]".
-fn inode(link: &Path) -> Option<u32> {
-    let number = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
-    number.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
-        net::{TcpListener, TcpStream},
-        os::unix::net::{UnixListener, UnixStream},
+        net::{Shutdown, TcpListener, TcpStream},
+        os::{
+            fd::OwnedFd,
+            unix::net::{UnixListener, UnixStream},
+        },
+        process::{Child, Command, Stdio},
     };
 
     use super::*;
 
-    fn now(door: &Door) -> Option<u64> {
-        open_connections(std::process::id(), &BTreeSet::from([door.clone()]))
+    /// A process that has these descriptors and no others: what other tests in this one open is not counted.
+    struct Keeper(Child);
+
+    impl Keeper {
+        fn of(fds: impl IntoIterator<Item = OwnedFd>) -> Self {
+            let mut fds = fds.into_iter();
+            let mut next = || fds.next().map_or_else(Stdio::null, Stdio::from);
+            let mut sleep = Command::new("sleep");
+            sleep.arg("60").stdin(next()).stdout(next()).stderr(next());
+            Self(sleep.spawn().expect("sleep runs"))
+        }
+
+        fn has(&self, door: &Door) -> Option<u64> {
+            open_connections(self.0.id(), &BTreeSet::from([door.clone()]))
+        }
+    }
+
+    impl Drop for Keeper {
+        fn drop(&mut self) {
+            self.0.kill().expect("ours");
+            self.0.wait().expect("ours");
+        }
     }
 
     #[test]
@@ -128,22 +150,26 @@ mod tests {
             let listener = TcpListener::bind(at).expect("a port");
             let port = listener.local_addr().expect("bound").port();
             let door = Door::Port { port, v6 };
-            assert_eq!(now(&door), Some(0), "who listens is no connection");
+            let listens = Keeper::of([listener.try_clone().expect("another").into()]);
+            assert_eq!(listens.has(&door), Some(0), "who listens is no connection");
             let connect = || TcpStream::connect(("127.0.0.1", port)).expect("a listener");
             let clients = [connect(), connect(), connect()];
-            assert_eq!(now(&door), Some(0), "what nobody has accepted is nobody's");
+            assert_eq!(listens.has(&door), Some(0), "nobody has accepted them");
+            let copies = clients
+                .each_ref()
+                .map(|it| it.try_clone().expect("another"));
+            let their_own = Keeper::of(copies.map(OwnedFd::from));
+            assert_eq!(their_own.has(&door), Some(0), "clients are not counted");
             let accept = || listener.accept().expect("one waits").0;
             let (first, second) = (accept(), accept());
-            assert_eq!(now(&door), Some(2), "and their clients are not counted");
-            drop(first);
-            assert_eq!(now(&door), Some(1));
-            // Its client has said all; it may still be answered.
+            let one = Keeper::of([first.try_clone().expect("another").into()]);
+            let both = Keeper::of([first.into(), second.into()]);
+            assert_eq!((one.has(&door), both.has(&door)), (Some(1), Some(2)));
+            // Their clients have said all; they may still be answered.
             for client in &clients {
-                client.shutdown(std::net::Shutdown::Write).expect("open");
+                client.shutdown(Shutdown::Write).expect("open");
             }
-            assert_eq!(now(&door), Some(1));
-            drop(second);
-            assert_eq!(now(&door), Some(0));
+            assert_eq!(both.has(&door), Some(2));
         }
     }
 
@@ -156,19 +182,19 @@ mod tests {
         let door = Door::Path(path.clone());
         let _clients =
             [&path, &path, &other].map(|to| UnixStream::connect(to).expect("a listener"));
-        assert_eq!(now(&door), Some(0));
-        let first = listener.accept().expect("one waits");
-        let _others = elsewhere.accept().expect("one waits");
-        assert_eq!(now(&door), Some(1));
-        drop(first);
-        assert_eq!(now(&door), Some(0));
+        let listens = Keeper::of([listener.try_clone().expect("another").into()]);
+        assert_eq!(listens.has(&door), Some(0));
+        let accepted = [&listener, &elsewhere].map(|it| it.accept().expect("one waits").0);
+        let both = Keeper::of(accepted.map(OwnedFd::from));
+        assert_eq!(both.has(&door), Some(1));
     }
 
     #[test]
-    fn a_process_that_has_gone_or_has_too_much_is_not_counted() {
+    fn a_process_that_has_gone_is_not_counted() {
         let nowhere = BTreeSet::new();
         assert_eq!(open_connections(u32::MAX, &nowhere), None);
-        assert_eq!(open_connections(std::process::id(), &nowhere), Some(0));
+        let keeper = Keeper::of([]);
+        assert_eq!(open_connections(keeper.0.id(), &nowhere), Some(0));
     }
 
     #[test]
@@ -178,13 +204,5 @@ mod tests {
         assert_eq!(Door::of("[::]:80"), port(80, true));
         assert_eq!(Door::of("unix:/a b"), Some(Door::Path("/a b".into())));
         assert_eq!(Door::of("udp:127.0.0.1:53"), None);
-    }
-
-    #[test]
-    fn only_sockets_have_an_inode_here() {
-        assert_eq!(inode(Path::new("socket:[4711]")), Some(4711));
-        for other in ["pipe:[4711]", "/dev/null", "socket:[]", "socket:[1"] {
-            assert_eq!(inode(Path::new(other)), None, "{other}");
-        }
     }
 }

@@ -1,11 +1,13 @@
 //! Who listens on an address that is in use: worth a look at `/proc`, because it is the first thing anybody asks.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fmt,
     fs::File,
     io::{BufRead, BufReader},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
+    str::FromStr,
 };
 
 use crate::config::app::SocketAddress;
@@ -148,17 +150,41 @@ fn unix_inode(table: &str, wanted: &str) -> Option<u64> {
 }
 
 pub(super) fn holder_of_inode(inode: u64) -> Option<Holder> {
-    let link = format!("socket:[{inode}]");
-    let processes = std::fs::read_dir("/proc").ok()?;
-    processes.flatten().find_map(|process| {
-        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
-        let mut fds = std::fs::read_dir(process.path().join("fd")).ok()?.flatten();
-        let holds =
-            fds.any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == &*link));
-        let program = holds.then(|| std::fs::read_to_string(process.path().join("comm")))?;
-        let program = program.unwrap_or_default().trim_end().to_owned();
-        Some(Holder { pid, program })
-    })
+    holders_of(&BTreeSet::from([inode])).remove(&inode)
+}
+
+/// Whose these sockets are, as far as that can be found out: one walk through `/proc` for all of them.
+pub(super) fn holders_of(inodes: &BTreeSet<u64>) -> BTreeMap<u64, Holder> {
+    let mut holders = BTreeMap::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if holders.len() == inodes.len() {
+            break;
+        }
+        let name = process.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let fds = std::fs::read_dir(process.path().join("fd"));
+        let links = fds.into_iter().flatten().flatten();
+        let its: BTreeSet<u64> = links
+            .filter_map(|fd| socket_inode(&std::fs::read_link(fd.path()).ok()?))
+            .filter(|inode| inodes.contains(inode) && !holders.contains_key(inode))
+            .collect();
+        if its.is_empty() {
+            continue;
+        }
+        let program = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+        let program = program.trim_end().to_owned();
+        let holder = Holder { pid, program };
+        holders.extend(its.into_iter().map(|inode| (inode, holder.clone())));
+    }
+    holders
+}
+
+/// That of "socket:[4711]".
+pub(super) fn socket_inode<N: FromStr>(link: &Path) -> Option<N> {
+    let number = link.to_str()?.strip_prefix("socket:[")?;
+    number.strip_suffix(']')?.parse().ok()
 }
 
 #[cfg(test)]
@@ -218,6 +244,14 @@ mod tests {
             let all = SocketAddr::from(([0, 0, 0, 0], address.port()));
             let _everywhere = beside(all, kind);
             assert_eq!(others_at(&named, &[ours]), [0; 0]);
+        }
+    }
+
+    #[test]
+    fn only_sockets_have_an_inode_here() {
+        assert_eq!(socket_inode(Path::new("socket:[4711]")), Some(4711));
+        for other in ["pipe:[4711]", "/dev/null", "socket:[]", "socket:[1"] {
+            assert_eq!(socket_inode::<u64>(Path::new(other)), None, "{other}");
         }
     }
 

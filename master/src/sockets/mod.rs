@@ -38,7 +38,9 @@ pub use connections::{Door, open_connections};
 pub use error::{BindError, Problem};
 pub use foreign::Foreign;
 pub use holder::Holder;
-pub use registry::{Added, Again, GivenBack, Got, Reach, Retired, SocketId, Sockets, Stranger};
+pub use registry::{
+    Added, Again, GivenBack, Got, Reach, Retired, Shared, SocketId, Sockets, Stranger, strangers,
+};
 pub use rights::may_bind;
 pub use starter::StarterSockets;
 pub use watch::{ListenerWatch, listener_is_dead};

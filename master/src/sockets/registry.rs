@@ -21,7 +21,7 @@ use ostler_worker_sdk::tickets::Rotation;
 pub use self::{
     binding::Added,
     groups::{Reach, Retired},
-    strangers::Stranger,
+    strangers::{Shared, Stranger, strangers},
 };
 use super::{BindError, BoundSocket, ListenerWatch, Mended, Problem, StarterSockets};
 use crate::{

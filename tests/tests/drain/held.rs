@@ -8,6 +8,10 @@ use ostler_tests::{
     habit,
     harness::{Heard, Web, deadline},
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::*;
 
@@ -103,11 +107,25 @@ async fn counted(progress: &mut Heard<UpdateProgress>, connections: u64) {
     progress.until(so_many).await;
 }
 
-fn asks(address: SocketAddr, path: &'static str) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
-        let answer = Web::connect(address).await.ask(path).await;
-        assert_eq!(answer.json()["version"], "1");
-    })
+/// A request that is not all there until this test says so.
+struct Begun(TcpStream);
+
+impl Begun {
+    async fn at(address: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(address).await.expect("a listener");
+        let head = b"GET / HTTP/1.1\r\nhost: it\r\n";
+        stream.write_all(head).await.expect("a server");
+        Self(stream)
+    }
+
+    async fn finish(mut self) {
+        self.0.write_all(b"\r\n").await.expect("it is open");
+        let mut answer = String::new();
+        let read = self.0.read_to_string(&mut answer);
+        deadline("an answer", PATIENCE, read).await.expect("whole");
+        let served = answer.starts_with("HTTP/1.1 200") && answer.contains("\"version\":\"1\"");
+        assert!(served, "{answer}");
+    }
 }
 
 /// Waits until the worker has so many connections, or its socket's queue would count.
@@ -122,21 +140,19 @@ async fn served(fleet: &Fleet, connections: usize) {
 }
 
 async fn is_counted(mode: &str) {
-    let fleet = silent(mode, &["TERM:20s", "KILL"]).await;
+    let fleet = silent(mode, &["TERM:60s", "KILL"]).await;
     let address = fleet.address().await;
     let mut progress = fleet.hear::<UpdateProgress>().await;
     let mut exits = fleet.hear::<WorkerExited>().await;
-    let slow = [asks(address, "/slow/6000"), asks(address, "/slow/9000")];
+    let (first, second) = (Begun::at(address).await, Begun::at(address).await);
     served(&fleet, 2).await;
     fleet.ostler(["reload", "--no-wait"]).success().await;
     counted(&mut progress, 2).await;
     let listed = fleet.ostler(["ls"]).success().await.stdout;
     assert!(listed.contains("holds 2 connections"), "{listed}");
+    first.finish().await;
     counted(&mut progress, 1).await;
-    for slow in slow {
-        let answered = deadline("an answer", PATIENCE, slow).await;
-        answered.expect("it is finished");
-    }
+    second.finish().await;
     let exited = exits.next().await.event;
     assert_eq!(exited.status, ExitStatus::Code(0), "by itself: {exited:?}");
     // It has finished what was last counted.
@@ -165,10 +181,10 @@ async fn what_a_program_does_not_tell_is_counted_where_clients_stick_to_a_slot()
 
 #[tokio::test]
 async fn what_was_last_counted_is_told_of_one_that_is_killed() {
-    let fleet = silent("auto", &["TERM:3s", "KILL"]).await;
+    let fleet = silent("auto", &["TERM:6s", "KILL"]).await;
     let mut exits = fleet.hear::<WorkerExited>().await;
     let mut progress = fleet.hear::<UpdateProgress>().await;
-    let cut = asks(fleet.address().await, "/slow/10000");
+    let _cut = Begun::at(fleet.address().await).await;
     served(&fleet, 1).await;
     fleet.ostler(["reload", "--no-wait"]).success().await;
     counted(&mut progress, 1).await;
@@ -184,5 +200,4 @@ async fn what_was_last_counted_is_told_of_one_that_is_killed() {
         }
     };
     deadline("the story", PATIENCE, told).await;
-    cut.abort();
 }

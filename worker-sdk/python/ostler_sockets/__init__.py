@@ -56,10 +56,10 @@ class Worker(ostler.Worker):
     def send_connection(self, connection, topic, payload=None, timeout=5):
         """Gives an open connection to a worker that receives such (`to.slot.APP.3.games.join` …), with a message. It is closed
         here then. Raises NotSent."""
-        passing, gift = self._needs_passing(), None
         try:
+            passing = self._needs_passing()
             gift, told = passing.ask("give", [connection.fileno()])
-        except OSError as error:
+        except (OSError, ostler.Disconnected) as error:
             raise NotSent(error, connection) from error
         try:
             self.request(topic, payload, timeout, headers={HEADER: told["token"]})

@@ -254,8 +254,12 @@ class Listener:
             self._headers.stop(self.worker.deadline)
             self.socket.close()
             connection = None
-            with contextlib.suppress(BlockingIOError):
-                connection = self._next_accepted()
+            if self._open >= self._most:  # They go on all the same.
+                self._headers.read()
+                self._awaits = self._headers, select.POLLIN
+            else:
+                with contextlib.suppress(BlockingIOError):
+                    connection = self._next_accepted()
             if connection or self._headers.awaits_any():
                 return connection
         return self.close()

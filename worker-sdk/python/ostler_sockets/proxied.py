@@ -1,5 +1,6 @@
 """Headers that a proxy puts before what the client says (the PROXY protocol, version 1 or 2), taken off where no master does."""
 
+import collections
 import itertools
 import logging
 import select
@@ -21,6 +22,7 @@ class Headers:
     def __init__(self, sock):
         self._socket, self._epoll = sock, select.epoll()
         self._awaited = {}  # connections whose headers have not come: what has, and until when; by descriptor, the oldest first
+        self._begun = collections.deque()  # connections whose headers have come
         self._is_watched = False
         self._watch(True)
 
@@ -28,7 +30,7 @@ class Headers:
         return self._epoll.fileno()
 
     def awaits_any(self):
-        return bool(self._awaited)
+        return bool(self._awaited or self._begun)
 
     def due(self):
         """When the next one has taken too long, if any waits."""
@@ -41,13 +43,19 @@ class Headers:
             self._socket = None
             self._awaited = {fd: (*rest, min(until, late)) for fd, (*rest, late) in self._awaited.items()}
 
-    def accept(self):
-        """As a socket does. Raises BlockingIOError until another connection is here, or a header has come."""
+    def read(self):
+        """What has come of headers, whether there is room for their connections or not."""
         for fd, _ in self._epoll.poll(0):
             connection, come, _ = self._awaited.get(fd, (None, None, None))
             if connection and self._stripped(connection, come):
-                return self._forget(fd), None
+                self._begun.append(self._forget(fd))
         self._drop_late()
+
+    def accept(self):
+        """As a socket does. Raises BlockingIOError until another connection is here, or a header has come."""
+        self.read()
+        if self._begun:
+            return self._begun.popleft(), None
         while self._socket and len(self._awaited) < MOST:
             connection, come = self._socket.accept()[0], bytearray()
             connection.setblocking(False)
@@ -62,6 +70,8 @@ class Headers:
     def close(self):
         for fd in list(self._awaited):
             self._forget(fd).close()
+        while self._begun:
+            self._begun.popleft().close()
         self._epoll.close()
 
     def _stripped(self, connection, come):

@@ -1,7 +1,7 @@
 //! The header that a proxy puts before what the client says, where it is read here: by workers that want to know the client, and in the
 //! master's stead while there is none.
 
-use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, os::fd::AsFd, sync::Arc, time::Duration};
 
 use futures::{
     StreamExt,
@@ -57,25 +57,32 @@ impl Stripping {
 #[derive(Debug)]
 pub(crate) struct Awaited {
     stripping: Option<Stripping>,
+    /// Those whose headers have come, until there is room for them.
+    begun: VecDeque<Stream>,
     tally: Arc<Tally>,
 }
 
 impl Awaited {
     pub(super) fn new(stripping: Option<Stripping>, tally: Arc<Tally>) -> Self {
-        Self { stripping, tally }
+        Self {
+            stripping,
+            begun: VecDeque::new(),
+            tally,
+        }
     }
 
-    /// The next one whose header has come, once there is room for it; `None` when there are no more, which is after [`IN_TIME`] at the
-    /// latest.
+    /// The next one whose header has come, once there is room for it; `None` when there are no more. Headers come within [`IN_TIME`] or
+    /// not at all, whether there is room or not; whose has come waits for room for as long as that takes. May be dropped while it waits.
     pub(crate) async fn next(&mut self) -> Option<Connection> {
         let awaited = &mut self.stripping.as_mut()?.awaited;
-        while !awaited.is_empty() {
-            self.tally.room().await;
-            if let Some(stream) = awaited.next().await? {
-                return Some(Connection::new(stream, Open::count(&self.tally)));
+        while !(awaited.is_empty() && self.begun.is_empty()) {
+            tokio::select! {
+                () = self.tally.room(), if !self.begun.is_empty() => break,
+                Some(stripped) = awaited.next() => self.begun.extend(stripped),
             }
         }
-        None
+        let stream = self.begun.pop_front()?;
+        Some(Connection::new(stream, Open::count(&self.tally)))
     }
 }
 
@@ -228,6 +235,31 @@ mod tests {
             "there is no room"
         );
         drop(first);
+        assert!(timeout(IN_TIME, rest.next()).await.unwrap().is_some());
+        assert!(rest.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn while_there_is_no_room_at_the_end_headers_are_read_and_the_silent_dropped() {
+        let tally = Arc::new(Tally::default());
+        tally.limit(1);
+        let open = Open::count(&tally);
+        let ((mut silent, first), (mut client, second)) =
+            (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+        client.write_all(HEADER).await.unwrap();
+        let stripping = Stripping::default();
+        let soon = Duration::from_millis(50);
+        for stream in [first, second] {
+            let stripped = strip(Stream::Unix(stream), soon);
+            stripping.awaited.push(stripped.boxed());
+        }
+        let mut rest = Awaited::new(Some(stripping), tally);
+        let mut end = [0];
+        tokio::select! {
+            _ = rest.next() => panic!("there is no room"),
+            end = silent.read(&mut end) => assert_eq!(end.unwrap(), 0),
+        }
+        drop(open);
         assert!(timeout(IN_TIME, rest.next()).await.unwrap().is_some());
         assert!(rest.next().await.is_none());
     }

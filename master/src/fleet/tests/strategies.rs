@@ -7,7 +7,7 @@ use ostler_bus::{
     vocab::{
         control::{AppReload, AppStart, AppStop, Outcome, ScaleTo},
         update::{Drainer, UpdateRolledBack, UpdateStep},
-        worker::{AppErrors, Holding},
+        worker::{AppErrors, ExitStatus, Holding},
     },
 };
 
@@ -17,7 +17,7 @@ use crate::{
         update::{Canary, OnFailure, Share, Strategy, UpdateRules},
     },
     fleet::{
-        Command, FleetEvent, Input, SpawnOrder, WorkerNews,
+        Command, Exit, FleetEvent, Input, SpawnOrder, WorkerNews,
         testing::{Stage, definition, reload, scale, stop},
     },
 };
@@ -499,10 +499,14 @@ fn what_a_worker_tells_of_itself_goes_before_what_is_counted() {
         requests: Some(1),
     };
     for news in [
-        WorkerNews::Counted(7),
-        WorkerNews::Counted(7),
+        WorkerNews::Counted(Some(7)),
+        WorkerNews::Counted(Some(7)),
+        WorkerNews::Counted(None),
+        WorkerNews::Counted(None),
+        WorkerNews::Counted(Some(6)),
         WorkerNews::Holds(told),
-        WorkerNews::Counted(6),
+        WorkerNews::Counted(Some(6)),
+        WorkerNews::Counted(None),
     ] {
         stage.news(WorkerId(1), news);
     }
@@ -514,7 +518,36 @@ fn what_a_worker_tells_of_itself_goes_before_what_is_counted() {
         })
         .map(|drainer| (drainer.held, drainer.held_requests))
         .collect();
-    assert_eq!(held, [(Some(7), None), (Some(2), Some(1))]);
+    let counted = [(Some(7), None), (None, None), (Some(6), None)];
+    assert_eq!(held[..3], counted);
+    assert_eq!(held[3..], [(Some(2), Some(1))]);
+}
+
+#[test]
+fn what_was_counted_is_told_of_one_that_is_killed_unless_it_is_old() {
+    for (seconds, told) in [(5, Some(7)), (6, None)] {
+        let mut stage = Stage::serving(web(1, rules(Strategy::Surge)));
+        stage.op(reload(false));
+        let new = stage.orders_only();
+        start(&mut stage, &new);
+        stage.wait(2_000);
+        stage.wait(4_000);
+        stage.news(WorkerId(1), WorkerNews::Counted(Some(7)));
+        stage.wait(seconds * 1_000);
+        stage.actions.clear();
+        let killed = Exit {
+            status: ExitStatus::Signal("SIGKILL".into()),
+            stderr_tail: Vec::new(),
+            hint: None,
+            core_dumped: false,
+        };
+        stage.news(WorkerId(1), WorkerNews::Exited(killed));
+        let exit = stage.events().find_map(|event| match event {
+            FleetEvent::WorkerExited(event) => Some(event.held),
+            _ => None,
+        });
+        assert_eq!(exit, Some(told), "{seconds}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Where nobody stays there may be nobody after those that drain (all may stop, or workers that accept for themselves may follow). So
 //! they have what waits: each what is at home with it, and any of them the rest, but for what is at a home to which another member is
-//! to come.
+//! to come, or where one drains that is only full just now.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,9 +19,12 @@ pub(super) fn last_of<C>(
     missed: u64,
 ) -> Option<usize> {
     let drains = |m: &Member<C>| m.stay == Stay::Drains && m.space(limit) > 0;
-    let waits = home.is_some_and(|home| awaited.contains(&home));
+    let comes = home.is_some_and(|home| awaited.contains(&home));
+    // Full only just now: it takes more in a moment.
+    let mut there = members.iter().filter(|m| m.is_at(home));
+    let takes = there.any(|m| m.stay == Stay::Drains && m.takes_any(limit));
     let own = fewest(members, missed, |m| drains(m) && m.is_at(home));
-    own.or_else(|| match waits {
+    own.or_else(|| match comes || takes {
         true => None,
         false => fewest(members, missed, drains),
     })
@@ -222,7 +225,28 @@ mod tests {
         assert_eq!(pool.parting(), [], "nobody may come");
         pool.awaits(BTreeSet::from([7]));
         pool.deal();
-        assert_eq!(handed(&pool)[1], (11, vec![window]));
+        assert_eq!(handed(&pool)[1], (11, vec![]), "its own is only full");
+        pool.sent(WorkerId(20));
+        let taken = Account {
+            taken: 1,
+            ..Account::default()
+        };
+        pool.account(WorkerId(20), taken).expect("it has it");
+        pool.deal();
+        assert_eq!(handed(&pool)[2], (20, (1..=window).collect()));
+        // One that refuses doesn't take it in a moment.
+        pool.accepted(90, Some(1));
+        let refused = Account {
+            refused: 1,
+            ..Account::default()
+        };
+        pool.sent(WorkerId(20));
+        pool.account(WorkerId(20), refused).expect("it has it");
+        pool.deal();
+        assert_eq!(
+            handed(&pool)[1..],
+            [(11, vec![1]), (20, (2..=window).collect())]
+        );
         pool.awaits(BTreeSet::new());
         pool.deal();
         assert_eq!(pool.waiting(), 0);

@@ -74,15 +74,13 @@ pub(super) fn exited(app: &mut App, id: WorkerId, exit: Exit, turn: &mut Turn) {
 fn left(worker: &Worker, exit: &Exit, now: Moment) -> (Option<u64>, Option<u64>) {
     match (worker.held, &exit.status) {
         (None | Some(Held::Told(_)), _) => worker.held(),
-        (Some(Held::Counted { at, .. }), ExitStatus::Signal(_)) if now - at <= FRESH => {
-            worker.held()
+        (Some(Held::Counted { last, .. }), ExitStatus::Signal(_)) => {
+            let fresh = last.filter(|(_, at)| now - *at <= FRESH);
+            (fresh.map(|(connections, _)| connections), None)
         }
         (
             Some(Held::Counted { .. }),
-            ExitStatus::Signal(_)
-            | ExitStatus::Code(_)
-            | ExitStatus::Unknown
-            | ExitStatus::NotStarted(_),
+            ExitStatus::Code(_) | ExitStatus::Unknown | ExitStatus::NotStarted(_),
         ) => (None, None),
     }
 }

@@ -64,8 +64,8 @@ pub(super) fn hear(app: &mut App, id: WorkerId, news: WorkerNews, turn: &mut Tur
         }
         WorkerNews::Holds(held) => progress::holds(app, id, Held::Told(held), turn),
         WorkerNews::Counted(connections) => {
-            let at = turn.now;
-            progress::holds(app, id, Held::Counted { connections, at }, turn);
+            let last = connections.map(|it| (it, turn.now));
+            progress::holds(app, id, Held::Counted { connections, last }, turn);
         }
         WorkerNews::Errors(numbers) => canary::told(app, id, numbers, turn),
         WorkerNews::Served {

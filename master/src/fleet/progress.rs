@@ -77,10 +77,12 @@ pub(super) fn holds(app: &mut App, id: WorkerId, held: Held, turn: &mut Turn) {
     let Some(worker) = app.workers.get_mut(&id) else {
         return;
     };
-    match (held, worker.held) {
+    let held = match (held, worker.held) {
         (Held::Counted { .. }, Some(Held::Told(_))) => return,
-        (Held::Told(_), _) | (Held::Counted { .. }, Some(Held::Counted { .. }) | None) => {}
-    }
+        // It may have ended, and that not been noted yet.
+        (Held::Counted { last: None, .. }, Some(before @ Held::Counted { .. })) => before.unknown(),
+        (Held::Told(_), _) | (Held::Counted { .. }, Some(Held::Counted { .. }) | None) => held,
+    };
     let before = worker.held();
     worker.held = Some(held);
     let changed = worker.held() != before;

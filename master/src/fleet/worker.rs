@@ -77,9 +77,22 @@ pub(super) enum Held {
     Counted {
         /// How many there were; `None` if that could not be found out.
         connections: Option<u64>,
-        /// When that was heard.
-        at: Moment,
+        /// How many there were when they could be counted last, and when that was heard.
+        last: Option<(u64, Moment)>,
     },
+}
+
+impl Held {
+    /// The same, when it could not be counted this time.
+    pub(super) fn unknown(self) -> Self {
+        match self {
+            Self::Told(_) => self,
+            Self::Counted { last, .. } => Self::Counted {
+                connections: None,
+                last,
+            },
+        }
+    }
 }
 
 /// Why a worker was started.

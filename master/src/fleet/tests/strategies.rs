@@ -534,6 +534,8 @@ fn what_was_counted_is_told_of_one_that_is_killed_unless_it_is_old() {
         stage.wait(4_000);
         stage.news(WorkerId(1), WorkerNews::Counted(Some(7)));
         stage.wait(seconds * 1_000);
+        // What has just ended can't be counted.
+        stage.news(WorkerId(1), WorkerNews::Counted(None));
         stage.actions.clear();
         let killed = Exit {
             status: ExitStatus::Signal("SIGKILL".into()),

@@ -3,8 +3,7 @@
 //! A listener tells of a connection once (edge-triggered): while no worker has room, whatever comes wakes nobody twice,
 //! and waits in the kernel. A channel tells as long as there is something to read.
 //!
-//! Where connections come one after the other, words are heard together ([`Pace`]): with a connection, but not with each; half a millisecond
-//! after they were said, if none comes; or when somebody must make room.
+//! Where connections come quickly, one after the other, words are heard together: each half a millisecond ([`Pace`]), or when somebody must make room.
 //! To be woken by them, and by a time-out set anew for each sleep, would cost several times what the hand-over does. Otherwise they
 //! are heard when they are said. Commands are obeyed after all that was said before them.
 

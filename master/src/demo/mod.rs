@@ -50,7 +50,7 @@ const SOCKET: &str = "http";
 
 /// What of the master's own log is shown besides the guide's words, unless `OSTLER_LOG` says otherwise. The lives of
 /// workers are what the guide speaks of.
-const LOG: &str = "warn,ostler::shell::perform=off";
+const LOG: &str = "warn,ostler::shell::perform=off,ostler::shell::lines=off";
 
 /// Runs the demo until Ctrl-C.
 ///

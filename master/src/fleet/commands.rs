@@ -188,7 +188,7 @@ fn reload(
     reload: AppReload,
     turn: &mut Turn,
 ) -> Result<(), Refusal> {
-    let running = |app: &App| app.wanted && app.size > 0 && !app.definition.life.oneshot;
+    let running = |app: &App| !app.wants_none() && !app.definition.life.oneshot;
     let whole =
         "workers are replaced with all of their app: `restart` stops and starts a single one";
     let selector = reload.app.as_deref();

@@ -8,17 +8,22 @@ use tokio::sync::watch;
 use super::MasterOptions;
 use crate::{
     cli::error::{CliError, Exit},
+    control,
     features::{
         Settling, bus_stats,
         chronicle::{self, Pen},
         describe, errors,
         keep::{attach, keep},
-        log_tap, roll, save,
+        log_tap,
+        logs::{self, Lines},
+        roll, save,
         service::{self, ServiceManager},
         status::Keeper,
         system_restart,
         watch::run::{self as watcher, Watched},
     },
+    home::MasterName,
+    process::LogFiles,
     saved::Kept,
     shell::ShellHandle,
     sys,
@@ -133,16 +138,57 @@ pub(super) async fn start_paperwork(
     Ok(())
 }
 
-/// Writes down what the fleet tells, from its first word on.
+/// Writes down what the fleet tells.
+pub(super) struct Chronicle {
+    pub(super) pen: Pen,
+    /// The connection it listens on.
+    pub(super) chronicler: watch::Receiver<Bus>,
+}
+
+/// Writes down what the fleet tells, from its first word on; `None` if it can't be written down.
 pub(super) async fn start_chronicle(
     hub: &Hub,
-    pen: Pen,
+    master: &MasterName,
+    settling: Settling,
+) -> Result<Option<Chronicle>, CliError> {
+    let Some(pen) = Pen::take_up(master) else {
+        return Ok(None);
+    };
+    let mut first = Some(settling);
+    let (held, bus) = (pen.clone(), feature(hub, "chronicle").await?);
+    let chronicler = keep(hub.clone(), "the chronicle", bus, move |bus| {
+        chronicle::run(bus, held.clone(), first.take())
+    });
+    Ok(Some(Chronicle { pen, chronicler }))
+}
+
+/// Workers' lines, for whoever follows them.
+pub(super) async fn start_logs(
+    hub: &Hub,
+    shell: ShellHandle,
+    lines: Lines,
+    files: LogFiles,
+    settling: Settling,
+) -> Result<(), CliError> {
+    let mut first = Some(settling);
+    let bus = feature(hub, "logs").await?;
+    keep(hub.clone(), "workers' lines", bus, move |bus| {
+        let (lines, files) = (lines.clone(), files.clone());
+        logs::run(bus, lines, files, shell.clone(), first.take())
+    });
+    Ok(())
+}
+
+/// What operators ask for. Gives the connection on which they are answered.
+pub(super) async fn start_control(
+    hub: &Hub,
+    shell: ShellHandle,
     settling: Settling,
 ) -> Result<watch::Receiver<Bus>, CliError> {
     let mut first = Some(settling);
-    let bus = feature(hub, "chronicle").await?;
-    Ok(keep(hub.clone(), "the chronicle", bus, move |bus| {
-        chronicle::run(bus, pen.clone(), first.take())
+    let bus = feature(hub, "control").await?;
+    Ok(keep(hub.clone(), "control", bus, move |bus| {
+        control::run(bus, shell.clone(), first.take())
     }))
 }
 

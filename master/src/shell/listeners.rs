@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use super::{
     Shell,
     handle::{Message, ShellHandle},
-    perform,
+    tell,
     worker::Process,
     workshop::Workshop,
 };
@@ -151,7 +151,7 @@ impl Shell {
                 worker,
                 error: outcome.as_ref().err().map(ToString::to_string),
             };
-            perform::emit(&self.bus, &shut);
+            tell::emit(&self.bus, &shut);
         }
         match outcome {
             Ok(Mended::Replaced) => vec![Input::RestartNeeded {

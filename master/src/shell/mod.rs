@@ -14,6 +14,7 @@ mod handle;
 mod held;
 mod helper;
 mod hook;
+mod lines;
 mod listeners;
 mod lookouts;
 mod messages;
@@ -29,6 +30,7 @@ mod send;
 mod signal_verb;
 mod signals;
 mod slots;
+mod tell;
 mod worker;
 mod workshop;
 

@@ -3,19 +3,16 @@
 use std::time::Duration;
 
 use ostler_bus::{
-    Event, WorkerId,
-    client::{Bus, RequestError},
-    vocab::worker::{Drain, ExitStatus, Next, WorkerExited, WorkerHook},
+    WorkerId,
+    client::RequestError,
+    vocab::{control::Answer, worker::Drain},
 };
 
 use super::{Shell, Waiting, probe};
 use crate::{
-    config::{
-        app::{AppName, hooks::HookKind, probe::Check},
-        units,
-    },
+    config::app::probe::Check,
     escape,
-    fleet::{Action, FleetEvent, ProbeOrder, RequestToken, SignalTarget},
+    fleet::{Action, ProbeOrder, RequestToken, SignalTarget},
 };
 
 /// How long to wait for a worker to say that it heard that it should go.
@@ -40,53 +37,15 @@ impl Shell {
                 id,
                 reason,
                 deadline,
-            } => {
-                let deadline_ms = deadline.map_or(u64::MAX, |d| {
-                    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
-                });
-                self.drain(
-                    id,
-                    Drain {
-                        reason,
-                        deadline_ms,
-                    },
-                );
-            }
-            Action::Answer { request, answer } => {
-                if let Some(Waiting::Command(waiting)) = self.waiting.remove(&request) {
-                    // Whoever asked has gone.
-                    let _gone = waiting.send(answer);
-                }
-            }
+            } => self.drain(id, drain_word(reason, deadline)),
+            Action::Answer { request, answer } => self.answer(request, answer),
             Action::AnswerDisconnect { id: _, request } => self.note_disconnect(request),
             Action::Forget { app } => {
                 tracing::info!("{app} has gone");
                 self.workshop.forget(&app);
                 self.ended.remove(&app);
             }
-            Action::Publish(event) => {
-                match &event {
-                    FleetEvent::AppResized(resized) => {
-                        self.shrunk.extend(AppName::new(&resized.app));
-                        log(&event);
-                    }
-                    FleetEvent::WorkerExited(exit) => {
-                        let advice = match self.killed.remove(&exit.worker.id) {
-                            true => "",
-                            false => " (out of memory? see `dmesg`)",
-                        };
-                        exited(exit, advice);
-                        if let ExitStatus::NotStarted(_) = exit.status {
-                            self.clear(exit.worker.id);
-                        }
-                    }
-                    other => log(other),
-                }
-                self.stand(&event);
-                self.note_parting(&event);
-                self.note_failed(&event);
-                publish(&self.bus, &event);
-            }
+            Action::Publish(event) => self.tell(&event),
             Action::Warn(text) => tracing::warn!("{}", escape::line(&text)),
             Action::Say(text) => tracing::info!("{}", escape::line(&text)),
             Action::Done { code } => return Some(code),
@@ -147,6 +106,13 @@ impl Shell {
         }
     }
 
+    fn answer(&mut self, request: RequestToken, answer: Answer) {
+        if let Some(Waiting::Command(waiting)) = self.waiting.remove(&request) {
+            // Whoever asked has gone.
+            let _gone = waiting.send(answer);
+        }
+    }
+
     fn note_disconnect(&mut self, request: RequestToken) {
         if let Some(Waiting::Disconnect(noted)) = self.waiting.remove(&request) {
             // The worker has gone without waiting.
@@ -187,221 +153,13 @@ impl Shell {
     }
 }
 
-/// Events go into the bus client's queue; if that is full the hub has stopped, and supervision goes on without it.
-fn say<E: std::fmt::Display>(result: Result<(), E>, what: &str) {
-    if let Err(error) = result {
-        tracing::debug!("{what} was not published: {error}");
-    }
-}
-
-/// Tells everyone.
-pub(super) fn emit<E: Event>(bus: &Bus, event: &E) {
-    say(bus.try_emit(event), E::TOPIC);
-}
-
-fn publish(bus: &Bus, event: &FleetEvent) {
-    match event {
-        FleetEvent::WorkerSpawned(e) => emit(bus, e),
-        FleetEvent::WorkerOnline(e) => emit(bus, e),
-        FleetEvent::WorkerReady(e) => emit(bus, e),
-        FleetEvent::WorkerDraining(e) => emit(bus, e),
-        FleetEvent::WorkerDisconnected(e) => emit(bus, e),
-        FleetEvent::WorkerExited(e) => emit(bus, e),
-        FleetEvent::WorkerHook(e) => emit(bus, e),
-        FleetEvent::WorkerReleased(e) => emit(bus, e),
-        FleetEvent::UpdateStarted(e) => emit(bus, e),
-        FleetEvent::UpdateProgress(e) => emit(bus, e),
-        FleetEvent::UpdateFinished(e) => emit(bus, e),
-        FleetEvent::UpdateAborted(e) => emit(bus, e),
-        FleetEvent::UpdateRolledBack(e) => emit(bus, e),
-        FleetEvent::UpdateSuspended(e) => emit(bus, e),
-        FleetEvent::AppResized(e) => emit(bus, e),
-        FleetEvent::AppFailed(e) => emit(bus, e),
-        FleetEvent::OperationFinished(e) => emit(bus, e),
-    }
-}
-
-/// The line that an operator reads.
-fn log(event: &FleetEvent) {
-    match event {
-        FleetEvent::WorkerSpawned(e) => {
-            let w = &e.worker;
-            tracing::info!(
-                "{}.{} started: worker {}, pid {}",
-                w.app,
-                w.slot,
-                w.id,
-                w.pid.unwrap_or(0)
-            );
-        }
-        FleetEvent::WorkerReady(e) => {
-            let (w, how) = (
-                &e.worker,
-                if e.assumed {
-                    "taken to be ready"
-                } else {
-                    "ready"
-                },
-            );
-            tracing::info!(
-                "{}.{} {how} after {}: worker {}",
-                w.app,
-                w.slot,
-                units::rough(Duration::from_millis(e.after_ms)),
-                w.id
-            );
-        }
-        FleetEvent::WorkerDraining(e) => tracing::info!(
-            "{}.{} draining ({}): worker {}",
-            e.worker.app,
-            e.worker.slot,
-            escape::line(&e.reason),
-            e.worker.id
-        ),
-        FleetEvent::WorkerReleased(e) => tracing::info!(
-            "{}.{} was let go of, and runs on: worker {}",
-            e.worker.app,
-            e.worker.slot,
-            e.worker.id
-        ),
-        FleetEvent::UpdateStarted(e) => tracing::info!(
-            "{}: update to generation {} of {} workers began: {}",
-            e.app,
-            e.generation,
-            e.total,
-            escape::line(&e.reason)
-        ),
-        FleetEvent::UpdateFinished(e) => tracing::info!(
-            "{}: update to generation {} finished in {}",
-            e.app,
-            e.generation,
-            units::rough(Duration::from_millis(e.took_ms))
-        ),
-        FleetEvent::UpdateAborted(e) if e.overtaken => tracing::info!(
-            "{}: update to generation {} given up, {} replaced: {}",
-            e.app,
-            e.generation,
-            e.replaced,
-            escape::line(&e.reason)
-        ),
-        FleetEvent::UpdateAborted(e) => tracing::error!(
-            "{}: update to generation {} aborted, {} replaced: {}",
-            e.app,
-            e.generation,
-            e.replaced,
-            escape::line(&e.reason)
-        ),
-        FleetEvent::UpdateRolledBack(e) => match &e.failed {
-            None => tracing::warn!(
-                "{}: {} slots went back from generation {} after {}",
-                e.app,
-                e.slots,
-                e.generation,
-                units::rough(Duration::from_millis(e.took_ms))
-            ),
-            Some(why) => tracing::error!(
-                "{}: the rollback from generation {} failed, {} slots went back: {}",
-                e.app,
-                e.generation,
-                e.slots,
-                escape::line(why)
-            ),
-        },
-        FleetEvent::UpdateSuspended(e) => tracing::warn!("{}: {}", e.app, escape::line(&e.reason)),
-        FleetEvent::WorkerHook(e) => hooked(e),
-        FleetEvent::AppResized(e) => {
-            tracing::info!("{}: {} workers instead of {}", e.app, e.to, e.from);
-        }
-        FleetEvent::AppFailed(e) => tracing::error!(
-            "{}.{} failed: {}",
-            e.app,
-            e.slot,
-            escape::line(&e.reason)
-        ),
-        FleetEvent::WorkerOnline(_)
-        | FleetEvent::WorkerDisconnected(_)
-        // Told with what the shell knows of it.
-        | FleetEvent::WorkerExited(_)
-        | FleetEvent::UpdateProgress(_)
-        | FleetEvent::OperationFinished(_) => {}
-    }
-}
-
-/// A failed `before_start` is told as the failed start that it is.
-fn hooked(event: &WorkerHook) {
-    let w = &event.worker;
-    match &event.error {
-        Some(why) if event.hook != HookKind::BeforeStart.name() => tracing::warn!(
-            "{}.{} {} failed, and life goes on: {}: worker {}",
-            w.app,
-            w.slot,
-            event.hook,
-            escape::line(why),
-            w.id
-        ),
-        Some(_) | None => tracing::debug!(
-            "{}.{} {} ended after {}: worker {}",
-            w.app,
-            w.slot,
-            event.hook,
-            units::rough(Duration::from_millis(event.took_ms)),
-            w.id
-        ),
-    }
-}
-
-/// `killed_advice` is for a SIGKILL that nobody asked for.
-fn exited(event: &WorkerExited, killed_advice: &str) {
-    let w = &event.worker;
-    let how = match &event.status {
-        ExitStatus::Code(code) => format!("exited with code {code}"),
-        ExitStatus::Signal(signal) => format!("was ended by {signal}"),
-        ExitStatus::Unknown => "is gone, how is not known".into(),
-        ExitStatus::NotStarted(error) => {
-            format!("could not be started: {}", escape::line(error))
-        }
-    };
-    let hung = event
-        .hung
-        .as_ref()
-        .map_or_else(String::new, |why| format!(" (hung: {})", escape::line(why)));
-    let hint = event
-        .hint
-        .as_ref()
-        .map_or_else(String::new, |hint| format!(" (hint: {hint})"));
-    // What was asked for, and what has done its work.
-    let as_it_should = event.voluntary || event.next == Next::Ended { well: true };
-    match (&event.status, as_it_should) {
-        (_, true) => tracing::info!(
-            "{}.{} {how} after {}: worker {}",
-            w.app,
-            w.slot,
-            units::rough(Duration::from_millis(event.uptime_ms)),
-            w.id
-        ),
-        (ExitStatus::Signal(signal), false) if signal == "SIGKILL" => {
-            tracing::error!(
-                "{}.{} {how} after {}: worker {}{hung}{killed_advice}{hint}",
-                w.app,
-                w.slot,
-                units::rough(Duration::from_millis(event.uptime_ms)),
-                w.id
-            );
-        }
-        (
-            ExitStatus::Code(_)
-            | ExitStatus::Signal(_)
-            | ExitStatus::Unknown
-            | ExitStatus::NotStarted(_),
-            false,
-        ) => {
-            tracing::error!(
-                "{}.{} {how} after {}: worker {}{hung}{hint}",
-                w.app,
-                w.slot,
-                units::rough(Duration::from_millis(event.uptime_ms)),
-                w.id
-            );
-        }
+/// What a worker hears on the bus that is to go; without a deadline it has all the time it wants.
+fn drain_word(reason: String, deadline: Option<Duration>) -> Drain {
+    let deadline_ms = deadline.map_or(u64::MAX, |d| {
+        u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+    });
+    Drain {
+        reason,
+        deadline_ms,
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use ostler_bus::{Slot, WorkerId, vocab::update::ConnectionsLost};
 use tokio::sync::oneshot;
 
-use super::{Shell, handle::Message, perform};
+use super::{Shell, handle::Message, tell};
 use crate::{
     config::app::{AppName, socket::SocketKind},
     fleet::{Action, FleetEvent},
@@ -236,7 +236,7 @@ impl Shell {
                 socket: gone.name,
                 connections: gone.lost,
             };
-            perform::emit(&self.bus, &lost);
+            tell::emit(&self.bus, &lost);
         }
     }
 

@@ -1,18 +1,22 @@
-//! The kernel's socket diagnosis (netlink): which connections are open at a port, or came to a Unix path. Needs no rights, and
-//! what is not asked for is left out by the kernel.
+//! The kernel's socket diagnosis (netlink): which connections are open at a port, or came to a Unix path, and how many wait
+//! at a Unix socket. Needs no rights, and what is not asked for is left out by the kernel.
 
-use std::{os::fd::OwnedFd, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    os::fd::{BorrowedFd, OwnedFd},
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
 
-use rustix::{
-    io::Errno,
-    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, socket_with},
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, socket_with,
 };
 
 /// `SOCK_DIAG_BY_FAMILY`, and `NLMSG_DONE`.
 const BY_FAMILY: u16 = 20;
 const DONE: u16 = 3;
 
-/// `NLM_F_REQUEST | NLM_F_DUMP`.
+/// `NLM_F_REQUEST`, and with `NLM_F_DUMP`: of one socket, or of all that fit.
+const ONE: u16 = 1;
 const DUMP: u16 = 0x301;
 
 /// States, as bits: `TCP_ESTABLISHED`; and `TCP_CLOSE_WAIT`, where the client has said all and may still be answered.
@@ -27,6 +31,10 @@ const AT_MOST: u8 = 3;
 /// `UDIAG_SHOW_NAME`, and the attribute that answers it, `UNIX_DIAG_NAME`.
 const SHOW_NAME: u32 = 1;
 const NAME: u16 = 0;
+
+/// `UDIAG_SHOW_RQLEN`, and the attribute that answers it, `UNIX_DIAG_RQLEN`.
+const SHOW_QUEUE: u32 = 0x10;
+const QUEUE: u16 = 4;
 
 /// The most parts of an answer that are read: each has some hundred connections.
 const MOST: usize = 1024;
@@ -81,31 +89,52 @@ pub(super) fn open_at_path(path: &Path) -> Option<Vec<u32>> {
     Some(inodes)
 }
 
+/// How many wait at a listening Unix socket, and how many may; `None` if the kernel doesn't tell.
+pub(super) fn unix_queue(listener: BorrowedFd<'_>) -> Option<(u32, u32)> {
+    let inode = u32::try_from(rustix::fs::fstat(listener).ok()?.st_ino).ok()?;
+    let mut question = vec![AddressFamily::UNIX.as_raw() as u8, 0, 0, 0];
+    let any = u32::MAX;
+    for number in [any, inode, SHOW_QUEUE, any, any] {
+        question.extend(number.to_ne_bytes());
+    }
+    let channel = ask(ONE, &question)?;
+    let mut answer = [0; 512];
+    let (length, _) = rustix::net::recv(&channel, &mut answer[..], RecvFlags::DONTWAIT).ok()?;
+    read_queue(answer.get(..length)?)
+}
+
+/// The lengths of queue and backlog that an answer tells.
+fn read_queue(answer: &[u8]) -> Option<(u32, u32)> {
+    if short(answer, 4)? != BY_FAMILY {
+        return None;
+    }
+    let queue = attribute(answer.get(HEAD + OF_UNIX..)?, QUEUE)?;
+    Some((number(queue, 0)?, number(queue, 4)?))
+}
+
 /// The name among a Unix socket's attributes.
-fn name(mut attributes: &[u8]) -> Option<&[u8]> {
+fn name(attributes: &[u8]) -> Option<&[u8]> {
+    let name = attribute(attributes, NAME)?;
+    // Its end may be there as well.
+    Some(name.strip_suffix(b"\0").unwrap_or(name))
+}
+
+/// What an attribute says, if there is one of this kind.
+fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     while let (Some(length), Some(kind)) = (short(attributes, 0), short(attributes, 2)) {
         let length = usize::from(length).max(4);
-        if kind == NAME {
-            let name = attributes.get(4..length)?;
-            // Its end may be there as well.
-            return Some(name.strip_suffix(b"\0").unwrap_or(name));
+        if kind == wanted {
+            return attributes.get(4..length);
         }
         attributes = attributes.get(length.next_multiple_of(4)..)?;
     }
     None
 }
 
-/// Asks, and reads the whole answer, socket by socket. The kernel has each part ready before the call that asks for it returns.
+/// Asks about all that fit, and reads the whole answer, socket by socket. The kernel has each part ready before the call that
+/// asks for it returns.
 fn dump(question: &[u8], mut each: impl FnMut(&[u8])) -> Option<()> {
-    let length = u32::try_from(HEAD + question.len()).ok()?;
-    let mut message = Vec::new();
-    message.extend(length.to_ne_bytes());
-    message.extend(BY_FAMILY.to_ne_bytes());
-    message.extend(DUMP.to_ne_bytes());
-    message.extend([0; 8]);
-    message.extend(question);
-    let channel = channel().ok()?;
-    rustix::net::send(&channel, &message, SendFlags::empty()).ok()?;
+    let channel = ask(DUMP, question)?;
     let mut part = vec![0; 32 * 1024];
     for _ in 0..MOST {
         let (length, _) = rustix::net::recv(&channel, &mut part[..], RecvFlags::DONTWAIT).ok()?;
@@ -124,13 +153,24 @@ fn dump(question: &[u8], mut each: impl FnMut(&[u8])) -> Option<()> {
     None
 }
 
-fn channel() -> Result<OwnedFd, Errno> {
+/// Asks, and gives where the answer is by now.
+fn ask(flags: u16, question: &[u8]) -> Option<OwnedFd> {
+    let length = u32::try_from(HEAD + question.len()).ok()?;
+    let mut message = Vec::new();
+    message.extend(length.to_ne_bytes());
+    message.extend(BY_FAMILY.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.extend([0; 8]);
+    message.extend(question);
     let (family, kind) = (AddressFamily::NETLINK, SocketType::DGRAM);
     let protocol = Some(netlink::SOCK_DIAG);
-    socket_with(family, kind, SocketFlags::CLOEXEC, protocol)
+    let channel = socket_with(family, kind, SocketFlags::CLOEXEC, protocol).ok()?;
+    rustix::net::send(&channel, &message, SendFlags::empty()).ok()?;
+    Some(channel)
 }
 
-fn number(bytes: &[u8], at: usize) -> Option<u32> {
+/// The kernel's number there.
+pub(super) fn number(bytes: &[u8], at: usize) -> Option<u32> {
     let bytes = bytes.get(at..)?.first_chunk()?;
     Some(u32::from_ne_bytes(*bytes))
 }
@@ -138,4 +178,29 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
 fn short(bytes: &[u8], at: usize) -> Option<u16> {
     let bytes = bytes.get(at..)?.first_chunk()?;
     Some(u16::from_ne_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_any_length_is_no_danger() {
+        let attribute = |kind: u16, words: &[u32]| {
+            let length = u16::try_from(4 + 4 * words.len()).expect("short");
+            let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+            bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+            bytes
+        };
+        let mut answer = vec![0; HEAD + OF_UNIX];
+        answer[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
+        answer.extend(attribute(2, &[9]));
+        answer.extend(attribute(QUEUE, &[3, 128]));
+        assert_eq!(read_queue(&answer), Some((3, 128)));
+        for length in 0..answer.len() {
+            assert_eq!(read_queue(&answer[..length]), None, "{length}");
+        }
+        answer[4] = 2;
+        assert_eq!(read_queue(&answer), None, "an error");
+    }
 }

@@ -73,6 +73,16 @@ pub(super) enum Phase {
     Closing,
 }
 
+impl Phase {
+    /// Who takes part, if it has come to that.
+    pub(super) fn peer(&self) -> Option<&Peer> {
+        match self {
+            Self::Open(peer) => Some(peer),
+            Self::Greeting { .. } | Self::Vouching { .. } | Self::Closing => None,
+        }
+    }
+}
+
 /// What HELLO settled, whoever the peer is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Agreed {
@@ -166,9 +176,6 @@ impl Conn {
 
     /// Who it is, if it takes part.
     pub(super) fn peer(&self) -> Option<&Peer> {
-        match &self.phase {
-            Phase::Open(peer) => Some(peer),
-            Phase::Greeting { .. } | Phase::Vouching { .. } | Phase::Closing => None,
-        }
+        self.phase.peer()
     }
 }

@@ -1,12 +1,17 @@
 //! Losses, as the hub's own process is told of them: each is counted, and notice of a subscription's is given at the first
 //! and then at most every ten seconds, of all since the last together.
 
+use std::time::Duration;
+
 use super::{
-    Core, LAG_NOTICE_EVERY,
+    Core,
     conn::{Peer, Sub},
     deadlines::Deadline,
 };
 use crate::hub::HubNotice;
+
+/// How often a subscription's losses are told to the hub's own process.
+const NOTICE_EVERY: Duration = Duration::from_secs(10);
 
 impl Core {
     /// Counts a loss, and gives notice of it now or later.
@@ -45,7 +50,7 @@ impl Core {
         if missed == 0 {
             return;
         }
-        let (until, pattern) = (now + LAG_NOTICE_EVERY, state.pattern.clone());
+        let (until, pattern) = (now + NOTICE_EVERY, state.pattern.clone());
         state.quiet_until = Some(until);
         self.deadlines.set(until, Deadline::Notice(id, sub));
         self.notices.push(HubNotice::Lagged {

@@ -5,7 +5,8 @@
 //! [`Core::take_output`] gives it, [`Core::is_closing`] says that a connection ends once that is written.
 //!
 //! Each connection has an [outbox](queue): bounded, and the only place where anything waits. [Routes](routes) are worked
-//! out once per publisher, topic and type, and remembered until a subscription to the topic comes or goes.
+//! out once per publisher, topic and type, and remembered until a subscription to the topic comes or goes. How connections
+//! come and go is in [`lifecycle`], what they are given to write in [`outgoing`].
 
 mod absent;
 mod alike;
@@ -24,9 +25,11 @@ mod item;
 mod kept;
 mod lag;
 mod later;
+mod lifecycle;
 mod list;
 mod mailbox;
 mod memory;
+mod outgoing;
 mod output;
 mod overflow;
 mod owner;
@@ -52,18 +55,15 @@ pub(in crate::hub) mod tests;
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::AtomicU64},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use bytes::Bytes;
-
 use self::{
-    conn::{Conn, Phase},
+    conn::Conn,
     deadlines::{Deadline, Deadlines},
     groups::Left,
     history::History,
     holds::Holds,
-    item::Whole,
     later::{Recent, Workshop},
     mailbox::Mailboxes,
     memory::Tally,
@@ -80,10 +80,7 @@ use super::{
 };
 use crate::{
     Limits,
-    wire::{
-        control::{CloseKind, HubOp, Refusal, RefusalKind},
-        hello::Codec,
-    },
+    wire::control::{CloseKind, RefusalKind},
 };
 
 pub(super) use self::{
@@ -91,12 +88,6 @@ pub(super) use self::{
     output::Output,
     owner::Whose,
 };
-
-/// How often a subscription's losses are told to the hub's own process.
-const LAG_NOTICE_EVERY: Duration = Duration::from_secs(10);
-
-/// Refusals without a reference that one connection is told, each kind once per topic.
-const UNASKED_REFUSALS: usize = 256;
 
 /// The state of a hub.
 #[derive(Debug)]
@@ -194,151 +185,10 @@ impl Core {
         self.revision = revision;
     }
 
-    /// A peer has come in through `door`; `id` was never used before.
-    pub(super) fn connect(&mut self, now: Instant, id: u64, door: Door) {
-        self.now = now;
-        let until = match door {
-            Door::Known(_) | Door::Inherited(..) => None,
-            Door::Path(_) | Door::Network => Some(now + self.limits.hello_timeout),
-        };
-        if let Door::Known(principal) | Door::Inherited(principal, _) = &door {
-            self.open_mailbox(id, principal);
-        }
-        let conn = Conn::new(id, door, until, now, &self.tally);
-        self.conns.insert(id, Box::new(conn));
-        // Whoever is known comes in whatever strangers do: the fleet's workers and the master's own features.
-        let Some(until) = until else { return };
-        self.deadlines.set(until, Deadline::Hello(id));
-        if self.conns.len() > self.limits.connections {
-            let reason = format!(
-                "{} connections are open, and no more may",
-                self.limits.connections
-            );
-            self.close(id, CloseKind::Limit, reason);
-        }
-    }
-
-    /// The connection is this one's: as the system says, or as a token shows.
-    pub(super) fn vouch(&mut self, id: u64, whose: Whose) {
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.whose = Some(whose);
-        }
-    }
-
-    /// The connection is gone, or was closed and written out.
-    pub(super) fn disconnect(&mut self, now: Instant, id: u64, reason: &str) {
-        self.now = now;
-        self.leave_all_to_others(id);
-        self.depart(id, reason);
-        if let Some(mut conn) = self.conns.remove(&id) {
-            conn.outbox.leave_all();
-            self.ledger.bury(&conn.outbox);
-        }
-        self.regroup();
-    }
-
-    /// Ends a connection that may not stay: it is told why.
-    pub(super) fn dismiss(&mut self, now: Instant, id: u64, kind: CloseKind, reason: String) {
-        self.now = now;
-        self.close(id, kind, reason);
-        self.regroup();
-    }
-
-    /// Ends a connection: it is told why, and nothing more is taken from it. Whatever of the core's doors this happens
-    /// behind sees to [`regroup`](Self::regroup) before it is left.
-    fn close(&mut self, id: u64, kind: CloseKind, reason: String) {
-        if self.is_closing(id) {
-            return;
-        }
-        self.closings += 1;
-        self.leave_all_to_others(id);
-        self.depart(id, &reason);
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.outbox.clear();
-            conn.outbox.push_own(0, HubOp::Closing { kind, reason });
-        }
-        self.mark(id);
-    }
-
-    /// Tells every connection that the hub stops, after what it already has to read.
-    pub(super) fn stop(&mut self) {
-        let mut ids: Vec<u64> = self.conns.keys().copied().collect();
-        ids.sort_unstable();
-        for id in ids {
-            if self.is_closing(id) {
-                continue;
-            }
-            self.depart(id, "the hub stops");
-            if let Some(conn) = self.conns.get_mut(&id) {
-                let closing = HubOp::Closing {
-                    kind: CloseKind::Stopping,
-                    reason: "the hub stops; connect again once it is back".into(),
-                };
-                let frame = output::control_frame(conn.codec, 0, closing);
-                conn.outbox.push_unowned(Whole::plain(frame));
-                conn.outbox.hurry();
-            }
-            self.mark(id);
-        }
-    }
-
     /// Bytes held for all connections together.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn held(&self) -> usize {
         self.tally.total()
-    }
-
-    /// Whether the connection ends once its output is written.
-    pub(super) fn is_closing(&self, id: u64) -> bool {
-        self.conn(id)
-            .is_none_or(|c| matches!(c.phase, Phase::Closing))
-    }
-
-    /// Moves what may be written now into `out`. If some of it changed its form only now, which the answer is, the core is
-    /// to be told what that took: see [`spent`](Self::spent).
-    pub(super) fn take_output(&mut self, now: Instant, id: u64, out: &mut Output) -> bool {
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return false;
-        };
-        let made = conn.outbox.take(now, &mut self.workshop, out);
-        if conn.outbox.has_eased() {
-            self.end_eased(id);
-        }
-        if let Some(due) = self.workshop.thrift.call(now) {
-            self.deadlines.set(due, Deadline::Thrift);
-        }
-        made
-    }
-
-    /// Whether [`take_dirty`](Self::take_dirty) names anybody.
-    pub(super) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
-    }
-
-    /// Whether anything waits to be written.
-    pub(super) fn has_output(&self, id: u64) -> bool {
-        self.conn(id).is_some_and(|c| !c.outbox.is_empty())
-    }
-
-    /// The last frame a connection gets when the hub itself has failed.
-    pub(super) fn fault_frame(&self, id: u64) -> Option<Bytes> {
-        let closing = HubOp::Closing {
-            kind: CloseKind::Fault,
-            reason: "the hub failed and begins anew: connect again".into(),
-        };
-        self.conn(id)
-            .map(|c| output::control_frame(c.codec, 0, closing))
-    }
-
-    /// Connections that have something new to write, or to end.
-    pub(super) fn take_dirty(&mut self, into: &mut Vec<u64>) {
-        into.clear();
-        std::mem::swap(&mut self.dirty, into);
-        for id in into {
-            if let Some(conn) = self.conns.get_mut(id) {
-                conn.dirty = false;
-            }
-        }
     }
 
     /// What the hub's own process should know.
@@ -385,11 +235,6 @@ impl Core {
         self.regroup();
     }
 
-    /// The frame for a peer that may not even say HELLO.
-    pub(super) fn denial(kind: CloseKind, reason: String) -> Bytes {
-        output::control_frame(Codec::Json, 0, HubOp::Closing { kind, reason })
-    }
-
     fn conn(&self, id: u64) -> Option<&Conn> {
         self.conns.get(&id).map(|conn| &**conn)
     }
@@ -398,102 +243,5 @@ impl Core {
         self.conn(id)
             .and_then(Conn::peer)
             .is_some_and(|p| p.principal.role() == Role::Master)
-    }
-
-    fn mark(&mut self, id: u64) {
-        if let Some(conn) = self.conns.get_mut(&id)
-            && !conn.dirty
-        {
-            conn.dirty = true;
-            self.dirty.push(id);
-        }
-    }
-
-    /// Answers something that the connection asked.
-    fn answer(&mut self, id: u64, r#ref: u64, op: HubOp) {
-        self.ledger.refused += u64::from(r#ref != 0 && matches!(op, HubOp::Refused(_)));
-        if let Some(conn) = self.conns.get_mut(&id)
-            && !matches!(conn.phase, Phase::Closing)
-        {
-            conn.outbox.push_own(r#ref, op);
-            self.mark(id);
-        }
-    }
-
-    /// Refuses something that has no reference: told once per topic and kind, or a mistake made in a loop would fill the
-    /// connection with refusals.
-    fn refuse_unasked(&mut self, id: u64, topic: &str, kind: RefusalKind, reason: String) {
-        self.ledger.refused += 1;
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return;
-        };
-        if conn.told.len() < UNASKED_REFUSALS && conn.told.insert((topic.to_owned(), kind)) {
-            self.answer(id, 0, HubOp::Refused(Refusal { kind, reason }));
-        }
-    }
-
-    /// Takes a connection out of everything others see of it.
-    fn depart(&mut self, id: u64, reason: &str) {
-        self.leave_session(id);
-        self.close_mailbox(id);
-        self.forget_answers(id);
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return;
-        };
-        let phase = std::mem::replace(&mut conn.phase, Phase::Closing);
-        let subs = std::mem::take(&mut conn.subs);
-        let asks = std::mem::take(&mut conn.asks);
-        let serves = std::mem::take(&mut conn.serves);
-        conn.types.clear();
-        conn.paths = path::PathCache::default();
-        let peer = match &phase {
-            Phase::Open(peer) => Some(peer),
-            Phase::Greeting { .. } | Phase::Vouching { .. } | Phase::Closing => None,
-        };
-        for (sub, state) in subs {
-            self.end_sub(id, sub, &state, peer);
-        }
-        self.holds.leave(id);
-        for call in asks {
-            self.end_call(call);
-        }
-        for call in serves {
-            self.fail_call(call, RefusalKind::Declined, |topic| {
-                format!("whoever was to answer {topic:?} has gone")
-            });
-        }
-        match phase {
-            Phase::Greeting { until: None, .. } | Phase::Vouching { until: None, .. } => {}
-            Phase::Greeting {
-                until: Some(until), ..
-            }
-            | Phase::Vouching {
-                until: Some(until), ..
-            } => {
-                self.deadlines.clear(until, Deadline::Hello(id));
-                self.ledger.turned_away += 1;
-                self.notices.push(HubNotice::TurnedAway {
-                    reason: reason.to_owned(),
-                });
-            }
-            Phase::Open(peer) => {
-                peer.card.gone.set(true);
-                for knower in peer.card.known_to.borrow().iter() {
-                    if let Some(conn) = self.conns.get_mut(knower) {
-                        conn.outbox.forget(id);
-                        if !conn.dirty {
-                            conn.dirty = true;
-                            self.dirty.push(*knower);
-                        }
-                    }
-                }
-                self.notices.push(HubNotice::Disconnected {
-                    conn: id,
-                    principal: (*peer.principal).clone(),
-                    reason: reason.to_owned(),
-                });
-            }
-            Phase::Closing => {}
-        }
     }
 }

@@ -13,6 +13,16 @@ impl Dice {
         self.0.next_u64() % end.max(1)
     }
 
+    /// One of so many, by its place.
+    pub(super) fn pick(&mut self, of: u64) -> usize {
+        usize::try_from(self.below(of)).unwrap_or(0)
+    }
+
+    /// The same, as numbers of instances and the like are.
+    pub(super) fn number(&mut self, end: u64) -> u32 {
+        u32::try_from(self.below(end)).unwrap_or(0)
+    }
+
     pub(super) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }

@@ -1,247 +1,27 @@
 //! What the checker believes the fleet to be, from what it saw go in and come out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod app;
+mod worker;
+
+use std::collections::BTreeMap;
 
 use ostler_bus::{
-    Generation, Slot, WorkerId,
+    Slot, WorkerId,
     vocab::{
         control::{AppScale, ScaleTo},
         worker::ExitStatus,
     },
 };
 
+pub(super) use self::{
+    app::AppModel,
+    worker::{Life, WorkerModel},
+};
 use super::{hooks::HookModel, script};
 use crate::{
-    config::app::{AppDefinition, AppName, life::Restart, update::UpdateRules},
-    fleet::{Command, Input, Moment, WorkerNews},
+    config::app::AppDefinition,
+    fleet::{Command, Input, WorkerNews},
 };
-
-/// An app as it should be.
-#[derive(Debug, Default)]
-pub(super) struct AppModel {
-    pub(super) size: u32,
-    pub(super) wanted: bool,
-    pub(super) instances: u32,
-    /// Slots of its may be left without a worker.
-    pub(super) stops_for_good: bool,
-    /// A worker may be replaced without an update.
-    pub(super) recycles: bool,
-    /// The last version there is.
-    pub(super) version: u64,
-    /// The update under way.
-    pub(super) updating: Option<Generation>,
-    /// The generation that is being taken back.
-    pub(super) going_back: Option<Generation>,
-    /// How its workers are replaced.
-    pub(super) rules: UpdateRules,
-    /// Its largest size since none of its slots had two workers, or one that was to be the second.
-    pub(super) widest: u32,
-    /// The slots that failed too often, and got no other worker since.
-    pub(super) failed: BTreeSet<Slot>,
-    /// How many slots it has replaced.
-    pub(super) replaced: u32,
-    /// The last update began after the last change.
-    covers: bool,
-    /// The last change was tried and found no good.
-    pub(super) excused: bool,
-    /// It is in no file any more, or was deleted.
-    pub(super) removed: bool,
-    /// Its slots that were stopped by themselves.
-    pub(super) parked: BTreeSet<Slot>,
-    /// It is being restarted: those up to this one must go before another is started.
-    pub(super) restarting: Option<WorkerId>,
-    /// Nothing has happened to it yet but its first start.
-    pub(super) pristine: bool,
-    /// A worker of it has been started since none was wanted.
-    pub(super) begun: bool,
-    pub(super) priority: i32,
-    /// It waits for others.
-    pub(super) depends_on: Vec<AppName>,
-}
-
-impl AppModel {
-    pub(super) fn define(&mut self, definition: &AppDefinition) {
-        if self.removed {
-            (self.removed, self.begun, self.pristine) = (false, false, false);
-            (self.wanted, self.size) = (definition.start.autostart, definition.instances);
-            self.parked.clear();
-        } else if self.version == 0 {
-            (self.wanted, self.pristine) = (definition.start.autostart, true);
-            self.size = definition.instances;
-        } else {
-            self.pristine = false;
-            if definition.instances != self.instances {
-                self.size = definition.instances;
-            }
-        }
-        self.park_none_beyond();
-        self.priority = definition.start.priority;
-        self.depends_on.clone_from(&definition.start.depends_on);
-        self.instances = definition.instances;
-        let life = &definition.life;
-        self.stops_for_good = !definition.stop_exit_codes.is_empty()
-            || life.restart != Restart::Always
-            || life.retry_failed.is_none()
-            || !life.fatal_exit_codes.is_empty()
-            || life.oneshot;
-        self.rules = definition.update.clone();
-        let recycle = &definition.recycle;
-        self.recycles |=
-            recycle.max_age.is_some() || recycle.max_memory.is_some() || recycle.counts_requests();
-        self.version = script::version(definition);
-        (self.covers, self.excused) = (false, false);
-    }
-
-    /// Whether no worker of it is wanted.
-    pub(super) fn wants_none(&self) -> bool {
-        !self.wanted || (0..self.size).all(|slot| self.parked.contains(&Slot(slot)))
-    }
-
-    fn park_none_beyond(&mut self) {
-        let size = self.size;
-        self.parked.retain(|slot| slot.0 < size);
-        self.begun &= !self.wants_none();
-    }
-
-    fn park(&mut self, slot: Slot) {
-        self.parked.insert(slot);
-        self.begun &= !self.wants_none();
-    }
-
-    /// What starting it, or one of its slots, means.
-    fn start(&mut self, slot: Option<Slot>) {
-        self.excused &= !self.wants_none();
-        if !self.wanted {
-            let others = (0..self.size).map(Slot);
-            self.parked = others.filter(|_| slot.is_some()).collect();
-        }
-        match slot {
-            Some(slot) => drop(self.parked.remove(&slot)),
-            None => self.parked.clear(),
-        }
-        (self.wanted, self.pristine) = (true, false);
-    }
-
-    pub(super) fn update_started(&mut self, generation: Generation) {
-        self.updating = Some(generation);
-        (self.covers, self.excused, self.pristine) = (true, false, false);
-        self.replaced = 0;
-    }
-
-    pub(super) fn update_aborted(&mut self) {
-        self.updating = None;
-        self.excused = self.covers;
-    }
-
-    pub(super) fn update_finished(&mut self) {
-        self.updating = None;
-        self.excused = false;
-    }
-}
-
-/// A worker as it should be.
-#[derive(Debug)]
-pub(super) struct WorkerModel {
-    pub(super) app: String,
-    pub(super) slot: Slot,
-    pub(super) generation: Generation,
-    pub(super) definition: Arc<AppDefinition>,
-    pub(super) spawned: bool,
-    /// Its start was called off.
-    pub(super) called_off: bool,
-    pub(super) online: bool,
-    pub(super) disconnected: bool,
-    pub(super) life: Life,
-    /// It was ready when it was told to go.
-    pub(super) was_ready: bool,
-    /// The question it has not answered.
-    pub(super) asked: Option<u64>,
-    /// It has answered well.
-    pub(super) answered: bool,
-    /// How many answers in a row, since it has been ready, were bad.
-    pub(super) bad: u32,
-    /// When it last said that it lives.
-    pub(super) beat: Moment,
-    /// When its process began.
-    pub(super) born: Moment,
-    /// The most memory it was found to have.
-    pub(super) memory: u64,
-    /// How many requests it has served, how many of them have not ended, and when that last changed.
-    pub(super) served: Option<(u64, u64, Moment)>,
-    /// It had been idle for too long once, or its hour has come.
-    pub(super) worn: bool,
-    /// It was started by an update, and has not taken over yet.
-    pub(super) on_trial: bool,
-    /// It took over from one that was recycled.
-    pub(super) relieves: bool,
-    /// It told that more of its requests failed than may.
-    pub(super) fails: bool,
-    /// Signals it got, and 0 for a drain message.
-    pub(super) told: Vec<i32>,
-}
-
-/// Where a worker is in its life.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Life {
-    Starting,
-    Ready { since: Moment, assumed: bool },
-    Leaving { since: Moment, reason: String },
-}
-
-impl WorkerModel {
-    pub(super) fn leaving(&self) -> bool {
-        matches!(self.life, Life::Leaving { .. })
-    }
-
-    /// Whether it is ready, but was not heard of in time, or did not answer well too often.
-    pub(super) fn is_hung(&self, now: Moment) -> bool {
-        let Life::Ready { since, .. } = self.life else {
-            return false;
-        };
-        let life = &self.definition.life;
-        let silent = now - self.beat.max(since);
-        life.watchdog.is_some_and(|limit| silent >= limit)
-            || life
-                .health
-                .as_ref()
-                .is_some_and(|health| self.bad >= health.failures)
-    }
-
-    pub(super) fn serves(&mut self, requests: u64, under_way: u64, now: Moment) {
-        if self
-            .served
-            .is_none_or(|(r, u, _)| (r, u) != (requests, under_way))
-        {
-            self.worn |= self.is_idle(now);
-            self.served = Some((requests, under_way, now));
-        }
-    }
-
-    fn is_idle(&self, now: Moment) -> bool {
-        let idle = |time| matches!(self.served, Some((1.., 0, at)) if now - at >= time);
-        self.definition.recycle.idle_timeout.is_some_and(idle)
-    }
-
-    /// Whether it is too old, was too large, has served enough, is or was idle, or its hour has come.
-    pub(super) fn may_be_recycled(&self, now: Moment) -> bool {
-        let recycle = &self.definition.recycle;
-        let requests = self.served.map_or(0, |(requests, ..)| requests);
-        self.worn
-            || self.is_idle(now)
-            || recycle.max_requests.is_some_and(|most| requests >= most)
-            || recycle.max_age.is_some_and(|age| now - self.born >= age)
-            || recycle
-                .max_memory
-                .is_some_and(|limit| self.memory > limit.soft)
-    }
-
-    pub(super) fn version(&self) -> u64 {
-        script::version(&self.definition)
-    }
-}
 
 /// All of it.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use ostler_bus::{
     WorkerId,
     vocab::{
         commands::AppRestart,
-        control::{AppReload, AppScale, AppStart, AppStop, Outcome, ScaleTo},
+        control::{Answer, AppReload, AppScale, AppStart, AppStop, Outcome, RefusalKind, ScaleTo},
     },
 };
 
@@ -132,17 +132,44 @@ fn a_turn_that_comes_while_no_slot_is_wanted_is_not_had() {
 }
 
 #[test]
-fn a_reload_of_an_app_that_has_not_begun_and_was_stopped_slot_by_slot_is_done_at_once() {
-    let mut stage = fleet(vec![definition("db", 1), after("web", 1, &["db"])]);
-    let db = begun(&mut stage);
-    stage.op(stop_of("web:0"));
-    assert_eq!(state_of(&stage, "web"), "stopped");
-    let op = stage.op(reload_of("web"));
-    assert_eq!(stage.outcome(op), Some(Outcome::Done));
-    stage.says_ready(db[0].1.id);
-    assert!(begun(&mut stage).is_empty());
+fn a_reload_of_an_app_stopped_slot_by_slot_is_refused_as_that_of_any_stopped_app() {
+    let stopped: [&[&str]; 3] = [&["web"], &["web:0", "web:1"], &["web:0,web:1"]];
+    for (words, serves) in stopped
+        .iter()
+        .flat_map(|words| [(words, true), (words, false)])
+    {
+        let mut stage = match serves {
+            true => serving(),
+            false => fleet(vec![definition("db", 1), after("web", 2, &["db"])]),
+        };
+        for word in *words {
+            stage.op(stop_of(word));
+        }
+        let refused = Answer::Refused {
+            kind: RefusalKind::WrongState,
+            reason: "web is stopped; use `start`".into(),
+        };
+        let said = format!("{words:?}, serves: {serves}");
+        assert_eq!(stage.ask(reload_of("web")), refused, "{said}");
+        // Among others it is passed over.
+        stage.op(reload_of("db web"));
+        stage.op(start_of("web:0"));
+        stage.op(reload_of("web"));
+    }
+}
+
+#[test]
+fn what_was_stopped_slot_by_slot_begins_with_its_newest_definition_without_a_reload() {
+    let mut stage = stopped_slot_by_slot();
+    let mut newer = after("web", 2, &["db"]);
+    newer.command = vec!["newer".into()];
+    stage.input(Input::Define(newer));
     stage.op(start_of("web:0"));
-    assert_eq!(names(&begun(&mut stage)), ["web"]);
+    let db = begun(&mut stage);
+    stage.says_ready(db[0].1.id);
+    let web = begun(&mut stage);
+    assert_eq!(names(&web), ["web"]);
+    assert_eq!(web[0].1.definition.command, ["newer"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ostler_bus::{
     Slot, WorkerId,
     vocab::{
-        control::{AppReload, AppStart, AppStop, Outcome, ScaleTo},
+        control::{AppReload, Outcome, ScaleTo},
         update::{Drainer, UpdateRolledBack, UpdateStep},
         worker::{AppErrors, ExitStatus, Holding},
     },
@@ -14,6 +14,7 @@ use ostler_bus::{
 use crate::{
     config::app::{
         AppDefinition,
+        life::Restart,
         update::{Canary, OnFailure, Share, Strategy, UpdateRules},
     },
     fleet::{
@@ -230,16 +231,17 @@ fn versions_that_must_not_meet_agree_when_an_update_of_a_growing_app_fails() {
 }
 
 #[test]
-fn a_stopped_slot_does_not_call_a_finished_update_back() {
-    let mut stage = Stage::serving(web(1, rules(Strategy::AllAtOnce)));
-    let slot = || Some("web:0".to_owned());
-    stage.op(Command::Stop(AppStop { app: slot() }));
-    let_go(&mut stage);
+fn a_slot_that_has_ended_does_not_call_a_finished_update_back() {
+    let mut app = web(1, rules(Strategy::AllAtOnce));
+    app.life.restart = Restart::OnCrash;
+    let mut stage = Stage::serving(app);
+    stage.exits(WorkerId(1), 0);
     let op = stage.op(reload(false));
     assert_eq!(stage.outcome(op), Some(Outcome::Done), "nobody to replace");
-    stage.op(Command::Start(AppStart { app: slot() }));
-    let generation = stage.orders_only()[0].generation.0;
-    assert_eq!(generation, 3, "it begins anew, with the newest definition");
+    stage.op(scale(ScaleTo::Exactly(2)));
+    let further = stage.orders_only();
+    assert_eq!(slots(&further), [1]);
+    assert_eq!(further[0].generation.0, 2);
 }
 
 #[test]

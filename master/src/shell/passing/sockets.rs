@@ -18,6 +18,7 @@ use crate::{
     shell::{
         Shell,
         balance::{Handed, Standing},
+        tell,
     },
     sockets::{BindError, SocketId, balance::channel_pair, may_bind},
 };
@@ -111,9 +112,7 @@ impl Shell {
             family: family.into(),
             port,
         };
-        if let Err(error) = self.bus.try_emit(&event) {
-            tracing::debug!("worker.listening was not published: {error}");
-        }
+        tell::emit(&self.bus, &event);
     }
 
     pub(super) fn close_for(&mut self, id: WorkerId, question: u64) {

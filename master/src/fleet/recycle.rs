@@ -52,7 +52,7 @@ impl Due {
 
 /// When a worker that waits for its successor can be tried again.
 pub(super) fn retry_at(app: &App) -> Option<Moment> {
-    if app.update.is_some() || !app.trials.is_empty() || is_busy(app) {
+    if app.update.is_some() || !may_begin(app) {
         return None;
     }
     candidates(app).map(|(at, ..)| at).min()
@@ -73,7 +73,7 @@ pub(super) fn advance(app: &mut App, turn: &mut Turn) {
 
 /// Begins to replace the worker that is due first; false if that can't be now.
 fn begin(app: &mut App, turn: &mut Turn) -> bool {
-    if !app.trials.is_empty() || is_busy(app) {
+    if !may_begin(app) {
         return false;
     }
     let due = candidates(app).filter(|(at, ..)| *at <= turn.now);
@@ -91,6 +91,14 @@ fn begin(app: &mut App, turn: &mut Turn) -> bool {
         trial.respite = respite.unwrap_or_default();
     }
     true
+}
+
+/// Whether there is anybody to replace, and it may be done now.
+fn may_begin(app: &App) -> bool {
+    // First, as it is seldom so: this is asked at every step.
+    app.workers.values().any(|worker| worker.due.is_some())
+        && app.trials.is_empty()
+        && !is_busy(app)
 }
 
 /// What is missing comes first, one by one; and not too many drain at once.

@@ -50,9 +50,10 @@ pub(super) fn settle(app: &mut App, turn: &mut Turn) {
 pub(super) fn deadline(app: &App) -> Option<Moment> {
     let workers = app.workers.values().filter_map(worker_deadline);
     // Whoever is in the way of the others will be heard of.
-    let free = |(number, _): &(&SlotNumber, &Slot)| clearing::is_free(app, **number);
-    let slots = app.slots.iter().filter(free);
-    let slots = slots.filter_map(|(_, slot)| slot.retry_at());
+    let slots = app.slots.iter().filter_map(|(number, slot)| {
+        let at = slot.retry_at()?;
+        clearing::is_free(app, *number).then_some(at)
+    });
     workers
         .chain(slots)
         .chain(trial::deadline(app))

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashSet,
-    io,
+    io, mem,
     os::{
         fd::OwnedFd,
         unix::{net::UnixStream as StdUnixStream, process::CommandExt},
@@ -25,12 +25,15 @@ use super::{
     handshake::{self, Heard},
     kin::{self, Cleared},
     spec::Order,
-    zygote::{NoTwin, Place},
+    zygote::{Asked, NoTwin, Place, Zygote},
 };
 use crate::sys;
 
 /// A shim that has not become the worker after this long is killed: its directory may be on a disk that hangs.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A zygote that was asked for a copy, and what came of that.
+type Begun = (Arc<Zygote>, Result<Asked, NoTwin>);
 
 /// Starts workers, and knows which of this process's children they are. Cheap to clone; clones know the same children.
 /// The last clone's end is that of the zygote.
@@ -83,8 +86,8 @@ impl Spawner {
         self.zygote.pid()
     }
 
-    /// Starts a worker. Descriptors become its numbers 3, 4, … in this order; ours are closed. Returns when the exec
-    /// has succeeded. The future owns all it needs, and kills what it has begun if it is dropped.
+    /// Starts a worker. Descriptors become its numbers 3, 4, … in this order; ours are closed. It is begun at once, and the
+    /// future is ready when the exec has succeeded. That owns all it needs, and kills what has been begun if it is dropped.
     ///
     /// # Errors
     /// See [`SpawnError`].
@@ -94,10 +97,11 @@ impl Spawner {
         fds: Vec<OwnedFd>,
     ) -> impl Future<Output = Result<Spawned, SpawnError>> + Send + 'static {
         let this = self.clone();
+        let begun = Order::new(&spec, fds).map(|mut order| (this.ask_at_once(&mut order), order));
         async move {
-            let order = Order::new(&spec, fds).map_err(SpawnError::Shim)?;
-            drop(spec);
-            let shim = this.shim().await.map_err(SpawnError::Shim)?;
+            let (begun, mut order) = begun.map_err(SpawnError::Shim)?;
+            let shim = this.shim(begun, &mut order).await;
+            let shim = shim.map_err(SpawnError::Shim)?;
             let given = handshake::give(order, shim.channel);
             match timeout(HANDSHAKE_TIMEOUT, given).await {
                 Err(_elapsed) => Err(SpawnError::TimedOut),
@@ -119,12 +123,12 @@ impl Spawner {
     }
 
     /// Reaps orphans that have become this process's children, and leaves workers to those who watch them. Call it on
-    /// SIGCHLD, if this is PID 1 or adopts orphans. Returns how many.
+    /// SIGCHLD, if this is PID 1 or adopts orphans. Returns how many: none while a start is under way, after which it is done.
     ///
     /// # Errors
     /// If `/proc` can't be read.
     pub fn reap_orphans(&self) -> io::Result<usize> {
-        sys::reap_children(|pid| self.ours.contains(pid))
+        self.ours.reap_others()
     }
 
     /// The worker has ended, or was never started: kills whatever it or a command beside it has left behind, in sessions of
@@ -134,10 +138,32 @@ impl Spawner {
         kin::end_all(worker, kin, |pid| self.ours.contains(pid)).await
     }
 
-    /// A shim that waits for its order: a copy of the zygote, or else executed.
-    async fn shim(&self) -> io::Result<Shim> {
-        if let Some(zygote) = self.zygote.zygote(&self.program, &self.ours) {
-            match zygote.twin(&self.ours).await {
+    /// The zygote, asked for a copy if that may be at once.
+    fn ask_at_once(&self, order: &mut Order) -> Option<Begun> {
+        let zygote = self.zygote.zygote(&self.program, &self.ours)?;
+        let asked = zygote.ask_at_once(&self.ours, order)?;
+        Some((zygote, asked))
+    }
+
+    /// The same, when it may.
+    async fn ask(&self, order: &mut Order) -> Option<Begun> {
+        let zygote = self.zygote.zygote(&self.program, &self.ours)?;
+        let asked = zygote.ask(&self.ours, order).await;
+        Some((zygote, asked))
+    }
+
+    /// A shim, which has its order or waits for it: a copy of the zygote, or else executed.
+    async fn shim(&self, begun: Option<Begun>, order: &mut Order) -> io::Result<Shim> {
+        let begun = match begun {
+            Some(begun) => Some(begun),
+            None => self.ask(order).await,
+        };
+        if let Some((zygote, asked)) = begun {
+            let copy = match asked {
+                Ok(asked) => asked.born().await,
+                Err(error) => Err(error),
+            };
+            match copy {
                 Ok(shim) => {
                     self.zygote.serves();
                     return Ok(shim);
@@ -152,6 +178,7 @@ impl Spawner {
                 Err(NoTwin::Never(error)) => self.zygote.give_up(zygote.pid(), error),
             }
         }
+        order.begin_anew();
         self.run_shim()
     }
 
@@ -233,22 +260,60 @@ impl Pipes {
 
 /// The children that somebody watches, by pid: the reaper of orphans must leave them alone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ours(Arc<Mutex<HashSet<u32>>>);
+pub(super) struct Ours(Arc<Mutex<Children>>);
+
+#[derive(Debug, Default)]
+struct Children {
+    known: HashSet<u32>,
+    /// How many may be there already, or even have ended, whose pid has not been told yet.
+    expected: usize,
+    /// Somebody wanted others reaped meanwhile.
+    reap_later: bool,
+}
 
 impl Ours {
     pub(super) fn add(&self, pid: u32) {
-        self.lock().insert(pid);
+        self.lock().known.insert(pid);
     }
 
     pub(super) fn remove(&self, pid: u32) {
-        self.lock().remove(&pid);
+        self.lock().known.remove(&pid);
     }
 
     pub(super) fn contains(&self, pid: u32) -> bool {
-        self.lock().contains(&pid)
+        self.lock().known.contains(&pid)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<u32>> {
+    /// A child will come that is ours.
+    pub(super) fn expect_one(&self) {
+        self.lock().expected += 1;
+    }
+
+    /// It is known now, or won't come.
+    pub(super) fn expect_no_more(&self) {
+        let due = {
+            let mut children = self.lock();
+            children.expected -= 1;
+            children.expected == 0 && mem::take(&mut children.reap_later)
+        };
+        if due && let Err(error) = self.reap_others() {
+            tracing::warn!("orphans can't be reaped: {error}");
+        }
+    }
+
+    /// Reaps children that have ended and are not ours; later, if it isn't known of each whether it is.
+    pub(super) fn reap_others(&self) -> io::Result<usize> {
+        {
+            let mut children = self.lock();
+            children.reap_later = children.expected > 0;
+            if children.reap_later {
+                return Ok(0);
+            }
+        }
+        sys::reap_children(|pid| self.contains(pid))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Children> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

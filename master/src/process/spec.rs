@@ -81,8 +81,8 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// An order on its way: two little-endian `u32` (length, number of descriptors), the specification, then one byte for
-/// each batch of descriptors.
+/// An order on its way: two little-endian `u32` (length, number of descriptors) and the specification, with whose first byte the
+/// first batch of descriptors travels; then one byte for each further batch.
 #[derive(Debug)]
 pub(super) struct Order {
     bytes: Vec<u8>,
@@ -110,23 +110,48 @@ impl Order {
 
     /// Sends what has not been sent yet, on a non-blocking socket. To be called again after `WouldBlock`.
     pub(super) fn send(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        while let rest @ [_, ..] = &self.bytes[self.bytes_sent..] {
-            self.bytes_sent += rustix::net::send(socket, rest, SendFlags::NOSIGNAL)?;
+        while self.bytes_sent < self.bytes.len() {
+            let rest = &self.bytes[self.bytes_sent..];
+            if self.bytes_sent == 0 {
+                let batch = self.next_batch();
+                let (sent, count) = (sys::send_with_fds(socket, rest, &batch)?, batch.len());
+                (self.bytes_sent, self.fds_sent) = (sent, count);
+            } else {
+                self.bytes_sent += rustix::net::send(socket, rest, SendFlags::NOSIGNAL)?;
+            }
         }
-        for batch in self.fds[self.fds_sent..].chunks(sys::FDS_PER_MESSAGE) {
-            let borrowed: Vec<BorrowedFd<'_>> = batch.iter().map(AsFd::as_fd).collect();
-            sys::send_fds(socket, &borrowed)?;
-            self.fds_sent += batch.len();
+        while self.fds_sent < self.fds.len() {
+            let batch = self.next_batch();
+            let count = batch.len();
+            sys::send_fds(socket, &batch)?;
+            self.fds_sent += count;
         }
         Ok(())
+    }
+
+    fn next_batch(&self) -> Vec<BorrowedFd<'_>> {
+        let left = self.fds[self.fds_sent..].iter();
+        left.take(sys::FDS_PER_MESSAGE).map(AsFd::as_fd).collect()
+    }
+
+    /// How many descriptors travel with it.
+    pub(super) fn descriptors(&self) -> usize {
+        self.fds.len()
+    }
+
+    /// Nothing of it has been sent: it goes to somebody else than before.
+    pub(super) fn begin_anew(&mut self) {
+        self.bytes_sent = 0;
+        self.fds_sent = 0;
     }
 }
 
 /// Receives an order, blocking.
 pub(super) fn receive(channel: &UnixStream) -> io::Result<(SpawnSpec, Vec<OwnedFd>)> {
-    let mut reader = channel;
     let mut head = [0; 8];
-    reader.read_exact(&mut head)?;
+    let (begun, mut fds) = sys::receive_with_fds(channel.as_fd(), &mut head)?;
+    let mut reader = channel;
+    reader.read_exact(&mut head[begun..])?;
     let [a, b, c, d, e, f, g, h] = head;
     let length = u32::from_le_bytes([a, b, c, d]) as usize;
     let count = u32::from_le_bytes([e, f, g, h]) as usize;
@@ -137,7 +162,6 @@ pub(super) fn receive(channel: &UnixStream) -> io::Result<(SpawnSpec, Vec<OwnedF
     reader.read_exact(&mut body)?;
     let spec = postcard::from_bytes(&body)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    let mut fds = Vec::new();
     while fds.len() < count {
         fds.extend(sys::receive_fds(channel.as_fd())?);
     }

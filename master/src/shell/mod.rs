@@ -187,8 +187,9 @@ impl Shell {
     /// Runs until the fleet has nothing left to look after; gives the master's exit code.
     pub async fn run(mut self) -> u8 {
         loop {
-            let happened = self.next().await;
-            if let Some(late) = self.lateness() {
+            let due = self.fleet.next_deadline();
+            let happened = self.next(due).await;
+            if let Some(late) = self.lateness(due) {
                 tracing::warn!("the master stood still for {}", units::exact(late));
                 if let Some(code) = self.step(Input::Paused(late)) {
                     return code;
@@ -236,11 +237,10 @@ impl Shell {
     }
 
     /// Signals first: a master that drowns in messages can still be stopped.
-    async fn next(&mut self) -> Happened {
-        let deadline = self
-            .fleet
-            .next_deadline()
-            .map(|moment| self.epoch + moment.since_epoch().min(self.epoch.elapsed() + A_DAY));
+    async fn next(&mut self, due: Option<Moment>) -> Happened {
+        let at =
+            |moment: Moment| self.epoch + moment.since_epoch().min(self.epoch.elapsed() + A_DAY);
+        let deadline = due.map(at);
         tokio::select! {
             biased;
             signal = self.signals.next() => match signal {
@@ -256,9 +256,9 @@ impl Shell {
         }
     }
 
-    /// For how long something has been due, if that is more than any load explains.
-    fn lateness(&self) -> Option<Duration> {
-        let late = self.now() - self.fleet.next_deadline()?;
+    /// For how long something was due, if that is more than any load explains.
+    fn lateness(&self, due: Option<Moment>) -> Option<Duration> {
+        let late = self.now() - due?;
         (late > STOOD_STILL).then_some(late)
     }
 

@@ -1,5 +1,5 @@
-//! Descriptors over a Unix stream socket. Each batch rides on one byte of its own, so that a plain `read` of what
-//! goes before it can't swallow it.
+//! Descriptors over a Unix socket. A batch rides on one byte of its own, or on the first of a message, so that a plain `read` of
+//! what goes before it can't swallow it.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -22,10 +22,11 @@ const CONTROL: usize = rustix::cmsg_space!(ScmRights(FDS_PER_MESSAGE));
 /// # Errors
 /// `InvalidInput` for too many; `WouldBlock` on a non-blocking socket whose buffer is full (nothing was sent then).
 pub fn send_fds(socket: BorrowedFd<'_>, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    send_with_fds(socket, &[0], fds)
+    send_with_fds(socket, &[0], fds).map(drop)
 }
 
-/// Sends a few bytes and descriptors that travel with them.
+/// Sends bytes, and descriptors that travel with the first of them. Returns how many bytes: at least one, and fewer than all if
+/// a stream's buffer is full.
 ///
 /// # Errors
 /// As for [`send_fds`].
@@ -33,22 +34,18 @@ pub(crate) fn send_with_fds(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
     fds: &[BorrowedFd<'_>],
-) -> io::Result<()> {
+) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); CONTROL];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if fds.len() > FDS_PER_MESSAGE || !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let sent = sendmsg(
+    Ok(sendmsg(
         socket,
         &[IoSlice::new(bytes)],
         &mut control,
         SendFlags::NOSIGNAL,
-    )?;
-    match sent == bytes.len() {
-        true => Ok(()),
-        false => Err(io::ErrorKind::WriteZero.into()),
-    }
+    )?)
 }
 
 /// Receives one batch sent by [`send_fds`]; all are close-on-exec.

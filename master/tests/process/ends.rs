@@ -1,10 +1,14 @@
 //! How a worker's end is told, and what is left of it: nothing.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use ostler_bus::{WorkerId, vocab::worker::ExitStatus};
 
-use super::support::{gone, run, sh, spawner, spec, start, within};
+use super::support::{by_copy, gone, run, sh, spawner, spec, start, within};
 
 #[tokio::test]
 async fn codes_and_signals_are_told_and_no_zombie_is_left() {
@@ -130,7 +134,47 @@ async fn adopting_orphans() {
     assert_eq!(spawner.reap_orphans().expect("reaped"), 1);
     assert!(!Path::new(&format!("/proc/{orphan}")).exists());
     assert_eq!(ended_child.ended().await.status, ExitStatus::Code(9));
+    a_worker_that_has_ended_before_it_is_known().await;
     leaving_processes_behind().await;
+}
+
+/// It was begun ahead of the word that says who it is: nobody takes it for an orphan. Those wait for that long.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the runtime must not hear of anything meanwhile"
+)]
+async fn a_worker_that_has_ended_before_it_is_known() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let spawner = by_copy(dir.path());
+    let orphan = "echo $(setsid -f sh -c 'echo $$; sleep 0.1')";
+    let mut worker = start(&spawner, sh(orphan), vec![]).await;
+    let orphan = worker.line().await;
+    drop(worker.ended().await);
+    let told = dir.path().join("pid");
+    let order = sh(&format!(
+        "echo $$ > {}.new; mv {0}.new {0}; exit 3",
+        told.display()
+    ));
+    let starting = spawner.spawn(order, vec![]);
+    let began = Instant::now();
+    let is_zombie = |pid: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        stat.is_ok_and(|stat| stat.contains(") Z "))
+    };
+    let pid = loop {
+        let pid = std::fs::read_to_string(&told).unwrap_or_default();
+        if is_zombie(&pid) && is_zombie(&orphan) {
+            break pid;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{pid} {orphan}");
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    assert_eq!(spawner.reap_orphans().expect("looked"), 0, "not yet");
+    assert!(is_zombie(&pid) && is_zombie(&orphan));
+    let spawned = within(starting).await.expect("begun");
+    assert_eq!(spawned.child.pid().to_string(), pid.trim());
+    assert!(!is_zombie(&orphan), "its turn has come");
+    assert_eq!(within(spawned.child.exited()).await, ExitStatus::Code(3));
 }
 
 /// A worker's own are ended with it, wherever they went; another worker's are not.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    os::unix::process::ExitStatusExt,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
     path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
@@ -94,6 +94,25 @@ async fn many_are_started_at_once_and_the_zygote_keeps_nothing_of_them() {
     round().await;
     assert_eq!(spawner.zygote(), Some(zygote));
     until(|| descriptors(zygote) == before).await;
+}
+
+#[tokio::test]
+async fn an_order_too_large_to_go_ahead_follows() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let spawner = by_copy(dir.path());
+    let null = || OwnedFd::from(std::fs::File::open("/dev/null").expect("/dev/null"));
+    // Neither fits a socket's buffer, nor one message.
+    let long = "x".repeat(100_000);
+    for (text, count) in [("x", 8), ("x", 9), (long.as_str(), 0), (long.as_str(), 300)] {
+        let mut order = sh("echo $# ${#1}; ls /proc/self/fd | wc -l");
+        order.args.push("sh".into());
+        order.args.extend(std::iter::repeat_n(text.into(), 10));
+        let fds = (0..count).map(|_| null()).collect();
+        let said = start(&spawner, order, fds).await.ended().await;
+        // The last is the directory being listed.
+        let expected = format!("10 {}\n{}", text.len(), count + 4);
+        assert_eq!(said.stdout.trim(), expected, "{}", said.stderr);
+    }
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Word {
             }
         };
         let [a, b, c, d] = number.to_le_bytes();
-        sys::send_with_fds(channel, &[tag, a, b, c, d], fd.as_slice())
+        sys::send_with_fds(channel, &[tag, a, b, c, d], fd.as_slice()).map(drop)
     }
 }
 

@@ -34,6 +34,7 @@ fn serve() -> io::Result<()> {
     // Of its own, so that nothing meant for the master or a terminal reaches it. Who typed it leads a group, perhaps.
     let _ = shim::lead_a_session();
     sys::close_from(FIRST_OTHER)?;
+    let mut likeness = Compared::default();
     loop {
         let ends = match sys::receive_fds(io::stdin().as_fd()) {
             Ok(ends) => ends,
@@ -43,35 +44,53 @@ fn serve() -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
+        let alike = likeness.holds();
         let Ok([channel, stdout, stderr]) = <[OwnedFd; 3]>::try_from(ends) else {
             continue;
         };
-        match sys::twin() {
-            Ok(Twin::Younger) => begin(channel, stdout, stderr),
-            Ok(Twin::Elder) => {}
-            Err(error) => tell(&channel, &Word::Refused(error)),
+        match alike.then(sys::twin) {
+            None => tell(&channel, &Word::Unlike),
+            Some(Ok(Twin::Younger)) => begin(channel, stdout, stderr),
+            Some(Ok(Twin::Elder)) => {}
+            Some(Err(error)) => tell(&channel, &Word::Refused(error)),
         }
+    }
+}
+
+/// Whether what a copy takes over from this process is what it would take over from the master. One look answers all who had
+/// asked before it.
+#[derive(Default)]
+struct Compared {
+    alike: bool,
+    asked_before: u64,
+}
+
+impl Compared {
+    /// For one request that has been received.
+    fn holds(&mut self) -> bool {
+        match self.asked_before.checked_sub(1) {
+            Some(others) => self.asked_before = others,
+            None => {
+                // One byte each.
+                self.asked_before = rustix::io::ioctl_fionread(io::stdin()).unwrap_or(0);
+                let own = Likeness::of(getpid());
+                // `None` is a master in another namespace of processes: copies will be refused there.
+                self.alike = getppid().is_none_or(|master| own.is_like(&Likeness::of(master)));
+            }
+        }
+        self.alike
     }
 }
 
 /// A copy's life as such: it takes its places, tells who it is, and becomes a worker.
 fn begin(channel: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> ! {
-    let word = take_places(stdout, stderr).and_then(|()| match is_like_the_master() {
-        true => Word::own(),
-        false => Ok(Word::Unlike),
-    });
+    let word = take_places(stdout, stderr).and_then(|()| Word::own());
     let word = word.unwrap_or_else(Word::Refused);
-    tell(&channel, &word);
-    match word {
-        Word::Born { .. } => shim::become_worker(channel.into()),
-        Word::Unlike | Word::Refused(_) => std::process::exit(SHIM_FAILED),
+    match (word.send(channel.as_fd()), word) {
+        (Ok(()), Word::Born { .. }) => shim::become_worker(channel.into()),
+        // Nobody waits for it any more; or it can't tell who it is.
+        (Err(_), _) | (_, Word::Unlike | Word::Refused(_)) => std::process::exit(SHIM_FAILED),
     }
-}
-
-/// Whether what this process has taken over from the zygote is what it would have taken over from the master.
-fn is_like_the_master() -> bool {
-    let own = Likeness::of(getpid());
-    getppid().is_some_and(|master| own.is_like(&Likeness::of(master)))
 }
 
 /// In the place of the zygote's socket and its outputs. The session is the copy's own from now on, as it is of every shim's:
@@ -84,6 +103,6 @@ fn take_places(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<()> {
 }
 
 fn tell(channel: &OwnedFd, word: &Word) {
-    // If nobody listens any more there will be no order either.
+    // If nobody listens any more nobody needs to know.
     let _ = word.send(channel.as_fd());
 }

@@ -5,15 +5,16 @@
 //!
 //! ```text
 //! master ── channel, stdout, stderr ──► zygote ── twin ──► shim, the master's own child
-//!    │ ◄──────────── pidfd ───────────────────────────────── │
-//!    └── order ────────────────────────────────────────────► │ ── exec ──► worker
+//!    ├── order, along the channel ─────────────────────────► │
+//!    │ ◄──────────── pidfd ───────────────────────────────── │ ── exec ──► worker
 //! ```
 //!
 //! The copy is the zygote's sibling: the master watches and reaps it as if it had executed it itself. It tells the master who
-//! it is before it listens to anybody, so whoever is not known is no worker and never becomes one.
+//! it is before it listens to anybody, and once more says a word before it becomes the worker. So where nobody waits for it any
+//! more there is no worker. Its order goes ahead of it: the master has others to prepare meanwhile.
 //!
-//! What a worker takes over from the master, it takes over from the zygote: so the copy looks whether the master is still
-//! [like](likeness) the zygote was when it began. If not, or if there is no answer in time, the zygote is [replaced](place).
+//! What a worker takes over from the master, it takes over from the zygote: so that looks whether it is still [like](likeness)
+//! the master before it copies itself. If not, or if there is no answer in time, the zygote is [replaced](place).
 
 mod birth;
 mod likeness;
@@ -33,13 +34,19 @@ use std::{
 };
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use tokio::{io::Interest, net::UnixStream, sync::Semaphore, time::timeout};
+use tokio::{
+    io::Interest,
+    net::UnixStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use self::birth::Word;
 use super::{
     Child,
     child::Unfinished,
     spawner::{Ours, Pipes, Shim, this_program},
+    spec::Order,
 };
 use crate::sys;
 
@@ -52,12 +59,16 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// How many copies it is asked for at once: so many words fit its socket, whatever the system's settings. Others wait.
 const AT_ONCE: usize = 64;
 
+/// Orders with more descriptors don't go ahead: of those in flight a user without privileges may have as many as one process
+/// may have open, often 1,024. 64 times these and the three of each request are 704.
+const DESCRIPTORS_AHEAD: usize = 8;
+
 /// A living zygote. It ends when this is dropped, and by itself when the master has gone.
 #[derive(Debug)]
 pub(super) struct Zygote {
     process: Arc<Child>,
     control: OwnedFd,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 /// Why there is no copy, and what that says of the zygote.
@@ -101,7 +112,7 @@ impl Zygote {
         Ok(Self {
             process,
             control,
-            places: Semaphore::new(AT_ONCE),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
         })
     }
 
@@ -109,22 +120,68 @@ impl Zygote {
         self.process.pid()
     }
 
-    /// Has it copy itself. What has been begun is ended if this is dropped.
-    pub(super) async fn twin(&self, ours: &Ours) -> Result<Shim, NoTwin> {
-        // Never closed; and whoever is before us is answered, or gives up, in time.
-        let _place = self.places.acquire().await;
+    /// Asks for a copy; `None` if as many as may be are asked for already.
+    pub(super) fn ask_at_once(
+        &self,
+        ours: &Ours,
+        order: &mut Order,
+    ) -> Option<Result<Asked, NoTwin>> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(self.ask_in(place, ours, order))
+    }
+
+    /// Asks for a copy when it may. Whoever is before us is answered, or gives up, in time.
+    pub(super) async fn ask(&self, ours: &Ours, order: &mut Order) -> Result<Asked, NoTwin> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.map_err(|closed| NoTwin::Replace(io::Error::other(closed)))?;
+        self.ask_in(place, ours, order)
+    }
+
+    fn ask_in(
+        &self,
+        place: OwnedSemaphorePermit,
+        ours: &Ours,
+        order: &mut Order,
+    ) -> Result<Asked, NoTwin> {
         let (pipes, ends) = Pipes::new().map_err(NoTwin::Shortage)?;
         let wanted = Wanted::new(pipes.channel, ours).map_err(NoTwin::Shortage)?;
+        wanted.tell_ahead(order);
         let fds = [
             ends.channel.as_fd(),
             ends.stdout.as_fd(),
             ends.stderr.as_fd(),
         ];
-        sys::send_fds(self.control.as_fd(), &fds).map_err(NoTwin::Replace)?;
-        drop(ends);
-        let answer = timeout(ANSWERS_WITHIN, wanted.answer()).await;
+        sys::send_fds(self.control.as_fd(), &fds).map_err(unasked)?;
+        Ok(Asked {
+            wanted,
+            stdout: pipes.stdout,
+            stderr: pipes.stderr,
+            _place: place,
+        })
+    }
+
+    /// Kills it: others who wait for it needn't any more. ESRCH: it has ended. The end of its socket would be the end of it
+    /// as well, unless it is stopped.
+    pub(super) fn end(&self) {
+        let _ = self.process.signal(libc::SIGKILL);
+    }
+}
+
+/// A copy that has been asked for: what has been begun is ended if this is dropped.
+#[derive(Debug)]
+pub(super) struct Asked {
+    wanted: Wanted,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Asked {
+    /// Waits for it. What has not gone ahead of its order, it waits for.
+    pub(super) async fn born(self) -> Result<Shim, NoTwin> {
+        let answer = timeout(ANSWERS_WITHIN, self.wanted.answer()).await;
         let process = match answer.map_err(io::Error::from) {
-            Ok(Ok(Word::Born { pid, pidfd })) => wanted.take(pid, pidfd),
+            Ok(Ok(Word::Born { pid, pidfd })) => self.wanted.take(pid, pidfd),
             Ok(Ok(Word::Unlike)) => return Err(NoTwin::Replace(unlike())),
             Ok(Ok(Word::Refused(error))) => return Err(refused(error)),
             Ok(Err(error)) | Err(error) => return Err(NoTwin::Replace(error)),
@@ -133,15 +190,17 @@ impl Zygote {
         Ok(Shim {
             process,
             channel,
-            stdout: pipes.stdout,
-            stderr: pipes.stderr,
+            stdout: self.stdout,
+            stderr: self.stderr,
         })
     }
+}
 
-    /// Kills it: others who wait for it needn't any more. ESRCH: it has ended. The end of its socket would be the end of it
-    /// as well, unless it is stopped.
-    pub(super) fn end(&self) {
-        let _ = self.process.signal(libc::SIGKILL);
+/// It can't be asked.
+fn unasked(error: io::Error) -> NoTwin {
+    match error.raw_os_error() {
+        Some(libc::ENOBUFS | libc::ENOMEM | libc::ETOOMANYREFS) => NoTwin::Shortage(error),
+        Some(_) | None => NoTwin::Replace(error),
     }
 }
 
@@ -164,7 +223,8 @@ impl Drop for Zygote {
     }
 }
 
-/// A copy that has been asked for, and is not known yet.
+/// A copy that is not known yet.
+#[derive(Debug)]
 struct Wanted {
     /// `None` once it is known.
     channel: Option<UnixStream>,
@@ -173,10 +233,19 @@ struct Wanted {
 
 impl Wanted {
     fn new(channel: StdUnixStream, ours: &Ours) -> io::Result<Self> {
-        Ok(Self {
-            channel: Some(UnixStream::from_std(channel)?),
-            ours: ours.clone(),
-        })
+        let channel = Some(UnixStream::from_std(channel)?);
+        ours.expect_one();
+        let ours = ours.clone();
+        Ok(Self { channel, ours })
+    }
+
+    /// Its order waits for it. What doesn't fit, or can't be sent now, goes when it is there.
+    fn tell_ahead(&self, order: &mut Order) {
+        if let Some(channel) = &self.channel
+            && order.descriptors() <= DESCRIPTORS_AHEAD
+        {
+            let _ = order.send(channel.as_fd());
+        }
     }
 
     /// The first word on the channel.
@@ -192,20 +261,24 @@ impl Wanted {
         let child = Child::held(pid, pidfd, self.ours.clone())?;
         Ok((Unfinished::new(child), channel))
     }
-}
 
-impl Drop for Wanted {
     /// Nobody waits for it any more. Either it has told who it is, and is killed, or it finds that it can't, and ends.
-    fn drop(&mut self) {
-        let Some(channel) = self.channel.take() else {
-            return;
-        };
-        // From here on its word can't be sent any more: there is no moment between the last look and the end.
-        let _ = rustix::net::shutdown(&channel, rustix::net::Shutdown::Both);
+    fn give_up(&self, channel: &UnixStream) {
+        // From here on its words can't be sent any more: there is no moment between the last look and the end.
+        let _ = rustix::net::shutdown(channel, rustix::net::Shutdown::Both);
         if let Ok(Word::Born { pid, pidfd }) = birth::receive(channel.as_fd())
             && let Ok(child) = Child::held(pid, pidfd, self.ours.clone())
         {
             drop(Unfinished::new(child));
         }
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        if let Some(channel) = self.channel.take() {
+            self.give_up(&channel);
+        }
+        self.ours.expect_no_more();
     }
 }

@@ -19,6 +19,7 @@
 //! - [`Fleet`]: the same with a bus connection of the test's own.
 //! - [`Yard`]: a home in which masters are started in the background.
 //! - [`kills_lose_only_what_is_in_service`]: what workers that are killed had in their hands.
+//! - [`while_all_are_dead_clients_wait`]: whom nobody is there for.
 //! - [`falls_asleep`]: that nothing wakes a thread.
 //!
 //! `env!("CARGO_BIN_EXE_…")` exists in integration tests and benchmarks only, hence programs are given by path. What is
@@ -68,7 +69,9 @@ pub use programs::Programs;
 pub use slow_disk::SlowDisk;
 pub use tail::Tail;
 pub use terminal::Terminal;
-pub use victims::{kills_lose_only_what_is_in_service, stand_still};
+pub use victims::{
+    kills_lose_only_what_is_in_service, stand_still, while_all_are_dead_clients_wait,
+};
 pub use wait::{PATIENCE, deadline, eventually, free_port};
 pub use web::{Page, Web};
 pub use yard::Yard;

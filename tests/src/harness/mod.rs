@@ -8,6 +8,7 @@
 //! - [`App`]: an app's table of a process file.
 //! - [`Master`]: a running `ostler`, its commands, its events, and what it shows.
 //! - [`Programs`]: the programs of this package, as masters to be.
+//! - [`installed`]: a program of others' that a test can't do without.
 //! - [`Guest`]: an unprivileged user.
 //! - [`SlowDisk`]: a program that can't be run for a while.
 //! - [`peer`]: a peer of the hub that can break the protocol.
@@ -65,7 +66,7 @@ pub use lines::{LinePattern, Lines};
 pub use marked::Mark;
 pub use master::{Master, MasterBuilder};
 pub use process::{Exit, Process};
-pub use programs::Programs;
+pub use programs::{Programs, installed};
 pub use slow_disk::SlowDisk;
 pub use tail::Tail;
 pub use terminal::Terminal;

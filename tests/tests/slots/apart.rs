@@ -2,6 +2,8 @@
 
 use std::{io::Write, process::Stdio};
 
+use ostler_tests::harness::installed;
+
 /// Runs a scenario in a network of its own, by a thread of its own: others of this process stay in the machine's. Left out, which is
 /// said, where the kernel lets this user have none; whoever is root can have one.
 pub(super) fn in_a_network_apart(scenario: impl AsyncFnOnce() + Send + 'static) {
@@ -26,11 +28,9 @@ pub(super) fn in_a_network_apart(scenario: impl AsyncFnOnce() + Send + 'static) 
 
 /// Has `ip` do these things, one a line.
 pub(super) fn ip(commands: &str) {
-    let mut command = std::process::Command::new("ip");
+    let mut command = std::process::Command::new(installed("ip"));
     let started = command.args(["-batch", "-"]).stdin(Stdio::piped()).spawn();
-    let mut ip = started.unwrap_or_else(|error| {
-        panic!("ip can't be run (Debian's package iproute2 has it): {error}")
-    });
+    let mut ip = started.expect("a program");
     let mut input = ip.stdin.take().expect("piped");
     input.write_all(commands.as_bytes()).expect("read by ip");
     drop(input);

@@ -48,6 +48,7 @@ use crate::{
     network::NetworkDoor,
     process::{Cgroups, LineQueue, LogFiles, LogWriter, Releases, Spawner},
     shell::{MasterSignal, Reread, Rights, Said, Shell, Watches, Workshop, alarm},
+    shortage,
     sockets::{self, Sockets, StarterSockets, balance::Balancer, slots::Groups},
     sys::{self, OpenFiles, Signals},
 };
@@ -416,5 +417,9 @@ async fn finish(lines: &LineQueue, writer: LogWriter) {
 }
 
 fn system(what: &str, error: &io::Error) -> CliError {
-    CliError::new(Exit::Failed, format!("can't {what}")).because(error)
+    let failure = CliError::new(Exit::Failed, format!("can't {what}")).because(error);
+    match shortage::apart_from_children() {
+        Some(why) => failure.hint(why),
+        None => failure,
+    }
 }

@@ -38,7 +38,7 @@ impl Stay {
             .ostler(&["run"])
             .env(Mark::VARIABLE, mark.value())
             .start();
-        let mut stay = Self {
+        let stay = Self {
             guest,
             master: run,
             mark,
@@ -48,15 +48,15 @@ impl Stay {
             let mut log = stay.master.stderr.clone();
             log.wait_for_line(ready.as_str(), PATIENCE).await;
         }
-        stay.has_no_rights().await;
+        stay.has_no_rights();
         stay.chosen(&[0, 1, 2]).await;
         stay
     }
 
     /// Neither the master nor any worker is root, or may do anything that not everybody may.
-    async fn has_no_rights(&mut self) {
-        let mut processes = self.mark.processes();
-        processes.push(self.master.id());
+    fn has_no_rights(&self) {
+        let processes = self.mark.processes();
+        assert!(processes.contains(&self.master.id()), "{processes:?}");
         assert!(processes.len() > 3, "{processes:?}");
         for process in processes {
             let status = std::fs::read_to_string(format!("/proc/{process}/status"));

@@ -1,7 +1,7 @@
 //! Under load, with accidents.
 
 use ostler_tests::{
-    harness::{kills_lose_only_what_is_in_service, while_all_are_dead_clients_wait},
+    harness::kills_lose_only_what_is_in_service,
     load::{Load, LoadHandle},
 };
 
@@ -85,12 +85,4 @@ async fn twenty_kills_lose_only_what_was_being_served() {
     let fleet = ready(&web(4), 4).await;
     let plan = to(fleet.address().await, "/").connections(8);
     kills_lose_only_what_is_in_service(&fleet, plan, |kill| (kill * 7 % 4) as u32).await;
-}
-
-#[tokio::test]
-async fn while_all_workers_are_dead_clients_wait() {
-    let app = web(4).set("backoff", json!({"first": "2s", "max": "2s"}));
-    let fleet = ready(&app, 4).await;
-    let plan = to(fleet.address().await, "/");
-    while_all_are_dead_clients_wait(&fleet, plan).await;
 }

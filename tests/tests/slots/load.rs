@@ -1,7 +1,7 @@
 //! Under load, with accidents.
 
 use ostler_tests::{
-    harness::{kills_lose_only_what_is_in_service, while_all_are_dead_clients_wait},
+    harness::kills_lose_only_what_is_in_service,
     load::{Load, LoadHandle},
 };
 
@@ -127,14 +127,4 @@ async fn twenty_kills_lose_only_what_was_being_served_where_clients_wait_for_the
     let home = answered(vec![knock(address).await]).await[0] as u32;
     let plan = to(address, "/").connections(8).by_field("slot");
     kills_lose_only_what_is_in_service(&fleet, plan, |_| home).await;
-}
-
-#[tokio::test]
-async fn while_all_workers_are_dead_clients_wait() {
-    for mode in ["slot", "sticky"] {
-        let app = web(3, mode).set("backoff", json!({"first": "2s", "max": "2s"}));
-        let fleet = ready(&app, 3).await;
-        let plan = to(fleet.address().await, "/");
-        while_all_are_dead_clients_wait(&fleet, plan).await;
-    }
 }

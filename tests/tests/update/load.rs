@@ -53,7 +53,7 @@ async fn twenty_kills_lose_only_what_was_being_served() {
 }
 
 #[tokio::test]
-async fn while_all_workers_are_dead_clients_wait() {
+async fn while_every_worker_is_down_connections_wait() {
     let app = web(4).set("backoff", json!({"first": "2s", "max": "2s"}));
     let fleet = Fleet::ready(master(app, GOOD), 4).await;
     let plan = Plan::to(fleet.address().await).timeout(PATIENCE);

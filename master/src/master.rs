@@ -31,6 +31,7 @@ use crate::{
     home::MasterName,
     log,
     shell::alarm,
+    shortage,
     sockets::StarterSockets,
 };
 
@@ -152,5 +153,9 @@ where
 }
 
 fn system(what: &str, error: &io::Error) -> CliError {
-    CliError::new(Exit::Failed, format!("can't {what}")).because(error)
+    let failure = CliError::new(Exit::Failed, format!("can't {what}")).because(error);
+    match shortage::apart_from_children() {
+        Some(why) => failure.hint(why),
+        None => failure,
+    }
 }

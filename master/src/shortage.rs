@@ -33,6 +33,19 @@ pub fn hint(error: &io::Error) -> Option<String> {
     }
 }
 
+/// Why no thread or process can be started, if it is because this process's children are to be in another namespace of processes
+/// than itself. The kernel allows such a process no threads, and no further child once the first one has ended.
+#[must_use]
+pub fn apart_from_children() -> Option<&'static str> {
+    let namespace = |whose| std::fs::read_link(format!("/proc/self/ns/{whose}"));
+    // It has no name before the first child.
+    let of_children = namespace("pid_for_children").ok();
+    (namespace("pid").ok()? != of_children.unwrap_or_default()).then_some(
+        "the master's children are to be in another namespace of processes than the master itself, as after `unshare --pid` \
+         without `--fork`: start it with `unshare --pid --fork --mount-proc`",
+    )
+}
+
 fn limit() -> String {
     let now = getrlimit(Resource::Nofile).current;
     now.map_or_else(|| "none".to_owned(), |limit| limit.to_string())

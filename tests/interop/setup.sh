@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the interoperability tests need besides Rust: Python and Node (from the system), and gunicorn and uvicorn in a virtual
-# environment under target/interop. What is there already is left alone, and then nothing is asked of the network.
+# Installs what tests need besides Rust: Python, Node, ip and systemd-socket-activate (from the system), and gunicorn and uvicorn in a
+# virtual environment under target/interop. What is there already is left alone, and then nothing is asked of the network.
 set -euo pipefail
 
 GUNICORN=27.0.1
@@ -27,6 +27,15 @@ if ! command -v node >/dev/null; then
     system nodejs
 fi
 
+if ! command -v ip >/dev/null; then
+    system iproute2
+fi
+
+# Of the package alone: it is not the machine's first process that tests need.
+if ! command -v systemd-socket-activate >/dev/null; then
+    system systemd
+fi
+
 if ! command -v python3 >/dev/null; then
     system python3 python3-venv
 fi
@@ -46,4 +55,6 @@ fi
 
 echo "gunicorn $GUNICORN: $venv/bin/gunicorn"
 echo "uvicorn $UVICORN: $venv/bin/uvicorn"
+echo "ip: $(command -v ip)"
+echo "systemd-socket-activate: $(command -v systemd-socket-activate)"
 echo "node $(node --version): $(command -v node)"

@@ -4,6 +4,8 @@
 //! Needs them: run `tests/interop/setup.sh`, then `cargo test -p ostler-tests --features interop --test interop`.
 //! What these programs lose without Ostler, taking over from one another, is tested in `interop_fixtures.rs`: nothing.
 
+#[path = "interop/activation.rs"]
+mod activation;
 #[path = "interop/datagrams.rs"]
 mod datagrams;
 #[path = "interop/modes.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "sockets/own_ports.rs"]
 mod own_ports;
+#[path = "sockets/packets.rs"]
+mod packets;
 #[path = "sockets/starters.rs"]
 mod starters;
 

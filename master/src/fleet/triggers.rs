@@ -38,7 +38,7 @@ pub(super) fn restart_needed(
         .values_mut()
         .filter(|app| all || wanted.as_ref() == Some(&app.name))
     {
-        if app.wanted && app.size > 0 && !app.definition.life.oneshot {
+        if !app.wants_none() && !app.definition.life.oneshot {
             ask_unless_suspended(app, by, &reason, turn);
         }
     }

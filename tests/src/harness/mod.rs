@@ -8,6 +8,7 @@
 //! - [`App`]: an app's table of a process file.
 //! - [`Master`]: a running `ostler`, its commands, its events, and what it shows.
 //! - [`Programs`]: the programs of this package, as masters to be.
+//! - [`installed`]: a program of others' that a test can't do without.
 //! - [`Guest`]: an unprivileged user.
 //! - [`SlowDisk`]: a program that can't be run for a while.
 //! - [`peer`]: a peer of the hub that can break the protocol.
@@ -19,6 +20,7 @@
 //! - [`Fleet`]: the same with a bus connection of the test's own.
 //! - [`Yard`]: a home in which masters are started in the background.
 //! - [`kills_lose_only_what_is_in_service`]: what workers that are killed had in their hands.
+//! - [`while_all_are_dead_clients_wait`]: whom nobody is there for.
 //! - [`falls_asleep`]: that nothing wakes a thread.
 //!
 //! `env!("CARGO_BIN_EXE_…")` exists in integration tests and benchmarks only, hence programs are given by path. What is
@@ -64,11 +66,13 @@ pub use lines::{LinePattern, Lines};
 pub use marked::Mark;
 pub use master::{Master, MasterBuilder};
 pub use process::{Exit, Process};
-pub use programs::Programs;
+pub use programs::{Programs, installed};
 pub use slow_disk::SlowDisk;
 pub use tail::Tail;
 pub use terminal::Terminal;
-pub use victims::{kills_lose_only_what_is_in_service, stand_still};
+pub use victims::{
+    kills_lose_only_what_is_in_service, stand_still, while_all_are_dead_clients_wait,
+};
 pub use wait::{PATIENCE, deadline, eventually, free_port};
 pub use web::{Page, Web};
 pub use yard::Yard;

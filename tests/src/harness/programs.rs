@@ -4,6 +4,21 @@ use std::path::Path;
 
 use super::{Master, MasterBuilder, Yard};
 
+/// A program that a test can't do without.
+///
+/// # Panics
+/// If it is not on the path: such a test can't be left out silently.
+#[must_use]
+pub fn installed(program: &'static str) -> &'static str {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    assert!(
+        found,
+        "{program} is not on the path, and this test needs it: run tests/interop/setup.sh"
+    );
+    program
+}
+
 /// Where the programs of this package are. Made by [`programs!`](crate::programs), as only a test knows.
 #[derive(Clone, Copy, Debug)]
 pub struct Programs {

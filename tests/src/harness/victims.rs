@@ -5,11 +5,16 @@ use std::{collections::BTreeSet, fs};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use ostler_bus::vocab::status::StatusReport;
+
 use super::{Fleet, PATIENCE, eventually};
-use crate::load::Plan;
+use crate::load::{Load, Plan};
 
 /// How many are killed.
 const KILLS: u64 = 20;
+
+/// So many connect at once while nobody lives.
+const CLIENTS: usize = 48;
 
 /// A table that changes while it is read may leave something out: it is read so many times.
 const READINGS: usize = 3;
@@ -37,9 +42,7 @@ pub async fn kills_lose_only_what_is_in_service(
         stand_still(pid).await;
         in_hands += in_service(pid);
         send(pid, Signal::KILL);
-        let gone = |status: &ostler_bus::vocab::status::StatusReport| {
-            status.workers.iter().all(|other| other.id != worker.id)
-        };
+        let gone = |status: &StatusReport| status.workers.iter().all(|it| it.id != worker.id);
         fleet.until("it to be gone", gone).await;
         load.answers(20, PATIENCE).await.expect("answers");
     }
@@ -48,6 +51,31 @@ pub async fn kills_lose_only_what_is_in_service(
     assert_eq!((others, &tally.fault), (0, &None), "{tally}");
     assert!(tally.reset <= in_hands, "{in_hands} in service: {tally}");
     assert!(tally.answered > 20 * KILLS, "{tally}");
+}
+
+/// Kills all of the only app's workers, which have nothing in their hands, and connects while none lives: nobody is refused or
+/// reset, all wait in the kernel's queues, and the workers that come answer all. The app's `backoff` is to be two seconds.
+///
+/// # Panics
+/// If anybody is lost, or doesn't wait.
+pub async fn while_all_are_dead_clients_wait(fleet: &Fleet, plan: Plan) {
+    let workers = fleet.status().await.apps[0].instances as usize;
+    for worker in fleet.until_ready(workers).await {
+        send(worker.pid.expect("a living worker"), Signal::KILL);
+    }
+    let dead = |status: &StatusReport| status.workers.iter().all(|it| it.pid.is_none());
+    fleet.until("all to be dead", dead).await;
+    let plan = plan.connections(CLIENTS).requests(CLIENTS as u64);
+    let load = Load::start(plan).expect("a plan that can be run");
+    let wait = |status: &StatusReport| {
+        let queues = status.apps[0].sockets.iter().filter_map(|it| it.queue);
+        dead(status) && queues.map(|it| it.waiting as usize).sum::<usize>() == CLIENTS
+    };
+    fleet.until("all to wait while nobody lives", wait).await;
+    let tally = load.finish().await;
+    assert_eq!((tally.lost(), &tally.fault), (0, &None), "{tally}");
+    assert_eq!(tally.answered, CLIENTS as u64, "{tally}");
+    fleet.until_ready(workers).await;
 }
 
 /// Has a process stand still: nothing of it runs any more when this returns.

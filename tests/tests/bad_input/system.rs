@@ -217,3 +217,35 @@ async fn out_of_descriptors_is_survived() {
     alone.ostler(&["reload"]).success().await;
     alone.ostler(&["kill"]).success().await;
 }
+
+/// As `unshare` does it unless it is told to fork: the kernel allows such a process no threads.
+#[tokio::test]
+async fn namespace_of_children_alone_is_reported() {
+    let alone = Alone::new();
+    let unshare = match rustix::process::geteuid().is_root() {
+        true => "--pid",
+        false => "--user --map-root-user --pid",
+    };
+    let unshared = |fork: &[&str], program: &[&str]| {
+        let words = [&unshare.split(' ').collect::<Vec<_>>()[..], fork, program].concat();
+        let cli = Cli::new("unshare").args(words).dir(alone.dir.path());
+        cli.env("OSTLER_HOME", alone.dir.at("home"))
+    };
+    if unshared(&[], &["true"]).run().await.exit != Exit::Code(0) {
+        return eprintln!("not run: no namespace of processes can be had here");
+    }
+    let job = "[app.job]\ncommand = \"true\"\noneshot = true\n";
+    let file = alone.dir.write("job.toml", job);
+    let run = [PROGRAMS.ostler, "run", file.to_str().expect("text")];
+    let output = unshared(&[], &run).fails_with(1).await;
+    told(
+        &output,
+        &[
+            "can't start the log",
+            "hint: ",
+            "`unshare --pid --fork --mount-proc`",
+        ],
+    );
+    // The advice is good.
+    unshared(&["--fork", "--mount-proc"], &run).success().await;
+}

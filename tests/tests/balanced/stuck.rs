@@ -1,5 +1,7 @@
 //! What was handed to a worker that does not get to it is not lost.
 
+use ostler_tests::harness::while_all_are_dead_clients_wait;
+
 use super::*;
 
 /// Two workers, the one in slot 0 stopped (as SIGSTOP stops it), and connections that have come to both.
@@ -96,20 +98,11 @@ async fn an_app_that_nobody_connects_to_costs_no_wake_ups() {
 
 #[tokio::test]
 async fn while_every_worker_is_down_connections_wait() {
-    let app = web(2).set("backoff", json!({"first": "1s", "max": "1s"}));
+    let app = web(2).set("backoff", json!({"first": "2s", "max": "2s"}));
     let fleet = ready(&app, 2).await;
     let address = fleet.address().await;
     taking_after(&fleet, address).await;
-    for worker in fleet.until_ready(2).await {
-        signal(&worker, Signal::KILL);
-    }
-    let none = |status: &StatusReport| status.apps[0].ready == 0;
-    fleet.until("both to be gone", none).await;
-    let load = fleet
-        .load_with(to(address, "/").connections(8).requests(200))
-        .await;
-    let tally = load.finish().await;
-    assert_eq!(tally.lost(), 0, "{tally}");
+    while_all_are_dead_clients_wait(&fleet, to(address, "/")).await;
 }
 
 /// A worker that stands still 20 ms at every request: taking turns, all 16 clients would soon wait for it alone.

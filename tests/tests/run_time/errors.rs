@@ -1,6 +1,7 @@
 //! What can't be had is the asker's to handle, and nobody else's.
 
 use ostler_tests::harness::{copy_program, eventually};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::*;
 
@@ -114,4 +115,50 @@ async fn a_future_that_is_dropped_before_the_answer_leaks_nothing() {
     // The worker is as good as before, and can go.
     opens(&fleet, 0, "listen 127.0.0.1:0").await;
     fleet.ostler(["stop"]).success().await;
+}
+
+/// As many as one worker may have, and one more.
+#[tokio::test]
+async fn the_257th_socket_of_a_worker_is_an_error_of_its_own_and_others_go_on() {
+    let fleet = askers(2).await;
+    // All workers together may have an eighth of these.
+    let many = Some(4096);
+    let limit = Rlimit {
+        current: many,
+        maximum: many,
+    };
+    let master = Pid::from_raw(fleet.process.id().cast_signed());
+    if let Err(error) = prlimit(master, Resource::Nofile, limit) {
+        return eprintln!("not run: the master may not have {many:?} files open: {error}");
+    }
+    let mut had = Vec::new();
+    for _ in 0..256 {
+        had.push(opens(&fleet, 0, "listen 127.0.0.1:0").await);
+    }
+    for _ in 0..2 {
+        let refused = tell(&fleet, 0, "listen 127.0.0.1:0").await;
+        assert!(
+            refused.ends_with("this worker has 256 sockets already"),
+            "{refused}"
+        );
+        assert!(refused.starts_with("error "), "{refused}");
+    }
+    assert_eq!(asked(&fleet.status().await).len(), 256);
+    // All that it has are served, by itself alone: the other one asks for one now, and has another of its own.
+    let its = fleet.worker("web", 0).await.id.expect("an id").to_string();
+    for (_, address) in &had {
+        assert_eq!(who(address).await, its);
+    }
+    let (_, shared) = opens(&fleet, 1, "listen 127.0.0.1:0").await;
+    assert_eq!(shared, had[0].1);
+    let (_, other) = opens(&fleet, 1, "listen 127.0.0.2:0").await;
+    assert_ne!(who(&other).await, its);
+    // One that is given back makes room for one.
+    let (number, _) = &had[100];
+    assert_eq!(tell(&fleet, 0, &format!("close {number}")).await, "closed");
+    until_asked(&fleet, 256).await;
+    let (_, again) = opens(&fleet, 0, "listen 127.0.0.3:0").await;
+    assert_eq!(who(&again).await, its);
+    let refused = tell(&fleet, 0, "listen 127.0.0.3:0").await;
+    assert!(refused.contains("256 sockets already"), "{refused}");
 }

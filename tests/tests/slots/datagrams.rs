@@ -1,7 +1,7 @@
 //! UDP: each flow keeps to a slot, and what waits there outlives the slot's workers.
 
 mod accidents;
-mod asking;
+pub(super) mod asking;
 mod load;
 
 use std::{

@@ -1,15 +1,18 @@
 //! Sockets of which each slot has its own: spread by the kernel, evenly or by the client's address, and losing nothing but what
 //! a worker that dies was serving.
 
+mod apart;
 mod changes;
 mod datagrams;
+mod guests;
 mod load;
 mod migrated;
+mod networks;
 mod sticky;
 mod strangers;
 mod stuck;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ostler_bus::vocab::status::{SlotShare, SocketStatus, StatusReport, WorkerStatus};
 use ostler_tests::{
@@ -111,11 +114,14 @@ async fn stop(worker: &WorkerStatus) {
 }
 
 /// One request from this address, on a connection made now and answered whenever.
-async fn knock_from(client: [u8; 4], address: SocketAddr) -> JoinHandle<String> {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket
-        .bind(SocketAddr::from((client, 0)))
-        .expect("a loopback address");
+async fn knock_from(client: impl Into<IpAddr>, address: SocketAddr) -> JoinHandle<String> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let socket = socket.expect("a socket");
+    let bound = socket.bind(SocketAddr::from((client.into(), 0)));
+    bound.expect("an address of this machine's");
     let stream = socket.connect(address).await;
     let mut stream = stream.expect("a connection that is not refused");
     let written = stream

@@ -1,5 +1,7 @@
 //! Workers that don't get to what waits for them.
 
+use ostler_tests::harness::while_all_are_dead_clients_wait;
+
 use super::*;
 
 /// Taking turns, or by chance, all clients would soon wait for it.
@@ -69,19 +71,10 @@ async fn an_app_that_nobody_connects_to_costs_no_wake_ups() {
 #[tokio::test]
 async fn while_every_worker_is_down_connections_wait() {
     for mode in ["slot", "sticky"] {
-        let app = web(2, mode).set("backoff", json!({"first": "1s", "max": "1s"}));
+        let app = web(2, mode).set("backoff", json!({"first": "2s", "max": "2s"}));
         let fleet = ready(&app, 2).await;
-        let address = fleet.address().await;
-        for worker in fleet.until_ready(2).await {
-            signal(&worker, Signal::KILL);
-        }
-        let none = |status: &StatusReport| status.apps[0].ready == 0;
-        fleet.until("both to be gone", none).await;
-        let load = fleet
-            .load_with(to(address, "/").connections(8).requests(200))
-            .await;
-        let tally = load.finish().await;
-        assert_eq!(tally.lost(), 0, "{mode}: {tally}");
+        let plan = to(fleet.address().await, "/");
+        while_all_are_dead_clients_wait(&fleet, plan).await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is lost under load.
 
-use ostler_tests::harness::{Fleet, kills_lose_only_what_is_in_service};
+use ostler_tests::harness::{
+    Fleet, kills_lose_only_what_is_in_service, while_all_are_dead_clients_wait,
+};
 
 use super::*;
 
@@ -48,4 +50,12 @@ async fn twenty_kills_lose_only_what_was_being_served() {
     let plan = Plan::to(fleet.address().await).connections(8);
     let plan = plan.timeout(PATIENCE);
     kills_lose_only_what_is_in_service(&fleet, plan, |kill| (kill * 7 % 4) as u32).await;
+}
+
+#[tokio::test]
+async fn while_every_worker_is_down_connections_wait() {
+    let app = web(4).set("backoff", json!({"first": "2s", "max": "2s"}));
+    let fleet = Fleet::ready(master(app, GOOD), 4).await;
+    let plan = Plan::to(fleet.address().await).timeout(PATIENCE);
+    while_all_are_dead_clients_wait(&fleet, plan).await;
 }

@@ -8,6 +8,7 @@ mod born;
 mod http;
 mod life;
 mod notify;
+mod packets;
 mod print_env;
 mod sockets;
 mod spoil;
@@ -36,6 +37,7 @@ usage: misbehave HABIT
   fork-and-leave [own-group] leave a grandchild that holds stdout and stderr for 30 s, print its pid, exit 0
   shut-listener [unix]       shut the first inherited socket down, for all; then as trivial
   answer-datagrams           answer each datagram on the first inherited socket with its pid, until TERM
+  answer-packets VERSION_FILE  answer each packet on the first inherited socket with pid, version and its length, until TERM
   activate NAME=ADDRESS… -- PROGRAM…  bind sockets and become PROGRAM, which inherits them as from systemd
   flood-notify MS            leave a grandchild that floods NOTIFY_SOCKET for 10 s, exit 3 after MS milliseconds
   close-pipes                close stdout and stderr, then as trivial
@@ -138,6 +140,7 @@ fn habit(args: &[&str]) -> Result<ExitCode, String> {
         ["shut-listener"] => spoil::shut_listener().and_then(|()| trivial()),
         ["shut-listener", "unix"] => spoil::shut_unix_listener().and_then(|()| trivial()),
         ["answer-datagrams"] => sockets::answer_datagrams(),
+        ["answer-packets", file] => packets::serve(file),
         ["activate", ref words @ ..] => sockets::activate(words),
         ["flood-notify", ms] => {
             notify::send("READY=1")?;

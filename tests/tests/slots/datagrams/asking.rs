@@ -4,21 +4,21 @@ use super::*;
 
 /// What a worker has said.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) slot: u64,
+pub(in super::super) struct Answer {
+    pub(in super::super) slot: u64,
     pub(super) worker: u64,
     pub(super) number: u64,
 }
 
 #[derive(Debug)]
-pub(super) struct Client {
+pub(in super::super) struct Client {
     socket: UdpSocket,
     last: u64,
 }
 
 impl Client {
     /// At this address, and any port.
-    pub(super) async fn new(host: IpAddr, server: SocketAddr) -> Self {
+    pub(in super::super) async fn new(host: IpAddr, server: SocketAddr) -> Self {
         let socket = UdpSocket::bind((host, 0)).await;
         let socket = socket.expect("a loopback address");
         // So that it is told where nobody has the port.
@@ -59,7 +59,7 @@ impl Client {
     }
 
     /// Asks, and waits for the answer.
-    pub(super) async fn ask(&mut self) -> Answer {
+    pub(in super::super) async fn ask(&mut self) -> Answer {
         self.try_ask().await.expect("an answer in time")
     }
 

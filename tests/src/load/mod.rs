@@ -31,6 +31,7 @@ mod driver;
 mod latencies;
 mod plan;
 mod run;
+mod spread;
 mod tally;
 
 pub use answer::Answer;

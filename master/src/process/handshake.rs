@@ -27,8 +27,7 @@ pub(super) enum Heard {
 
 /// Gives a shim its order, and hears what came of it.
 pub(super) async fn give(mut order: Order, channel: UnixStream) -> io::Result<Heard> {
-    // Most orders fit the socket's buffer at once. A shim that is killed meanwhile breaks the pipe; what it said before, if
-    // anything, is in the answer.
+    // Most orders fit the socket's buffer at once, or have gone ahead.
     let sent = match order.send(channel.as_fd()) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             let send = || order.send(channel.as_fd());
@@ -36,11 +35,14 @@ pub(super) async fn give(mut order: Order, channel: UnixStream) -> io::Result<He
         }
         sent => sent,
     };
+    // A shim that is killed meanwhile breaks the pipe; what it said before, if anything, is in the answer. With any other error
+    // it still waits.
+    gone(sent)?;
     let mut answer = Vec::new();
     let read = channel.take(ANSWER_BYTES).read_to_end(&mut answer).await;
     let heard = hear(&answer)?;
     match heard {
-        Heard::Nothing => gone(sent).and(gone(read.map(drop))).map(|()| heard),
+        Heard::Nothing => gone(read.map(drop)).map(|()| heard),
         Heard::Started | Heard::Failure(_) => Ok(heard),
     }
 }

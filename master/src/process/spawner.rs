@@ -86,37 +86,58 @@ impl Spawner {
         self.zygote.pid()
     }
 
-    /// Starts a worker. Descriptors become its numbers 3, 4, … in this order; ours are closed. It is begun at once, and the
-    /// future is ready when the exec has succeeded. That owns all it needs, and kills what has been begun if it is dropped.
+    /// Begins a worker at once. Descriptors become its numbers 3, 4, … in this order; ours are closed. The future is ready when the
+    /// exec has succeeded. It owns all it needs, and kills what has been begun if it is dropped: that may have run for a moment.
+    /// To be called in a runtime with one thread.
+    ///
+    /// # Errors
+    /// See [`SpawnError`].
+    pub fn begin(
+        &self,
+        spec: &SpawnSpec,
+        fds: Vec<OwnedFd>,
+    ) -> impl Future<Output = Result<Spawned, SpawnError>> + Send + use<> {
+        let mut order = Order::new(spec, fds).map(Order::ahead);
+        let asked = order.as_mut().ok();
+        let asked = asked.and_then(|order| self.ask_at_once(order));
+        self.clone().go_on(order, asked)
+    }
+
+    /// Starts a command, as [`begin`](Self::begin) does, when the future is polled. It runs nothing before it is known who it
+    /// is: so whoever ends a worker's processes leaves it alone, though it bears the worker's mark.
     ///
     /// # Errors
     /// See [`SpawnError`].
     pub fn spawn(
         &self,
-        spec: SpawnSpec,
+        spec: &SpawnSpec,
         fds: Vec<OwnedFd>,
-    ) -> impl Future<Output = Result<Spawned, SpawnError>> + Send + 'static {
-        let this = self.clone();
-        let begun = Order::new(&spec, fds).map(|mut order| (this.ask_at_once(&mut order), order));
-        async move {
-            let (begun, mut order) = begun.map_err(SpawnError::Shim)?;
-            let shim = this.shim(begun, &mut order).await;
-            let shim = shim.map_err(SpawnError::Shim)?;
-            let given = handshake::give(order, shim.channel);
-            match timeout(HANDSHAKE_TIMEOUT, given).await {
-                Err(_elapsed) => Err(SpawnError::TimedOut),
-                Ok(Err(error)) => Err(SpawnError::Shim(error)),
-                Ok(Ok(Heard::Started)) => Ok(Spawned {
-                    child: shim.process.finish(),
-                    stdout: shim.stdout,
-                    stderr: shim.stderr,
-                }),
-                Ok(Ok(Heard::Failure(failure))) => Err(SpawnError::Refused(failure)),
-                Ok(Ok(Heard::Nothing)) => {
-                    match timeout(HANDSHAKE_TIMEOUT, shim.process.exited()).await {
-                        Ok(status) => Err(SpawnError::Ended(status)),
-                        Err(_elapsed) => Err(SpawnError::TimedOut),
-                    }
+    ) -> impl Future<Output = Result<Spawned, SpawnError>> + Send + use<> {
+        self.clone().go_on(Order::new(spec, fds), None)
+    }
+
+    async fn go_on(
+        self,
+        order: io::Result<Order>,
+        begun: Option<Begun>,
+    ) -> Result<Spawned, SpawnError> {
+        let mut order = order.map_err(SpawnError::Shim)?;
+        let shim = self.shim(begun, &mut order).await;
+        let shim = shim.map_err(SpawnError::Shim)?;
+        let given = handshake::give(order, shim.channel);
+        match timeout(HANDSHAKE_TIMEOUT, given).await {
+            Err(_elapsed) => Err(SpawnError::TimedOut),
+            Ok(Err(error)) => Err(SpawnError::Shim(error)),
+            Ok(Ok(Heard::Started)) => Ok(Spawned {
+                child: shim.process.finish(),
+                stdout: shim.stdout,
+                stderr: shim.stderr,
+            }),
+            Ok(Ok(Heard::Failure(failure))) => Err(SpawnError::Refused(failure)),
+            Ok(Ok(Heard::Nothing)) => {
+                match timeout(HANDSHAKE_TIMEOUT, shim.process.exited()).await {
+                    Ok(status) => Err(SpawnError::Ended(status)),
+                    Err(_elapsed) => Err(SpawnError::TimedOut),
                 }
             }
         }
@@ -176,6 +197,7 @@ impl Spawner {
                     self.zygote.vacate(zygote.pid(), error);
                 }
                 Err(NoTwin::Never(error)) => self.zygote.give_up(zygote.pid(), error),
+                Err(NoTwin::Lost(error)) => return Err(error),
             }
         }
         order.begin_anew();
@@ -301,7 +323,8 @@ impl Ours {
         }
     }
 
-    /// Reaps children that have ended and are not ours; later, if it isn't known of each whether it is.
+    /// Reaps children that have ended and are not ours; later, if it isn't known of each whether it is. Between the two looks at
+    /// who is ours nobody comes, as all of this is done by one thread.
     pub(super) fn reap_others(&self) -> io::Result<usize> {
         {
             let mut children = self.lock();

@@ -28,6 +28,10 @@ pub(super) const FAILED: u8 = 2;
 /// Larger orders are refused before they are sent; the kernel would refuse such arguments and environment anyway.
 pub(super) const ORDER_BYTES: usize = 8 << 20;
 
+/// Orders with more descriptors don't go ahead: of those in flight a user without privileges may have as many as one process
+/// may have open, often 1,024. 64 times these, the three of each request and the one of each answer are 768.
+const DESCRIPTORS_AHEAD: usize = 8;
+
 /// How a process is to be started. Descriptors travel beside it: the first becomes number 3, and so on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpawnSpec {
@@ -89,6 +93,7 @@ pub(super) struct Order {
     fds: Vec<OwnedFd>,
     bytes_sent: usize,
     fds_sent: usize,
+    ahead: bool,
 }
 
 impl Order {
@@ -105,7 +110,20 @@ impl Order {
             fds,
             bytes_sent: 0,
             fds_sent: 0,
+            ahead: false,
         })
+    }
+
+    /// It may go before it is known who takes it.
+    pub(super) fn ahead(self) -> Self {
+        Self {
+            ahead: true,
+            ..self
+        }
+    }
+
+    pub(super) fn may_go_ahead(&self) -> bool {
+        self.ahead && self.fds.len() <= DESCRIPTORS_AHEAD
     }
 
     /// Sends what has not been sent yet, on a non-blocking socket. To be called again after `WouldBlock`.
@@ -134,11 +152,6 @@ impl Order {
         left.take(sys::FDS_PER_MESSAGE).map(AsFd::as_fd).collect()
     }
 
-    /// How many descriptors travel with it.
-    pub(super) fn descriptors(&self) -> usize {
-        self.fds.len()
-    }
-
     /// Nothing of it has been sent: it goes to somebody else than before.
     pub(super) fn begin_anew(&mut self) {
         self.bytes_sent = 0;
@@ -149,7 +162,12 @@ impl Order {
 /// Receives an order, blocking.
 pub(super) fn receive(channel: &UnixStream) -> io::Result<(SpawnSpec, Vec<OwnedFd>)> {
     let mut head = [0; 8];
-    let (begun, mut fds) = sys::receive_with_fds(channel.as_fd(), &mut head)?;
+    let (begun, mut fds) = loop {
+        match sys::receive_with_fds(channel.as_fd(), &mut head) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            received => break received?,
+        }
+    };
     let mut reader = channel;
     reader.read_exact(&mut head[begun..])?;
     let [a, b, c, d, e, f, g, h] = head;

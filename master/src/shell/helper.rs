@@ -109,7 +109,7 @@ impl Helper {
         let mut unwanted = std::pin::pin!(unwanted);
         let cut_short = || Err(format!("`{name}` was cut short"));
         let spawned = tokio::select! {
-            spawned = spawner.spawn(spec, Vec::new()) => spawned,
+            spawned = spawner.spawn(&spec, Vec::new()) => spawned,
             () = &mut unwanted => return cut_short(),
         };
         let spawned = spawned.map_err(|error| match error.hint() {

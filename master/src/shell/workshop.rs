@@ -233,7 +233,7 @@ impl Workshop {
             fds.push(end);
             stdin = Some(lines);
         }
-        let spawned = Box::pin(self.spawner.spawn(spec, fds));
+        let spawned = Box::pin(self.spawner.begin(&spec, fds));
         let outlets = self
             .log_files
             .outlets(app, &who, &self.log, &self.all_lines);

@@ -35,6 +35,12 @@ pub fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     )?)
 }
 
+/// Kills a child of this process by number, which is its own until it has been reaped.
+pub(crate) fn kill_child(pid: u32) {
+    // ESRCH: somebody has reaped it.
+    let _ = to_pid(pid).map(|pid| rustix::process::kill_process(pid, Signal::KILL));
+}
+
 /// Sends a signal by number, 1 to 31 or a real-time one. A zombie takes it without effect.
 ///
 /// # Errors

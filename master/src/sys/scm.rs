@@ -64,6 +64,23 @@ pub(crate) fn receive_with_fds(
     socket: BorrowedFd<'_>,
     bytes: &mut [u8],
 ) -> io::Result<(usize, Vec<OwnedFd>)> {
+    match receive_what_fits(socket, bytes)? {
+        (length, fds, false) => Ok((length, fds)),
+        (_, _, true) => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "descriptors were cut off: the limit on open files is too low",
+        )),
+    }
+}
+
+/// The same for somebody who can use the bytes alone: true if descriptors were cut off.
+///
+/// # Errors
+/// `UnexpectedEof` if the peer is gone.
+pub(crate) fn receive_what_fits(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>, bool)> {
     let mut space = [MaybeUninit::uninit(); CONTROL];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(
@@ -78,16 +95,10 @@ pub(crate) fn receive_with_fds(
             fds.extend(rights);
         }
     }
-    if received.bytes == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    match received.bytes {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        length => Ok((length, fds, received.flags.contains(ReturnFlags::CTRUNC))),
     }
-    if received.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "descriptors were cut off: the limit on open files is too low",
-        ));
-    }
-    Ok((received.bytes, fds))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ async fn says(script: &str, attributes: Attributes) -> String {
 }
 
 async fn refused(attributes: Attributes) -> (String, String) {
-    let error = within(spawner().spawn(with("true", attributes), vec![]))
+    let error = within(spawner().spawn(&with("true", attributes), vec![]))
         .await
         .expect_err("refused");
     (error.to_string(), error.hint().unwrap_or_default())

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ostler_bus::{WorkerId, vocab::worker::ExitStatus};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::support::{by_copy, gone, run, sh, spawner, spec, start, within};
 
@@ -135,7 +136,47 @@ async fn adopting_orphans() {
     assert!(!Path::new(&format!("/proc/{orphan}")).exists());
     assert_eq!(ended_child.ended().await.status, ExitStatus::Code(9));
     a_worker_that_has_ended_before_it_is_known().await;
+    a_worker_that_can_t_be_watched().await;
     leaving_processes_behind().await;
+}
+
+/// It has become the worker when the master can't take its pidfd, as it may have no more files open.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the runtime must not hear of anything meanwhile"
+)]
+async fn a_worker_that_can_t_be_watched() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let spawner = by_copy(dir.path());
+    let told = dir.path().join("pids");
+    let starting = spawner.begin(
+        &sh(&format!("echo $$ >> {}; exec sleep 60", told.display())),
+        vec![],
+    );
+    let began = Instant::now();
+    let pids = || std::fs::read_to_string(&told).unwrap_or_default();
+    while !pids().ends_with('\n') {
+        assert!(began.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let before = getrlimit(Resource::Nofile);
+    let few = Rlimit {
+        current: Some(64),
+        ..before
+    };
+    setrlimit(Resource::Nofile, few).expect("set");
+    let all: Vec<_> = std::iter::repeat_with(|| std::fs::File::open("/dev/null"))
+        .map_while(Result::ok)
+        .collect();
+    let error = within(starting).await.expect_err("it can't be watched");
+    drop(all);
+    setrlimit(Resource::Nofile, before).expect("set");
+    assert!(error.to_string().contains("Too many open files"), "{error}");
+    let pids = pids();
+    assert_eq!(pids.lines().count(), 1, "it was not started again: {pids}");
+    gone(pids.trim()).await;
+    spawner.reap_orphans().expect("reaped");
+    assert!(!Path::new("/proc").join(pids.trim()).exists());
 }
 
 /// It was begun ahead of the word that says who it is: nobody takes it for an orphan. Those wait for that long.
@@ -155,7 +196,7 @@ async fn a_worker_that_has_ended_before_it_is_known() {
         "echo $$ > {}.new; mv {0}.new {0}; exit 3",
         told.display()
     ));
-    let starting = spawner.spawn(order, vec![]);
+    let starting = spawner.begin(&order, vec![]);
     let began = Instant::now();
     let is_zombie = |pid: &str| {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));

@@ -8,7 +8,7 @@ use ostler_bus::vocab::worker::ExitStatus;
 use super::support::{gone, only, script, sh, spawner, spec, within};
 
 async fn refused(order: SpawnSpec) -> (String, String) {
-    let error = within(spawner().spawn(order, vec![]))
+    let error = within(spawner().spawn(&order, vec![]))
         .await
         .expect_err("refused");
     assert!(matches!(error, SpawnError::Refused(_)), "{error:?}");
@@ -55,7 +55,7 @@ async fn more_descriptors_than_the_shim_may_have() {
     let file = std::fs::File::open("/dev/null").expect("/dev/null");
     let fds = (0..20).map(|_| file.try_clone().expect("a descriptor").into());
     let spawner = Spawner::new(&program);
-    let started = spawner.spawn(sh("true"), fds.collect());
+    let started = spawner.spawn(&sh("true"), fds.collect());
     let error = within(started).await.expect_err("refused");
     assert!(matches!(error, SpawnError::Refused(_)), "{error:?}");
     assert!(
@@ -89,11 +89,11 @@ async fn what_the_kernel_finds_too_long_or_misshapen() {
 async fn a_shim_that_is_not_there_or_is_no_shim() {
     let order = || sh("true");
     let spawner = Spawner::new(Path::new("/no/such/shim"));
-    let error = within(spawner.spawn(order(), vec![])).await;
+    let error = within(spawner.spawn(&order(), vec![])).await;
     assert!(matches!(error, Err(SpawnError::Shim(_))), "{error:?}");
     // It ends without a word: how it ended is all there is to say.
     let spawner = Spawner::new(Path::new("/bin/false"));
-    let error = within(spawner.spawn(order(), vec![])).await;
+    let error = within(spawner.spawn(&order(), vec![])).await;
     assert!(
         matches!(error, Err(SpawnError::Ended(ExitStatus::Code(1)))),
         "{error:?}"
@@ -114,7 +114,7 @@ async fn a_start_that_is_given_up_leaves_nothing_behind() {
         ),
     );
     let spawner = Spawner::new(&hanging);
-    let start = spawner.spawn(sh("true"), vec![]);
+    let start = spawner.begin(&sh("true"), vec![]);
     let appeared = async {
         while !pid_file.exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -111,7 +111,7 @@ pub(crate) async fn start_into(
     queue: LineQueue,
     lines: LogReceiver,
 ) -> Worker {
-    let spawned = within(spawner.spawn(spec, fds)).await.expect("started");
+    let spawned = within(spawner.begin(&spec, fds)).await.expect("started");
     let worker = (Arc::new(identity()), spawned.child.pid());
     let output = capture(spawned.stdout, spawned.stderr, worker, vec![queue]);
     Worker {

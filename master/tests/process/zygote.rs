@@ -171,7 +171,7 @@ async fn a_start_that_is_given_up_while_it_is_stopped_never_happens() {
     let mark = dir.path().join("happened");
     let mut order = sh("touch \"$MARK\"");
     order.env.push(("MARK".into(), mark.clone().into()));
-    let given_up = spawner.spawn(order, vec![]);
+    let given_up = spawner.begin(&order, vec![]);
     let soon = Duration::from_millis(50);
     let started = tokio::time::timeout(soon, given_up).await;
     assert!(started.is_err(), "it is stopped, yet {started:?}");

@@ -20,8 +20,8 @@ pub(super) enum Word {
     Born {
         /// Its process id.
         pid: u32,
-        /// Its own pidfd: nobody else can be meant by it.
-        pidfd: OwnedFd,
+        /// Its own pidfd: nobody else can be meant by it. `None` if it came to somebody who may have no more open.
+        pidfd: Option<OwnedFd>,
     },
     /// A copy, which ends: the zygote is not like the master any more.
     Unlike,
@@ -33,14 +33,14 @@ impl Word {
     /// This process's own.
     pub(super) fn own() -> io::Result<Self> {
         let pid = std::process::id();
-        let pidfd = sys::pidfd_open(pid)?;
+        let pidfd = Some(sys::pidfd_open(pid)?);
         Ok(Self::Born { pid, pidfd })
     }
 
     /// Says it. On a socket on which nothing has been said before, there is room for it.
     pub(super) fn send(&self, channel: BorrowedFd<'_>) -> io::Result<()> {
         let (tag, number, fd) = match self {
-            Self::Born { pid, pidfd } => (BORN, *pid, Some(pidfd.as_fd())),
+            Self::Born { pid, pidfd } => (BORN, *pid, pidfd.as_ref().map(AsFd::as_fd)),
             Self::Unlike => (UNLIKE, 0, None),
             Self::Refused(error) => {
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
@@ -55,12 +55,12 @@ impl Word {
 /// Hears it.
 pub(super) fn receive(channel: BorrowedFd<'_>) -> io::Result<Word> {
     let mut bytes = [0; WORD_BYTES];
-    let (length, fds) = sys::receive_with_fds(channel, &mut bytes)?;
+    let (length, fds, _cut_off) = sys::receive_what_fits(channel, &mut bytes)?;
     let [tag, number @ ..] = bytes;
     let number = u32::from_le_bytes(number);
     match (tag, fds.into_iter().next()) {
         _ if length < WORD_BYTES => Err(io::ErrorKind::InvalidData.into()),
-        (BORN, Some(pidfd)) => Ok(Word::Born { pid: number, pidfd }),
+        (BORN, pidfd) => Ok(Word::Born { pid: number, pidfd }),
         (UNLIKE, None) => Ok(Word::Unlike),
         (REFUSED, None) => {
             let error = io::Error::from_raw_os_error(number.cast_signed());
@@ -87,7 +87,11 @@ mod tests {
     #[test]
     fn a_word_arrives_as_it_was_said() {
         let own = Word::own().expect("a living process");
-        let Word::Born { pid, pidfd } = said(&own) else {
+        let Word::Born {
+            pid,
+            pidfd: Some(pidfd),
+        } = said(&own)
+        else {
             panic!("another word than {own:?}");
         };
         assert_eq!(pid, std::process::id());
@@ -103,7 +107,7 @@ mod tests {
     #[test]
     fn what_is_no_word_is_not_believed() {
         let (ours, theirs) = UnixStream::pair().expect("a socketpair");
-        for nonsense in [[BORN, 1, 0, 0, 0], [9, 0, 0, 0, 0]] {
+        for nonsense in [[0, 1, 0, 0, 0], [9, 0, 0, 0, 0]] {
             sys::send_with_fds(theirs.as_fd(), &nonsense, &[]).expect("sent");
             let error = receive(ours.as_fd()).expect_err("nonsense");
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);

@@ -40,7 +40,10 @@ fn serve() -> io::Result<()> {
             Ok(ends) => ends,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             // The master sees that its end of the channel is closed.
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                likeness.forget();
+                continue;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
@@ -48,11 +51,11 @@ fn serve() -> io::Result<()> {
         let Ok([channel, stdout, stderr]) = <[OwnedFd; 3]>::try_from(ends) else {
             continue;
         };
-        match alike.then(sys::twin) {
-            None => tell(&channel, &Word::Unlike),
-            Some(Ok(Twin::Younger)) => begin(channel, stdout, stderr),
-            Some(Ok(Twin::Elder)) => {}
-            Some(Err(error)) => tell(&channel, &Word::Refused(error)),
+        match alike.map(|alike| alike.then(sys::twin)) {
+            Ok(None) => tell(&channel, &Word::Unlike),
+            Ok(Some(Ok(Twin::Younger))) => begin(channel, stdout, stderr),
+            Ok(Some(Ok(Twin::Elder))) => {}
+            Err(error) | Ok(Some(Err(error))) => tell(&channel, &Word::Refused(error)),
         }
     }
 }
@@ -66,31 +69,38 @@ struct Compared {
 }
 
 impl Compared {
-    /// For one request that has been received.
-    fn holds(&mut self) -> bool {
+    /// For one request that has been received. `EINVAL` if the master is in another namespace of processes, where a copy would
+    /// have another number.
+    fn holds(&mut self) -> io::Result<bool> {
         match self.asked_before.checked_sub(1) {
             Some(others) => self.asked_before = others,
             None => {
+                let elsewhere = || io::Error::from_raw_os_error(libc::EINVAL);
+                let master = getppid().ok_or_else(elsewhere)?;
                 // One byte each.
                 self.asked_before = rustix::io::ioctl_fionread(io::stdin()).unwrap_or(0);
-                let own = Likeness::of(getpid());
-                // `None` is a master in another namespace of processes: copies will be refused there.
-                self.alike = getppid().is_none_or(|master| own.is_like(&Likeness::of(master)));
+                self.alike = Likeness::of(getpid()).is_like(&Likeness::of(master));
             }
         }
-        self.alike
+        Ok(self.alike)
+    }
+
+    /// It isn't known any more how many have asked.
+    fn forget(&mut self) {
+        self.asked_before = 0;
     }
 }
 
 /// A copy's life as such: it takes its places, tells who it is, and becomes a worker.
 fn begin(channel: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> ! {
-    let word = take_places(stdout, stderr).and_then(|()| Word::own());
-    let word = word.unwrap_or_else(Word::Refused);
-    match (word.send(channel.as_fd()), word) {
-        (Ok(()), Word::Born { .. }) => shim::become_worker(channel.into()),
-        // Nobody waits for it any more; or it can't tell who it is.
-        (Err(_), _) | (_, Word::Unlike | Word::Refused(_)) => std::process::exit(SHIM_FAILED),
+    let known = take_places(stdout, stderr)
+        .and_then(|()| Word::own())
+        .and_then(|own| own.send(channel.as_fd()));
+    match known {
+        Ok(()) => shim::become_worker(channel.into()),
+        Err(error) => tell(&channel, &Word::Refused(error)),
     }
+    std::process::exit(SHIM_FAILED)
 }
 
 /// In the place of the zygote's socket and its outputs. The session is the copy's own from now on, as it is of every shim's:

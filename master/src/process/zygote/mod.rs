@@ -10,8 +10,11 @@
 //! ```
 //!
 //! The copy is the zygote's sibling: the master watches and reaps it as if it had executed it itself. It tells the master who
-//! it is before it listens to anybody, and once more says a word before it becomes the worker. So where nobody waits for it any
-//! more there is no worker. Its order goes ahead of it: the master has others to prepare meanwhile.
+//! it is before it listens to anybody, and says a word more before it becomes the worker. So where nobody waits for it any
+//! more there is no worker.
+//!
+//! A worker's order goes ahead of it, as the master has others to prepare meanwhile: before the master knows who it is, it may
+//! have become the worker. If it can't be watched then, it is killed and its start fails; it is not started twice.
 //!
 //! What a worker takes over from the master, it takes over from the zygote: so that looks whether it is still [like](likeness)
 //! the master before it copies itself. If not, or if there is no answer in time, the zygote is [replaced](place).
@@ -59,10 +62,6 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// How many copies it is asked for at once: so many words fit its socket, whatever the system's settings. Others wait.
 const AT_ONCE: usize = 64;
 
-/// Orders with more descriptors don't go ahead: of those in flight a user without privileges may have as many as one process
-/// may have open, often 1,024. 64 times these and the three of each request are 704.
-const DESCRIPTORS_AHEAD: usize = 8;
-
 /// A living zygote. It ends when this is dropped, and by itself when the master has gone.
 #[derive(Debug)]
 pub(super) struct Zygote {
@@ -80,6 +79,8 @@ pub(super) enum NoTwin {
     Replace(io::Error),
     /// It can't be done here.
     Never(io::Error),
+    /// There was one, which may have become the worker, and can't be watched. It has been killed.
+    Lost(io::Error),
 }
 
 impl Zygote {
@@ -144,8 +145,10 @@ impl Zygote {
         order: &mut Order,
     ) -> Result<Asked, NoTwin> {
         let (pipes, ends) = Pipes::new().map_err(NoTwin::Shortage)?;
-        let wanted = Wanted::new(pipes.channel, ours).map_err(NoTwin::Shortage)?;
-        wanted.tell_ahead(order);
+        let mut wanted = Wanted::new(pipes.channel, ours).map_err(NoTwin::Shortage)?;
+        if order.may_go_ahead() {
+            wanted.tell_ahead(order);
+        }
         let fds = [
             ends.channel.as_fd(),
             ends.stdout.as_fd(),
@@ -177,16 +180,19 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Waits for it. What has not gone ahead of its order, it waits for.
+    /// Waits for it. It has its order, or waits for it, or for the rest.
     pub(super) async fn born(self) -> Result<Shim, NoTwin> {
-        let answer = timeout(ANSWERS_WITHIN, self.wanted.answer()).await;
-        let process = match answer.map_err(io::Error::from) {
-            Ok(Ok(Word::Born { pid, pidfd })) => self.wanted.take(pid, pidfd),
-            Ok(Ok(Word::Unlike)) => return Err(NoTwin::Replace(unlike())),
-            Ok(Ok(Word::Refused(error))) => return Err(refused(error)),
-            Ok(Err(error)) | Err(error) => return Err(NoTwin::Replace(error)),
+        let answer = match timeout(ANSWERS_WITHIN, self.wanted.answer()).await {
+            Ok(answer) => answer,
+            // The runtime may not have heard yet what has been said.
+            Err(elapsed) => self.wanted.said().map_err(|_| elapsed.into()),
         };
-        let (process, channel) = process.map_err(NoTwin::Shortage)?;
+        let (process, channel) = match answer {
+            Ok(Word::Born { pid, pidfd }) => self.wanted.take(pid, pidfd)?,
+            Ok(Word::Unlike) => return Err(NoTwin::Replace(unlike())),
+            Ok(Word::Refused(error)) => return Err(refused(error)),
+            Err(error) => return Err(self.wanted.given_up(error)),
+        };
         Ok(Shim {
             process,
             channel,
@@ -226,59 +232,101 @@ impl Drop for Zygote {
 /// A copy that is not known yet.
 #[derive(Debug)]
 struct Wanted {
-    /// `None` once it is known.
+    /// `None` once it is known, or nobody waits for it any more.
     channel: Option<UnixStream>,
+    /// It may have its order.
+    ahead: bool,
     ours: Ours,
 }
 
 impl Wanted {
     fn new(channel: StdUnixStream, ours: &Ours) -> io::Result<Self> {
-        let channel = Some(UnixStream::from_std(channel)?);
-        ours.expect_one();
-        let ours = ours.clone();
-        Ok(Self { channel, ours })
+        Ok(Self {
+            channel: Some(UnixStream::from_std(channel)?),
+            ahead: false,
+            ours: ours.clone(),
+        })
     }
 
     /// Its order waits for it. What doesn't fit, or can't be sent now, goes when it is there.
-    fn tell_ahead(&self, order: &mut Order) {
-        if let Some(channel) = &self.channel
-            && order.descriptors() <= DESCRIPTORS_AHEAD
-        {
+    fn tell_ahead(&mut self, order: &mut Order) {
+        if let Some(channel) = &self.channel {
+            self.ahead = true;
+            self.ours.expect_one();
             let _ = order.send(channel.as_fd());
         }
     }
 
     /// The first word on the channel.
     async fn answer(&self) -> io::Result<Word> {
-        let channel = self.channel.as_ref().expect("taken by `take` alone");
+        let channel = self.channel();
         let receive = || birth::receive(channel.as_fd());
         channel.async_io(Interest::READABLE, receive).await
     }
 
-    /// It is known: watched from now on, and killed unless it is finished.
-    fn take(mut self, pid: u32, pidfd: OwnedFd) -> io::Result<(Unfinished, UnixStream)> {
-        let channel = self.channel.take().expect("taken here alone");
-        let child = Child::held(pid, pidfd, self.ours.clone())?;
-        Ok((Unfinished::new(child), channel))
+    /// The same, if it is there.
+    fn said(&self) -> io::Result<Word> {
+        birth::receive(self.channel().as_fd())
     }
 
-    /// Nobody waits for it any more. Either it has told who it is, and is killed, or it finds that it can't, and ends.
-    fn give_up(&self, channel: &UnixStream) {
-        // From here on its words can't be sent any more: there is no moment between the last look and the end.
-        let _ = rustix::net::shutdown(channel, rustix::net::Shutdown::Both);
-        if let Ok(Word::Born { pid, pidfd }) = birth::receive(channel.as_fd())
-            && let Ok(child) = Child::held(pid, pidfd, self.ours.clone())
-        {
-            drop(Unfinished::new(child));
+    fn channel(&self) -> &UnixStream {
+        let channel = self.channel.as_ref();
+        channel.expect("there until it is known or given up")
+    }
+
+    /// It is known: watched from now on, and killed unless it is finished.
+    fn take(
+        mut self,
+        pid: u32,
+        pidfd: Option<OwnedFd>,
+    ) -> Result<(Unfinished, UnixStream), NoTwin> {
+        let channel = self.channel.take().expect("there until it is known");
+        match self.held(pid, pidfd) {
+            Ok(child) => Ok((child, channel)),
+            Err(error) if self.ahead => Err(NoTwin::Lost(error)),
+            Err(error) => Err(NoTwin::Shortage(error)),
         }
+    }
+
+    /// If it can't be watched it doesn't live.
+    fn held(&self, pid: u32, pidfd: Option<OwnedFd>) -> io::Result<Unfinished> {
+        let child = pidfd
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::EMFILE))
+            .and_then(|pidfd| Child::held(pid, pidfd, self.ours.clone()))
+            .inspect_err(|_| sys::kill_child(pid));
+        Ok(Unfinished::new(child?))
+    }
+
+    /// It has not answered, and is not waited for.
+    fn given_up(mut self, why: io::Error) -> NoTwin {
+        match self.give_up() && self.ahead {
+            true => NoTwin::Lost(why),
+            false => NoTwin::Replace(why),
+        }
+    }
+
+    /// Nobody waits for it any more. Either it has told who it is, and is killed, or it finds that it can't, and ends. True if
+    /// it was there.
+    fn give_up(&mut self) -> bool {
+        let Some(channel) = self.channel.take() else {
+            return false;
+        };
+        // From here on its words can't be sent any more: there is no moment between the last look and the end.
+        let _ = rustix::net::shutdown(&channel, rustix::net::Shutdown::Both);
+        let Ok(Word::Born { pid, pidfd }) = birth::receive(channel.as_fd()) else {
+            return false;
+        };
+        // Killed one way or the other.
+        drop(self.held(pid, pidfd));
+        true
     }
 }
 
 impl Drop for Wanted {
     fn drop(&mut self) {
-        if let Some(channel) = self.channel.take() {
-            self.give_up(&channel);
+        self.give_up();
+        if self.ahead {
+            self.ours.expect_no_more();
         }
-        self.ours.expect_no_more();
     }
 }

@@ -160,6 +160,7 @@ where
         sockets,
         balancer: Balancer::default(),
         groups: Groups::default(),
+        accepts: Default::default(),
         lookouts: Default::default(),
         watches: Watches::default(),
         cgroups: Cgroups::default(),

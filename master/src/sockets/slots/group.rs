@@ -287,12 +287,12 @@ impl Group {
     fn deal(&self, among: &[usize]) -> Vec<usize> {
         let slots = self.members.iter().chain(&self.shut);
         let slots = slots.filter(|member| self.owns(member));
-        let slots = slots.map(|member| member.slot as usize + 1).max();
+        let owners = slots.map(|member| member.slot as usize).collect();
         let slot = |at: &usize| self.members[*at].slot as usize;
         let staying: Vec<usize> = among.iter().map(slot).collect();
         let places: HashMap<usize, usize> =
             staying.iter().copied().zip(among.iter().copied()).collect();
-        table::dealt(slots.unwrap_or(1), &staying)
+        table::dealt(&owners, &staying)
             .into_iter()
             .map(|slot| places.get(&slot).copied().unwrap_or_default())
             .collect()

@@ -28,14 +28,14 @@ impl Homes {
         };
         self.shares.stand(0..size, services);
         let owners = self.shares.owners();
-        let slots = owners.last().map_or(1, |last| *last as usize + 1);
         let stay = |slot: &&u32| of(**slot) != Service::GivenUp;
         let mut staying: Vec<u32> = owners.iter().filter(stay).copied().collect();
         if staying.is_empty() {
             staying.extend(owners);
         }
         let staying: Vec<usize> = staying.into_iter().map(|slot| slot as usize).collect();
-        self.table = dealt(slots, &staying);
+        let owners = owners.iter().map(|slot| *slot as usize).collect();
+        self.table = dealt(&owners, &staying);
     }
 
     /// Whether anything was told yet.
@@ -155,9 +155,9 @@ mod tests {
             homes.stand(size, &[Awaited; 5]);
             assert_eq!(moved(&before, &slots(&homes)), []);
         }
-        homes.stand(5, &[Awaited, Awaited, Awaited, Serves, Awaited]);
+        homes.stand(5, &[Awaited, Awaited, Awaited, Awaited, Serves]);
         let went = moved(&before, &slots(&homes));
-        assert!(!went.is_empty() && went.iter().all(|(_, to)| *to == 3));
+        assert!(!went.is_empty() && went.iter().all(|(_, to)| *to == 4));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum MasterWord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerWord {
     /// It takes connections, so many open at once at most ([`UNLIMITED`]: any number). Said first, and again to change
-    /// that, or to be handed more after it refused.
+    /// that, or to be handed more after it refused. With 0 as soon as it listens: it takes none yet, but will.
     Take {
         /// The most that may be open.
         limit: u32,

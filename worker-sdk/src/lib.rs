@@ -41,6 +41,7 @@
 //! [`Worker::ready`] once; the master starts the next only then. [`Worker::draining`] goes off once: by the master's word, by
 //! TERM or by INT; a second signal cuts what is left. A worker whose master is gone serves on, and looks for it where the bus was.
 
+mod accepted;
 mod alone;
 mod count;
 mod direct;

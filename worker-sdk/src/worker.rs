@@ -18,11 +18,14 @@ use ostler_bus::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::UdpSocket,
+    time::Instant,
 };
 
 use crate::{
     Connection, DirectCalls, DirectEvents, DrainSignal, Identity, Listener, RequestCounter,
-    StartError, alone, count, drain, hear, heartbeat,
+    StartError,
+    accepted::{self, Accepts},
+    alone, count, drain, hear, heartbeat,
     holding::{self, Held},
     http::{self, End},
     identity::Inheritance,
@@ -43,6 +46,8 @@ pub struct Worker {
     sockets: Mutex<Sockets>,
     draining: DrainSignal,
     requests: RequestCounter,
+    /// What its listeners accept themselves.
+    accepts: Accepts,
     /// What it has open, whatever it serves.
     held: Held,
     /// The master is told of that from the first server on.
@@ -99,12 +104,18 @@ impl Worker {
             count::say_hello(&bus, &requests).await;
             tokio::spawn(count::tell(bus.clone(), requests.clone()));
         }
+        let accepts = Accepts::default();
+        if alone.is_none() {
+            let (accepts, draining) = (accepts.clone(), draining.clone());
+            tokio::spawn(accepted::tell(bus.clone(), accepts, draining));
+        }
         Ok(Self {
             bus,
             identity,
             sockets,
             draining,
             requests,
+            accepts,
             held: Held::default(),
             tells: Once::new(),
             passing,
@@ -139,7 +150,8 @@ impl Worker {
     pub fn listen(&self, name: &str, fallback: &str) -> Result<Listener, StartError> {
         match self.inherited(name)? {
             Some(it) => {
-                let listener = Listener::inherited(name, it.socket, it.channel)?;
+                let listener = Listener::inherited(name, it.socket, it.channel)?
+                    .counted(self.accepts.counter(name));
                 Ok(if it.strips {
                     listener.stripping()
                 } else {
@@ -293,8 +305,11 @@ impl Worker {
             self.tells.call_once(|| drop(tokio::spawn(tell())));
         }
         let end = http::serve_holding(listener, accept, router, drain, counter, held).await?;
-        if self.is_managed() && end == End::Done {
-            holding::say(&self.bus, self.held.now()).await;
+        if self.is_managed() {
+            if end == End::Done {
+                holding::say(&self.bus, self.held.now()).await;
+            }
+            self.accepts.say_last(&self.bus).await;
         }
         Ok(())
     }
@@ -305,6 +320,9 @@ impl Worker {
     /// # Errors
     /// If the hub had not taken everything.
     pub async fn finish(self) -> Result<(), DrainError> {
-        self.bus.drain(LAST_EVENTS).await
+        let began = Instant::now();
+        self.accepts.say_last(&self.bus).await;
+        let left = LAST_EVENTS.saturating_sub(began.elapsed());
+        self.bus.drain(left).await
     }
 }

@@ -121,6 +121,27 @@ pub struct SocketStatus {
     pub asked_by: Option<Vec<WorkerId>>,
     /// What its slot gets of the connections, where the kernel spreads them over slots.
     pub share: Option<SlotShare>,
+    /// What workers have accepted themselves; `None` if none has told: only those of the SDK do.
+    pub accepts: Option<AcceptStatus>,
+}
+
+/// What workers have accepted themselves at a socket, as they tell it: each within about a second. What one was about to tell when it was
+/// killed is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct AcceptStatus {
+    /// Connections since the socket was bound, also by workers that have ended.
+    pub accepted: u64,
+    /// The workers that tell it.
+    pub workers: Vec<AcceptingWorker>,
+}
+
+/// A worker that accepts connections itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct AcceptingWorker {
+    /// Which worker.
+    pub id: WorkerId,
+    /// Connections that it has accepted since it began.
+    pub accepted: u64,
 }
 
 /// What a slot gets of the connections that the kernel spreads over slots.

@@ -1,5 +1,7 @@
 //! The life of a worker, as the master tells it; and what a worker says of itself.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Event, Generation, Request, Schema, Slot, WorkerId};
@@ -193,6 +195,16 @@ pub struct Served {
     pub requests: u64,
     /// How many of them have not ended.
     pub under_way: u64,
+}
+
+/// Worker → master: so many connections have I accepted myself since my process began, where the master doesn't hand them over. Said
+/// by the SDK when a listener first accepts, then when a count has changed, at most once a second, and when it drains. What is left out
+/// is as it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Request)]
+#[request(topic = "_sys.worker.accepted", reply = ())]
+pub struct Accepted {
+    /// By the names of declared sockets.
+    pub sockets: BTreeMap<String, u64>,
 }
 
 /// Worker → master: what I still have to finish. Sent by the SDK while it drains; shown to whoever waits for it. Of a worker that

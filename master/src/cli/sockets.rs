@@ -1,6 +1,6 @@
 //! `ostler sockets`: where workers can be reached, what waits there, and what of it comes to whom.
 
-mod handed;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -88,7 +88,7 @@ fn in_words(apps: &[AppStatus], workers: &[WorkerStatus], style: Style) -> Strin
     }
     match rows.is_empty() {
         true => "no app has a socket\n".into(),
-        false => table::render(COLUMNS, &rows, style) + &handed::in_words(apps, workers, style),
+        false => table::render(COLUMNS, &rows, style) + &taken::in_words(apps, workers, style),
     }
 }
 
@@ -134,13 +134,17 @@ fn slots(socket: &SocketStatus) -> String {
     }
 }
 
-/// What comes to its workers: of the master's hands, or of what the kernel spreads over slots; or why nothing.
+/// What comes to its workers: of the master's hands, or of what the kernel spreads over slots; or why nothing. And what they have accepted,
+/// where that is known.
 fn share(socket: &SocketStatus) -> Cell {
     if let Some(balance) = &socket.balance {
-        return handed::counts(balance);
+        return taken::counts(balance);
     }
+    let accepts = socket.accepts.as_ref();
+    let accepted = accepts.map(|its| format!("{} accepted", its.accepted));
     let Some(share) = &socket.share else {
-        return Cell::new("-", Tone::Dim);
+        let nothing = || Cell::new("-", Tone::Dim);
+        return accepted.map_or_else(nothing, Cell::plain);
     };
     if let Some(why) = &share.left_out {
         return Cell::new(format!("none: {}", escape::line(why)), Tone::Bad);
@@ -149,6 +153,9 @@ fn share(socket: &SocketStatus) -> Cell {
         Some(buckets) => format!("{buckets} buckets"),
         None => "even".into(),
     };
+    if let Some(accepted) = accepted {
+        text += &format!(", {accepted}");
+    }
     if share.times_long > 0 {
         let (times, longest) = (share.times_long, share.longest);
         text += &format!(", left out {times} times for its queue, {longest} at most");

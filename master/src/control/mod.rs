@@ -11,7 +11,7 @@ use ostler_bus::{
         commands::{AppAdd, AppAwait, AppDelete, AppRestart, AppSignal},
         control::{Answer, AppReload, AppReset, AppScale, AppSend, AppStart, AppStop, MasterKill},
         plan::{MasterPlan, MasterReload},
-        worker::{Disconnect, Heartbeat, Holding, Ready, Served},
+        worker::{Accepted, Disconnect, Heartbeat, Holding, Ready, Served},
     },
 };
 
@@ -31,7 +31,7 @@ pub async fn run(
     settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
     type Loop = std::pin::Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
-    let loops: [Loop; 19] = [
+    let loops: [Loop; 20] = [
         Box::pin(commands::<AppReload>(
             bus.clone(),
             shell.clone(),
@@ -91,10 +91,34 @@ pub async fn run(
         Box::pin(lines(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(take_up(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(plan(bus.clone(), shell.clone(), settling.clone())),
-        Box::pin(ready(bus.clone(), shell.clone(), settling.clone())),
-        Box::pin(holding(bus.clone(), shell.clone(), settling.clone())),
-        Box::pin(heartbeat(bus.clone(), shell.clone(), settling.clone())),
-        Box::pin(served(bus.clone(), shell.clone(), settling.clone())),
+        Box::pin(news::<Ready>(
+            bus.clone(),
+            shell.clone(),
+            |_| WorkerNews::SdkReady,
+            settling.clone(),
+        )),
+        Box::pin(news::<Holding>(
+            bus.clone(),
+            shell.clone(),
+            |holding| WorkerNews::Holds(*holding),
+            settling.clone(),
+        )),
+        Box::pin(news::<Heartbeat>(
+            bus.clone(),
+            shell.clone(),
+            |_| WorkerNews::Heartbeat,
+            settling.clone(),
+        )),
+        Box::pin(news::<Served>(
+            bus.clone(),
+            shell.clone(),
+            |served| WorkerNews::Served {
+                requests: served.requests,
+                under_way: served.under_way,
+            },
+            settling.clone(),
+        )),
+        Box::pin(accepted(bus.clone(), shell.clone(), settling.clone())),
         Box::pin(disconnect(bus, shell, settling)),
     ];
     try_join_all(loops).await.map(drop)
@@ -194,17 +218,22 @@ async fn plan(
     Ok(())
 }
 
-async fn ready(
+/// What a worker says of itself.
+async fn news<R>(
     bus: Bus,
     shell: ShellHandle,
+    news: fn(&R) -> WorkerNews,
     settling: Option<Settling>,
-) -> Result<(), SubscribeError> {
-    let mut calls = bus.serve::<Ready>().await?;
+) -> Result<(), SubscribeError>
+where
+    R: Request<Reply = ()> + Sync,
+{
+    let mut calls = bus.serve::<R>().await?;
     drop(settling);
     while let Some(call) = calls.next().await {
         match worker(call.origin()) {
             Ok(id) => {
-                shell.news(id, WorkerNews::SdkReady).await;
+                shell.news(id, news(call.request())).await;
                 let _gone = call.reply(&()).await;
             }
             Err(reason) => call.decline(reason),
@@ -213,64 +242,17 @@ async fn ready(
     Ok(())
 }
 
-async fn heartbeat(
+async fn accepted(
     bus: Bus,
     shell: ShellHandle,
     settling: Option<Settling>,
 ) -> Result<(), SubscribeError> {
-    let mut calls = bus.serve::<Heartbeat>().await?;
+    let mut calls = bus.serve::<Accepted>().await?;
     drop(settling);
     while let Some(call) = calls.next().await {
         match worker(call.origin()) {
             Ok(id) => {
-                shell.news(id, WorkerNews::Heartbeat).await;
-                let _gone = call.reply(&()).await;
-            }
-            Err(reason) => call.decline(reason),
-        }
-    }
-    Ok(())
-}
-
-async fn holding(
-    bus: Bus,
-    shell: ShellHandle,
-    settling: Option<Settling>,
-) -> Result<(), SubscribeError> {
-    let mut calls = bus.serve::<Holding>().await?;
-    drop(settling);
-    while let Some(call) = calls.next().await {
-        match worker(call.origin()) {
-            Ok(id) => {
-                let news = WorkerNews::Holds(*call.request());
-                shell.news(id, news).await;
-                let _gone = call.reply(&()).await;
-            }
-            Err(reason) => call.decline(reason),
-        }
-    }
-    Ok(())
-}
-
-async fn served(
-    bus: Bus,
-    shell: ShellHandle,
-    settling: Option<Settling>,
-) -> Result<(), SubscribeError> {
-    let mut calls = bus.serve::<Served>().await?;
-    drop(settling);
-    while let Some(call) = calls.next().await {
-        let Served {
-            requests,
-            under_way,
-        } = *call.request();
-        match worker(call.origin()) {
-            Ok(id) => {
-                let news = WorkerNews::Served {
-                    requests,
-                    under_way,
-                };
-                shell.news(id, news).await;
+                shell.accepted(id, call.request().clone()).await;
                 let _gone = call.reply(&()).await;
             }
             Err(reason) => call.decline(reason),

@@ -55,6 +55,7 @@ impl Supervision {
             sockets: tools.sockets,
             balancer: Balancer::default(),
             groups: Groups::default(),
+            accepts: Default::default(),
             lookouts: Default::default(),
             watches: Watches::default(),
             cgroups: Cgroups::default(),

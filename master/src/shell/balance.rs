@@ -286,7 +286,13 @@ impl Workshop {
     /// Adds to a snapshot what only the shell and its threads know, and sends it.
     pub(super) fn fill_in(&self, mut snapshot: Snapshot, to: oneshot::Sender<Snapshot>) {
         for app in &mut snapshot.apps {
-            app.sockets = self.sockets.status(&app.name);
+            let sockets = self.sockets.status(&app.name).into_iter();
+            app.sockets = sockets
+                .map(|(id, socket)| SocketStatus {
+                    accepts: self.accepts.status(id),
+                    ..socket
+                })
+                .collect();
             let schedules = self.schedules.borrow();
             let schedule = schedules.iter().find(|(name, _)| name.as_str() == app.name);
             app.next_cron = schedule.and_then(|(_, it)| it.next_in_words(SystemTime::now()));
@@ -383,6 +389,7 @@ mod tests {
             balance: None,
             asked_by: None,
             share: None,
+            accepts: None,
         }
     }
 

@@ -15,6 +15,7 @@ use ostler_bus::{
     vocab::control::{Answer, AppSend, RefusalKind, SendAnswer},
     vocab::plan::PlanAnswer,
     vocab::update::WorkerRestartNeeded,
+    vocab::worker::Accepted,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -91,6 +92,8 @@ pub(super) enum Message {
     ListenerDied { socket: SocketId, failures: u32 },
     /// A worker takes connections of a socket from the master.
     Takes { id: WorkerId, handed: Handed },
+    /// A worker tells what it has accepted itself.
+    Accepted { id: WorkerId, told: Accepted },
     /// A worker says something about descriptors.
     Passing { id: WorkerId, said: Passed },
     /// A worker has waited long enough for what becomes of a connection that it gave.
@@ -229,6 +232,11 @@ impl ShellHandle {
     /// Tells what was learnt of a worker.
     pub async fn news(&self, id: WorkerId, news: WorkerNews) {
         self.send(Message::News { id, news }).await;
+    }
+
+    /// Tells what a worker has accepted itself.
+    pub async fn accepted(&self, id: WorkerId, told: Accepted) {
+        self.send(Message::Accepted { id, told }).await;
     }
 
     /// Tells that a worker goes of its own accord; returns when that has been noted.

@@ -173,8 +173,8 @@ impl Shell {
         }
         let its = self.workshop.sockets.status(app.as_str()).into_iter();
         let asked = its
-            .filter(|its| its.name == name)
-            .find_map(|its| its.asked_by);
+            .filter(|(_, its)| its.name == name)
+            .find_map(|(_, its)| its.asked_by);
         let has = |(id, process): &(&WorkerId, &Process)| {
             process.order.app == *app
                 && slot.is_none_or(|slot| process.order.slot == slot)

@@ -30,6 +30,7 @@ impl Shell {
                         if let Some(process) = self.processes.remove(&id) {
                             self.workshop.balancer.gone(id);
                             self.has_parted(id);
+                            self.accepts_no_more(id);
                             if let Some(hint) = self.workshop.hint(&process.order, exit) {
                                 exit.hint = Some(hint);
                             }
@@ -123,6 +124,10 @@ impl Shell {
             Message::ListenerDied { socket, failures } => self.mend(socket, failures),
             Message::Takes { id, handed } => {
                 self.takes(id, handed);
+                vec![]
+            }
+            Message::Accepted { id, told } => {
+                self.accepted(id, &told);
                 vec![]
             }
             Message::Passing { id, said } => {

@@ -5,6 +5,7 @@
 //! ([`worker`]) that reports back by message, and events go into the bus client's queue. Signals and child exits come
 //! straight here, so no flood on the bus can delay them.
 
+mod accepted;
 mod add;
 pub mod alarm;
 mod balance;
@@ -50,9 +51,9 @@ use tokio::{
 };
 
 pub use self::{
-    add::Which, handle::ShellHandle, listeners::Watches, portraits::Drawn, reread::ReadFile,
-    reread::Reread, reread::Said, rights::Rights, signals::MasterSignal, signals::SAME_WORD,
-    workshop::Workshop,
+    accepted::Accepts, add::Which, handle::ShellHandle, listeners::Watches, portraits::Drawn,
+    reread::ReadFile, reread::Reread, reread::Said, rights::Rights, signals::MasterSignal,
+    signals::SAME_WORD, workshop::Workshop,
 };
 use self::{
     handle::Message, held::Counts, hook::Leash, passing::Gifts, reread::Reading, slots::Leavings,

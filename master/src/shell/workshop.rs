@@ -13,6 +13,7 @@ use ostler_worker_sdk::passing;
 use tokio::sync::{oneshot, watch};
 
 use super::{
+    accepted::Accepts,
     alarm::{self, Schedules},
     handle::ShellHandle,
     listeners::Watches,
@@ -49,6 +50,8 @@ pub struct Workshop {
     pub balancer: Balancer,
     /// Has the kernel choose among slots.
     pub groups: Groups,
+    /// What workers accept themselves.
+    pub accepts: Accepts,
     /// Who watches each of them: nobody at first, also of those that are bound.
     pub watches: Watches,
     /// Who looks for strangers there: nobody at first.

@@ -278,6 +278,7 @@ impl BoundSocket {
             balance: None,
             asked_by: None,
             share: None,
+            accepts: None,
         }
     }
 

@@ -54,11 +54,11 @@ impl Sockets {
     pub fn doors(&self, app: &AppName, slot: Slot, worker: WorkerId) -> BTreeSet<Door> {
         let declared = self.of_worker(app, slot).into_iter();
         let declared = declared.map(|socket| socket.address().to_string());
-        let asked = self.status_of_asked(app.as_str()).filter(|socket| {
+        let asked = self.status_of_asked(app.as_str()).filter(|(_, socket)| {
             let mut asked_by = socket.asked_by.iter().flatten();
             asked_by.any(|id| *id == worker)
         });
-        let all = declared.chain(asked.map(|socket| socket.address));
+        let all = declared.chain(asked.map(|(_, socket)| socket.address));
         all.filter_map(|address| Door::of(&address)).collect()
     }
 }

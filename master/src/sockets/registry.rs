@@ -36,7 +36,7 @@ pub struct SocketId(u64);
 #[cfg(test)]
 impl SocketId {
     /// One that is no socket's, for tests of what only passes them on.
-    pub(super) fn made_up(number: u64) -> Self {
+    pub(crate) fn made_up(number: u64) -> Self {
         Self(number)
     }
 }
@@ -236,14 +236,24 @@ impl Sockets {
         }
     }
 
+    /// A worker's declared socket of this name.
+    #[must_use]
+    pub fn of_name(&self, app: &AppName, slot: Slot, name: &str) -> Option<SocketId> {
+        let its = |held: &&Held| {
+            let (socket, own) = (&held.socket, held.socket.slot());
+            socket.name() == name && own.is_none_or(|own| own == slot)
+        };
+        self.held(app).find(its).map(|held| held.id)
+    }
+
     /// An app's sockets as status shows them.
     #[must_use]
-    pub fn status(&self, app: &str) -> Vec<SocketStatus> {
+    pub fn status(&self, app: &str) -> Vec<(SocketId, SocketStatus)> {
         let mut apps = self.bound.iter();
         let found = apps.find(|(name, _)| name.as_str() == app);
         let declared = found.into_iter().flat_map(|(_, declared)| declared);
         let held = declared.flat_map(|declared| &declared.held);
-        held.map(|held| held.socket.status(&self.table))
+        held.map(|held| (held.id, held.socket.status(&self.table)))
             .chain(self.status_of_asked(app))
             .collect()
     }

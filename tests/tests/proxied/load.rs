@@ -1,8 +1,11 @@
 //! While clients come all the time: whatever becomes of workers, each is answered by its own slot.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::*;
@@ -69,6 +72,55 @@ async fn updates_of_all_workers_at_once_move_nobodys_clients() {
         let app = app.set("min_healthy", "0s");
         updates_move_nobodys_clients(&app).await;
     }
+}
+
+/// A worker that listens, is ready, and takes its time to accept: whoever waits for it is given to nobody else, also when all who do accept
+/// have begun to drain.
+#[tokio::test]
+async fn who_has_said_that_it_listens_is_waited_for_however_long_it_takes() {
+    let fleet = ready(&web(2).set("min_healthy", "0s"), 2).await;
+    let address = fleet.address().await;
+    let mine = slots_of(20, address).await;
+    let mine = mine.into_iter().find(|(_, slot)| *slot == 0);
+    let (client, _) = mine.expect("a client of slot 0");
+    let old: BTreeSet<_> = fleet
+        .status()
+        .await
+        .workers
+        .iter()
+        .filter_map(|its| its.id)
+        .collect();
+    // The age of the worker that follows in a slot, once it is there alone.
+    let follows = |status: &StatusReport, slot| {
+        let mut there = status.workers.iter().filter(|its| its.slot.0 == slot);
+        let one = there
+            .next()
+            .filter(|its| its.id.is_some_and(|id| !old.contains(&id)));
+        let one = one.filter(|its| its.state == "ready").map(|its| its.age_ms);
+        one.filter(|_| there.next().is_none())
+    };
+    fleet.dir().write("late", "");
+    fleet.ostler(["reload", "--no-wait"]).success().await;
+    let replaced = |status: &StatusReport| follows(status, 0).is_some();
+    let status = fleet
+        .until("slot 0 to have a new worker alone", replaced)
+        .await;
+    let age = follows(&status, 0).expect("a worker");
+    let answer = knock(client, address).await;
+    let waits = |status: &StatusReport| balance(status).is_some_and(|its| its.waiting == 1);
+    fleet.until("the client to wait", waits).await;
+    // For longer than anything is waited for that might come.
+    let late = |status: &StatusReport| follows(status, 0).is_some_and(|now| now > age + 6_000);
+    fleet.until("slot 0 to be silent for long", late).await;
+    fleet.dir().write("others", "");
+    let replaced = |status: &StatusReport| follows(status, 1).is_some();
+    fleet
+        .until("slot 1 to have a new worker alone", replaced)
+        .await;
+    let status = fleet.status().await;
+    assert!(waits(&status) && !answer.is_finished(), "{status:#?}");
+    fleet.dir().write("go", "");
+    assert_eq!(answered(answer).await, 0);
 }
 
 #[tokio::test]

@@ -89,6 +89,40 @@ async fn a_connection_reaches_its_new_owner_with_its_message_however_it_is_addre
     }
 }
 
+/// What Node's primary would do with a connection that a worker sends to it: deal it again.
+#[tokio::test]
+async fn given_to_an_app_a_connection_goes_to_the_worker_whose_turn_it_is() {
+    let fleet = askers(3).await;
+    for slot in [1, 2] {
+        tell(&fleet, slot, "receive").await;
+    }
+    let (listener, at) = tcp().await;
+    let mut clients = Vec::new();
+    let mut pass = async |to: &[String]| {
+        let mut turns = Vec::new();
+        for _ in 0..6 {
+            assert_eq!(
+                tell(&fleet, 0, &format!("pass {at} app:web 10")).await,
+                "sent"
+            );
+            let mut client = accepted(&listener).await;
+            let hello = client.line().await;
+            let its = to
+                .iter()
+                .position(|id| hello.starts_with(&format!("{id} from ")));
+            turns.push(its.unwrap_or_else(|| panic!("{hello:?}: not one of {to:?}")));
+            clients.push(client);
+        }
+        turns
+    };
+    let both = [id(&fleet, 1).await, id(&fleet, 2).await];
+    let turns = pass(&both).await;
+    assert!(turns.windows(2).all(|two| two[0] != two[1]), "{turns:?}");
+    // One that doesn't receive any more has no turn.
+    tell(&fleet, 1, "deaf").await;
+    assert_eq!(pass(&both).await, [1; 6]);
+}
+
 #[tokio::test]
 async fn an_app_of_one_worker_is_where_all_connections_can_meet() {
     let hub = App::new("meet", [env!("CARGO_BIN_EXE_asker"), "receive"]).unwatched();

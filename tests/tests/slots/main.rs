@@ -1,6 +1,7 @@
 //! Sockets of which each slot has its own: spread by the kernel, evenly or by the client's address, and losing nothing but what
 //! a worker that dies was serving.
 
+mod accepted;
 mod apart;
 mod changes;
 mod datagrams;

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::connection::Stream;
-use crate::sys;
+use crate::{accepted::AcceptCounter, sys};
 
 /// How long to wait when the process has no descriptor left for another connection, or the listener doesn't listen.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -34,6 +34,8 @@ pub(super) struct Direct {
     socket: Option<AsyncFd<OwnedFd>>,
     is_unix: bool,
     shut_since: Option<Instant>,
+    /// So that the master hears how many these are.
+    counter: Option<AcceptCounter>,
 }
 
 impl Direct {
@@ -44,7 +46,13 @@ impl Direct {
             socket: None,
             is_unix,
             shut_since: None,
+            counter: None,
         }
+    }
+
+    /// Has what it takes counted.
+    pub(super) fn count_with(&mut self, counter: AcceptCounter) {
+        self.counter = Some(counter);
     }
 
     /// The next connection. May be dropped while it waits.
@@ -54,6 +62,9 @@ impl Direct {
     pub(super) async fn next(&mut self) -> io::Result<Stream> {
         if let Some(listener) = self.unwatched.take() {
             self.socket = Some(sys::watch(listener, Interest::READABLE)?);
+            if let Some(counter) = &mut self.counter {
+                counter.begin();
+            }
         }
         loop {
             // So that a flood of connections lets those that are open go on.
@@ -68,6 +79,9 @@ impl Direct {
             ) {
                 Ok(connection) => {
                     self.shut_since = None;
+                    if let Some(counter) = &self.counter {
+                        counter.count();
+                    }
                     match Stream::new(connection, self.is_unix) {
                         Ok(stream) => return Ok(stream),
                         Err(error) => tracing::debug!("a connection was lost: {error}"),

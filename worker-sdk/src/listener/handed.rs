@@ -77,6 +77,9 @@ pub(super) struct Handed {
 impl Handed {
     pub(super) fn new(channel: OwnedFd, is_unix: bool, tally: Arc<Tally>) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&channel, true)?;
+        // None yet; but the master knows from now on that this worker will ask. There is room: it is the first word.
+        let comes = WorkerWord::Take { limit: 0 }.encode();
+        let _gone = send(&channel, &comes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
         Ok(Self {
             // Not for room to write: whenever the master hears a word there is more of it, and each time this process would wake.
             channel: Arc::new(sys::watch(channel, Interest::READABLE)?),

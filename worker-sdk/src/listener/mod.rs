@@ -32,7 +32,7 @@ use self::{
     proxied::{Awaited, Stripping},
     tally::{Open, Tally},
 };
-use crate::{StartError, passing::Hold};
+use crate::{StartError, accepted::AcceptCounter, passing::Hold};
 
 /// A socket that takes connections: inherited from the master, or bound here. It is an [`axum::serve::Listener`] too.
 #[derive(Debug)]
@@ -83,6 +83,12 @@ impl Listener {
     /// Connections that are accepted here begin with a header of the PROXY protocol, which is taken off.
     pub(crate) fn stripping(mut self) -> Self {
         self.stripping = Some(Stripping::default());
+        self
+    }
+
+    /// Has the master told what is accepted here.
+    pub(crate) fn counted(mut self, counter: AcceptCounter) -> Self {
+        self.direct.count_with(counter);
         self
     }
 

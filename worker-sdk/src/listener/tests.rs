@@ -48,6 +48,8 @@ fn master() -> (Master, Listener) {
         path,
         _dir: dir,
     };
+    // That it listens: before it is ready, and whether it accepts soon or not.
+    assert_eq!(master.said(), Some(WorkerWord::Take { limit: 0 }));
     (master, worker)
 }
 

@@ -58,6 +58,7 @@ fn app(name: &str, state: &str) -> AppStatus {
             balance: None,
             asked_by: None,
             share: None,
+            accepts: None,
         }],
         last_update: Some("finished in 1.2s".into()),
         namespace: None,

@@ -1,6 +1,9 @@
 use ostler_bus::{
     Generation, Slot, WorkerId,
-    vocab::status::{BalanceStatus, BalancedWorker, ProxiedStatus, SlotShare, SocketQueue},
+    vocab::status::{
+        AcceptStatus, AcceptingWorker, BalanceStatus, BalancedWorker, ProxiedStatus, SlotShare,
+        SocketQueue,
+    },
 };
 
 use super::{super::render::tests::worker, *};
@@ -18,6 +21,7 @@ fn each_socket_is_a_row() {
         balance: None,
         asked_by: None,
         share: None,
+        accepts: None,
     };
     let app = |name: &str, sockets: Vec<SocketStatus>| AppStatus {
         name: name.into(),
@@ -50,10 +54,21 @@ fn each_socket_is_a_row() {
         }),
         ..socket("chat", "127.0.0.1:81")
     };
+    let accepts = |accepted, workers: &[(u64, u64)]| {
+        let workers = workers.iter().map(|(id, accepted)| AcceptingWorker {
+            id: WorkerId(*id),
+            accepted: *accepted,
+        });
+        Some(AcceptStatus {
+            accepted,
+            workers: workers.collect(),
+        })
+    };
     let web = vec![
         SocketStatus {
             queue: queue(3, 0),
             passed_as: Some(3),
+            accepts: accepts(50, &[(4, 30), (5, 0)]),
             ..socket("http", "127.0.0.1:80")
         },
         SocketStatus {
@@ -62,7 +77,10 @@ fn each_socket_is_a_row() {
             ..socket("own", "127.0.0.1:8101")
         },
         chat(0, 0, None),
-        chat(1, 2, None),
+        SocketStatus {
+            accepts: accepts(6, &[(5, 6)]),
+            ..chat(1, 2, None)
+        },
         chat(2, 2, Some("it is gone".into())),
     ];
     let takes = |id, max_connections: Option<u32>| BalancedWorker {
@@ -75,6 +93,7 @@ fn each_socket_is_a_row() {
     };
     let handed = SocketStatus {
         mode: "balanced".into(),
+        accepts: accepts(2, &[(9, 2)]),
         why: Some("auto: its\nworkers".into()),
         balance: Some(BalanceStatus {
             accepted: 84,
@@ -120,10 +139,10 @@ fn each_socket_is_a_row() {
     assert_eq!(
         shown,
         "APP   SOCKET  ADDRESS              MODE      SLOTS             WAITING  ROOM  DROPPED  SHARE\n\
-         web   http    127.0.0.1:80 (fd:3)  shared    all                     3  1024        0  -\n\
+         web   http    127.0.0.1:80 (fd:3)  shared    all                     3  1024        0  50 accepted\n\
          web   own     127.0.0.1:8101       shared    1                       0  1024        7  -\n\
          web   chat    127.0.0.1:81         sticky    0                       0  1024        0  128 buckets\n\
-         web   chat    127.0.0.1:81         sticky    1                       2  1024        0  128 buckets, left out 2 times for its queue, 5 at most\n\
+         web   chat    127.0.0.1:81         sticky    1                       2  1024        0  128 buckets, 6 accepted, left out 2 times for its queue, 5 at most\n\
          web   chat    127.0.0.1:81         sticky    2                       2  1024        0  none: it is gone\n\
          jobs  log     unix:/l\\x1b          shared    all                     -     -        -  -\n\
          jobs  [::]:0  [::]:9               shared    asked for by 4 7        -     -        -  -\n\
@@ -132,8 +151,11 @@ fn each_socket_is_a_row() {
          jobs  far     127.0.0.1:83         sticky    all                     -     -        -  9 accepted by PROXY header, 3 refused\n\
          \n\
          APP   SOCKET  WORKER  SLOT  TAKEN  REFUSED  OPEN  MOST  HANDED\n\
+         web   http         4     2     30        -     -     -       -\n\
+         web   http         5     -      0        -     -     -       -\n\
+         web   chat         5     -      6        -     -     -       -\n\
          jobs  in           4     2     41        -     2     -       1\n\
-         jobs  in           9     -     41        2     2     2       1\n"
+         jobs  in           9     -     43        2     2     2       1\n"
     );
     assert_eq!(
         in_words(&apps[..0], &[], Style::plain()),

@@ -339,6 +339,7 @@ impl Desk {
             workers: self
                 .pool
                 .members()
+                .filter(|member| member.has_asked())
                 .map(|member| BalancedWorker {
                     id: member.id,
                     open: member.open,

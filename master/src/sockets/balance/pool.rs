@@ -347,6 +347,11 @@ impl<C> Member<C> {
         }
     }
 
+    /// Whether it has asked for connections, and has not merely said that it will.
+    pub(super) fn has_asked(&self) -> bool {
+        self.limit > 0 || self.taken > 0
+    }
+
     /// Whether it takes connections, if not just now.
     fn takes_any(&self, limit: u32) -> bool {
         self.ready && !self.refuses && self.limit.min(limit) > 0

@@ -283,10 +283,10 @@ impl Sockets {
     pub(in crate::sockets) fn status_of_asked(
         &self,
         app: &str,
-    ) -> impl Iterator<Item = SocketStatus> {
+    ) -> impl Iterator<Item = (SocketId, SocketStatus)> {
         let found = self.asked.iter().find(|(name, _)| name.as_str() == app);
         let asked = found.into_iter().flat_map(|(_, asked)| asked);
-        asked.map(|asked| asked.status(&self.table))
+        asked.map(|asked| (asked.held.id, asked.status(&self.table)))
     }
 }
 

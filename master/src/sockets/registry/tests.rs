@@ -206,7 +206,7 @@ fn slots_have_a_socket_each_at_one_address() {
     sticky.listen[0].options.mode = SocketMode::Sticky;
     assert!(sockets.bind(&sticky).expect("as it is").is_empty());
     sockets.share(&sticky);
-    assert_eq!(sockets.status("web")[0].mode, "sticky");
+    assert_eq!(sockets.status("web")[0].1.mode, "sticky");
     sockets.forget(&web.name);
     assert!(!listens(addresses[0].expect("a port")));
     // An app that has no workers has its address all the same.

@@ -30,6 +30,7 @@ use crate::{
 
 use super::{
     program::{Choice, Client},
+    shares::Shares,
     table,
 };
 
@@ -56,6 +57,8 @@ pub(super) struct Group {
     size: u32,
     /// How slots stand that have said so.
     services: Vec<Service>,
+    /// Whose clients are whose.
+    shares: Shares,
 }
 
 /// The listener of one slot.
@@ -63,8 +66,6 @@ pub(super) struct Group {
 pub(super) struct Member {
     pub(super) id: SocketId,
     pub(super) slot: u32,
-    /// It came to slots that were serving already, and hasn't served yet: no client is its own.
-    new: bool,
     /// Its slot has gone, and takes it up again if it comes back.
     kept: bool,
     /// What waited when it was last looked at.
@@ -85,18 +86,16 @@ impl Group {
             shut: Vec::new(),
             size: u32::MAX,
             services: Vec::new(),
+            shares: Shares::default(),
         }
     }
 
     /// A slot's listener has begun to listen, after all others; or the one that was kept for it is its own again, in its old
     /// place. What that was called before.
     pub(super) fn join(&mut self, id: SocketId, slot: u32) -> Option<SocketId> {
-        let serving =
-            |member: &Member| !member.kept && self.service(member.slot) == Service::Serves;
         let member = Member {
             id,
             slot,
-            new: self.members.iter().any(serving),
             kept: false,
             queue: Queue::default(),
             longest: 0,
@@ -152,11 +151,10 @@ impl Group {
     pub(super) fn stand(&mut self, size: u32, services: &[Service]) {
         self.size = size.max(1);
         self.services = services.to_vec();
-        for at in 0..self.members.len() {
-            if self.service(self.members[at].slot) == Service::Serves {
-                self.members[at].new = false;
-            }
-        }
+        let there = self.members.iter().chain(&self.shut);
+        let there = there.filter(|member| self.counts(member));
+        let there: Vec<u32> = there.map(|member| member.slot).collect();
+        self.shares.stand(there, &self.services);
     }
 
     fn service(&self, slot: u32) -> Service {
@@ -282,19 +280,19 @@ impl Group {
 
     /// Whether clients are its own.
     fn owns(&self, member: &Member) -> bool {
-        self.counts(member) && !member.new
+        self.counts(member) && self.shares.has(member.slot)
     }
 
     /// Each bucket's listener: its slot's, if that is one of these; or else one of these in turns.
     fn deal(&self, among: &[usize]) -> Vec<usize> {
         let slots = self.members.iter().chain(&self.shut);
         let slots = slots.filter(|member| self.owns(member));
-        let slots = slots.map(|member| member.slot as usize + 1).max();
+        let owners = slots.map(|member| member.slot as usize).collect();
         let slot = |at: &usize| self.members[*at].slot as usize;
         let staying: Vec<usize> = among.iter().map(slot).collect();
         let places: HashMap<usize, usize> =
             staying.iter().copied().zip(among.iter().copied()).collect();
-        table::dealt(slots.unwrap_or(1), &staying)
+        table::dealt(&owners, &staying)
             .into_iter()
             .map(|slot| places.get(&slot).copied().unwrap_or_default())
             .collect()

@@ -19,10 +19,12 @@ mod group;
 mod inbox;
 mod pace;
 mod program;
+mod shares;
 mod table;
 mod thread;
 
 pub use group::Spread;
 pub use inbox::{Groups, InGroup, SlotReport};
 pub(super) use program::{Client, bucket_of};
+pub(super) use shares::Shares;
 pub(super) use table::dealt;

@@ -4,6 +4,8 @@
 //! With one slot more, that one takes its share from all others, and no other bucket moves; with one less it is undone. So
 //! a resize from `n` to `n + 1` slots or back moves one client in `n + 1`.
 
+use std::collections::BTreeSet;
+
 /// Buckets for up to [`COARSE_SLOTS`] slots: no slot has more than 1.2 times its share.
 const COARSE: usize = 256;
 
@@ -15,27 +17,40 @@ const COARSE_SLOTS: usize = 32;
 const FINE: usize = 1024;
 
 /// The slot of each bucket, for so many slots. There are 256 buckets, or 1,024 for more than 32 slots.
+#[cfg(test)]
 pub(super) fn buckets(slots: usize) -> Vec<usize> {
+    of_owners(slots, |_| true)
+}
+
+/// The same where some slots have nothing of their own yet: what will be theirs is whose it would be without them.
+fn of_owners(slots: usize, owns: impl Fn(usize) -> bool) -> Vec<usize> {
     let mut owners = vec![0; COARSE];
+    let mut now = owners.clone();
     let mut sizes = vec![COARSE];
     for slot in 1..slots.min(FINE) {
         if slot == COARSE_SLOTS {
             let parts = FINE / COARSE;
-            owners = owners.into_iter().flat_map(|o| vec![o; parts]).collect();
+            let split =
+                |owners: Vec<usize>| owners.into_iter().flat_map(|o| vec![o; parts]).collect();
+            (owners, now) = (split(owners), split(now));
             for size in &mut sizes {
                 *size *= parts;
             }
         }
         sizes.push(0);
         for _ in 0..owners.len() / (slot + 1) {
-            take_one(&mut owners, &mut sizes, slot);
+            let taken = take_one(&mut owners, &mut sizes, slot);
+            if let Some(bucket) = taken.filter(|_| owns(slot)) {
+                now[bucket] = slot;
+            }
         }
     }
-    owners
+    now
 }
 
-/// The slot of each bucket where only these stay, which are some: its own; or, if that doesn't stay, one of those that do, in turns.
-pub(in crate::sockets) fn dealt(slots: usize, staying: &[usize]) -> Vec<usize> {
+/// The slot of each bucket of these owners where only some stay: its own; or, if that doesn't stay, one of those that do, in turns.
+pub(in crate::sockets) fn dealt(owners: &BTreeSet<usize>, staying: &[usize]) -> Vec<usize> {
+    let slots = owners.last().map_or(1, |last| last + 1);
     let mut stays = vec![false; slots];
     for slot in staying {
         if let Some(stays) = stays.get_mut(*slot) {
@@ -44,7 +59,7 @@ pub(in crate::sockets) fn dealt(slots: usize, staying: &[usize]) -> Vec<usize> {
     }
     let mut turns = staying.iter().copied().cycle();
     let own = |slot: &usize| stays.get(*slot).copied().unwrap_or_default();
-    buckets(slots)
+    of_owners(slots, |slot| owners.contains(&slot))
         .into_iter()
         .map(|slot| match own(&slot) {
             true => slot,
@@ -53,15 +68,14 @@ pub(in crate::sockets) fn dealt(slots: usize, staying: &[usize]) -> Vec<usize> {
         .collect()
 }
 
-/// One bucket of whoever has the most goes to this slot.
-fn take_one(owners: &mut [usize], sizes: &mut [usize], slot: usize) {
-    let richest = sizes.iter().enumerate().max_by_key(|(_, size)| **size);
-    let Some((richest, _)) = richest else { return };
-    if let Some(bucket) = owners.iter_mut().rfind(|owner| **owner == richest) {
-        *bucket = slot;
-        sizes[richest] -= 1;
-        sizes[slot] += 1;
-    }
+/// One bucket of whoever has the most goes to this slot; which.
+fn take_one(owners: &mut [usize], sizes: &mut [usize], slot: usize) -> Option<usize> {
+    let (richest, _) = sizes.iter().enumerate().max_by_key(|(_, size)| **size)?;
+    let bucket = owners.iter().rposition(|owner| *owner == richest)?;
+    owners[bucket] = slot;
+    sizes[richest] -= 1;
+    sizes[slot] += 1;
+    Some(bucket)
 }
 
 #[cfg(test)]
@@ -98,6 +112,33 @@ mod tests {
                 .collect();
             assert!(moved.iter().all(|owner| *owner == slots), "{slots}");
             assert_eq!(moved.len(), after.len() / (slots + 1));
+        }
+    }
+
+    /// Two slots come, and the second has its share first: nobody moves twice.
+    #[test]
+    fn whoever_comes_first_takes_its_own_share_and_nothing_else() {
+        for (slots, first) in [(3, 4), (8, 9), (31, 32), (31, 33), (40, 41)] {
+            let fine = |owners: Vec<usize>| -> Vec<usize> {
+                let parts = FINE / owners.len();
+                owners.into_iter().flat_map(|o| vec![o; parts]).collect()
+            };
+            let mut owners: BTreeSet<usize> = (0..slots).collect();
+            let all = |owners: &BTreeSet<usize>| Vec::from_iter(owners.iter().copied());
+            let mut before = fine(dealt(&owners, &all(&owners)));
+            assert_eq!(before, fine(buckets(slots)));
+            for comes in std::iter::once(first).chain(slots..first) {
+                owners.insert(comes);
+                let after = fine(dealt(&owners, &all(&owners)));
+                let moved = before.iter().zip(&after).filter(|(a, b)| a != b);
+                assert!(
+                    moved.clone().all(|(_, to)| *to == comes),
+                    "{comes} of {slots}"
+                );
+                assert!(moved.count() > 0);
+                before = after;
+            }
+            assert_eq!(before, fine(buckets(first + 1)));
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! A file `fail` beside the version file makes a bad version: `exit` exits at start, `never` never says ready. A file
 //! `serve` makes it answer requests (`answer`), or take them and never answer (`silent`). A file `at` makes it ask for its socket at run
-//! time, at the address that stands there. A file `echo` makes it give back what each connection says (`header`: behind a PROXY header;
+//! time, at the address that stands there. A file `late` makes it listen at once, but be ready only when there is a file `others`, but for the
+//! worker in slot 0, and serve only when there is a file `go`. A file `echo` makes it give back what each connection says (`header`: behind a PROXY header;
 //! `lower`: the worker in slot 0 stands still at its first until there is a file `go`, and wants one at a time from then on). A file `evolve` makes it do nothing but
 //! publish and count events, of a type that depends on the version; a file `datagrams`, nothing but answer datagrams.
 
@@ -12,7 +13,11 @@ mod echo;
 mod evolve;
 mod routes;
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use futures::StreamExt;
 use ostler_tests::words::{Double, Doubled, Note};
@@ -67,8 +72,16 @@ async fn live() -> Result<(), Failure> {
         eprintln!("sdk_worker: this version never becomes ready");
         std::future::pending::<()>().await;
     }
+    // Later than anybody would be.
+    let late = beside("late").is_ok();
+    if late && worker.identity().slot.0 > 0 {
+        there_is(Path::new(&file).with_file_name("others")).await;
+    }
     worker.ready().await?;
     tell_the_drain(&worker);
+    if late {
+        there_is(Path::new(&file).with_file_name("go")).await;
+    }
     if let Ok(how) = beside("echo") {
         let go = Path::new(&file).with_file_name("go");
         let lower = (how.trim() == "lower").then_some(go.as_path());
@@ -78,6 +91,14 @@ async fn live() -> Result<(), Failure> {
     worker.serve(listener, router).await?;
     println!("bye");
     Ok(())
+}
+
+/// Waits until there is this file.
+async fn there_is(file: PathBuf) {
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    while !file.exists() {
+        tick.tick().await;
+    }
 }
 
 /// Subscribes to notes, to the master's reports and to everything, and prints what comes.

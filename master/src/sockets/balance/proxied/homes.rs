@@ -1,26 +1,19 @@
-//! Which slot each client belongs to: the same table as where the kernel chooses, and the same slots in it. All decisions, and nothing
-//! else.
+//! Which slot each client belongs to: the same table as where the kernel chooses, and [the same slots](Shares) in it. All decisions, and
+//! nothing else.
 //!
-//! A slot has its share from the moment on that it serves, or from the beginning; it has it while its worker is away, and others have
-//! it while it is given up (failed, ended, stopped). One that the app doesn't have any more loses it at once.
+//! A slot has its share while its worker is away, and others have it while it is given up (failed, ended, stopped).
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::{
     fleet::Service,
-    sockets::slots::{Client, bucket_of, dealt},
+    sockets::slots::{Client, Shares, bucket_of, dealt},
 };
 
 /// The slots of an app, and whose clients are whose.
 #[derive(Debug, Default)]
 pub(super) struct Homes {
-    /// Slots with a share of their own.
-    owners: BTreeSet<u32>,
-    /// Whether any of them served when that was last told.
-    served: bool,
+    shares: Shares,
     /// The slot of each bucket; empty before anything was told.
     table: Vec<usize>,
 }
@@ -33,20 +26,16 @@ impl Homes {
             let known = services.get(slot as usize);
             known.copied().unwrap_or(Service::Awaited)
         };
-        self.owners.retain(|slot| *slot < size);
-        let first = !self.served || self.owners.is_empty();
-        let new = (0..size).filter(|slot| first || of(*slot) == Service::Serves);
-        self.owners.extend(new);
-        let mut owners = self.owners.iter();
-        self.served = owners.any(|slot| of(*slot) == Service::Serves);
-        let slots = self.owners.last().map_or(1, |last| *last as usize + 1);
+        self.shares.stand(0..size, services);
+        let owners = self.shares.owners();
         let stay = |slot: &&u32| of(**slot) != Service::GivenUp;
-        let mut staying: Vec<u32> = self.owners.iter().filter(stay).copied().collect();
+        let mut staying: Vec<u32> = owners.iter().filter(stay).copied().collect();
         if staying.is_empty() {
-            staying.extend(&self.owners);
+            staying.extend(owners);
         }
         let staying: Vec<usize> = staying.into_iter().map(|slot| slot as usize).collect();
-        self.table = dealt(slots, &staying);
+        let owners = owners.iter().map(|slot| *slot as usize).collect();
+        self.table = dealt(&owners, &staying);
     }
 
     /// Whether anything was told yet.
@@ -75,7 +64,7 @@ impl Homes {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::{collections::BTreeSet, net::Ipv4Addr};
 
     use Service::{Awaited, GivenUp, Serves};
 
@@ -155,6 +144,20 @@ mod tests {
         assert_eq!(moved(&five, &slots(&homes)), []);
         homes.stand(4, &[Serves; 4]);
         assert_eq!(moved(&before, &slots(&homes)), []);
+    }
+
+    #[test]
+    fn a_crash_of_all_gives_a_new_slot_nothing() {
+        let mut homes = of(&[Serves; 3]);
+        let before = slots(&homes);
+        homes.stand(4, &[Serves, Serves, Serves, Awaited]);
+        for size in [4, 5] {
+            homes.stand(size, &[Awaited; 5]);
+            assert_eq!(moved(&before, &slots(&homes)), []);
+        }
+        homes.stand(5, &[Awaited, Awaited, Awaited, Awaited, Serves]);
+        let went = moved(&before, &slots(&homes));
+        assert!(!went.is_empty() && went.iter().all(|(_, to)| *to == 4));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Slots that serve and whose workers don't take connections: they accept for themselves, or their channels broke. All decisions, and
 //! nothing else.
 //!
-//! A worker may become ready before it asks for connections; but after a while without a word of it its clients would wait for
-//! nobody. Then its slot is as good as given up, for those whose connections the master accepts: others serve them, until one
+//! A worker may become ready before it asks for connections. One that has said that it listens (*take* with 0, as the Rust SDK does before
+//! it is ready) takes connections as far as this is concerned: its clients wait for it, however long it is about it. After a while without
+//! a word clients would wait for nobody. Then its slot is as good as given up, for those whose connections the master accepts: others serve them, until one
 //! of its workers takes connections.
 
 use std::{
@@ -14,8 +15,9 @@ pub(super) use crate::sockets::balance::GRACE;
 
 use crate::fleet::Service;
 
-/// So long its clients wait for it even if nobody may be there afterwards: as long as a new worker stays up, by default, before its
-/// predecessor drains. A slot that was silent for that long in the middle of an update has a worker that accepts for itself.
+/// So long clients wait for one that has said nothing, even if nobody may be there afterwards: as long as a new worker stays up, by
+/// default, before its predecessor drains. A slot that was silent for that long in the middle of an update has a worker that accepts for
+/// itself, or one that says nothing before it waits for its first connection.
 pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// The slots of an app.

@@ -376,6 +376,35 @@ fn clients_of_a_slot_whose_worker_takes_nothing_are_served_by_others_after_a_whi
     }
 }
 
+/// Its clients are its own though all who do take connections drain, and no time is set for it.
+#[test]
+fn who_has_said_that_it_listens_is_waited_for() {
+    let mut desk = Desk::new(ProxyHeader::Keep);
+    let mut pool = pool_of(&[1, 2]);
+    desk.stand(&mut pool, &[Service::Serves; 2]);
+    pool.join(WorkerId(3), false);
+    pool.lives(WorkerId(3), 0);
+    pool.takes(WorkerId(3), 0);
+    pool.ready(WorkerId(3));
+    for id in [1, 2] {
+        pool.drain(WorkerId(id));
+    }
+    pool.leave(WorkerId(1));
+    desk.proxied.members_changed();
+    desk.review(&mut pool);
+    let client = desk.waits_for(0, &mut pool);
+    desk.now += 2 * GRACE;
+    desk.review(&mut pool);
+    pool.deal();
+    assert_eq!(pool.waiting(), 1);
+    assert_eq!(pool.parting(), [WorkerId(2)]);
+    pool.leave(WorkerId(2));
+    pool.takes(WorkerId(3), UNLIMITED);
+    pool.deal();
+    assert_eq!(pool.waiting(), 0);
+    drop(client);
+}
+
 #[test]
 fn clients_that_have_gone_leave_their_room_to_others() {
     for header in [ProxyHeader::Keep, ProxyHeader::Strip] {

@@ -47,7 +47,11 @@ fn the_nth_question_of_each_worker_for_port_0_shares_one_socket() {
         "B has it"
     );
     assert_eq!(ask(&mut sockets, A, 5, "127.0.0.1:0").id, first.id);
-    let names: Vec<String> = sockets.status("web").into_iter().map(|s| s.name).collect();
+    let names: Vec<String> = sockets
+        .status("web")
+        .into_iter()
+        .map(|(_, s)| s.name)
+        .collect();
     let expected = [
         "127.0.0.1:0",
         "127.0.0.1:0#2",
@@ -77,7 +81,7 @@ fn the_last_one_that_goes_frees_the_address() {
     );
     assert!(!sockets.still_has(got.id, A, 1) && sockets.still_has(got.id, B, 1));
     assert!(listens(port));
-    let [status] = &sockets.status("web")[..] else {
+    let [(_, status)] = &sockets.status("web")[..] else {
         panic!("one socket");
     };
     assert_eq!(status.asked_by.as_deref(), Some(&[B][..]));

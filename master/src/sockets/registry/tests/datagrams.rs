@@ -46,7 +46,7 @@ fn slots_have_a_udp_socket_each_at_one_address() {
         assert!(sockets.bind(&sticky).expect("as it is").is_empty());
         sockets.share(&sticky);
         assert_eq!(spreads(&sockets, &dns)[3], (3, Spread::ByAddress));
-        assert_eq!(sockets.status("web")[0].mode, "sticky");
+        assert_eq!(sockets.status("web")[0].1.mode, "sticky");
         assert!(sockets.listeners(&dns.name).is_empty(), "nobody shuts them");
         let mut shared = dns.clone();
         shared.listen[0].options.mode = SocketMode::Shared;

@@ -259,6 +259,28 @@ fn a_new_slot_has_clients_once_it_serves() {
     );
 }
 
+/// Nobody's clients move to a slot that has never served because those of all others have crashed, nor if it comes just then.
+#[test]
+fn a_crash_of_all_gives_a_new_slot_nothing() {
+    let mut group = group(Spread::ByAddress, &[Serves; 3]);
+    let before = owners(&group);
+    group.join(id(3), 3);
+    group.stand(4, &[Awaited; 4]);
+    assert_eq!(owners(&group), before);
+    group.join(id(4), 4);
+    group.stand(5, &[Awaited; 5]);
+    assert_eq!(owners(&group), before);
+    group.stand(5, &[Awaited, Awaited, Awaited, Awaited, Serves]);
+    let after = owners(&group);
+    let moved = before.iter().zip(&after).filter(|(a, b)| a != b);
+    assert!(moved.clone().all(|(_, to)| *to == 4));
+    assert_eq!(moved.count(), 51);
+    // One that goes and comes again is new.
+    group.stand(3, &[Serves; 3]);
+    group.stand(4, &[Serves, Serves, Serves, Awaited]);
+    assert_eq!(owners(&group), before);
+}
+
 #[test]
 fn a_kept_one_is_left_out_in_its_place_until_its_slot_is_back() {
     for spread in [Spread::ByFlow, Spread::ByAddress] {

@@ -204,7 +204,12 @@ async fn workers_share_a_udp_socket_over_updates() {
     master.ostler(["reload"]).success().await;
     all("after").await;
     // A port of UDP is nobody's PORT.
-    assert_eq!(master.app("dns").await["sockets"][0]["mode"], "shared");
+    let shown = &master.app("dns").await["sockets"][0];
+    let why = "auto: it takes no streams that could be handed over";
+    assert_eq!(
+        (&shown["mode"], &shown["why"]),
+        (&json!("shared"), &json!(why))
+    );
 }
 
 // ---- what waits

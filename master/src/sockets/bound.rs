@@ -44,6 +44,12 @@ pub enum Mended {
 /// Why workers accept for themselves although they could be handed connections.
 pub const NOBODY_TAKES: &str = "no worker takes connections from the master";
 
+/// Why `auto` leaves a socket to workers that could not be handed what it takes.
+const NO_STREAMS: &str = "auto: it takes no streams that could be handed over";
+
+/// Why `auto` leaves each worker its own port.
+const OWN_PORT: &str = "auto: each worker has a port of its own";
+
 impl BoundSocket {
     pub(super) fn new(
         declaration: SocketDeclaration,
@@ -296,9 +302,11 @@ impl BoundSocket {
     fn why_shared(&self) -> Option<String> {
         let meant = match self.declaration.options.mode {
             SocketMode::Auto if self.hands_over() => "auto:",
+            SocketMode::Auto if self.slot.is_some() => return Some(OWN_PORT.into()),
+            SocketMode::Auto => return Some(NO_STREAMS.into()),
             SocketMode::Balanced { .. } => "balanced, but",
             SocketMode::Proxied(_) => "sticky by the PROXY protocol, but",
-            SocketMode::Auto | SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => {
+            SocketMode::Shared | SocketMode::Slot | SocketMode::Sticky => {
                 return None;
             }
         };

@@ -187,7 +187,10 @@ impl fmt::Display for BindError {
             Problem::PrivilegedPort => write!(f, "the port is reserved for root"),
             Problem::NoSuchAddress => write!(f, "this machine has no such address"),
             Problem::PathTooLong(length) => {
-                write!(f, "the path is too long ({length} of at most 107 bytes)")
+                write!(
+                    f,
+                    "the path is too long ({length} bytes, its file name more than 82)"
+                )
             }
             Problem::NotASocket => write!(f, "something that is no socket is in the way"),
             Problem::NoDirectory => write!(f, "its directory is not there"),

@@ -107,7 +107,9 @@ async fn what_each_slot_has_for_itself_is_its_own_workers() {
     let sockets = &status.apps[0].sockets;
     assert_eq!(sockets.len(), 2);
     for socket in sockets {
-        assert_eq!((socket.mode.as_str(), &socket.why), ("shared", &None));
+        let why = socket.why.as_deref();
+        let own = "auto: each worker has a port of its own";
+        assert_eq!((socket.mode.as_str(), why), ("shared", Some(own)));
         let address = socket.address.parse().expect("an address");
         let plan = to(address, "/").by_field("slot").requests(20);
         let tally = fleet.load_with(plan).await.finish().await;

@@ -179,7 +179,8 @@ pub struct AppFailed {
     pub reason: String,
 }
 
-/// Connections or datagrams waited for a slot that has gone, and nobody was there to take them: they were reset or thrown away.
+/// Connections or datagrams waited for a slot that has gone, alone or with its app, and nobody was there to take them: they were
+/// reset or thrown away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
 #[event(topic = "app.connections_lost")]
 pub struct ConnectionsLost {

@@ -42,8 +42,7 @@ impl Shell {
             Action::AnswerDisconnect { id: _, request } => self.note_disconnect(request),
             Action::Forget { app } => {
                 tracing::info!("{app} has gone");
-                self.workshop.forget(&app);
-                self.ended.remove(&app);
+                self.forget(&app);
             }
             Action::Publish(event) => self.tell(&event),
             Action::Warn(text) => tracing::warn!("{}", escape::line(&text)),

@@ -6,7 +6,7 @@ use crate::{
     fleet::SpawnOrder,
     home::Reach,
     process::Outlet,
-    sockets::{Added, BindError},
+    sockets::{Added, BindError, Retired},
 };
 
 impl Workshop {
@@ -87,14 +87,17 @@ impl Workshop {
         self.watch_listeners(&app.name, shell);
     }
 
-    /// Gives back what the workers of an app needed.
-    pub(super) fn forget(&mut self, app: &AppName) {
+    /// Gives back what the workers of an app needed; tells of its slots' own sockets at which something waited, which is lost.
+    pub(super) fn forget(&mut self, app: &AppName) -> Vec<Retired> {
         self.groups.forget(app);
         self.lookouts.forget(app);
-        match self.kept.remove(app) {
-            true => self.sockets.leave(app),
+        let lost = match self.kept.remove(app) {
+            true => {
+                self.sockets.leave(app);
+                Vec::new()
+            }
             false => self.sockets.forget(app),
-        }
+        };
         self.balancer.forget(app);
         self.let_go_of_listeners();
         self.rights.forget(app);
@@ -112,6 +115,7 @@ impl Workshop {
                 Outlet::Queue(_) | Outlet::File(_) => {}
             }
         }
+        lost
     }
 
     /// Binds what a slot that came with a larger size has for itself.

@@ -219,6 +219,20 @@ impl Shell {
     /// Says that a slot's own socket is gone, and what was lost by that.
     pub(super) fn tell_gone(&self, app: &AppName, gone: Retired, what: &str) {
         tracing::info!("{app}.{}: its socket {:?} is {what}", gone.slot, gone.name);
+        self.tell_lost(app, gone);
+    }
+
+    /// An app has gone, and all it had with it; what waited for its slots is lost.
+    pub(super) fn forget(&mut self, app: &AppName) {
+        for lost in self.workshop.forget(app) {
+            self.tell_lost(app, lost);
+        }
+        // An app that comes by this name is another: what waits for its slots has all of its time.
+        self.leavings.left_over.remove(app);
+        self.ended.remove(app);
+    }
+
+    fn tell_lost(&self, app: &AppName, gone: Retired) {
         if gone.lost > 0 {
             let (what, are) = match gone.kind {
                 SocketKind::Stream | SocketKind::Seqpacket => ("connections", "reset"),

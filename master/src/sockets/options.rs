@@ -66,11 +66,19 @@ fn set(
 
 #[cfg(test)]
 mod tests {
-    use std::{os::fd::AsFd, time::Duration};
+    use std::{io, os::fd::AsFd, path::Path, time::Duration};
 
-    use rustix::net::{AddressFamily, SocketType, socket};
+    use rustix::net::{AddressFamily, Shutdown, SocketType, shutdown, socket, sockopt};
 
     use super::*;
+    use crate::{
+        config::{
+            app::{AppName, SocketMode},
+            flags,
+        },
+        sockets::{BoundSocket, Mended, bind},
+        sys::FdTable,
+    };
 
     #[test]
     fn what_was_said_is_what_the_kernel_has() {
@@ -96,6 +104,72 @@ mod tests {
         options.v6_only = false;
         before_bind(v6.as_fd(), true, &options).expect("set");
         assert_eq!(number(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY), 0);
+    }
+
+    fn listening(text: &str, options: SocketOptions, table: &mut FdTable) -> BoundSocket {
+        let mut declarations = flags::listen(&[text], Path::new("/")).expect("an address");
+        declarations[0].options = options;
+        let app = AppName::new("web").expect("a name");
+        bind(&app, &declarations[0], table).expect("bound")
+    }
+
+    /// What the kernel has of a listener, as it is bound and after a worker has shut it down: it is mended then.
+    fn bound_and_mended(text: &str, options: &SocketOptions, told: impl Fn(BorrowedFd<'_>)) {
+        for mode in [SocketMode::Auto, SocketMode::Slot] {
+            let mut table = FdTable::new();
+            let options = SocketOptions {
+                mode,
+                ..options.clone()
+            };
+            let mut listener = listening(text, options, &mut table);
+            let fd = listener.duplicate(&table).expect("a descriptor");
+            told(fd.as_fd());
+            shutdown(&fd, Shutdown::Both).expect("shut down");
+            let mended = listener.listen_again(&mut table).expect("it listens again");
+            assert_eq!(mended, Mended::InPlace);
+            let fd = listener.duplicate(&table).expect("a descriptor");
+            assert!(sockopt::socket_acceptconn(&fd).expect("told"));
+            told(fd.as_fd());
+        }
+    }
+
+    #[test]
+    fn a_listener_opens_fast_also_after_it_was_shut() {
+        let options = SocketOptions {
+            fast_open: Some(17),
+            ..SocketOptions::default()
+        };
+        for text in ["127.0.0.1:0", "[::1]:0"] {
+            bound_and_mended(text, &options, |fd| {
+                let (level, name) = (libc::IPPROTO_TCP, libc::TCP_FASTOPEN);
+                let mut queue = [0; 4];
+                let queue = sys::option(fd, level, name, &mut queue).expect("told");
+                assert_eq!(queue, 17_i32.to_ne_bytes());
+            });
+        }
+    }
+
+    #[test]
+    fn a_listener_keeps_to_its_interface_also_after_it_was_shut() {
+        let options = SocketOptions {
+            interface: Some("lo".into()),
+            ..SocketOptions::default()
+        };
+        let probe = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        if let Err(Problem::Option(_, why)) = before_bind(probe.as_fd(), false, &options)
+            && why.kind() == io::ErrorKind::PermissionDenied
+        {
+            // Old kernels leave binding to an interface to root.
+            return eprintln!("skipped: {why}");
+        }
+        for text in ["127.0.0.1:0", "[::1]:0"] {
+            bound_and_mended(text, &options, |fd| {
+                let (level, name) = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE);
+                let mut interface = [0; libc::IFNAMSIZ];
+                let interface = sys::option(fd, level, name, &mut interface).expect("told");
+                assert_eq!(interface, b"lo\0");
+            });
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod asked;
 mod binding;
+mod gone;
 mod groups;
 mod kept;
 mod per_slot;
@@ -201,39 +202,6 @@ impl Sockets {
             name: held.socket.name().to_owned(),
             outcome: held.socket.listen_again(&mut self.table),
         })
-    }
-
-    /// Closes an app's sockets.
-    pub fn forget(&mut self, app: &AppName) {
-        self.forget_asked(app);
-        let gone = self.bound.remove(app).unwrap_or_default().into_iter();
-        self.close(app, gone.flat_map(Declared::into_all).collect());
-    }
-
-    /// Closes an app's sockets for this process alone: workers that were let go of keep them.
-    pub fn leave(&mut self, app: &AppName) {
-        self.leave_asked(app);
-        let gone = self.bound.remove(app).unwrap_or_default().into_iter();
-        for Held { socket, .. } in gone.flat_map(Declared::into_all) {
-            socket.leave(&mut self.table);
-        }
-    }
-
-    fn close(&mut self, app: &AppName, sockets: Vec<Held>) {
-        for Held { socket, .. } in sockets {
-            // So that its address is free at once, whoever else still holds it. The starter's own lives on.
-            if socket.listens() && socket.passed_as().is_none() {
-                let shut = socket.duplicate(&self.table).and_then(|listener| {
-                    let both = rustix::net::Shutdown::Both;
-                    Ok(rustix::net::shutdown(listener, both)?)
-                });
-                if let Err(error) = shut {
-                    let name = socket.name();
-                    tracing::debug!("{app}: the socket {name:?} was not shut down: {error}");
-                }
-            }
-            socket.close(&mut self.table);
-        }
     }
 
     /// A worker's declared socket of this name.

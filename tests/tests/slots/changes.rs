@@ -50,6 +50,47 @@ async fn what_nobody_comes_back_for_is_closed_counted_and_told() {
     drop(answers);
 }
 
+#[tokio::test]
+async fn what_waits_for_all_slots_of_an_app_that_goes_is_counted_and_told() {
+    for left_out_of_the_file in [false, true] {
+        // Any other signal would wake them.
+        let app = web(3, "slot").set("kill_ladder", json!(["KILL"]));
+        let fleet = ready(&app, 3).await;
+        let mut lost = fleet.hear::<ConnectionsLost>().await;
+        let address = fleet.address().await;
+        for slot in 0..3 {
+            stop(&fleet.worker("web", slot).await).await;
+        }
+        let mut answers = Vec::new();
+        let waited = loop {
+            answers.push(knock(address).await);
+            let status = fleet.status().await;
+            let waited = [0, 1, 2].map(|slot| waiting(&status, slot));
+            if !waited.contains(&0) {
+                break waited;
+            }
+        };
+        assert_eq!(waited.iter().sum::<u32>(), answers.len() as u32);
+        match left_out_of_the_file {
+            false => fleet.ostler(["delete", "web"]).success().await,
+            true => {
+                fleet.rewrite(&[ostler_tests::habit!("other", "notify 0 http version")]);
+                fleet.ostler(["reload", "--config"]).success().await
+            }
+        };
+        let mut told = [0; 3];
+        for _ in 0..3 {
+            let event = lost.next().await.event;
+            assert_eq!((event.app.as_str(), event.socket.as_str()), ("web", "http"));
+            told[event.slot.0 as usize] += event.connections;
+        }
+        assert_eq!(told, waited);
+        fleet
+            .logged("connections waited at its socket \"http\"")
+            .await;
+    }
+}
+
 /// The one is mended in place and is served on; the kernel has it in another place then.
 #[tokio::test]
 async fn a_socket_that_a_worker_shuts_down_is_opened_again_and_chosen_from() {

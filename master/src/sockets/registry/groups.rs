@@ -16,7 +16,7 @@ use crate::{
 
 /// Whether the kernel moves what waits at a listener that is closed to others of its group: it does with connections where the
 /// machine's owner wants it.
-fn kernel_moves_queue(socket: &BoundSocket) -> bool {
+pub(super) fn kernel_moves_queue(socket: &BoundSocket) -> bool {
     match socket.kind() {
         SocketKind::Stream => {
             let setting = std::fs::read("/proc/sys/net/ipv4/tcp_migrate_req");
@@ -39,6 +39,19 @@ pub struct Retired {
     pub lost: u32,
     /// It was not closed, but is kept for when the slot comes back.
     pub kept: bool,
+}
+
+impl Retired {
+    /// A slot's own socket that is about to be closed, with what is lost by that; `None` if it is no slot's.
+    pub(super) fn of(socket: &BoundSocket, lost: u32) -> Option<Self> {
+        Some(Self {
+            name: socket.name().to_owned(),
+            slot: socket.slot()?,
+            kind: socket.kind(),
+            lost,
+            kept: false,
+        })
+    }
 }
 
 impl Sockets {
@@ -136,15 +149,13 @@ impl Sockets {
         })?;
         let held = declared.held.remove(at);
         let kept = can_be_left_out && !held.socket.listens();
+        let lost = match kernel_moves_queue(&held.socket) {
+            true => 0,
+            false => held.socket.give_up(&self.table),
+        };
         let retired = Retired {
-            name: held.socket.name().to_owned(),
-            slot: held.socket.slot()?,
-            kind: held.socket.kind(),
-            lost: match kernel_moves_queue(&held.socket) {
-                true => 0,
-                false => held.socket.give_up(&self.table),
-            },
             kept,
+            ..Retired::of(&held.socket, lost)?
         };
         match kept {
             true => declared.kept.push(held),

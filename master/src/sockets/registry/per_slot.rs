@@ -40,13 +40,8 @@ impl Sockets {
             gone.extend(declared.held.extract_if(.., leaves));
         }
         let retired = gone.iter().filter_map(|Held { socket, .. }| {
-            Some(Retired {
-                name: socket.name().to_owned(),
-                slot: socket.slot()?,
-                kind: socket.kind(),
-                lost: socket.give_up(&self.table),
-                kept: false,
-            })
+            let lost = socket.give_up(&self.table);
+            Retired::of(socket, lost)
         });
         let retired = retired.collect();
         self.close(app, gone);

@@ -71,7 +71,10 @@ mod tests {
             // Nor does one that comes then.
             (&[Awaited; 5], &[0, 1, 2]),
             (&[Awaited, Awaited, Awaited, Awaited, Serves], &[0, 1, 2, 4]),
-            (&[GivenUp, GivenUp, GivenUp, Awaited, GivenUp], &[0, 1, 2, 4]),
+            (
+                &[GivenUp, GivenUp, GivenUp, Awaited, GivenUp],
+                &[0, 1, 2, 4],
+            ),
             (&[Serves; 5], &[0, 1, 2, 3, 4]),
             (&[Awaited; 5], &[0, 1, 2, 3, 4]),
             // Two go; one of them comes again, and is new.

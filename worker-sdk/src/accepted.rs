@@ -129,11 +129,12 @@ pub(crate) async fn tell(bus: Bus, accepts: Accepts, mut drain: DrainSignal) {
     loop {
         accepts.changed().await;
         match accepts.say(&bus, HEARD).await {
-            // Nobody hears it: a master of another version. Perhaps the next one does.
-            Ok(()) | Err(RequestError::NoResponders { .. }) => {}
+            Ok(()) => {}
             Err(error) => {
                 tracing::debug!("the master did not hear what was accepted: {error}");
-                accepts.note();
+                if may_pass(&error) {
+                    accepts.note();
+                }
             }
         }
         let connected = state.wait_for(|state| match state {
@@ -150,6 +151,21 @@ pub(crate) async fn tell(bus: Bus, accepts: Accepts, mut drain: DrainSignal) {
             () = sleep(EVERY) => {}
             _ = drain.begun(), if !drains => drains = true,
         }
+    }
+}
+
+/// Whether the same may be heard if it is said again. Else it is left at that until there is more to say: nobody hears it (a master of
+/// another version; perhaps the next one does), or it is refused.
+fn may_pass(error: &RequestError) -> bool {
+    match error {
+        RequestError::TimedOut { .. }
+        | RequestError::NotSent(_)
+        | RequestError::Disconnected(_) => true,
+        RequestError::NoResponders { .. }
+        | RequestError::Denied { .. }
+        | RequestError::Declined { .. }
+        | RequestError::Misfit { .. }
+        | RequestError::Refused { .. } => false,
     }
 }
 
@@ -233,6 +249,24 @@ mod tests {
         http.count();
         let ((), last) = tokio::join!(accepts.say_last(&worker), heard());
         assert_eq!(last, accepted(&[("http", 3)]));
+    }
+
+    #[tokio::test]
+    async fn what_is_declined_is_not_said_again_before_it_changes() {
+        let (worker, _hub, master) = bus().await;
+        let mut words = master.serve::<Accepted>().await.unwrap();
+        let accepts = Accepts::default();
+        let mut http = accepts.counter("http");
+        http.begin();
+        let (_trigger, drain) = drain::signal();
+        tokio::spawn(tell(worker.clone(), accepts.clone(), drain));
+        let word = timeout(HEARD, words.next()).await.unwrap().unwrap();
+        word.decline("no");
+        let again = timeout(EVERY + EVERY / 2, words.next()).await;
+        assert!(again.is_err(), "nothing has changed");
+        http.count();
+        let word = timeout(HEARD, words.next()).await.unwrap().unwrap();
+        assert_eq!(*word.request(), accepted(&[("http", 1)]));
     }
 
     #[tokio::test]

@@ -305,10 +305,9 @@ impl Worker {
             self.tells.call_once(|| drop(tokio::spawn(tell())));
         }
         let end = http::serve_holding(listener, accept, router, drain, counter, held).await?;
-        if self.is_managed() {
-            if end == End::Done {
-                holding::say(&self.bus, self.held.now()).await;
-            }
+        // After a cut there is no time left to wait for answers: the next rung of the kill ladder comes.
+        if self.is_managed() && end == End::Done {
+            holding::say(&self.bus, self.held.now()).await;
             self.accepts.say_last(&self.bus).await;
         }
         Ok(())

@@ -137,17 +137,18 @@ fn slots(socket: &SocketStatus) -> String {
 /// What comes to its workers: of the master's hands, or of what the kernel spreads over slots; or why nothing. And what they have accepted,
 /// where that is known.
 fn share(socket: &SocketStatus) -> Cell {
-    if let Some(balance) = &socket.balance {
-        return taken::counts(balance);
-    }
     let accepts = socket.accepts.as_ref();
     let accepted = accepts.map(|its| format!("{} accepted", its.accepted));
+    if let Some(balance) = &socket.balance {
+        return taken::counts(balance, accepts.map(|its| its.accepted));
+    }
     let Some(share) = &socket.share else {
         let nothing = || Cell::new("-", Tone::Dim);
         return accepted.map_or_else(nothing, Cell::plain);
     };
     if let Some(why) = &share.left_out {
-        return Cell::new(format!("none: {}", escape::line(why)), Tone::Bad);
+        let accepted = accepted.map_or_else(String::new, |its| format!(", {its}"));
+        return Cell::new(format!("none: {}{accepted}", escape::line(why)), Tone::Bad);
     }
     let mut text = match share.buckets {
         Some(buckets) => format!("{buckets} buckets"),

@@ -21,6 +21,10 @@ use crate::{
     shell::{ShellHandle, Which},
 };
 
+/// The most sockets that a worker may tell of at once: as many as descriptors that a process may have by default. What is told goes
+/// through the shell's one queue, which is not to hold what no worker means.
+const MOST_NAMED: usize = 1024;
+
 /// Serves all of it until the bus goes.
 ///
 /// # Errors
@@ -251,6 +255,9 @@ async fn accepted(
     drop(settling);
     while let Some(call) = calls.next().await {
         match worker(call.origin()) {
+            Ok(_) if call.request().sockets.len() > MOST_NAMED => {
+                call.decline("it names more sockets than a worker can have");
+            }
             Ok(id) => {
                 shell.accepted(id, call.request().clone()).await;
                 let _gone = call.reply(&()).await;

@@ -67,8 +67,8 @@ impl Shell {
         };
         let (app, slot) = (&process.order.app, process.order.slot);
         let workshop = &mut self.workshop;
-        for (name, accepted) in &told.sockets {
-            if let Some(socket) = workshop.sockets.of_name(app, slot, name) {
+        for (socket, name) in workshop.sockets.names(app, slot) {
+            if let Some(accepted) = told.sockets.get(name) {
                 workshop.accepts.told(socket, id, *accepted);
             }
         }

@@ -204,14 +204,13 @@ impl Sockets {
         })
     }
 
-    /// A worker's declared socket of this name.
-    #[must_use]
-    pub fn of_name(&self, app: &AppName, slot: Slot, name: &str) -> Option<SocketId> {
-        let its = |held: &&Held| {
-            let (socket, own) = (&held.socket, held.socket.slot());
-            socket.name() == name && own.is_none_or(|own| own == slot)
-        };
-        self.held(app).find(its).map(|held| held.id)
+    /// The declared sockets of a worker in this slot, and their names.
+    pub fn names(&self, app: &AppName, slot: Slot) -> impl Iterator<Item = (SocketId, &str)> {
+        let its = self.held(app).filter(move |held| {
+            let own = held.socket.slot();
+            own.is_none_or(|own| own == slot)
+        });
+        its.map(|held| (held.id, held.socket.name()))
     }
 
     /// An app's sockets as status shows them.

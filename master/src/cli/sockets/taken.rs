@@ -28,8 +28,8 @@ const COLUMNS: [(&str, Align); 9] = [
     ("HANDED", Align::Right),
 ];
 
-/// A socket's counts, beside it.
-pub(super) fn counts(balance: &BalanceStatus) -> Cell {
+/// A socket's counts, beside it; and how many its workers have accepted themselves, where any does.
+pub(super) fn counts(balance: &BalanceStatus, themselves: Option<u64>) -> Cell {
     let mut text = format!("{} accepted", balance.accepted);
     if balance.given_again > 0 {
         text += &format!(", {} given again", balance.given_again);
@@ -41,14 +41,21 @@ pub(super) fn counts(balance: &BalanceStatus) -> Cell {
         text += &format!(", {} wait for a worker", balance.waiting);
     }
     let refused = balance.proxied.as_ref().map(|it| it.malformed + it.late);
-    match refused {
-        None => Cell::plain(text),
-        Some(0) => Cell::plain(text + " by PROXY header"),
-        Some(refused) => {
-            let text = format!("{text} by PROXY header, {refused} refused");
-            Cell::new(text, Tone::Bad)
+    let tone = match refused {
+        None => Tone::Plain,
+        Some(0) => {
+            text += " by PROXY header";
+            Tone::Plain
         }
+        Some(refused) => {
+            text += &format!(" by PROXY header, {refused} refused");
+            Tone::Bad
+        }
+    };
+    if let Some(themselves) = themselves {
+        text += &format!(", {themselves} by workers themselves");
     }
+    Cell::new(text, tone)
 }
 
 /// What is known of one worker at one socket: what the master has handed to it, and what it has accepted itself.

@@ -81,7 +81,10 @@ fn each_socket_is_a_row() {
             accepts: accepts(6, &[(5, 6)]),
             ..chat(1, 2, None)
         },
-        chat(2, 2, Some("it is gone".into())),
+        SocketStatus {
+            accepts: accepts(7, &[]),
+            ..chat(2, 2, Some("it is gone".into()))
+        },
     ];
     let takes = |id, max_connections: Option<u32>| BalancedWorker {
         id: WorkerId(id),
@@ -143,10 +146,10 @@ fn each_socket_is_a_row() {
          web   own     127.0.0.1:8101       shared    1                       0  1024        7  -\n\
          web   chat    127.0.0.1:81         sticky    0                       0  1024        0  128 buckets\n\
          web   chat    127.0.0.1:81         sticky    1                       2  1024        0  128 buckets, 6 accepted, left out 2 times for its queue, 5 at most\n\
-         web   chat    127.0.0.1:81         sticky    2                       2  1024        0  none: it is gone\n\
+         web   chat    127.0.0.1:81         sticky    2                       2  1024        0  none: it is gone, 7 accepted\n\
          jobs  log     unix:/l\\x1b          shared    all                     -     -        -  -\n\
          jobs  [::]:0  [::]:9               shared    asked for by 4 7        -     -        -  -\n\
-         jobs  in      127.0.0.1:82         balanced  all                     -     -        -  84 accepted, 3 given again (2 refused), 1 wait for a worker\n\
+         jobs  in      127.0.0.1:82         balanced  all                     -     -        -  84 accepted, 3 given again (2 refused), 1 wait for a worker, 2 by workers themselves\n\
          \x20 auto: its\\nworkers\n\
          jobs  far     127.0.0.1:83         sticky    all                     -     -        -  9 accepted by PROXY header, 3 refused\n\
          \n\

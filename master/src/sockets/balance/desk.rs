@@ -1,5 +1,6 @@
 //! One socket: its listener, the channels of its workers, and the pool that decides.
 
+mod listening;
 mod sticky;
 
 use std::{
@@ -20,6 +21,7 @@ use rustix::{
     net::{SocketFlags, accept_with},
 };
 
+use self::listening::Listening;
 use super::{
     Served,
     channel::{Channel, Heard},
@@ -45,6 +47,10 @@ pub(super) struct Desk {
     pub(super) listener: OwnedFd,
     pub(super) kind: Kind,
     pool: Pool<Connection>,
+    /// Members that listen and have not asked for connections.
+    listening: Listening,
+    /// Members stand otherwise than when that was last looked at.
+    changed: bool,
     /// What more there is to it if its clients keep their slots.
     proxied: Option<Proxied>,
     channels: HashMap<WorkerId, Channel>,
@@ -69,6 +75,8 @@ impl Desk {
             kind: Kind::of(&listener),
             listener,
             pool: Pool::new(UNLIMITED),
+            listening: Listening::default(),
+            changed: false,
             proxied: None,
             channels: HashMap::new(),
             released: HashMap::new(),
@@ -134,7 +142,10 @@ impl Desk {
 
     fn take_in(&mut self, id: WorkerId, word: WorkerWord) -> bool {
         match word {
-            WorkerWord::Take { limit } => self.pool.takes(id, limit),
+            WorkerWord::Take { limit } => {
+                self.pool.takes(id, limit);
+                self.members_changed();
+            }
             WorkerWord::Account(account) => return self.pool.account(id, account).is_ok(),
         }
         true
@@ -247,7 +258,9 @@ impl Desk {
     pub(super) fn due(&self) -> Option<Instant> {
         let released = self.released.values().copied();
         let late = self.proxied.as_ref().and_then(Proxied::due);
-        released.chain(self.pause).chain(late).min()
+        let listening = self.listening.due();
+        let others = self.pause.into_iter().chain(late).chain(listening);
+        released.chain(others).min()
     }
 
     fn accept(&mut self, now: Instant) {

@@ -56,6 +56,8 @@ pub(super) struct Member<C> {
     stay: Stay,
     /// The most it wants open; 0 until it has said so.
     limit: u32,
+    /// It has asked for connections, and has not merely said that it will.
+    asked: bool,
     /// It refused what it was handed, and has not said since that anything changed.
     refuses: bool,
     /// Handed to it, and not taken: the oldest first.
@@ -110,6 +112,7 @@ impl<C> Pool<C> {
             ready,
             stay: Stay::Stays,
             limit: 0,
+            asked: false,
             refuses: false,
             handed: VecDeque::with_capacity(WINDOW),
             unsent: 0,
@@ -131,6 +134,7 @@ impl<C> Pool<C> {
     pub(super) fn takes(&mut self, id: WorkerId, limit: u32) {
         if let Some(member) = self.member(id) {
             member.limit = limit;
+            member.asked |= limit > 0;
             member.refuses = false;
         }
     }
@@ -180,11 +184,11 @@ impl<C> Pool<C> {
         }
     }
 
-    /// The members whose time to go has come: those that drain at once while others stay. Where nobody stays there is nobody who
-    /// could have what they were handed and what waits (all may stop, or workers that accept for themselves may follow), so they take
-    /// that first. Those that were let go of take what they were handed.
+    /// The members whose time to go has come: those that drain at once while others stay that have asked for connections. Where nobody
+    /// does there may be nobody who could have what they were handed and what waits (all may stop, also those that only listen yet, or
+    /// workers that accept for themselves may follow), so they stand by for that. Those that were let go of take what they were handed.
     pub(super) fn parting(&self) -> Vec<WorkerId> {
-        let others = self.anybody_stays();
+        let others = self.members.iter().any(|m| m.asked && m.stays());
         let waits = self.waiting() > 0;
         let done = |member: &&Member<C>| match member.stay {
             Stay::Stays => false,
@@ -197,8 +201,9 @@ impl<C> Pool<C> {
         self.members.iter().filter(done).map(|m| m.id).collect()
     }
 
+    /// Whether what waits will be somebody's who stays, be it that it only listens yet. One that isn't ready may never be.
     fn anybody_stays(&self) -> bool {
-        self.members.iter().any(|m| m.stay == Stay::Stays)
+        self.members.iter().any(Member::stays)
     }
 
     /// A worker gets no more: it died, its time to part has come, its channel broke. What it has not taken waits for others.
@@ -349,7 +354,12 @@ impl<C> Member<C> {
 
     /// Whether it has asked for connections, and has not merely said that it will.
     pub(super) fn has_asked(&self) -> bool {
-        self.limit > 0 || self.taken > 0
+        self.asked
+    }
+
+    /// Whether it is ready, and isn't told to go.
+    fn stays(&self) -> bool {
+        self.ready && self.stay == Stay::Stays
     }
 
     /// Whether it takes connections, if not just now.

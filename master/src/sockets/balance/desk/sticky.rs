@@ -4,7 +4,10 @@ use std::{os::fd::OwnedFd, time::Instant};
 
 use ostler_bus::{Slot, WorkerId};
 
-use super::{super::proxied::Proxied, Desk};
+use super::{
+    super::{GRACE, proxied::Proxied},
+    Desk,
+};
 use crate::{fleet::Service, sockets::Foreign};
 
 impl Desk {
@@ -28,6 +31,7 @@ impl Desk {
 
     /// A member has come, stands otherwise, or has gone.
     pub(super) fn members_changed(&mut self) {
+        self.changed = true;
         if let Some(proxied) = &mut self.proxied {
             proxied.members_changed();
         }
@@ -35,6 +39,17 @@ impl Desk {
 
     /// What is to be done because time has passed or things have changed.
     pub(super) fn review(&mut self, now: Instant) {
+        if std::mem::take(&mut self.changed) {
+            self.listening.stand(&self.pool.listening().collect(), now);
+        }
+        for id in self.listening.overdue(now) {
+            let (app, name) = (&self.socket.app, &self.socket.name);
+            tracing::warn!(
+                "{app}: worker {id} is ready and listens on the socket {name:?}, but has asked for no connection in {} s: it gets none; \
+                 hint: it should accept as soon as it says that it is ready, and always",
+                GRACE.as_secs()
+            );
+        }
         if let Some(proxied) = &mut self.proxied {
             proxied.expire(&self.socket, now);
             proxied.review(&self.socket, &mut self.pool, now);

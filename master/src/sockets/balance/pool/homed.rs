@@ -43,11 +43,18 @@ impl<C> Pool<C> {
         }
     }
 
-    /// Where members are at home that are ready and stay, whether they have room or not.
-    pub(in super::super) fn homes(&self) -> impl Iterator<Item = u32> {
+    /// Where members are at home that are ready and stay: those that have asked for connections, whether they have room or not; or
+    /// those that have not yet.
+    pub(in super::super) fn homes(&self, asked: bool) -> impl Iterator<Item = u32> {
         let members = self.members.iter();
-        let staying = members.filter(|m| m.ready && m.stay == Stay::Stays);
+        let staying = members.filter(move |m| m.stays() && m.asked == asked);
         staying.filter_map(|m| m.home)
+    }
+
+    /// Those that are ready, stay, and have not asked for connections.
+    pub(in super::super) fn listening(&self) -> impl Iterator<Item = WorkerId> {
+        let listening = self.members.iter().filter(|m| m.stays() && !m.asked);
+        listening.map(|m| m.id)
     }
 
     /// Whether any member has room.
@@ -180,7 +187,7 @@ mod tests {
             all.iter().map(|(_, its)| its.len()).sum::<usize>(),
             2 * WINDOW
         );
-        assert_eq!(pool.homes().collect::<Vec<_>>(), [0, 0]);
+        assert_eq!(pool.homes(true).collect::<Vec<_>>(), [0, 0]);
         let waits: Vec<u32> = pool.nobodys().copied().collect();
         assert_eq!(waits.len() + 2 * WINDOW, 11);
         let mut odd = waits.iter().map(|it| it % 2 == 1);

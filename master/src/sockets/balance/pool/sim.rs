@@ -169,7 +169,8 @@ impl World {
             limit: UNLIMITED,
             ..Worker::default()
         };
-        worker.words.push_back(Said::Takes(UNLIMITED));
+        // First it says that it listens.
+        worker.words.extend([0, UNLIMITED].map(Said::Takes));
         self.workers.insert(id, worker);
     }
 
@@ -211,7 +212,8 @@ impl World {
             .unsent()
             .map(|(id, connections)| (id, connections.copied().collect()))
             .collect();
-        let nobody_stays = self.workers.values().all(|worker| worker.leaving);
+        let stays = |worker: &Worker| worker.ready && !worker.leaving;
+        let nobody_stays = !self.workers.values().any(stays);
         for (id, connections) in dealt {
             let worker = self
                 .workers

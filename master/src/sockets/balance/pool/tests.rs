@@ -267,7 +267,36 @@ fn one_that_hangs_while_it_drains_gives_back_when_another_comes() {
     pool.drain(A);
     assert_eq!(pool.parting(), []);
     pool.join(B, false);
+    assert_eq!(pool.parting(), [], "it may never be ready");
+    pool.ready(B);
+    assert_eq!(pool.parting(), [], "it may never take any");
+    pool.takes(B, UNLIMITED);
     assert_eq!(pool.parting(), [A]);
+}
+
+/// All are to stop in the middle of an update, before the successor was ready or right after.
+#[test]
+fn where_the_only_one_that_stays_has_not_asked_and_goes_too_the_old_one_takes_the_rest() {
+    for ready in [false, true] {
+        let mut pool = pool(&[A, B]);
+        let window = u32::try_from(WINDOW).unwrap();
+        deal(&mut pool, 0..2 * window);
+        pool.join(C, ready);
+        pool.takes(C, 0);
+        pool.leave(B);
+        pool.drain(A);
+        assert_eq!((pool.parting(), pool.waiting()), (vec![], WINDOW));
+        pool.account(A, account(window, 0, 0)).unwrap();
+        assert_eq!(pool.parting(), [], "it could have what waits");
+        let before = deal(&mut pool, []).len();
+        assert_eq!(before, usize::from(!ready), "a ready one gets it");
+        pool.drain(C);
+        assert_eq!(deal(&mut pool, []).len(), usize::from(ready));
+        assert_eq!((pool.parting(), pool.waiting()), (vec![C], 0));
+        pool.leave(C);
+        pool.account(A, account(window, 0, 0)).unwrap();
+        assert_eq!(pool.parting(), [A]);
+    }
 }
 
 #[test]

@@ -161,6 +161,20 @@ mod tests {
     }
 
     #[test]
+    fn slots_that_begin_after_nobody_was_there_have_their_shares_at_once() {
+        for nobody in [&[][..], &[GivenUp; 3]] {
+            let mut homes = of(&[Serves; 3]);
+            let before = slots(&homes);
+            homes.stand(u32::try_from(nobody.len()).expect("few"), nobody);
+            homes.stand(3, &[Awaited; 3]);
+            assert_eq!(moved(&before, &slots(&homes)), []);
+            homes.stand(4, nobody);
+            homes.stand(4, &[Awaited; 4]);
+            assert_eq!(homes.shares(), [64; 4]);
+        }
+    }
+
+    #[test]
     fn an_address_is_the_same_client_however_it_is_written() {
         let homes = of(&[Serves; 32]);
         let network = |end: u128| IpAddr::V6((0x2001_0db8_0001_0002_u128 << 64 | end).into());

@@ -99,7 +99,8 @@ impl Proxied {
     pub(super) fn review(&mut self, socket: &Served, pool: &mut Pool<Connection>, now: Instant) {
         let due = self.takers.due().is_some_and(|due| due <= now);
         if std::mem::take(&mut self.changed) || due {
-            self.takers.review(&pool.homes().collect(), now);
+            let (taking, listening) = (pool.homes(true).collect(), pool.homes(false).collect());
+            self.takers.review(&taking, &listening, now);
             self.find_homes(pool);
             self.give_up(socket, pool);
         }

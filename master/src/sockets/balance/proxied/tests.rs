@@ -21,7 +21,7 @@ use super::{
         tests::{PATIENCE, Worker},
     },
     peek::Look,
-    takers::{GRACE, SOON},
+    takers::{GRACE, LISTENS, SOON},
     *,
 };
 use crate::{
@@ -341,6 +341,9 @@ fn clients_of_a_slot_whose_worker_takes_nothing_are_served_by_others_after_a_whi
     // Then it takes some, and keeps its clients while it is full.
     pool.join(WorkerId(2), true);
     pool.lives(WorkerId(2), 1);
+    for limit in [1, 0] {
+        pool.takes(WorkerId(2), limit);
+    }
     desk.proxied.members_changed();
     desk.review(&mut pool);
     clients.push(desk.waits_for(1, &mut pool));
@@ -376,7 +379,7 @@ fn clients_of_a_slot_whose_worker_takes_nothing_are_served_by_others_after_a_whi
     }
 }
 
-/// Its clients are its own though all who do take connections drain, and no time is set for it.
+/// Its clients are its own though all who do take connections drain.
 #[test]
 fn who_has_said_that_it_listens_is_waited_for() {
     let mut desk = Desk::new(ProxyHeader::Keep);
@@ -397,12 +400,32 @@ fn who_has_said_that_it_listens_is_waited_for() {
     desk.review(&mut pool);
     pool.deal();
     assert_eq!(pool.waiting(), 1);
+    assert_eq!(pool.parting(), [], "the last one stands by");
+    pool.takes(WorkerId(3), UNLIMITED);
     assert_eq!(pool.parting(), [WorkerId(2)]);
     pool.leave(WorkerId(2));
-    pool.takes(WorkerId(3), UNLIMITED);
     pool.deal();
     assert_eq!(pool.waiting(), 0);
     drop(client);
+}
+
+#[test]
+fn clients_of_one_that_listens_and_never_accepts_are_served_by_others_in_the_end() {
+    let mut desk = Desk::new(ProxyHeader::Keep);
+    let mut pool = pool_of(&[1]);
+    pool.join(WorkerId(2), true);
+    pool.lives(WorkerId(2), 1);
+    pool.takes(WorkerId(2), 0);
+    desk.stand(&mut pool, &[Service::Serves; 2]);
+    let _client = desk.waits_for(1, &mut pool);
+    desk.now += LISTENS - SOON;
+    desk.review(&mut pool);
+    pool.deal();
+    assert_eq!(pool.waiting(), 1);
+    desk.now += SOON;
+    desk.review(&mut pool);
+    pool.deal();
+    assert_eq!(pool.waiting(), 0);
 }
 
 #[test]

@@ -281,6 +281,24 @@ fn a_crash_of_all_gives_a_new_slot_nothing() {
     assert_eq!(owners(&group), before);
 }
 
+/// All come at once after the app had no slots, or was stopped: each has its clients, whoever is ready first.
+#[test]
+fn slots_that_begin_after_nobody_was_there_have_their_shares_at_once() {
+    for nobody in [&[][..], &[GivenUp; 3]] {
+        let mut group = group(Spread::ByAddress, &[Serves; 3]);
+        let before = owners(&group);
+        group.stand(nobody.len() as u32, nobody);
+        group.stand(3, &[Awaited; 3]);
+        assert_eq!(owners(&group), before);
+        group.stand(4, nobody);
+        group.join(id(3), 3);
+        group.stand(4, &[Awaited; 4]);
+        assert_eq!(chosen(&group), [0, 1, 2, 3]);
+        group.stand(4, &[Awaited, Serves, Awaited, Awaited]);
+        assert_eq!(chosen(&group), [0, 1, 2, 3]);
+    }
+}
+
 #[test]
 fn a_kept_one_is_left_out_in_its_place_until_its_slot_is_back() {
     for spread in [Spread::ByFlow, Spread::ByAddress] {

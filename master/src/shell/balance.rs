@@ -23,7 +23,7 @@ use crate::{
     fleet::{FleetEvent, Snapshot, SpawnOrder},
     sockets::{
         BoundSocket, NOBODY_TAKES, SocketId,
-        balance::{Channel, GRACE, Joins, Served, Sticks, channel_pair},
+        balance::{Begins, Channel, GRACE, Joins, Served, Sticks, channel_pair},
     },
 };
 
@@ -104,16 +104,16 @@ impl Shell {
             return;
         };
         process.untaken.remove(&socket);
-        let ready = match (process.standing, &process.order.definition.ready) {
+        let begins = match (process.standing, &process.order.definition.ready) {
             // It would accept for itself.
             (Standing::Leaving, _) => return channel.refuse(),
-            (Standing::Ready, _) => true,
+            (Standing::Ready, _) => Begins::Now,
             // Whoever asks whether it is ready may ask at this very socket.
-            (Standing::Starting, Readiness::Probe(_)) => true,
+            (Standing::Starting, Readiness::Probe(_)) => Begins::Asked,
             (
                 Standing::Starting,
                 Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Delay(_),
-            ) => false,
+            ) => Begins::Later,
         };
         let sockets = &self.workshop.sockets;
         if question.is_some_and(|question| !sockets.still_has(socket, id, question)) {
@@ -147,7 +147,7 @@ impl Shell {
                 id,
                 socket,
                 channel,
-                ready,
+                begins,
                 listener,
                 max_connections,
                 sticks,

@@ -4,7 +4,7 @@ mod listening;
 mod sticky;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
@@ -26,6 +26,7 @@ use super::{
     Served,
     channel::{Channel, Heard},
     connection::Connection,
+    inbox::Begins,
     pool::Pool,
     proxied::Proxied,
 };
@@ -54,6 +55,8 @@ pub(super) struct Desk {
     /// What more there is to it if its clients keep their slots.
     proxied: Option<Proxied>,
     channels: HashMap<WorkerId, Channel>,
+    /// Workers that count as ready as soon as they ask for connections.
+    probed: HashSet<WorkerId>,
     /// Workers that were let go of; until when they may take what they were handed.
     released: HashMap<WorkerId, Instant>,
     /// The socket has gone.
@@ -79,6 +82,7 @@ impl Desk {
             changed: false,
             proxied: None,
             channels: HashMap::new(),
+            probed: HashSet::new(),
             released: HashMap::new(),
             closed: false,
             readable: false,
@@ -95,9 +99,17 @@ impl Desk {
 
     /// A worker joins; if it did before, by a channel that is given back, what it has not taken by that is others'.
     #[must_use = "a channel is watched until it is let go of"]
-    pub(super) fn join(&mut self, id: WorkerId, ready: bool, channel: Channel) -> Option<Channel> {
+    pub(super) fn join(
+        &mut self,
+        id: WorkerId,
+        begins: Begins,
+        channel: Channel,
+    ) -> Option<Channel> {
         let before = self.part_with(id);
-        self.pool.join(id, ready);
+        self.pool.join(id, begins == Begins::Now);
+        if begins == Begins::Asked {
+            self.probed.insert(id);
+        }
         self.channels.insert(id, channel);
         before
     }
@@ -144,6 +156,9 @@ impl Desk {
         match word {
             WorkerWord::Take { limit } => {
                 self.pool.takes(id, limit);
+                if limit > 0 && self.probed.remove(&id) {
+                    self.pool.ready(id);
+                }
                 self.members_changed();
             }
             WorkerWord::Account(account) => return self.pool.account(id, account).is_ok(),
@@ -198,6 +213,7 @@ impl Desk {
     pub(super) fn part_with(&mut self, id: WorkerId) -> Option<Channel> {
         let channel = self.channels.remove(&id)?;
         self.released.remove(&id);
+        self.probed.remove(&id);
         channel.cut();
         loop {
             let mut heard_more = false;

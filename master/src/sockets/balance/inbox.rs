@@ -32,14 +32,25 @@ pub struct Joins {
     pub socket: Served,
     /// Our end of its channel; its first word is still unread.
     pub channel: Channel,
-    /// Whether it may be handed connections already.
-    pub ready: bool,
+    /// When it may be handed connections.
+    pub begins: Begins,
     /// The socket's listener, for the first.
     pub listener: OwnedFd,
     /// How many connections a worker may have open; `None`: any number.
     pub max_connections: Option<u32>,
     /// Where clients keep their slots, by what a proxy tells of them.
     pub sticks: Option<Sticks>,
+}
+
+/// When a worker may be handed connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// Once it is ready.
+    Later,
+    /// As soon as it asks for some: whoever finds out whether it is ready may do so at this very socket.
+    Asked,
+    /// Now: it is ready.
+    Now,
 }
 
 /// A worker of a socket whose clients keep their slots.

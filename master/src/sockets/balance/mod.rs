@@ -32,7 +32,7 @@ mod thread;
 use std::time::Duration;
 
 pub use channel::{Channel, channel_pair};
-pub use inbox::{Balancer, Joins, Served, Sticks};
+pub use inbox::{Balancer, Begins, Joins, Served, Sticks};
 
 /// How long a ready worker has to ask for connections. One that has not by then doesn't take any, as far as one can tell: it is told of, and its
 /// slot's clients are others'.

@@ -71,7 +71,7 @@ impl Stage {
             id,
             socket,
             channel,
-            ready: true,
+            begins: Begins::Now,
             listener: self.listener.try_clone().expect("a duplicate").into(),
             max_connections: None,
             sticks: None,
@@ -273,4 +273,36 @@ fn a_forgotten_socket_waits_no_longer_than_that_for_one_that_hangs() {
     hangs.hears_the_end();
     assert!(stage.status().is_none());
     drop(client);
+}
+
+/// One that is asked at this very socket whether it is ready is ready when it asks for connections, and not when it listens.
+#[test]
+fn who_listens_is_told_of_from_when_it_is_ready() {
+    let now = std::time::Instant::now();
+    for (begins, ready) in [
+        (Begins::Now, true),
+        (Begins::Asked, false),
+        (Begins::Later, false),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let socket = Served {
+            id: SocketId::made_up(1),
+            app: Stage::app(),
+            name: "http".into(),
+        };
+        let mut desk = desk::Desk::new(socket, listener.into());
+        let (channel, theirs) = channel_pair().expect("a pair");
+        assert!(desk.join(A, begins, channel).is_none());
+        let worker = Worker(theirs);
+        worker.say(WorkerWord::Take { limit: 0 });
+        assert!(desk.hear(A).is_none());
+        assert_eq!(desk.serve(now).len(), 0);
+        assert_eq!(desk.due(), ready.then_some(now + GRACE), "{begins:?}");
+        worker.say(WorkerWord::Take { limit: 1 });
+        assert!(desk.hear(A).is_none());
+        assert_eq!(desk.serve(now).len(), 0);
+        assert_eq!(desk.due(), None);
+        desk.has_come();
+        assert_eq!(desk.has_more(), begins != Begins::Later);
+    }
 }

@@ -17,7 +17,7 @@ use rustix::{
 
 use super::{
     super::{
-        Balancer, Joins, Sticks, channel_pair,
+        Balancer, Begins, Joins, Sticks, channel_pair,
         tests::{PATIENCE, Worker},
     },
     peek::Look,
@@ -540,7 +540,7 @@ impl Stage {
             id: WorkerId(id),
             socket: served(),
             channel,
-            ready: true,
+            begins: Begins::Now,
             listener: self.listener.try_clone().expect("a duplicate").into(),
             max_connections: None,
             sticks: Some(Sticks {

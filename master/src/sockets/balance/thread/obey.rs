@@ -74,7 +74,7 @@ impl Thread {
             id,
             socket,
             channel,
-            ready,
+            begins,
             listener,
             max_connections,
             sticks,
@@ -90,7 +90,7 @@ impl Thread {
         }
         if let Some(desk) = self.desks.get_mut(&number) {
             desk.limit(max_connections);
-            let before = desk.join(id, ready, channel);
+            let before = desk.join(id, begins, channel);
             if let Some(sticks) = sticks {
                 desk.lives(id, sticks.slot);
             }

@@ -198,7 +198,7 @@ pub struct Served {
 }
 
 /// Worker → master: so many connections have I accepted myself since my process began, where the master doesn't hand them over. Said
-/// by the SDK when a listener first accepts, then when a count has changed, at most once a second, and when it drains. What is left out
+/// by the SDK when a listener first waits to accept, then when a count has changed, at most once a second, and when it drains. What is left out
 /// is as it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Request)]
 #[request(topic = "_sys.worker.accepted", reply = ())]

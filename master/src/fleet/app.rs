@@ -264,6 +264,7 @@ impl App {
             probing: Probing::default(),
             heard_at: None,
             heard_well_at: None,
+            deaf_until: None,
             hung: None,
             served: None,
             due: None,

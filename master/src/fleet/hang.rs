@@ -6,8 +6,6 @@
 //! ```
 //! A worker's time counts from its own becoming ready, and again from each time it is heard of.
 
-use std::time::Duration;
-
 use super::{
     Moment,
     cause::Cause,
@@ -36,11 +34,13 @@ fn silent_until(worker: &Worker) -> Option<Moment> {
     worker.definition.life.watchdog.map(|time| heard + time)
 }
 
-/// The master stood still for so long: a worker that says it lives has a whole turn from now on to be heard, and one that
-/// starts as much longer for it.
-pub(super) fn pause(worker: &mut Worker, time: Duration, now: Moment) {
+/// The master stood still, nobody knows since when: a worker that says it lives has a whole turn from now on to be heard, and
+/// one that starts has all its time again.
+pub(super) fn pause(worker: &mut Worker, now: Moment) {
+    worker.deaf_until = Some(now);
+    let again = now + worker.definition.start_timeout;
     match &mut worker.phase {
-        Phase::Starting { deadline } => *deadline = deadline.map(|deadline| deadline + time),
+        Phase::Starting { deadline } => *deadline = deadline.map(|deadline| deadline.max(again)),
         Phase::Ready { .. } => worker.heard_at = Some(now),
         Phase::Leaving(_) => {}
     }

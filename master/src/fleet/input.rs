@@ -59,7 +59,7 @@ pub enum Input {
         /// The slot.
         slot: Slot,
     },
-    /// The master itself stood still for so long, and what is due is due too early for all: workers may have spoken
+    /// The master itself stood still for so long at least, and what is due is due too early for all: workers may have spoken
     /// meanwhile, and nobody listened.
     Paused(Duration),
     /// A deadline was reached. (Every input lets due deadlines happen; this one does nothing else.)

@@ -151,8 +151,9 @@ fn takes_part(worker: &mut Worker, app: &AppName, turn: &mut Turn) {
         && worker.definition.ready == Readiness::Auto
         && turn.now - *since < readiness::min_healthy(&worker.definition, true)
     {
+        let heard_since = worker.deaf_until.map_or(spawned, |at| at.max(spawned));
         worker.phase = Phase::Starting {
-            deadline: readiness::start_deadline(&worker.definition, spawned),
+            deadline: readiness::start_deadline(&worker.definition, heard_since),
         };
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Mutation {
     TrustStaleExit,
     /// A worker that is silent for too long is left alone.
     OverlookHang,
+    /// That the master stood still changes nothing for anybody.
+    OverlookPause,
     /// A worker is told to go before its `before_stop` has ended.
     StopBeforeHook,
     /// The start of a worker that is not wanted any more goes on.

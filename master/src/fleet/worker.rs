@@ -48,6 +48,8 @@ pub(super) struct Worker {
     pub(super) heard_at: Option<Moment>,
     /// When it last answered well.
     pub(super) heard_well_at: Option<Moment>,
+    /// Until when the master stood still last, and heard nobody.
+    pub(super) deaf_until: Option<Moment>,
     /// Why it was taken for hung, or killed for its size.
     pub(super) hung: Option<String>,
     /// How much it has served, if it counts.

@@ -6,7 +6,7 @@ use ostler_bus::WorkerId;
 
 use super::{
     checker::{Checked, Checker, promise},
-    model::{Life, WorkerModel},
+    model::{HeldModel, Life, WorkerModel},
 };
 use crate::fleet::{Moment, SpawnOrder};
 
@@ -113,6 +113,8 @@ impl Checker {
             fails: false,
             bad: 0,
             beat: Moment::default(),
+            deaf_until: Moment::default(),
+            held: HeldModel::default(),
             told: Vec::new(),
         };
         self.model.workers.insert(*id, worker);

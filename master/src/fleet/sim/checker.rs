@@ -158,6 +158,27 @@ impl Checker {
                     worker.fails |= fails(&worker.definition.update.canary, *numbers);
                 }
             }
+            Input::Worker {
+                id,
+                news: WorkerNews::Holds(holding),
+            } => {
+                if let Some(worker) = self.model.workers.get_mut(id) {
+                    worker.held.told = Some(*holding);
+                }
+            }
+            Input::Worker {
+                id,
+                news: WorkerNews::Counted(connections),
+            } => {
+                if let Some(worker) = self.model.workers.get_mut(id) {
+                    worker.held.count(*connections, now);
+                }
+            }
+            Input::Paused(_) => {
+                let workers = self.model.workers.values_mut();
+                workers.for_each(|worker| worker.paused(now));
+                *self.seen.entry("stood still").or_default() += 1;
+            }
             Input::CronDue(app) => self.model.hour_of(app.as_str()),
             Input::Command { request, command } => {
                 self.unanswered.insert(*request);
@@ -173,7 +194,6 @@ impl Checker {
             Input::Worker { .. }
             | Input::RestartNeeded { .. }
             | Input::Awaited { .. }
-            | Input::Paused(_)
             | Input::Tick => {}
         }
         0

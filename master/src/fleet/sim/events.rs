@@ -34,7 +34,7 @@ impl Checker {
                 Ok(())
             }
             FleetEvent::WorkerReleased(event) => self.worker(&event.worker).map(drop),
-            FleetEvent::WorkerExited(event) => self.exited(event),
+            FleetEvent::WorkerExited(event) => self.exited(now, event),
             FleetEvent::WorkerHook(event) => self.hook_told(event),
             FleetEvent::UpdateStarted(event) => self.update_started(event),
             FleetEvent::UpdateProgress(event) => self.update_progress(now, event),

@@ -48,6 +48,12 @@ fn a_hang_overlooked_is_noticed() {
 }
 
 #[test]
+fn a_pause_overlooked_is_noticed() {
+    let how = &["that lives was taken", "that had time was taken"];
+    noticed(Mutation::OverlookPause, 400, how);
+}
+
+#[test]
 fn a_rollback_that_is_left_out_is_noticed() {
     noticed(Mutation::NeverGoBack, 200, &["rolling back", "out of turn"]);
 }

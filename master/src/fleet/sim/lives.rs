@@ -43,13 +43,22 @@ impl Checker {
         Ok(())
     }
 
-    pub(super) fn exited(&mut self, event: &WorkerExited) -> Checked {
+    pub(super) fn exited(&mut self, now: Moment, event: &WorkerExited) -> Checked {
         let worker = self.worker(&event.worker)?;
+        let (told, left) = (
+            (event.held, event.held_requests),
+            worker.held.left(&event.status, now),
+        );
+        promise!(told == left, "it left {left:?}, and {told:?} was told");
+        let counted = worker.held.told.is_none() && left.0.is_some();
         let asked = matches!(&worker.life, Life::Leaving { reason, .. } if !["not ready in time", "hung", "too much memory"].contains(&reason.as_str()));
         promise!(event.voluntary == asked, "voluntary: {}", event.voluntary);
         let (id, slot) = (event.worker.id, event.worker.slot);
         if worker.definition.hooks.after_exit.is_some() {
             self.model.to_clean.push(id);
+        }
+        if counted {
+            *self.seen.entry("counted").or_default() += 1;
         }
         self.model.workers.remove(&id);
         self.model.gone.push((id, event.worker.app.clone(), slot));
@@ -63,6 +72,10 @@ impl Checker {
         promise!(
             reason != "hung" || worker.is_hung(now),
             "a worker that lives was taken for hung"
+        );
+        promise!(
+            reason != "not ready in time" || worker.is_late(now),
+            "a worker that had time was taken for late"
         );
         let recycled = reason.starts_with("recycle: ");
         let too_soon = worker.relieves

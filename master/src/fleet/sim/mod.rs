@@ -124,6 +124,8 @@ fn histories_are_eventful() {
         ("rollback failed", 5),
         ("stopped first", 50),
         ("too many errors", 5),
+        ("stood still", 30),
+        ("counted", 50),
     ];
     for (event, times) in least {
         let told = seen.get(event).copied().unwrap_or(0);

@@ -1,6 +1,7 @@
 //! What the checker believes the fleet to be, from what it saw go in and come out.
 
 mod app;
+mod held;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use ostler_bus::{
 
 pub(super) use self::{
     app::AppModel,
+    held::HeldModel,
     worker::{Life, WorkerModel},
 };
 use super::{hooks::HookModel, script};

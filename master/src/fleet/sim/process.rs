@@ -137,6 +137,20 @@ impl World {
         }
     }
 
+    /// The master counts what a process on its way out still holds: now and then, and not always with success. A count may come
+    /// when the process has gone.
+    pub(super) fn count(&mut self, now: Moment, id: WorkerId) {
+        if !self.rng.one_in(4) {
+            return;
+        }
+        for _ in 0..=self.rng.below(3) {
+            let at = now + self.rng.millis(0, 2_000);
+            let counted = (!self.rng.one_in(4)).then(|| self.rng.below(4));
+            let news = WorkerNews::Counted(counted);
+            self.plan(at, Event::Told(vec![Input::Worker { id, news }]));
+        }
+    }
+
     /// Draws what a process will do, if it is let.
     fn give_a_life(
         &mut self,

@@ -70,6 +70,13 @@ impl Checker {
                 "worker {} is said to drain",
                 drainer.worker
             );
+            let shown = worker.map(|worker| worker.held.shown());
+            let told = (drainer.held, drainer.held_requests);
+            promise!(
+                shown == Some(told),
+                "worker {} holds {shown:?}, and {told:?} was told",
+                drainer.worker
+            );
         }
         Ok(())
     }

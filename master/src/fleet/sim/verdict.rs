@@ -120,6 +120,12 @@ impl Checker {
             all == serving,
             "at rest, but {name} has others than ready workers"
         );
+        let mut workers = self.model.of(name);
+        let spent =
+            workers.find(|(_, worker)| worker.is_spent() && !worker.definition.life.oneshot);
+        if let Some((id, _)) = spent {
+            return Err(format!("at rest, but worker {id} has served enough"));
+        }
         Ok(())
     }
 

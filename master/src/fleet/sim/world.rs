@@ -164,6 +164,7 @@ impl World {
             Action::Signal { id, .. }
             | Action::Drain { id, .. }
             | Action::StopMessage { id, .. } => {
+                self.count(now, id);
                 let heeds = self.processes.get(&id).and_then(|process| process.heeds);
                 if let Some(delay) = heeds {
                     let code = i32::from(self.rng.one_in(8));

@@ -5,9 +5,9 @@ use std::time::Duration;
 use ostler_bus::WorkerId;
 
 use crate::{
-    config::app::{AppDefinition, life::Health},
+    config::app::{AppDefinition, Readiness, life::Health},
     fleet::{
-        Action, FleetEvent, Notification, WorkerNews,
+        Action, FleetEvent, Input, Notification, WorkerNews,
         testing::{Stage, definition, probe},
     },
 };
@@ -157,4 +157,36 @@ fn bad_answers_count_in_a_row() {
     answer(&mut stage, Ok(()));
     assert_eq!(stage.states(), ["stopping"], "too late");
     assert_eq!(asks(&stage), 4, "nobody asks a worker on its way out");
+}
+
+#[test]
+fn whoever_starts_while_the_master_stands_still_has_all_its_time_again() {
+    let mut app = definition("web", 1);
+    app.ready = Readiness::Notify;
+    let time = app.start_timeout;
+    let mut stage = Stage::of(app);
+    let id = stage.spawned();
+    // What was due first is its own deadline: the master can't have stood still for less than it is late for that.
+    let late = Duration::from_secs(20);
+    stage.now = stage.now + time + late;
+    stage.input(Input::Paused(late));
+    assert_eq!(stage.states(), ["starting"]);
+    stage.news(id, WorkerNews::Notified(Notification::Ready));
+    assert_eq!(stage.states(), ["ready"]);
+}
+
+#[test]
+fn whoever_is_heard_only_after_the_master_stood_still_is_not_late_for_it() {
+    let mut stage = Stage::of(definition("web", 1));
+    let id = stage.spawned();
+    stage.stand_still(600_000);
+    assert_eq!(
+        stage.states(),
+        ["ready"],
+        "nothing was heard of it: assumed"
+    );
+    stage.news(id, WorkerNews::BusConnected);
+    assert_eq!(stage.states(), ["starting"], "it takes part, and has time");
+    stage.news(id, WorkerNews::SdkReady);
+    assert_eq!(stage.states(), ["ready"]);
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use ostler_bus::{Generation, Slot};
 
+use super::held::HeldModel;
+
 use crate::{
     config::app::AppDefinition,
     fleet::{Moment, sim::script},
@@ -46,6 +48,10 @@ pub(in crate::fleet::sim) struct WorkerModel {
     pub(in crate::fleet::sim) relieves: bool,
     /// It told that more of its requests failed than may.
     pub(in crate::fleet::sim) fails: bool,
+    /// Until when the master stood still last.
+    pub(in crate::fleet::sim) deaf_until: Moment,
+    /// What it still has to finish.
+    pub(in crate::fleet::sim) held: HeldModel,
     /// Signals it got, and 0 for a drain message.
     pub(in crate::fleet::sim) told: Vec<i32>,
 }
@@ -103,6 +109,23 @@ impl WorkerModel {
             || recycle
                 .max_memory
                 .is_some_and(|limit| self.memory > limit.soft)
+    }
+
+    /// The master stood still: it was not heard, and could not be.
+    pub(in crate::fleet::sim) fn paused(&mut self, now: Moment) {
+        (self.beat, self.deaf_until) = (now, now);
+    }
+
+    /// Whether it has had all its time to become ready, and was listened to.
+    pub(in crate::fleet::sim) fn is_late(&self, now: Moment) -> bool {
+        now - self.born.max(self.deaf_until) >= self.definition.start_timeout
+    }
+
+    /// Whether it has served more than any worker of its app may.
+    pub(in crate::fleet::sim) fn is_spent(&self) -> bool {
+        let requests = self.served.map_or(0, |(requests, ..)| requests);
+        let limit = self.definition.recycle.max_requests;
+        limit.is_some_and(|limit| requests > limit + limit / 5)
     }
 
     pub(in crate::fleet::sim) fn version(&self) -> u64 {

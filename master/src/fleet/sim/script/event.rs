@@ -35,7 +35,10 @@ pub(super) fn draw_event(
     } else {
         named
     };
-    match dice.below(27) {
+    match dice.below(28) {
+        27 => script
+            .told
+            .push((at, vec![Input::Paused(dice.millis(0, 15_000))])),
         26 => {
             let awaited = Input::Awaited {
                 app: apps[one].name.clone(),

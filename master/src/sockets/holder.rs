@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     fs::File,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     str::FromStr,
@@ -27,38 +27,36 @@ impl fmt::Display for Holder {
     }
 }
 
+/// How often a table is looked at: where a socket goes between two of its pages, the kernel passes over another one's row.
+const LOOKS: usize = 3;
+
+/// More than most tables are. Each read that is smaller than a page is another place at which a row can be passed over.
+const TABLE: usize = 64 * 1024;
+
 /// Who has an address; `None` if that is nobody or another user's process.
 pub(super) fn holder_of(address: &SocketAddress) -> Option<Holder> {
+    let inode = (0..LOOKS).find_map(|_| holding(address))?;
+    holder_of_inode(inode)
+}
+
+/// The inode of the socket that has an address.
+fn holding(address: &SocketAddress) -> Option<u64> {
+    let of_ip = |tables: [&str; 2], address, state| {
+        let mut tables = tables.iter().filter_map(|name| table(name).ok());
+        tables.find_map(|table| inode_of(&table, address, state))
+    };
     match address {
-        SocketAddress::Tcp(address) => holder_of_tcp(*address),
-        SocketAddress::Udp(address) => holder_of_udp(*address),
-        SocketAddress::Unix(path) => holder_of_unix(path),
+        SocketAddress::Tcp(at) => of_ip(["/proc/net/tcp", "/proc/net/tcp6"], *at, TCP_LISTENS),
+        SocketAddress::Udp(at) => of_ip(["/proc/net/udp", "/proc/net/udp6"], *at, UDP_BOUND),
+        SocketAddress::Unix(path) => unix_inode(&table("/proc/net/unix").ok()?, path.to_str()?),
         SocketAddress::Starter(_) => None,
     }
 }
 
-/// Who listens on a TCP address; `None` if that is nobody or another user's process.
-fn holder_of_tcp(address: SocketAddr) -> Option<Holder> {
-    ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .find_map(|table| inode_of(&table, address, TCP_LISTENS))
-        .and_then(holder_of_inode)
-}
-
-/// Who has a UDP address; as for TCP.
-fn holder_of_udp(address: SocketAddr) -> Option<Holder> {
-    ["/proc/net/udp", "/proc/net/udp6"]
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .find_map(|table| inode_of(&table, address, UDP_BOUND))
-        .and_then(holder_of_inode)
-}
-
-/// Who listens on a Unix socket; as for TCP.
-fn holder_of_unix(path: &Path) -> Option<Holder> {
-    let table = std::fs::read_to_string("/proc/net/unix").ok()?;
-    unix_inode(&table, path.to_str()?).and_then(holder_of_inode)
+fn table(name: &str) -> io::Result<String> {
+    let mut text = String::with_capacity(TABLE);
+    File::open(name)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The states of a TCP socket that listens, and of a UDP socket without a peer.
@@ -86,7 +84,10 @@ pub(super) fn others_at(address: &SocketAddress, ours: &[u64]) -> Vec<u64> {
     let Ok(table) = File::open(table) else {
         return Vec::new();
     };
-    let lines = BufReader::new(table).lines().skip(1).map_while(Result::ok);
+    let lines = BufReader::with_capacity(TABLE, table)
+        .lines()
+        .skip(1)
+        .map_while(Result::ok);
     // Those that listen come first, and connections, which may be many, are not read.
     let lines = lines.take_while(|line| {
         state == UDP_BOUND || row(line).is_none_or(|row| row.state == TCP_LISTENS)
@@ -189,6 +190,12 @@ pub(super) fn socket_inode<N: FromStr>(link: &Path) -> Option<N> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        path::PathBuf,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
     use rustix::net::{AddressFamily, SocketType, sockopt};
 
     use super::*;
@@ -197,21 +204,40 @@ mod tests {
     fn this_process_is_found_by_its_listener() {
         for host in ["127.0.0.1:0", "[::1]:0"] {
             let listener = std::net::TcpListener::bind(host).expect("bound");
-            let holder = holder_of_tcp(listener.local_addr().expect("an address"));
+            let address = listener.local_addr().expect("an address");
+            let holder = holder_of(&SocketAddress::Tcp(address));
             assert_eq!(holder.expect("found").pid, std::process::id());
         }
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
-        let holder = holder_of_udp(socket.local_addr().expect("an address"));
+        let address = socket.local_addr().expect("an address");
+        let holder = holder_of(&SocketAddress::Udp(address));
         assert_eq!(holder.expect("found").pid, std::process::id());
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("a socket");
         let _listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
-        assert_eq!(
-            holder_of_unix(&path).expect("found").pid,
-            std::process::id()
-        );
-        assert_eq!(holder_of_unix(&dir.path().join("another")), None);
-        assert_eq!(holder_of_unix(Path::new("/a socket")), None);
+        let of = |path: PathBuf| holder_of(&SocketAddress::Unix(path));
+        assert_eq!(of(path).expect("found").pid, std::process::id());
+        assert_eq!(of(dir.path().join("another")), None);
+        assert_eq!(of("/a socket".into()), None);
+    }
+
+    #[test]
+    fn it_is_found_while_others_come_and_go() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+        let address = SocketAddress::Udp(socket.local_addr().expect("an address"));
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        let _some = [(); 8].map(|()| std::net::UdpSocket::bind("127.0.0.1:0"));
+                    }
+                });
+            }
+            let found = (0..10_000).filter(|_| holding(&address).is_some()).count();
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(found, 10_000);
+        });
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `cargo bench -p ostler-tests --bench sockets [-- PART…]`: ways to share a port, in turns, each role a process of its own.
 //!
-//! Parts: `throughput`, `node`, `stalled`, `fairness`, `handover`, `losses`; without any, these, in under six minutes. And
+//! Parts: `throughput`, `node`, `stalled`, `fairness`, `handover`, `losses`; without any, these, in nine minutes. And
 //! `article`, about four minutes: other people's clients on a service whose workers crash and are replaced.
 //!
 //! A mode that this build's process file refuses, and whoever isn't installed (`tests/bench/setup.sh`), is left out and
@@ -23,6 +23,7 @@ use ostler_tests::bench::{
     },
     roles,
     sockets::{self, handover},
+    system,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -67,6 +68,9 @@ fn measure() -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;
+    if let Some(note) = system::of_sessions() {
+        println!("{note}\n");
+    }
     let mut goals = Goals::default();
     for (name, part) in PARTS {
         if named(name) || (!any && name != ARTICLE) {

@@ -13,7 +13,7 @@ use crate::{
     throughput::{KINDS, LOAD},
 };
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 11;
 
 /// The modes that Node's own listener can serve, and what they are called here.
 const OURS: [(&str, &str); 2] = [("shared", "Ostler, shared"), ("slot", "Ostler, slot")];

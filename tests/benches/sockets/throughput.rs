@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::sites::{Site, modes_for_one_address};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 11;
 
 const WORKERS: u32 = 4;
 

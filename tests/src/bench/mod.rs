@@ -13,6 +13,6 @@ pub mod roles;
 pub mod serial;
 pub mod sockets;
 pub mod supervisors;
-mod system;
+pub mod system;
 
 pub use contest::{Contender, Contest, Results, Samples};

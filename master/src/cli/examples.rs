@@ -183,7 +183,9 @@ the master.";
 pub(super) const KILL: &str = "\
 Examples:
   ostler kill             stop every worker gracefully, then the master
-  ostler kill --force     at once";
+  ostler kill --force     at once
+
+It waits for as long as the kill ladders allow, and returns when the master has ended.";
 
 pub(super) const PING: &str = "\
 Examples:

@@ -260,11 +260,11 @@ Examples:
 
 pub(super) const WAIT: &str = "\
 Examples:
-  ostler wait worker.ready --timeout 10s
-  ostler wait 'update.*' --timeout 5m && deploy-next
+  ostler wait orders.closed --timeout 10s
+  ostler wait 'app.failed' --timeout 5m && call-somebody
 
-Prints the event and exits with 0; exits with 1 when the time is up. A master that restarts meanwhile is \
-waited for, within that time.";
+Prints the event and exits with 0; exits with 1 when the time is up. A master that isn't there yet, or restarts \
+meanwhile, is waited for, within that time (3 if none came). What was published before it listens it doesn't hear.";
 
 pub(super) const BENCH: &str = "\
 Examples:

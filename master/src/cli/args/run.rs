@@ -17,6 +17,9 @@ use crate::config::{
     settings::Instances,
 };
 
+/// What `--auto-reload` without a path watches.
+const HERE: &str = ".";
+
 /// What to run.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
@@ -37,7 +40,7 @@ pub struct RunArgs {
     ready: Option<Readiness>,
 
     /// Replace the workers when files change, here or in PATH; may be repeated
-    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = ".")]
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = HERE)]
     auto_reload: Option<Vec<PathBuf>>,
 
     /// Which environment of the process file: what it says for this one stands over the rest
@@ -135,11 +138,19 @@ impl RunArgs {
             .into());
         }
         if let Some(file) = &self.file {
-            return Err(Wrong::new(
-                format!("both a file ({}) and a command were given", file.display()),
-                "leave one out; options stand before `--`, and the command after it",
-            )
-            .into());
+            let bare = Path::new(HERE);
+            let mut watched = self.auto_reload.iter().flatten();
+            let fix = match watched.any(|path| path == bare) {
+                true => format!(
+                    "to watch it, write it behind a `=`: --auto-reload={}",
+                    file.display()
+                ),
+                false => {
+                    "leave one out; options stand before `--`, and the command after it".into()
+                }
+            };
+            let problem = format!("both a file ({}) and a command were given", file.display());
+            return Err(Wrong::new(problem, fix).into());
         }
         Ok(RunWhat::Command(AppFlags {
             name: self.name.clone(),

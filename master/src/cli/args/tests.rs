@@ -116,6 +116,10 @@ fn a_run_that_makes_no_sense_is_told_how_it_would() {
             "leave one out; options stand before `--`, and the command after it",
         ),
         (
+            "run --auto-reload src -- node x",
+            "to watch it, write it behind a `=`: --auto-reload=src",
+        ),
+        (
             "run -i 2 shop.toml",
             "add it after `--`, or write the setting into shop.toml",
         ),

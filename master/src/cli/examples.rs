@@ -103,6 +103,7 @@ Examples:
 pub(super) const SOCKETS: &str = "\
 Examples:
   ostler sockets
+  ostler sockets shop api
   ostler sockets web --json | jq '.[] | select(.queue.dropped > 0)'
 
 WAITING is what no worker has taken yet: connections, or of UDP bytes of datagrams; ROOM is how much may wait. A listener \
@@ -135,7 +136,8 @@ Examples:
   ostler scale 4          the only app: 4 workers
   ostler scale web +2     two more
   ostler scale web -1     one fewer
-  ostler scale web 0      park it";
+  ostler scale web 0      park it
+  ostler scale web api 2  two of each";
 
 pub(super) const STOP: &str = "\
 Examples:
@@ -234,14 +236,14 @@ pub(super) const LOGS: &str = "\
 Examples:
   ostler logs                    the last lines of all workers
   ostler logs web -f --err       standard error of web, and what comes
-  ostler logs web:0 -n 100 --since 10m
+  ostler logs web:0 'job-*' 17 -n 100 --since 10m
 
 The master remembers 16 KiB of each slot, wherever its lines go; log files have the rest.";
 
 pub(super) const FLUSH: &str = "\
 Examples:
   ostler flush        all apps
-  ostler flush web
+  ostler flush web 'job-*'
 
 Files that were put aside stay.";
 

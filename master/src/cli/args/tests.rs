@@ -8,7 +8,11 @@ use ostler_bus::vocab::control::ScaleTo;
 use super::*;
 use crate::{
     cli::{error::Exit, style::Style},
-    config::{app::Readiness, flags::AppFlags, settings::Instances},
+    config::{
+        app::{AppName, Readiness},
+        flags::AppFlags,
+        settings::Instances,
+    },
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {

@@ -174,11 +174,12 @@ A worker that ends of it has crashed, and is started again.";
 pub(super) const START: &str = "\
 Examples:
   ostler start web        a stopped app, or one that failed too often
-  ostler start            all of them; or the apps of ./ostler.toml
-  ostler start shop.toml  those of a file
+  ostler start            all of them; with no master, those of ./ostler.toml
+  ostler start shop.toml  those of a file; behind it may stand which ones
   ostler start -n api -i 4 -l 8080 -- node a.js
 
-If no master runs, one is started in the background; else new apps are added to it. It returns when they \
+If no master runs, one is started in the background; else new apps are added to it. If the one that runs has another file \
+than ./ostler.toml, `ostler start` asks which is meant. It returns when they \
 are ready, or says why they are not, with the last lines of the log ($OSTLER_HOME/NAME.log). `ostler kill` ends \
 the master.";
 

@@ -96,7 +96,7 @@ pub enum Verb {
     #[command(after_help = examples::STOP)]
     Stop(AppArgs),
     /// Start what is stopped or has failed; or an app that is new, and a master in the background if none runs
-    #[command(after_help = examples::START, override_usage = "ostler start [OPTIONS] [WHICH]...\n       ostler start [OPTIONS] FILE\n       ostler start [OPTIONS] -- COMMAND [ARGS]...")]
+    #[command(after_help = examples::START, override_usage = "ostler start [OPTIONS] [WHICH]...\n       ostler start [OPTIONS] FILE [APP]...\n       ostler start [OPTIONS] -- COMMAND [ARGS]...")]
     Start(StartArgs),
     /// Stop workers, then start them: nobody serves meanwhile (reload loses no request)
     #[command(after_help = examples::RESTART)]

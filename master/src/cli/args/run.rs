@@ -55,9 +55,13 @@ pub struct RunArgs {
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 
-    // A command without its `--`: taken in so that the error can say so.
+    // Which of its apps are to start, for `start`; or a command without its `--`: taken in so that the error can say so.
     #[arg(hide = true)]
     extra: Vec<String>,
+
+    // The same from `ostler start`, for the master that it starts.
+    #[arg(long, hide = true, value_parser = values::app_name)]
+    only: Vec<AppName>,
 
     /// Program and arguments
     #[arg(last = true, value_name = "COMMAND")]
@@ -115,8 +119,23 @@ impl RunArgs {
             log_format: LogFormat::Human,
             file: Some(file),
             extra: Vec::new(),
+            only: Vec::new(),
             command: Vec::new(),
         }
+    }
+
+    /// Which apps of the process file are to start; none: as the file says.
+    ///
+    /// # Errors
+    /// If one is no app's name.
+    pub fn only(&self) -> Result<Vec<AppName>, Wrong> {
+        let words = self.extra.iter().flat_map(|word| word.split(','));
+        let named = words.map(|word| {
+            let fix = "behind a process file stand the names of its apps that are to start";
+            AppName::new(word).map_err(|problem| Wrong::new(problem, fix))
+        });
+        let only = self.only.iter().cloned().map(Ok);
+        only.chain(named).collect()
     }
 
     /// What to run: a file or a command.
@@ -174,8 +193,10 @@ impl RunArgs {
                 false => Ok(StartWhat::Anything),
             };
         };
-        if Format::of(first).is_some() && self.extra.is_empty() {
-            return self.what().map(StartWhat::Run);
+        if Format::of(first).is_some() {
+            self.only()?;
+            let file = self.without_flags(first.to_owned())?;
+            return Ok(StartWhat::Run(RunWhat::File(file)));
         }
         let is_file = first.is_file();
         if is_file && foreign::is_foreign(first) {
@@ -228,6 +249,9 @@ impl RunArgs {
             word.push(path);
             words.push(word);
         }
+        for app in self.only().unwrap_or_default() {
+            words.push(format!("--only={app}").into());
+        }
         words.extend(self.file.iter().map(Into::into));
         if !self.command.is_empty() {
             words.push("--".into());
@@ -259,6 +283,11 @@ impl RunArgs {
             Some(file) if is_known(file) && self.extra.is_empty() => file.clone(),
             Some(first) => return Err(self.no_process_file("run", first)),
         };
+        self.without_flags(file)
+    }
+
+    /// The process file, if nothing was given that goes with a command.
+    fn without_flags(&self, file: PathBuf) -> Result<PathBuf, Wrong> {
         match self.flag() {
             None => Ok(file),
             Some(flag) => Err(Wrong::new(

@@ -358,7 +358,8 @@ async fn the_last_lines_are_told_over_a_worker_s_end_and_wherever_they_went() {
     );
     let told = master.ostler(["logs", "wob"]).fails_with(4).await;
     assert!(
-        told.stderr.contains("there is no app \"wob\", only"),
+        told.stderr
+            .contains("there is no app \"wob\"; there are: file"),
         "{}",
         told.stderr
     );

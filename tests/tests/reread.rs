@@ -145,6 +145,7 @@ async fn a_file_that_takes_its_time_keeps_nobody_waiting() {
         file: fleet.dir().at("more.toml").display().to_string(),
         text: None,
         environment: None,
+        only: None,
     };
     let (answer, obeyed) = meanwhile(&fleet, &add).await;
     assert!(matches!(answer, Answer::Accepted { .. }), "{answer:?}");

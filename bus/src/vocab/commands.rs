@@ -48,6 +48,8 @@ pub struct AppAdd {
     pub text: Option<String>,
     /// For this environment.
     pub environment: Option<String>,
+    /// Only the apps of these names; `None` is all.
+    pub only: Option<Vec<String>>,
 }
 
 /// Which of a worker's processes a signal is for.

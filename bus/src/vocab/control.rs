@@ -107,10 +107,8 @@ pub struct AppReset {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Request)]
 #[request(topic = "app.send", reply = SendAnswer)]
 pub struct AppSend {
-    /// Which app.
+    /// Which apps or workers: a selector.
     pub app: String,
-    /// Which slot; `None` is all.
-    pub slot: Option<u32>,
     /// The line, without its ending: at most 64 KiB.
     pub line: String,
 }
@@ -123,7 +121,7 @@ pub enum SendAnswer {
         /// How many workers.
         workers: u32,
     },
-    /// A worker didn't take it; those before it in the order of their slots did.
+    /// A worker didn't take it; those before it in the order of apps and slots did.
     Refused {
         /// What kind of refusal: decides the command's exit code.
         kind: RefusalKind,

@@ -51,10 +51,8 @@ impl LogLine {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Request)]
 #[request(topic = "app.logs", reply = LogsAnswer)]
 pub struct AppLogs {
-    /// Which app; `None` is all.
+    /// Which apps or workers: a selector; `None` is all.
     pub app: Option<String>,
-    /// Which slot; `None` is all.
-    pub slot: Option<Slot>,
     /// Which stream; `None` is both.
     pub stream: Option<LogStream>,
     /// Only lines read at this moment or later, in milliseconds since 1970.
@@ -81,7 +79,7 @@ pub enum LogsAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Request)]
 #[request(topic = "app.flush", reply = FlushAnswer)]
 pub struct AppFlush {
-    /// Which app; `None` is all.
+    /// Which apps: a selector; `None` is all.
     pub app: Option<String>,
 }
 

@@ -41,6 +41,8 @@ pub struct MasterInfo {
     pub title: String,
     /// Ostler's version.
     pub version: String,
+    /// The process file that it was started with, if it was one.
+    pub file: Option<String>,
     /// Its process id.
     pub pid: u32,
     /// Seconds it has been up.

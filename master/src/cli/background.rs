@@ -13,7 +13,11 @@ use std::{
     time::Duration,
 };
 
-use ostler_bus::vocab::commands::{AppAdd, AppAwait};
+use ostler_bus::vocab::{
+    commands::{AppAdd, AppAwait},
+    control::AppStart,
+    status::MasterInfo,
+};
 use rustix::fs::CWD;
 use tokio::time::Instant;
 
@@ -22,13 +26,13 @@ use super::{
     carry_out,
     connect::{self, Place, Session, Wanted},
     error::{CliError, Exit},
-    fleet_verbs, foreign, remote, run,
+    fleet_verbs, foreign, remote, run, state_verbs,
 };
 use crate::{
     cli::progress::Doing,
     config::flags,
-    home::{self, Home, LiveMaster, MasterName},
-    log,
+    home::{self, Home, LiveMaster, MasterName, StateDir},
+    log, saved,
 };
 
 /// How long a master may take until it answers; its sockets and its bus take milliseconds.
@@ -45,6 +49,9 @@ pub(super) fn start(args: &StartArgs, wanted: Wanted<'_>) -> Result<ExitCode, Cl
     match args.what.start_what()? {
         StartWhat::Known(selector) => fleet_verbs::start(selector, args.waiting, wanted),
         StartWhat::Anything if !nobody_runs(wanted)? => {
+            if wanted.master.is_none() && !is_remote(wanted)? && usual().exists() {
+                return start_own(args, wanted);
+            }
             fleet_verbs::start(None, args.waiting, wanted)
         }
         StartWhat::Anything if !usual().exists() => Err(foreign::nothing_here(
@@ -55,6 +62,51 @@ pub(super) fn start(args: &StartArgs, wanted: Wanted<'_>) -> Result<ExitCode, Cl
         StartWhat::Anything => start_what(args, RunWhat::File(usual()), wanted),
         StartWhat::Run(what) => start_what(args, what, wanted),
     }
+}
+
+/// Starts what is stopped in the master that runs, if that is the one of the process file here.
+fn start_own(args: &StartArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
+    connect::talk(wanted, async |session| {
+        let master = state_verbs::ask(&session.bus).await?.master;
+        let (its, file) = (master.file.as_ref().map(PathBuf::from), absolute(&usual())?);
+        if !its.is_some_and(|its| same(&its, &file)) {
+            let own = run::checked(&args.what, RunWhat::File(usual()), None)?.name;
+            is_resurrected(&master, &own)?;
+        }
+        let all = AppStart { app: None };
+        carry_out::carry_out(&session, Doing::Start, None, &all, args.waiting).await
+    })
+}
+
+/// A master of this name that was brought back from what was saved is meant as well; about any other it is said how either
+/// can be.
+fn is_resurrected(master: &MasterInfo, own: &MasterName) -> Result<(), CliError> {
+    let is_namesake = master.title == own.as_str();
+    let saved = saved::file_of(&StateDir::of_this_process()?, own);
+    if is_namesake
+        && master
+            .file
+            .as_ref()
+            .is_some_and(|its| *its == saved.display().to_string())
+    {
+        return Ok(());
+    }
+    let (name, here) = (&master.title, usual().display().to_string());
+    let what = match &master.file {
+        Some(its) => format!("the master {name} runs another file than {here}: {its}"),
+        None => format!("the master {name} runs no process file, and {here} is here"),
+    };
+    let new = if is_namesake { "NAME" } else { own.as_str() };
+    Err(CliError::new(Exit::Usage, what).hint(format!(
+        "`ostler -M {new} start` starts a master for {here}, `ostler start {here}` adds its apps to the one that runs, and \
+         `ostler -M {name} start` starts what is stopped there"
+    )))
+}
+
+/// Whether two paths are one file.
+fn same(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    a == b || real(a).is_some_and(|a| Some(a) == real(b))
 }
 
 pub(super) fn is_remote(wanted: Wanted<'_>) -> Result<bool, CliError> {
@@ -148,11 +200,13 @@ fn add(
             file: absolute(&path)?.display().to_string(),
             text: None,
             environment: args.what.env.clone(),
+            only: only(&args.what)?,
         },
         RunWhat::Command(given) => AppAdd {
             file: absolute(Path::new("command.json"))?.display().to_string(),
             text: Some(flags::as_text(given)?),
             environment: None,
+            only: None,
         },
     };
     let wanted = Wanted {
@@ -165,6 +219,11 @@ fn add(
         eprintln!("it runs in the master {name}");
         Ok(done)
     })
+}
+
+fn only(what: &RunArgs) -> Result<Option<Vec<String>>, CliError> {
+    let names: Vec<String> = what.only()?.iter().map(ToString::to_string).collect();
+    Ok((!names.is_empty()).then_some(names))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, CliError> {

@@ -1,6 +1,6 @@
 //! `emit`, `request`, `wait`: the bus from a shell.
 //!
-//! `wait` outlives its master's restart, within its time: an event that is waited for may be one of the master that comes.
+//! `wait` waits for its master too, and outlives a restart of it, within its time: an event that is waited for may be one of the master that comes.
 //! `emit --wait` doesn't: who was to answer, or the event itself, may have gone with the hub that took it.
 //!
 //! Topics and patterns are checked before a master is looked for: what can't be meant is told as that.
@@ -45,7 +45,7 @@ pub(super) fn emit(args: &EmitArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliE
             Some(answers) => {
                 let is_answer =
                     |event: &Received<Payload>| !event.is_retained() && !is_own(&bus, event);
-                print_first(answers, args.timeout, is_answer).await
+                print_first(answers, args.timeout, Instant::now(), is_answer).await
             }
         }
     })
@@ -62,11 +62,12 @@ fn is_own(bus: &Bus, event: &Received<Payload>) -> bool {
 /// `ostler wait`
 pub(super) fn wait(args: &WaitArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let pattern = Pattern::new(&args.pattern)?;
-    connect::follow(wanted, async |session| {
+    let begun = Instant::now();
+    connect::follow_once_there(wanted, begun.checked_add(args.timeout), async |session| {
         let mut events = session.bus.subscribe_raw(pattern.as_str()).await?;
         tokio::select! {
             biased;
-            ended = print_first(&mut events, args.timeout, |_| true) => ended,
+            ended = print_first(&mut events, args.timeout, begun, |_| true) => ended,
             () = away::tell(&session.bus) => unreachable!("it goes on for ever"),
         }
     })
@@ -76,10 +77,11 @@ pub(super) fn wait(args: &WaitArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliE
 async fn print_first(
     events: &mut Subscription<Payload>,
     within: Duration,
+    begun: Instant,
     is: impl Fn(&Received<Payload>) -> bool,
 ) -> Result<ExitCode, CliError> {
     let pattern = events.pattern().to_owned();
-    let until = Instant::now().checked_add(within);
+    let until = begun.checked_add(within);
     loop {
         let next = events.next();
         let delivery = match until {

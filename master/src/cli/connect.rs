@@ -17,7 +17,10 @@ use super::{
     error::{CliError, Exit},
     remote, select,
 };
-use crate::home::{Home, LiveMaster, MasterName};
+use crate::{
+    escape,
+    home::{Home, LiveMaster, MasterName},
+};
 
 /// How long a master that holds its lock may take until it listens: opening its sockets takes milliseconds.
 const STARTING: Duration = Duration::from_secs(2);
@@ -74,7 +77,7 @@ pub(super) fn talk(
     wanted: Wanted<'_>,
     verb: impl AsyncFnOnce(Session) -> Result<ExitCode, CliError>,
 ) -> Result<ExitCode, CliError> {
-    converse(wanted, None, verb)
+    converse(wanted, None, Some(Instant::now()), verb)
 }
 
 /// The same for what goes on until it is told to end: a lost connection is made again, with the master of the same name
@@ -83,12 +86,22 @@ pub(super) fn follow(
     wanted: Wanted<'_>,
     verb: impl AsyncFnOnce(Session) -> Result<ExitCode, CliError>,
 ) -> Result<ExitCode, CliError> {
-    converse(wanted, Some(FOLLOW), verb)
+    follow_once_there(wanted, Some(Instant::now()), verb)
+}
+
+/// The same, and a master that isn't there yet is waited for, `until` then; `None` is for ever.
+pub(super) fn follow_once_there(
+    wanted: Wanted<'_>,
+    until: Option<Instant>,
+    verb: impl AsyncFnOnce(Session) -> Result<ExitCode, CliError>,
+) -> Result<ExitCode, CliError> {
+    converse(wanted, Some(FOLLOW), until, verb)
 }
 
 fn converse(
     wanted: Wanted<'_>,
     reconnect: Option<ReconnectPolicy>,
+    until: Option<Instant>,
     verb: impl AsyncFnOnce(Session) -> Result<ExitCode, CliError>,
 ) -> Result<ExitCode, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -96,19 +109,48 @@ fn converse(
         .build()
         .map_err(|error| CliError::new(Exit::Failed, "can't start the runtime").because(&error))?;
     let done = runtime.block_on(async {
-        let session = match remote::Address::of(wanted.way)? {
-            // A name says more than a variable.
-            Some(address) if wanted.master.is_none() => Session {
-                bus: remote::open(&address, wanted.way, reconnect).await?,
-                place: Place::There,
-            },
-            Some(_) | None => open(Home::of_this_process()?, wanted.master, reconnect).await?,
-        };
+        let session = once_there(wanted, reconnect, until).await?;
         verb(session).await
     });
     // A write that a stopped reader doesn't take must not hold up the end.
     runtime.shutdown_background();
     done
+}
+
+async fn once_there(
+    wanted: Wanted<'_>,
+    reconnect: Option<ReconnectPolicy>,
+    until: Option<Instant>,
+) -> Result<Session, CliError> {
+    let mut told = false;
+    loop {
+        match reach(wanted, reconnect).await {
+            Err(error)
+                if error.exit == Exit::NotRunning
+                    && until.is_none_or(|until| Instant::now() < until) =>
+            {
+                if !std::mem::replace(&mut told, true) {
+                    eprintln!("note: {}; waiting for it", escape::line(&error.message));
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+            reached => return reached,
+        }
+    }
+}
+
+async fn reach(
+    wanted: Wanted<'_>,
+    reconnect: Option<ReconnectPolicy>,
+) -> Result<Session, CliError> {
+    match remote::Address::of(wanted.way)? {
+        // A name says more than a variable.
+        Some(address) if wanted.master.is_none() => Ok(Session {
+            bus: remote::open(&address, wanted.way, reconnect).await?,
+            place: Place::There,
+        }),
+        Some(_) | None => open(Home::of_this_process()?, wanted.master, reconnect).await,
+    }
 }
 
 pub(super) async fn open(

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
 use ostler_bus::{
     WorkerId,
+    client::Bus,
     vocab::{
         describe::{AppDescribe, AppDescription, DescribeAnswer},
         status::{AppStatus, StatusReport, WorkerStatus},
@@ -48,15 +49,8 @@ struct Whole<'a> {
 
 /// `ostler describe`
 pub(super) fn describe(args: &DescribeArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
-    let request = AppDescribe {
-        app: values::joined(&args.which),
-    };
     connect::talk(wanted, async |session| {
-        let answer = session.bus.request(&request).await.map_err(of_master)?;
-        let described = match answer {
-            DescribeAnswer::Described(apps) => apps,
-            DescribeAnswer::Refused { kind, reason } => return Err(refused(kind, &reason)),
-        };
+        let described = ask(&session.bus, values::joined(&args.which)).await?;
         let report = state_verbs::ask(&session.bus).await?;
         let apps = together(&described, &report);
         let text = match args.json {
@@ -66,6 +60,15 @@ pub(super) fn describe(args: &DescribeArgs, wanted: Wanted<'_>) -> Result<ExitCo
         output::print(&text)?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// What the master tells of the apps and slots that a selector means; `None` is all.
+pub(super) async fn ask(bus: &Bus, app: Option<String>) -> Result<Vec<AppDescription>, CliError> {
+    let answer = bus.request(&AppDescribe { app }).await.map_err(of_master)?;
+    match answer {
+        DescribeAnswer::Described(apps) => Ok(apps),
+        DescribeAnswer::Refused { kind, reason } => Err(refused(kind, &reason)),
+    }
 }
 
 /// Definition and state, app by app. One that went between the two questions is left out.

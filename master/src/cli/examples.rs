@@ -103,6 +103,7 @@ Examples:
 pub(super) const SOCKETS: &str = "\
 Examples:
   ostler sockets
+  ostler sockets shop api
   ostler sockets web --json | jq '.[] | select(.queue.dropped > 0)'
 
 WAITING is what no worker has taken yet: connections, or of UDP bytes of datagrams; ROOM is how much may wait. A listener \
@@ -135,7 +136,8 @@ Examples:
   ostler scale 4          the only app: 4 workers
   ostler scale web +2     two more
   ostler scale web -1     one fewer
-  ostler scale web 0      park it";
+  ostler scale web 0      park it
+  ostler scale web api 2  two of each";
 
 pub(super) const STOP: &str = "\
 Examples:
@@ -172,18 +174,21 @@ A worker that ends of it has crashed, and is started again.";
 pub(super) const START: &str = "\
 Examples:
   ostler start web        a stopped app, or one that failed too often
-  ostler start            all of them; or the apps of ./ostler.toml
-  ostler start shop.toml  those of a file
+  ostler start            all of them; with no master, those of ./ostler.toml
+  ostler start shop.toml  those of a file; behind it may stand which ones
   ostler start -n api -i 4 -l 8080 -- node a.js
 
-If no master runs, one is started in the background; else new apps are added to it. It returns when they \
+If no master runs, one is started in the background; else new apps are added to it. If the one that runs has another file \
+than ./ostler.toml, `ostler start` asks which is meant. It returns when they \
 are ready, or says why they are not, with the last lines of the log ($OSTLER_HOME/NAME.log). `ostler kill` ends \
 the master.";
 
 pub(super) const KILL: &str = "\
 Examples:
   ostler kill             stop every worker gracefully, then the master
-  ostler kill --force     at once";
+  ostler kill --force     at once
+
+It waits for as long as the kill ladders allow, and returns when the master has ended.";
 
 pub(super) const PING: &str = "\
 Examples:
@@ -232,14 +237,14 @@ pub(super) const LOGS: &str = "\
 Examples:
   ostler logs                    the last lines of all workers
   ostler logs web -f --err       standard error of web, and what comes
-  ostler logs web:0 -n 100 --since 10m
+  ostler logs web:0 'job-*' 17 -n 100 --since 10m
 
 The master remembers 16 KiB of each slot, wherever its lines go; log files have the rest.";
 
 pub(super) const FLUSH: &str = "\
 Examples:
   ostler flush        all apps
-  ostler flush web
+  ostler flush web 'job-*'
 
 Files that were put aside stay.";
 
@@ -258,11 +263,11 @@ Examples:
 
 pub(super) const WAIT: &str = "\
 Examples:
-  ostler wait worker.ready --timeout 10s
-  ostler wait 'update.*' --timeout 5m && deploy-next
+  ostler wait orders.closed --timeout 10s
+  ostler wait 'app.failed' --timeout 5m && call-somebody
 
-Prints the event and exits with 0; exits with 1 when the time is up. A master that restarts meanwhile is \
-waited for, within that time.";
+Prints the event and exits with 0; exits with 1 when the time is up. A master that isn't there yet, or restarts \
+meanwhile, is waited for, within that time (3 if none came). What was published before it listens it doesn't hear.";
 
 pub(super) const BENCH: &str = "\
 Examples:

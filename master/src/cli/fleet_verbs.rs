@@ -87,7 +87,7 @@ pub(super) fn delete(args: &DeleteArgs, wanted: Wanted<'_>) -> Result<ExitCode, 
 /// `ostler signal`
 pub(super) fn signal(args: &SignalArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let request = AppSignal {
-        app: args.which.clone(),
+        app: args.which.join(","),
         signal: args.signal.clone(),
         scope: args.scope(),
     };

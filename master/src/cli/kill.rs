@@ -15,10 +15,8 @@ use super::{
 };
 use crate::{config::units, sys};
 
-/// How long `kill` waits for workers that may finish what they have: four times the default kill ladder.
-const GRACEFUL: Duration = Duration::from_secs(120);
-
-/// How long `kill --force` waits: killed processes are gone within milliseconds.
+/// How long `kill --force` waits: killed processes are gone within milliseconds. Without it workers may finish what they have,
+/// and take as long as their kill ladders say.
 const FORCED: Duration = Duration::from_secs(15);
 
 /// Between two looks at the lock of a master that has closed its bus: what is left takes it milliseconds.
@@ -31,10 +29,6 @@ const LAST_STEP: Duration = Duration::from_secs(2);
 pub(super) fn kill(args: KillArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let request = MasterKill { force: args.force };
     connect::talk(wanted, async |session| {
-        let patience = match args.force {
-            true => FORCED,
-            false => GRACEFUL,
-        };
         let begun = Instant::now();
         // Opened while it lives: its number may be another process's afterwards.
         let (pid, process) = match &session.place {
@@ -54,10 +48,28 @@ pub(super) fn kill(args: KillArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliEr
             }
             Ok(code)
         };
-        let ended = tokio::time::timeout(patience, ending).await;
-        let name = session.bus.hub();
-        ended.unwrap_or_else(|_| Err(still_there(name, pid, args.force, patience)))
+        let ended = bounded(patience(args), ending).await;
+        ended.unwrap_or_else(|after| Err(still_there(session.bus.hub(), pid, after)))
     })
+}
+
+/// How long the end is waited for; `None`: as long as it takes.
+fn patience(args: KillArgs) -> Option<Duration> {
+    args.force.then_some(FORCED)
+}
+
+/// What comes of it, or after which time it was given up.
+async fn bounded<T>(
+    patience: Option<Duration>,
+    ending: impl Future<Output = T>,
+) -> Result<T, Duration> {
+    match patience {
+        None => Ok(ending.await),
+        Some(patience) => {
+            let ended = tokio::time::timeout(patience, ending).await;
+            ended.map_err(|_| patience)
+        }
+    }
 }
 
 /// Waits until the master no longer holds its lock, so that another one of its name could start, and its process is gone:
@@ -81,37 +93,46 @@ async fn lock_released(session: &Session, process: Option<OwnedFd>) -> Result<()
     Ok(())
 }
 
-fn still_there(name: &str, pid: Option<u32>, force: bool, patience: Duration) -> CliError {
+fn still_there(name: &str, pid: Option<u32>, after: Duration) -> CliError {
     let number = pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
     let who = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-    let (kill, after) = (format!("kill -KILL {number}"), units::exact(patience));
-    let error = CliError::new(
+    let after = units::exact(after);
+    CliError::new(
         Exit::Failed,
         format!("master {name}{who} is still there after {after}"),
-    );
-    match force {
-        true => error.hint(format!("it is hung: end it with `{kill}`")),
-        false => error.hint(
-            "its workers are still finishing what they have: `ostler ls` shows which; `ostler kill --force` doesn't wait for them",
-        ),
-    }
+    )
+    .hint(format!("it is hung: end it with `kill -KILL {number}`"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::style::Style;
+    use crate::cli::{
+        args::{Cli, Verb},
+        style::Style,
+    };
 
     #[test]
     fn a_master_that_stays_is_named_by_its_pid_with_what_ends_it() {
-        let shown = |pid, force| {
-            still_there("shop", pid, force, Duration::from_secs(5)).render(Style::plain())
-        };
+        let shown = |pid| still_there("shop", pid, Duration::from_secs(5)).render(Style::plain());
         assert_eq!(
-            shown(Some(7), true),
+            shown(Some(7)),
             "error: master shop (pid 7) is still there after 5s\n\nhint: it is hung: end it with `kill -KILL 7`\n"
         );
-        assert!(shown(Some(7), false).contains("(pid 7) is still there"));
-        assert!(shown(None, true).contains("`kill -KILL PID`"));
+        assert!(shown(None).contains("`kill -KILL PID`"));
+    }
+
+    #[tokio::test]
+    async fn without_force_it_takes_as_long_as_the_kill_ladders_say() {
+        let patience = |line: &str| match Cli::read(line.split(' ').map(Into::into)).unwrap().verb {
+            Verb::Kill(args) => patience(args),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(patience("ostler kill"), None);
+        assert_eq!(patience("ostler kill --force"), Some(FORCED));
+        let (none, some) = (None, Some(Duration::ZERO));
+        let ladder = || tokio::time::sleep(Duration::from_millis(20));
+        assert_eq!(bounded(none, ladder()).await, Ok(()));
+        assert_eq!(bounded(some, ladder()).await, Err(Duration::ZERO));
     }
 }

@@ -11,16 +11,22 @@ use futures::{StreamExt as _, stream::SelectAll};
 use ostler_bus::{
     Slot, WorkerId,
     client::{Bus, Delivery, Disconnected, Subscription},
-    vocab::log::{AppFlush, AppLogs, FlushAnswer, LogLine, LogStream, LogsAnswer},
+    vocab::{
+        describe::AppDescription,
+        log::{AppFlush, AppLogs, FlushAnswer, LogLine, LogStream, LogsAnswer},
+    },
 };
 
 use super::{
-    args::{FlushArgs, LogsArgs, Target},
+    args::{FlushArgs, LogsArgs},
     bus_errors::{gone, of_master},
+    carry_out::refused,
     connect::{self, Wanted},
+    describe,
     error::CliError,
     interrupt,
     output::{self, Reader},
+    values,
 };
 use crate::escape;
 
@@ -33,7 +39,7 @@ pub(super) fn logs(args: &LogsArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliE
         let mut interrupt = interrupt::listen()?;
         // Before the last lines are asked for, so that none falls between.
         let heard = match args.follow {
-            true => Some(listen(&session.bus, &args.of).await?),
+            true => Some(listen(&session.bus, &args.which).await?),
             false => None,
         };
         let mut shown = Shown::default();
@@ -59,11 +65,14 @@ pub(super) fn logs(args: &LogsArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliE
 
 type Heard = SelectAll<Subscription<LogLine>>;
 
-async fn listen(bus: &Bus, of: &[Target]) -> Result<Heard, CliError> {
-    let mut patterns: Vec<String> = of.iter().map(pattern).collect();
-    if patterns.is_empty() {
-        patterns.push("_log.>".into());
-    }
+async fn listen(bus: &Bus, which: &[String]) -> Result<Heard, CliError> {
+    let patterns = match values::joined(which) {
+        None => vec!["_log.>".into()],
+        Some(which) => {
+            let meant = describe::ask(bus, Some(which)).await?;
+            meant.iter().flat_map(topics).collect()
+        }
+    };
     let mut heard = SelectAll::new();
     for pattern in patterns {
         heard.push(bus.subscribe_to::<LogLine>(&pattern).await?);
@@ -71,10 +80,15 @@ async fn listen(bus: &Bus, of: &[Target]) -> Result<Heard, CliError> {
     Ok(heard)
 }
 
-fn pattern(target: &Target) -> String {
-    match target.slot {
-        Some(slot) => LogLine::topic(target.app.as_str(), Slot(slot)),
-        None => format!("_log.{}.>", target.app),
+/// Those of an app's lines, or of its slots that are meant.
+fn topics(meant: &AppDescription) -> Vec<String> {
+    let app = &meant.name;
+    match &meant.slots {
+        None => vec![format!("_log.{app}.>")],
+        Some(slots) => {
+            let topic = |slot: &Slot| LogLine::topic(app, *slot);
+            slots.iter().map(topic).collect()
+        }
     }
 }
 
@@ -85,27 +99,16 @@ async fn last(bus: &Bus, args: &LogsArgs) -> Result<Vec<LogLine>, CliError> {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     });
-    let ask = |of: Option<&Target>| AppLogs {
-        app: of.map(|of| of.app.to_string()),
-        slot: of.and_then(|of| of.slot).map(Slot),
+    let question = AppLogs {
+        app: values::joined(&args.which),
         stream: args.stream(),
         since_ms,
         lines: args.lines,
     };
-    let questions: Vec<AppLogs> = match args.of.as_slice() {
-        [] => vec![ask(None)],
-        of => of.iter().map(|of| ask(Some(of))).collect(),
-    };
-    let mut lines = Vec::new();
-    for question in questions {
-        match bus.request(&question).await.map_err(of_master)? {
-            LogsAnswer::Lines(some) => lines.extend(some),
-            LogsAnswer::Refused { kind, reason } => return Err(CliError::new(kind.into(), reason)),
-        }
+    match bus.request(&question).await.map_err(of_master)? {
+        LogsAnswer::Lines(lines) => Ok(lines),
+        LogsAnswer::Refused { kind, reason } => Err(refused(kind, &reason)),
     }
-    lines.sort_by_key(|line| line.time_ms);
-    let most = usize::try_from(args.lines).unwrap_or(usize::MAX);
-    Ok(lines.split_off(lines.len().saturating_sub(most)))
 }
 
 /// Prints until the reader goes, or the master.
@@ -168,7 +171,7 @@ impl Shown {
 /// `ostler flush`
 pub(super) fn flush(args: &FlushArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let request = AppFlush {
-        app: args.app.as_ref().map(ToString::to_string),
+        app: values::joined(&args.which),
     };
     connect::talk(wanted, async |session| {
         match session.bus.request(&request).await.map_err(of_master)? {
@@ -176,7 +179,7 @@ pub(super) fn flush(args: &FlushArgs, wanted: Wanted<'_>) -> Result<ExitCode, Cl
                 eprintln!("flushed, {files} files emptied");
                 Ok(ExitCode::SUCCESS)
             }
-            FlushAnswer::Refused { kind, reason } => Err(CliError::new(kind.into(), reason)),
+            FlushAnswer::Refused { kind, reason } => Err(refused(kind, &reason)),
         }
     })
 }

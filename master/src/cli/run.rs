@@ -67,7 +67,10 @@ fn options(
         )),
         RunWhat::File(path) => {
             let circumstances = Circumstances::here(args.env.clone());
-            let process_file = file::read(&path, &circumstances)?;
+            let mut process_file = file::read(&path, &circumstances)?;
+            let only = args.only()?;
+            let chosen = process_file.start_only(&only);
+            chosen.map_err(|unknown| CliError::new(Exit::UnknownName, unknown))?;
             let name = name.unwrap_or(process_file.master);
             Ok(MasterOptions {
                 name,

@@ -14,8 +14,7 @@ use super::{
 /// `ostler send`
 pub(super) fn send(args: &SendArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let request = AppSend {
-        app: args.to.app.to_string(),
-        slot: args.to.slot,
+        app: args.to.clone(),
         line: args.line.clone(),
     };
     connect::talk(wanted, async |session| {

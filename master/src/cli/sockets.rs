@@ -11,10 +11,12 @@ use ostler_bus::vocab::status::{AppStatus, SocketStatus, StatusReport, WorkerSta
 use super::{
     args::SocketsArgs,
     connect::{self, Wanted},
+    describe,
     error::{CliError, Exit},
     output, render, state_verbs,
     style::Style,
     table::{self, Align, Cell, Row, Tone},
+    values,
 };
 use crate::escape;
 
@@ -36,14 +38,9 @@ pub(super) fn sockets(args: &SocketsArgs, wanted: Wanted<'_>) -> Result<ExitCode
         let StatusReport {
             mut apps, workers, ..
         } = state_verbs::ask(&session.bus).await?;
-        if let Some(name) = &args.app {
-            let known: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
-            apps.retain(|app| app.name == name.as_str());
-            if apps.is_empty() {
-                let known = escape::line(&known.join(", ")).into_owned();
-                let text = format!("there is no app {:?}, only {known}", name.as_str());
-                return Err(CliError::new(Exit::UnknownName, text));
-            }
+        if let Some(which) = values::joined(&args.which) {
+            let named = describe::ask(&session.bus, Some(which)).await?;
+            apps.retain(|app| named.iter().any(|its| its.name == app.name));
         }
         let text = match args.json {
             true => as_json(&apps)?,

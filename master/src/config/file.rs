@@ -26,7 +26,7 @@ use std::{
 };
 
 use super::{
-    app::AppDefinition,
+    app::{AppDefinition, AppName},
     app_list, app_table,
     bus_table::{self, BusSettings},
     circumstances::Circumstances,
@@ -35,6 +35,7 @@ use super::{
     load, naming,
     settings::Settings,
     sources::Texts,
+    suggest,
     walk::Walker,
 };
 use crate::home::MasterName;
@@ -57,6 +58,37 @@ pub struct ProcessFile {
     pub signals: bool,
     /// What is no error, but hardly meant, in words.
     pub warnings: Vec<String>,
+}
+
+impl ProcessFile {
+    /// Has only these apps start by themselves; none: as the file says.
+    ///
+    /// # Errors
+    /// If it has no such app.
+    pub fn start_only(&mut self, only: &[AppName]) -> Result<(), String> {
+        if only.is_empty() {
+            return Ok(());
+        }
+        let names = || self.apps.iter().map(|app| app.name.as_str());
+        if let Some(unknown) = only
+            .iter()
+            .find(|name| names().all(|app| app != name.as_str()))
+        {
+            let near = suggest::closest(unknown.as_str(), names());
+            let near = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+            let known: Vec<&str> = names().collect();
+            return Err(format!(
+                "{} has no app {:?}{near}; it has: {}",
+                self.path.display(),
+                unknown.as_str(),
+                known.join(", ")
+            ));
+        }
+        for app in &mut self.apps {
+            app.start.autostart = only.contains(&app.name);
+        }
+        Ok(())
+    }
 }
 
 /// Every key that may stand at the top.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ostler_bus::{
-    Pattern,
+    Pattern, Slot,
     client::{Bus, SubscribeError},
     vocab::{
         control::RefusalKind,
@@ -18,6 +18,8 @@ use tokio::sync::Mutex;
 
 use super::Settling;
 use crate::{
+    config::app::AppName,
+    fleet::Portrait,
     process::{
         LineBook, LineQueue, LogFiles, LogItem, LogReceiver, Outlet, OutputLine, Stream,
         WantedLines, line_queue,
@@ -128,22 +130,18 @@ async fn answer(
     drop(settling);
     while let Some(call) = calls.next().await {
         let asked = call.request();
-        let answer = match unknown(asked.app.as_deref(), shell).await {
-            Some(reason) => LogsAnswer::Refused {
-                kind: RefusalKind::UnknownName,
-                reason,
-            },
-            None => LogsAnswer::Lines(last(book, asked)),
+        let answer = match meant(asked.app.as_deref(), shell).await {
+            Err((kind, reason)) => LogsAnswer::Refused { kind, reason },
+            Ok(meant) => LogsAnswer::Lines(last(book, meant.as_deref(), asked)),
         };
         let _gone = call.reply(&answer).await;
     }
     Ok(())
 }
 
-fn last(book: &LineBook, asked: &AppLogs) -> Vec<LogLine> {
+/// `meant`: `None` is everybody.
+fn last(book: &LineBook, meant: Option<&[Portrait]>, asked: &AppLogs) -> Vec<LogLine> {
     let wanted = WantedLines {
-        app: asked.app.as_deref(),
-        slot: asked.slot,
         stream: asked.stream.map(|stream| match stream {
             LogStream::Out => Stream::Stdout,
             LogStream::Err => Stream::Stderr,
@@ -152,7 +150,11 @@ fn last(book: &LineBook, asked: &AppLogs) -> Vec<LogLine> {
             .since_ms
             .and_then(|since| UNIX_EPOCH.checked_add(Duration::from_millis(since))),
     };
-    let lines = book.last(&wanted, usize::try_from(asked.lines).unwrap_or(usize::MAX));
+    let is_meant = |app: &AppName, slot: Slot| {
+        meant.is_none_or(|meant| meant.iter().any(|of| of.means(app, slot)))
+    };
+    let most = usize::try_from(asked.lines).unwrap_or(usize::MAX);
+    let lines = book.last(is_meant, wanted, most);
     let mut room = ANSWER_BYTES;
     let mut fitting: Vec<LogLine> = lines
         .iter()
@@ -176,29 +178,48 @@ async fn flush(
     let mut calls = bus.serve::<AppFlush>().await?;
     drop(settling);
     while let Some(call) = calls.next().await {
-        let app = call.request().app.as_deref();
-        let answer = match unknown(app, shell).await {
-            Some(reason) => FlushAnswer::Refused {
-                kind: RefusalKind::UnknownName,
-                reason,
+        let answer = match meant(call.request().app.as_deref(), shell).await {
+            Err((kind, reason)) => FlushAnswer::Refused { kind, reason },
+            Ok(Some(apps)) if apps.iter().any(|of| of.chosen.is_some()) => FlushAnswer::Refused {
+                kind: RefusalKind::Invalid,
+                reason: "lines are forgotten of whole apps: the slots of one may share a file"
+                    .into(),
             },
-            None => {
-                book.forget(app);
-                let files = u32::try_from(files.flush(app)).unwrap_or(u32::MAX);
-                FlushAnswer::Flushed { files }
-            }
+            Ok(apps) => FlushAnswer::Flushed {
+                files: forget(book, files, apps.as_deref()),
+            },
         };
         let _gone = call.reply(&answer).await;
     }
     Ok(())
 }
 
-/// Why there is nothing to tell of an app, if there is no such app.
-async fn unknown(app: Option<&str>, shell: &ShellHandle) -> Option<String> {
-    let app = app?;
-    let apps = shell.snapshot().await?.apps;
-    let known: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
-    (!known.contains(&app)).then(|| format!("there is no app {app:?}, only {}", known.join(", ")))
+/// `apps`: `None` is all. How many files are emptied.
+fn forget(book: &LineBook, files: &LogFiles, apps: Option<&[Portrait]>) -> u32 {
+    let names: Vec<Option<&str>> = match apps {
+        None => vec![None],
+        Some(apps) => apps
+            .iter()
+            .map(|of| Some(of.definition.name.as_str()))
+            .collect(),
+    };
+    let emptied = names.into_iter().map(|app| {
+        book.forget(app);
+        files.flush(app)
+    });
+    u32::try_from(emptied.sum::<usize>()).unwrap_or(u32::MAX)
+}
+
+/// Whose lines a selector means; `None` is everybody's, of apps that are gone too.
+async fn meant(
+    selector: Option<&str>,
+    shell: &ShellHandle,
+) -> Result<Option<Vec<Portrait>>, (RefusalKind, String)> {
+    let Some(selector) = selector else {
+        return Ok(None);
+    };
+    let drawn = shell.portraits(Some(selector.to_owned())).await?;
+    Ok(Some(drawn.into_iter().map(|app| app.portrait).collect()))
 }
 
 fn told(line: &OutputLine) -> LogLine {

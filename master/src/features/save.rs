@@ -141,6 +141,7 @@ async fn resurrect(shell: &ShellHandle, kept: &Kept) -> Result<Answer, Refused> 
         file: file.display().to_string(),
         text: None,
         environment: None,
+        only: None,
     };
     Ok(shell.add(wanted, Which::Missing).await)
 }

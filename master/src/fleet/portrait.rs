@@ -10,7 +10,7 @@ use super::{
     commands::Refusal,
     selector::{self, Scope},
 };
-use crate::config::app::{AppDefinition, overlay::Overlay};
+use crate::config::app::{AppDefinition, AppName, overlay::Overlay};
 
 /// An app as it is kept.
 #[derive(Clone, Debug)]
@@ -31,6 +31,15 @@ pub struct Portrait {
     pub parked: Vec<SlotNumber>,
 }
 
+impl Portrait {
+    /// Whether this slot was asked for.
+    #[must_use]
+    pub fn means(&self, app: &AppName, slot: SlotNumber) -> bool {
+        let slots = self.chosen.as_ref();
+        self.definition.name == *app && slots.is_none_or(|slots| slots.contains(&slot))
+    }
+}
+
 impl Fleet {
     /// The apps that a selector means, by name; `None` is every one.
     ///
@@ -41,7 +50,7 @@ impl Fleet {
         selector: Option<&str>,
     ) -> Result<Vec<Portrait>, (RefusalKind, String)> {
         let chosen = match selector {
-            Some(_) => selector::choose(self, selector).map_err(Refusal::into_parts)?,
+            Some(selector) => selector::look(self, selector).map_err(Refusal::into_parts)?,
             // Every one, even where there is none.
             None => {
                 let stay = self.apps.iter().filter(|(_, app)| !app.going);
@@ -69,7 +78,7 @@ impl Fleet {
 
     /// Whether there is an app of this name that stays.
     #[must_use]
-    pub fn has(&self, name: &crate::config::app::AppName) -> bool {
+    pub fn has(&self, name: &AppName) -> bool {
         self.apps.get(name).is_some_and(|app| !app.going)
     }
 

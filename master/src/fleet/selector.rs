@@ -46,18 +46,45 @@ enum Meant {
     Worker(AppName, WorkerId),
 }
 
-/// The apps and slots that a selector means; `None` is every app.
+/// The apps and slots that a selector means to command; `None` is every app. What is on its way out is nobody's to command.
 pub(super) fn choose(fleet: &Fleet, selector: Option<&str>) -> Result<Chosen, Refusal> {
-    let mut chosen = Chosen::new();
-    for meant in meant(&fleet.apps, selector)? {
-        let (name, slot) = match meant {
+    let apps = &fleet.apps;
+    let places = commanded(apps, selector)?
+        .into_iter()
+        .map(|meant| match meant {
+            Meant::App(name) => Ok((name, None)),
+            Meant::Slot(name, slot) if apps.get(&name).is_none_or(|app| slot.0 >= app.size) => {
+                Err(no_slot(apps, &name, &slot.to_string()))
+            }
+            Meant::Slot(name, slot) => Ok((name, Some(slot))),
+            Meant::Worker(name, id) => {
+                let slot = held_slot(apps, &name, id)?;
+                Ok((name, Some(slot)))
+            }
+        });
+    places.collect::<Result<Vec<_>, _>>().map(together)
+}
+
+/// The same to look at, what is on its way out too if it is named.
+pub(super) fn look(fleet: &Fleet, selector: &str) -> Result<Chosen, Refusal> {
+    let apps = &fleet.apps;
+    let places = meant(apps, Some(selector))?
+        .into_iter()
+        .map(|meant| match meant {
             Meant::App(name) => (name, None),
             Meant::Slot(name, slot) => (name, Some(slot)),
             Meant::Worker(name, id) => {
-                let slot = held_slot(&fleet.apps, &name, id)?;
+                let slot = slot_of_worker(apps, &name, id);
                 (name, Some(slot))
             }
-        };
+        });
+    Ok(together(places.collect()))
+}
+
+/// Each app once, with all of it that was said.
+fn together(places: Vec<(AppName, Option<SlotNumber>)>) -> Chosen {
+    let mut chosen = Chosen::new();
+    for (name, slot) in places {
         let scope = chosen
             .entry(name)
             .or_insert_with(|| Scope::Slots(BTreeSet::new()));
@@ -69,7 +96,7 @@ pub(super) fn choose(fleet: &Fleet, selector: Option<&str>) -> Result<Chosen, Re
             (Some(_), Scope::Whole) => {}
         }
     }
-    Ok(chosen)
+    chosen
 }
 
 /// The same for what can only be done to whole apps.
@@ -95,7 +122,7 @@ impl Fleet {
         selector: Option<&str>,
     ) -> Result<BTreeSet<WorkerId>, (ostler_bus::vocab::control::RefusalKind, String)> {
         let mut workers = BTreeSet::new();
-        for meant in meant(&self.apps, selector).map_err(Refusal::into_parts)? {
+        for meant in commanded(&self.apps, selector).map_err(Refusal::into_parts)? {
             let (name, slot) = match meant {
                 Meant::App(name) => (name, None),
                 Meant::Slot(name, slot) => (name, Some(slot)),
@@ -110,6 +137,23 @@ impl Fleet {
             workers.extend(meant.map(|worker| worker.id));
         }
         Ok(workers)
+    }
+}
+
+/// What a selector means, unless it is an app on its way out.
+fn commanded(apps: &Apps, selector: Option<&str>) -> Result<Vec<Meant>, Refusal> {
+    let all = meant(apps, selector)?;
+    let going = all.iter().find_map(|meant| match meant {
+        Meant::App(name) | Meant::Slot(name, _) => apps.get(name).filter(|app| app.going),
+        Meant::Worker(..) => None,
+    });
+    match going {
+        None => Ok(all),
+        Some(app) => Err(Refusal::busy(format!(
+            "{} is being deleted: {} of its workers still finish what they have",
+            app.name,
+            app.workers.len()
+        ))),
     }
 }
 
@@ -145,7 +189,7 @@ fn one(apps: &Apps, word: &str) -> Result<Vec<Meant>, Refusal> {
             word.len()
         )));
     }
-    if let Some(app) = named(apps, word)? {
+    if let Some(app) = named(apps, word) {
         return Ok(vec![Meant::App(app)]);
     }
     if let Some((app, slot)) = word.split_once(':') {
@@ -177,42 +221,37 @@ fn one(apps: &Apps, word: &str) -> Result<Vec<Meant>, Refusal> {
     }
 }
 
-/// The app of this name. One on its way out is nobody's to command.
-fn named(apps: &Apps, name: &str) -> Result<Option<AppName>, Refusal> {
-    let name = AppName::new(name).ok();
-    match name.and_then(|name| apps.get_key_value(&name)) {
-        Some((name, app)) if app.going => {
-            let left = app.workers.len();
-            Err(Refusal::busy(format!(
-                "{name} is being deleted: {left} of its workers still finish what they have"
-            )))
-        }
-        Some((name, _)) => Ok(Some(name.clone())),
-        None => Ok(None),
+fn named(apps: &Apps, name: &str) -> Option<AppName> {
+    let name = AppName::new(name).ok()?;
+    apps.contains_key(&name).then_some(name)
+}
+
+/// A slot that an app has, or that a worker of it still has.
+fn slot_of(apps: &Apps, name: &str, slot: &str) -> Result<Meant, Refusal> {
+    let name = named(apps, name).ok_or_else(|| unknown(apps, name))?;
+    let has = |slot: &SlotNumber| {
+        let held = |app: &App| app.workers.values().any(|worker| worker.slot == *slot);
+        apps.get(&name)
+            .is_some_and(|app| slot.0 < app.size || held(app))
+    };
+    match slot.parse().ok().map(SlotNumber).filter(has) {
+        Some(slot) => Ok(Meant::Slot(name, slot)),
+        None => Err(no_slot(apps, &name, slot)),
     }
 }
 
-fn slot_of(apps: &Apps, name: &str, slot: &str) -> Result<Meant, Refusal> {
-    let name = named(apps, name)?.ok_or_else(|| unknown(apps, name))?;
-    let size = apps.get(&name).map_or(0, |app| app.size);
-    let known = || match size {
+fn no_slot(apps: &Apps, name: &AppName, slot: &str) -> Refusal {
+    let known = match apps.get(name).map_or(0, |app| app.size) {
         0 => format!("{name} has no slots: it has 0 instances"),
         1 => format!("{name} has slot 0 alone"),
-        _ => format!("{name} has slots 0 to {}", size - 1),
+        size => format!("{name} has slots 0 to {}", size - 1),
     };
-    match slot.parse() {
-        Ok(number) if number < size => Ok(Meant::Slot(name, SlotNumber(number))),
-        Ok(_) | Err(_) => Err(Refusal::unknown(format!(
-            "there is no slot {slot:?}: {}",
-            known()
-        ))),
-    }
+    Refusal::unknown(format!("there is no slot {slot:?}: {known}"))
 }
 
 /// The slot that this worker holds.
 fn held_slot(apps: &Apps, name: &AppName, id: WorkerId) -> Result<SlotNumber, Refusal> {
-    let worker = apps.get(name).and_then(|app| app.workers.get(&id));
-    let slot = worker.map(|worker| worker.slot).unwrap_or(SlotNumber(0));
+    let slot = slot_of_worker(apps, name, id);
     let holder = apps.get(name).and_then(|app| app.holder(slot));
     match holder {
         Some(holder) if holder.id == id => Ok(slot),
@@ -220,6 +259,11 @@ fn held_slot(apps: &Apps, name: &AppName, id: WorkerId) -> Result<SlotNumber, Re
             "worker {id} does not hold its slot: an update goes on, or it is on its way out; the slot is {name}:{slot}"
         ))),
     }
+}
+
+fn slot_of_worker(apps: &Apps, name: &AppName, id: WorkerId) -> SlotNumber {
+    let worker = apps.get(name).and_then(|app| app.workers.get(&id));
+    worker.map_or(SlotNumber(0), |worker| worker.slot)
 }
 
 fn unknown(apps: &Apps, word: &str) -> Refusal {

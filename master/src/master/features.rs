@@ -49,7 +49,10 @@ pub(super) async fn start_features(
     settling: Settling,
 ) -> Result<(), CliError> {
     let mark = system_restart::RestartMark::new(None);
-    let (asked, noted, name) = (shell.clone(), mark.clone(), options.name.to_string());
+    let (asked, noted) = (shell.clone(), mark.clone());
+    let file = options.file.as_ref();
+    let file = file.map(|file| file.display().to_string());
+    let who = (options.name.to_string(), file);
     let ruling = hub.clone();
     let mut first = Some(settling.clone());
     let bus = feature(hub, "status").await?;
@@ -59,7 +62,7 @@ pub(super) async fn start_features(
             asked.clone(),
             ruling.clone(),
             noted.clone(),
-            name.clone(),
+            who.clone(),
             cores,
         );
         keeper.run(bus, first.take())

@@ -12,7 +12,10 @@ use tokio::sync::oneshot;
 use super::{Message, Shell, Waiting};
 use crate::{
     config::{
-        app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, program,
+        app::{AppDefinition, AppName},
+        bus_table::BusSettings,
+        circumstances::Circumstances,
+        file, program,
     },
     fleet::{Command, Input},
 };
@@ -140,6 +143,15 @@ fn read(wanted: &AppAdd) -> Result<Vec<AppDefinition>, Refused> {
         for app in &mut file.apps {
             app.places = app.places.by_a_command();
         }
+    }
+    if let Some(only) = &wanted.only {
+        let names = only.iter().map(|name| AppName::new(name.as_str()));
+        let names: Vec<AppName> = names
+            .collect::<Result<_, _>>()
+            .map_err(|why| (RefusalKind::Invalid, why))?;
+        let chosen = file.start_only(&names);
+        chosen.map_err(|unknown| (RefusalKind::UnknownName, unknown))?;
+        file.apps.retain(|app| names.contains(&app.name));
     }
     for app in &file.apps {
         program::check(app)

@@ -154,3 +154,22 @@ async fn wait_returns_the_first_match() {
         .stdout("");
     late.stderr_contains("200ms").fails_with(1).await;
 }
+
+#[tokio::test]
+async fn wait_looks_for_a_master_within_its_time() {
+    let dir = PrivateDir::new();
+    let wait = alone(&dir, &["wait", "worker.ready", "--timeout", "60s"]).start();
+    let none = alone(&dir, &["wait", "a", "--timeout", "300ms"]).stdout("");
+    none.stderr_contains("no master is running")
+        .fails_with(3)
+        .await;
+    assert_eq!(wait.exit(), None, "{}", wait.output());
+    let ready = ["run", "-n", "late", "-i", "1", "--ready", "delay(1s)"];
+    let master = alone(&dir, &[&ready[..], &["--", "sleep", "600"]].concat()).start();
+    assert_eq!(wait.wait(PATIENCE).await, Exit::Code(0));
+    wait.stdout.clone().ended(PATIENCE).await;
+    let event: Value = serde_json::from_str(wait.stdout.text().trim()).unwrap();
+    assert_eq!(event["payload"]["worker"]["app"], "late", "{event}");
+    master.signal(Signal::TERM);
+    master.wait(PATIENCE).await;
+}

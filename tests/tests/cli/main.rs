@@ -63,7 +63,7 @@ const VERBS: [&[&str]; 17] = [
     &["ping"],
     &["emit", "a"],
     &["tail"],
-    &["wait", "a"],
+    &["wait", "a", "--timeout", "0s"],
     &["logs"],
     &["flush"],
     &["send", "a", "b"],

@@ -210,3 +210,88 @@ async fn where_a_token_would_be_enough_no_command_is_taken() {
     assert_eq!(yard.running().await, ["more", "web"]);
     yard.ostler(&["kill"]).success().await;
 }
+
+#[tokio::test]
+async fn where_the_master_runs_another_file_start_asks_which_is_meant() {
+    let yard = PROGRAMS.yard();
+    let dir = |name: &str, app: App| {
+        let file = App::file(&[app]).replace("\"test\"", &format!("{name:?}"));
+        let path = yard.dir.make(name);
+        std::fs::write(path.join("ostler.toml"), file).expect("written");
+        path
+    };
+    let (a, b) = (dir("a", idle("web")), dir("b", idle("api")));
+    yard.ostler(&["start"]).dir(&a).success().await;
+    yard.ostler(&["stop"]).success().await;
+    let told = yard
+        .ostler(&["start"])
+        .dir(&b)
+        .stdout("")
+        .fails_with(2)
+        .await;
+    for part in [
+        "the master a runs",
+        "a/ostler.toml",
+        "ostler -M b start",
+        "ostler start ostler.toml",
+        "ostler -M a start",
+    ] {
+        assert!(told.stderr.contains(part), "{part}: {told:#?}");
+    }
+    assert_eq!(yard.running().await, [""; 0], "nothing is done to a's");
+    // Its own directory, and one without a file, leave no question.
+    yard.ostler(&["start"]).dir(&a).success().await;
+    assert_eq!(yard.running().await, ["web"]);
+    yard.ostler(&["stop"]).success().await;
+    yard.ostler(&["start"]).success().await;
+    assert_eq!(yard.running().await, ["web"]);
+    // Each of the hints does what it says.
+    yard.ostler(&["start", "./ostler.toml"])
+        .dir(&b)
+        .success()
+        .await;
+    assert_eq!(yard.running().await, ["api", "web"]);
+    yard.ostler(&["stop"]).success().await;
+    yard.ostler(&["-M", "a", "start", "--no-wait"])
+        .dir(&b)
+        .success()
+        .await;
+    yard.ostler(&["-M", "b", "start"]).dir(&b).success().await;
+    let b_status = yard.ostler(&["-M", "b", "ls", "--json"]);
+    assert_eq!(b_status.success().await.json()["apps"][0]["name"], "api");
+    yard.ostler(&["-M", "b", "kill"]).success().await;
+    yard.ostler(&["kill"]).success().await;
+}
+
+#[tokio::test]
+async fn of_a_file_only_the_apps_that_are_named_start() {
+    let yard = PROGRAMS.yard();
+    let later = idle("later").set("autostart", false);
+    let apps = [idle("web"), idle("db"), idle("api"), later];
+    yard.dir.write("shop.toml", &App::file(&apps));
+    yard.ostler(&["start", "shop.toml", "webs"])
+        .stderr_contains("shop.toml has no app \"webs\"; did you mean \"web\"?")
+        .fails_with(4)
+        .await;
+    yard.ostler(&["start", "shop.toml", "web", "later"])
+        .success()
+        .await;
+    assert_eq!(yard.running().await, ["later", "web"]);
+    // The others are known, and a file that says the same changes nothing.
+    let before = yard.pids().await;
+    yard.ostler(&["reload", "--config"]).success().await;
+    assert_eq!(
+        (yard.running().await, yard.pids().await),
+        (vec!["later".into(), "web".into()], before)
+    );
+    yard.ostler(&["start", "shop.toml", "db"]).success().await;
+    assert_eq!(yard.running().await, ["db", "later", "web"]);
+    yard.ostler(&["start", "api"]).success().await;
+    // To a master that has none of them only those that are named are added.
+    yard.dir
+        .write("more.toml", &App::file(&[idle("one"), idle("two")]));
+    yard.ostler(&["start", "more.toml", "two"]).success().await;
+    assert_eq!(yard.running().await, ["api", "db", "later", "two", "web"]);
+    assert_eq!(yard.apps().await.len(), 5);
+    yard.ostler(&["kill"]).success().await;
+}

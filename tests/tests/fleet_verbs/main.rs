@@ -6,6 +6,7 @@ mod done;
 mod signalling;
 mod together;
 mod verbs;
+mod words;
 
 use std::path::Path;
 

@@ -6,14 +6,13 @@ use clap::Args;
 use ostler_bus::vocab::log::LogStream;
 
 use super::{super::values, Target};
-use crate::config::app::AppName;
 
 /// What `logs` was given.
 #[derive(Clone, Debug, Args)]
 pub struct LogsArgs {
-    /// Which apps, or slots of theirs [default: all]
-    #[arg(value_name = "APP[:SLOT]", value_parser = values::target)]
-    pub of: Vec<Target>,
+    /// Which apps or workers: APP, APP:SLOT, ID, NAMESPACE, a pattern, all [default: all]
+    #[arg(value_name = "WHICH", value_parser = values::selector)]
+    pub which: Vec<String>,
 
     /// Then print lines as they come, until Ctrl-C
     #[arg(short, long)]
@@ -55,9 +54,9 @@ impl LogsArgs {
 /// What `flush` was given.
 #[derive(Clone, Debug, Args)]
 pub struct FlushArgs {
-    /// Which app [default: all]
-    #[arg(value_parser = values::app_name)]
-    pub app: Option<AppName>,
+    /// Which apps: APP, NAMESPACE, a pattern, all [default: all]
+    #[arg(value_name = "WHICH", value_parser = values::selector)]
+    pub which: Vec<String>,
 }
 
 /// What `why` was given.
@@ -87,9 +86,9 @@ pub struct WhyArgs {
 /// What `send` was given.
 #[derive(Clone, Debug, Args)]
 pub struct SendArgs {
-    /// Which app, or one of its slots
-    #[arg(value_name = "APP[:SLOT]", value_parser = values::target)]
-    pub to: Target,
+    /// Which apps or workers, in one word (web:0,17): APP, APP:SLOT, ID, NAMESPACE, a pattern, all
+    #[arg(value_name = "WHICH", value_parser = values::selector)]
+    pub to: String,
 
     /// The line
     #[arg(allow_hyphen_values = true)]

@@ -9,10 +9,7 @@ use ostler_bus::vocab::control::ScaleTo;
 
 pub use super::values::Target;
 use super::{error::CliError, examples, values};
-use crate::{
-    config::{app::AppName, errors::Wrong},
-    home::MasterName,
-};
+use crate::{config::errors::Wrong, home::MasterName};
 
 mod bus;
 mod config;
@@ -93,13 +90,13 @@ pub enum Verb {
     #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
     /// Change how many workers an app has
-    #[command(after_help = examples::SCALE, override_usage = "ostler scale [OPTIONS] [WHICH] <N|+N|-N>")]
+    #[command(after_help = examples::SCALE, override_usage = "ostler scale [OPTIONS] [WHICH]... <N|+N|-N>")]
     Scale(ScaleArgs),
     /// Stop workers; their app stays known
     #[command(after_help = examples::STOP)]
     Stop(AppArgs),
     /// Start what is stopped or has failed; or an app that is new, and a master in the background if none runs
-    #[command(after_help = examples::START, override_usage = "ostler start [OPTIONS] [WHICH]...\n       ostler start [OPTIONS] FILE\n       ostler start [OPTIONS] -- COMMAND [ARGS]...")]
+    #[command(after_help = examples::START, override_usage = "ostler start [OPTIONS] [WHICH]...\n       ostler start [OPTIONS] FILE [APP]...\n       ostler start [OPTIONS] -- COMMAND [ARGS]...")]
     Start(StartArgs),
     /// Stop workers, then start them: nobody serves meanwhile (reload loses no request)
     #[command(after_help = examples::RESTART)]
@@ -198,9 +195,9 @@ pub struct JsonArgs {
 /// What `sockets` was given.
 #[derive(Clone, Debug, Args)]
 pub struct SocketsArgs {
-    /// Which app [default: all]
-    #[arg(value_parser = values::app_name)]
-    pub app: Option<AppName>,
+    /// Which apps: APP, NAMESPACE, a pattern, all [default: all]
+    #[arg(value_name = "WHICH", value_parser = values::selector)]
+    pub which: Vec<String>,
 
     /// Print JSON
     #[arg(long)]
@@ -245,20 +242,15 @@ impl ScaleArgs {
     /// # Errors
     /// If the size is no size, or the name no name.
     pub fn what(&self) -> Result<(Option<String>, ScaleTo), CliError> {
-        let order = "the order is: ostler scale [WHICH] N, where N may have a sign";
-        let (app, size) = match self.words.as_slice() {
-            [size] => (None, size),
-            [app, size] => (Some(app), size),
-            [] => return Err(Wrong::new("the number of workers is missing", order).into()),
-            [_, _, extra, ..] => {
-                return Err(Wrong::new(format!("{extra:?} is one word too many"), order).into());
-            }
+        let order = "the order is: ostler scale [WHICH]... N, where N may have a sign";
+        let Some((size, which)) = self.words.split_last() else {
+            return Err(Wrong::new("the number of workers is missing", order).into());
         };
-        let app = app
-            .map(|name| values::selector(name))
-            .transpose()
+        let which = which.iter().map(|word| values::selector(word));
+        let which: Vec<String> = which
+            .collect::<Result<_, _>>()
             .map_err(|problem| Wrong::new(problem, order))?;
-        Ok((app, values::scale(size)?))
+        Ok((values::joined(&which), values::scale(size)?))
     }
 }
 

@@ -17,6 +17,9 @@ use crate::config::{
     settings::Instances,
 };
 
+/// What `--auto-reload` without a path watches.
+const HERE: &str = ".";
+
 /// What to run.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
@@ -37,7 +40,7 @@ pub struct RunArgs {
     ready: Option<Readiness>,
 
     /// Replace the workers when files change, here or in PATH; may be repeated
-    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = ".")]
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = HERE)]
     auto_reload: Option<Vec<PathBuf>>,
 
     /// Which environment of the process file: what it says for this one stands over the rest
@@ -52,9 +55,13 @@ pub struct RunArgs {
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 
-    // A command without its `--`: taken in so that the error can say so.
+    // Which of its apps are to start, for `start`; or a command without its `--`: taken in so that the error can say so.
     #[arg(hide = true)]
     extra: Vec<String>,
+
+    // The same from `ostler start`, for the master that it starts.
+    #[arg(long, hide = true, value_parser = values::app_name)]
+    only: Vec<AppName>,
 
     /// Program and arguments
     #[arg(last = true, value_name = "COMMAND")]
@@ -112,8 +119,23 @@ impl RunArgs {
             log_format: LogFormat::Human,
             file: Some(file),
             extra: Vec::new(),
+            only: Vec::new(),
             command: Vec::new(),
         }
+    }
+
+    /// Which apps of the process file are to start; none: as the file says.
+    ///
+    /// # Errors
+    /// If one is no app's name.
+    pub fn only(&self) -> Result<Vec<AppName>, Wrong> {
+        let words = self.extra.iter().flat_map(|word| word.split(','));
+        let named = words.map(|word| {
+            let fix = "behind a process file stand the names of its apps that are to start";
+            AppName::new(word).map_err(|problem| Wrong::new(problem, fix))
+        });
+        let only = self.only.iter().cloned().map(Ok);
+        only.chain(named).collect()
     }
 
     /// What to run: a file or a command.
@@ -135,11 +157,19 @@ impl RunArgs {
             .into());
         }
         if let Some(file) = &self.file {
-            return Err(Wrong::new(
-                format!("both a file ({}) and a command were given", file.display()),
-                "leave one out; options stand before `--`, and the command after it",
-            )
-            .into());
+            let bare = Path::new(HERE);
+            let mut watched = self.auto_reload.iter().flatten();
+            let fix = match watched.any(|path| path == bare) {
+                true => format!(
+                    "to watch it, write it behind a `=`: --auto-reload={}",
+                    file.display()
+                ),
+                false => {
+                    "leave one out; options stand before `--`, and the command after it".into()
+                }
+            };
+            let problem = format!("both a file ({}) and a command were given", file.display());
+            return Err(Wrong::new(problem, fix).into());
         }
         Ok(RunWhat::Command(AppFlags {
             name: self.name.clone(),
@@ -163,8 +193,10 @@ impl RunArgs {
                 false => Ok(StartWhat::Anything),
             };
         };
-        if Format::of(first).is_some() && self.extra.is_empty() {
-            return self.what().map(StartWhat::Run);
+        if Format::of(first).is_some() {
+            self.only()?;
+            let file = self.without_flags(first.to_owned())?;
+            return Ok(StartWhat::Run(RunWhat::File(file)));
         }
         let is_file = first.is_file();
         if is_file && foreign::is_foreign(first) {
@@ -217,6 +249,9 @@ impl RunArgs {
             word.push(path);
             words.push(word);
         }
+        for app in self.only().unwrap_or_default() {
+            words.push(format!("--only={app}").into());
+        }
         words.extend(self.file.iter().map(Into::into));
         if !self.command.is_empty() {
             words.push("--".into());
@@ -248,6 +283,11 @@ impl RunArgs {
             Some(file) if is_known(file) && self.extra.is_empty() => file.clone(),
             Some(first) => return Err(self.no_process_file("run", first)),
         };
+        self.without_flags(file)
+    }
+
+    /// The process file, if nothing was given that goes with a command.
+    fn without_flags(&self, file: PathBuf) -> Result<PathBuf, Wrong> {
         match self.flag() {
             None => Ok(file),
             Some(flag) => Err(Wrong::new(

@@ -8,7 +8,11 @@ use ostler_bus::vocab::control::ScaleTo;
 use super::*;
 use crate::{
     cli::{error::Exit, style::Style},
-    config::{app::Readiness, flags::AppFlags, settings::Instances},
+    config::{
+        app::{AppName, Readiness},
+        flags::AppFlags,
+        settings::Instances,
+    },
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -116,6 +120,10 @@ fn a_run_that_makes_no_sense_is_told_how_it_would() {
             "leave one out; options stand before `--`, and the command after it",
         ),
         (
+            "run --auto-reload src -- node x",
+            "to watch it, write it behind a `=`: --auto-reload=src",
+        ),
+        (
             "run -i 2 shop.toml",
             "add it after `--`, or write the setting into shop.toml",
         ),
@@ -171,6 +179,10 @@ fn start_takes_what_is_known_a_file_or_a_command() {
     let file = RunWhat::File("shop.toml".into());
     assert_eq!(start("start shop.toml"), Ok(StartWhat::Run(file.clone())));
     assert_eq!(
+        start("start shop.toml web db"),
+        Ok(StartWhat::Run(file.clone()))
+    );
+    assert_eq!(
         start("start --env prod shop.toml"),
         Ok(StartWhat::Run(file))
     );
@@ -184,7 +196,7 @@ fn start_takes_what_is_known_a_file_or_a_command() {
             "start --env prod web",
             "--env goes with a process file or a command",
         ),
-        ("start shop.toml web", "names no app"),
+        ("start shop.toml b.toml", "\"b.toml\""),
         ("start ./server", "names no app"),
     ] {
         let error = start(line).expect_err(line);
@@ -198,6 +210,7 @@ fn what_is_to_be_run_can_be_said_again() {
         "run shop.toml",
         "run --env prod --log-format json shop.yaml",
         "run -n api -i -1 -l :80 -l a=unix:x --ready delay(1500ms) --auto-reload=src -- node a.js -n 3",
+        "run --only=web --only=db shop.toml",
         "run",
     ] {
         let given = |line: Vec<OsString>| {

@@ -75,8 +75,8 @@ pub struct DeleteArgs {
 #[derive(Clone, Debug, Args)]
 pub struct SignalArgs {
     /// Which apps or workers: APP, APP:SLOT, ID, NAMESPACE, a pattern, all
-    #[arg(value_name = "WHICH", value_parser = values::selector)]
-    pub which: String,
+    #[arg(value_name = "WHICH", value_parser = values::selector, required = true)]
+    pub which: Vec<String>,
 
     /// HUP, SIGHUP or 1
     #[arg(value_name = "SIGNAL")]

@@ -72,8 +72,7 @@ async fn once(
         None => Vec::new(),
         Some((app, slot)) => {
             let question = AppLogs {
-                app: Some(app),
-                slot: Some(slot),
+                app: Some(format!("{app}:{slot}")),
                 stream: None,
                 since_ms: None,
                 lines: LINES,

@@ -102,6 +102,7 @@ fn report() -> StatusReport {
         master: MasterInfo {
             title: "shop".into(),
             version: "0.1.0".into(),
+            file: None,
             pid: 4_194_304,
             uptime: 187_200,
             memory: 6_120_000,

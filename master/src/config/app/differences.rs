@@ -1,6 +1,6 @@
 //! In what two definitions of an app differ.
 
-use super::AppDefinition;
+use super::{AppDefinition, StartOrder};
 
 impl AppDefinition {
     /// The keys by which another definition of the same app differs, as they are written in the file.
@@ -44,6 +44,11 @@ impl AppDefinition {
             // The same words in another place.
             places: _,
         } = self;
+        // That an app starts by itself when it comes changes nothing of one that is there.
+        let as_here = StartOrder {
+            autostart: start.autostart,
+            ..other.start.clone()
+        };
         let keys = [
             ("command", *command != other.command),
             ("cwd", *cwd != other.cwd),
@@ -54,10 +59,7 @@ impl AppDefinition {
             ),
             ("namespace", *namespace != other.namespace),
             ("instances", *instances != other.instances),
-            (
-                "autostart, start_parallel, priority or depends_on",
-                *start != other.start,
-            ),
+            ("start_parallel, priority or depends_on", *start != as_here),
             ("listen", *listen != other.listen),
             ("ready", *ready != other.ready),
             ("start_timeout", *start_timeout != other.start_timeout),

@@ -33,6 +33,7 @@ pub struct Keeper {
     hub: Hub,
     mark: RestartMark,
     title: String,
+    file: Option<String>,
     cores: u32,
     started: Instant,
     machine: Machine,
@@ -50,15 +51,22 @@ struct Made {
 }
 
 impl Keeper {
-    /// The keeper for the master named `title` that may use `cores` cores.
+    /// The keeper for the master of these options, which may use so many cores.
     #[must_use]
-    pub fn new(shell: ShellHandle, hub: Hub, mark: RestartMark, title: String, cores: u32) -> Self {
+    pub fn new(
+        shell: ShellHandle,
+        hub: Hub,
+        mark: RestartMark,
+        (title, file): (String, Option<String>),
+        cores: u32,
+    ) -> Self {
         let system = rustix::system::uname();
         Self {
             shell,
             hub,
             mark,
             title,
+            file,
             cores,
             started: Instant::now(),
             machine: Machine::new(),
@@ -176,6 +184,7 @@ impl Keeper {
             master: MasterInfo {
                 title: self.title.clone(),
                 version: env!("CARGO_PKG_VERSION").into(),
+                file: self.file.clone(),
                 pid,
                 uptime: self.started.elapsed().as_secs(),
                 memory: crate::process::resident_memory(pid).unwrap_or(0),

@@ -31,12 +31,8 @@ struct Page {
 }
 
 /// Which lines are wanted.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted<'a> {
-    /// Of which app; `None` is all.
-    pub app: Option<&'a str>,
-    /// Of which slot; `None` is all.
-    pub slot: Option<Slot>,
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
     /// Of which stream; `None` is both.
     pub stream: Option<Stream>,
     /// Since when.
@@ -57,14 +53,16 @@ impl LineBook {
         }
     }
 
-    /// The last lines of all slots that are wanted, at most so many, oldest first.
+    /// The last lines of the slots that are meant, at most so many, oldest first.
     #[must_use]
-    pub fn last(&self, wanted: &Wanted<'_>, most: usize) -> Vec<OutputLine> {
+    pub fn last(
+        &self,
+        meant: impl Fn(&AppName, Slot) -> bool,
+        wanted: Wanted,
+        most: usize,
+    ) -> Vec<OutputLine> {
         let pages = self.pages();
-        let pages = pages.iter().filter(|((app, slot), _)| {
-            wanted.app.is_none_or(|name| name == app.as_str())
-                && wanted.slot.is_none_or(|number| number == *slot)
-        });
+        let pages = pages.iter().filter(|((app, slot), _)| meant(app, *slot));
         let mut lines: Vec<OutputLine> = pages
             .flat_map(|(_, page)| &page.lines)
             .filter(|line| wanted.stream.is_none_or(|stream| stream == line.stream))
@@ -128,49 +126,22 @@ mod tests {
         book.keep(&line("web", 1, 3, Stream::Stderr, "three"));
         book.keep(&line("web", 0, 4, Stream::Stdout, "four"));
         book.keep(&line("api", 0, 2, Stream::Stdout, "two"));
-        let told = |wanted: Wanted<'_>, most| texts(book.last(&wanted, most));
-        assert_eq!(told(Wanted::default(), 9), ["one", "two", "three", "four"]);
-        assert_eq!(told(Wanted::default(), 2), ["three", "four"]);
-        let web = Wanted {
-            app: Some("web"),
-            ..Wanted::default()
-        };
-        assert_eq!(told(web.clone(), 9), ["one", "three", "four"]);
-        assert_eq!(
-            told(
-                Wanted {
-                    slot: Some(Slot(1)),
-                    ..web.clone()
-                },
-                9
-            ),
-            ["three"]
-        );
-        assert_eq!(
-            told(
-                Wanted {
-                    stream: Some(Stream::Stdout),
-                    ..web
-                },
-                9
-            ),
-            ["one", "four"]
-        );
+        let all = Wanted::default();
+        let told = |wanted, most| texts(book.last(|_, _| true, wanted, most));
+        assert_eq!(told(all, 9), ["one", "two", "three", "four"]);
+        assert_eq!(told(all, 2), ["three", "four"]);
+        let web = |wanted| texts(book.last(|app, _| app.as_str() == "web", wanted, 9));
+        assert_eq!(web(all), ["one", "three", "four"]);
+        let slot = texts(book.last(|_, slot| slot == Slot(1), all, 9));
+        assert_eq!(slot, ["three"]);
+        let stream = Some(Stream::Stdout);
+        assert_eq!(web(Wanted { stream, ..all }), ["one", "four"]);
         let since = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(3));
-        assert_eq!(
-            told(
-                Wanted {
-                    since,
-                    ..Wanted::default()
-                },
-                9
-            ),
-            ["three", "four"]
-        );
+        assert_eq!(told(Wanted { since, ..all }, 9), ["three", "four"]);
         book.forget(Some("web"));
-        assert_eq!(texts(book.last(&Wanted::default(), 9)), ["two"]);
+        assert_eq!(told(all, 9), ["two"]);
         book.forget(None);
-        assert!(book.last(&Wanted::default(), 9).is_empty());
+        assert!(told(all, 9).is_empty());
     }
 
     #[test]
@@ -179,7 +150,7 @@ mod tests {
         for second in 0..10_000 {
             book.keep(&line("web", 0, second, Stream::Stdout, "x"));
         }
-        let lines = book.last(&Wanted::default(), usize::MAX);
+        let lines = book.last(|_, _| true, Wanted::default(), usize::MAX);
         assert!(lines.iter().map(weight).sum::<usize>() <= SLOT_BYTES);
         assert!(lines.len() > 50, "{}", lines.len());
         assert_eq!(lines.last().expect("some").number, 9_999);
@@ -190,6 +161,7 @@ mod tests {
             Stream::Stdout,
             &"y".repeat(16 << 10),
         ));
-        assert_eq!(book.last(&Wanted::default(), 9).len(), 1);
+        let lines = book.last(|_, _| true, Wanted::default(), 9);
+        assert_eq!(lines.len(), 1);
     }
 }

@@ -22,12 +22,12 @@ use super::{
     carry_out,
     connect::{self, Place, Session, Wanted},
     error::{CliError, Exit},
-    fleet_verbs, foreign, remote, run,
+    fleet_verbs, foreign, remote, run, runtime, select,
 };
 use crate::{
     cli::progress::Doing,
     config::flags,
-    home::{self, Home, LiveMaster, MasterName},
+    home::{self, Home, MasterName},
     log,
 };
 
@@ -127,13 +127,9 @@ fn which(home: &Home, named: Option<&MasterName>, own: &MasterName) -> Result<Wh
                 several.len()
             ),
         )
-        .details(several.iter().map(shown))
+        .details(several.iter().map(select::listed))
         .hint(format!("add -M {}", several[0].name))),
     }
-}
-
-fn shown(master: &LiveMaster) -> String {
-    format!("{} (pid {})", master.name, master.pid)
 }
 
 /// Adds it to a master that runs.
@@ -167,7 +163,8 @@ fn add(
     })
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, CliError> {
+/// A path from here.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, CliError> {
     std::path::absolute(path).map_err(|error| {
         CliError::new(Exit::Failed, "the working directory can't be read").because(&error)
     })
@@ -177,10 +174,7 @@ fn absolute(path: &Path) -> Result<PathBuf, CliError> {
 fn in_background(args: &StartArgs, home: &Home, name: MasterName) -> Result<ExitCode, CliError> {
     let log = Log::open(home, &name)?;
     let mut child = spawn(&args.what, &name, &log)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::new(Exit::Failed, "can't start the runtime").because(&error))?;
+    let runtime = runtime::of_this_thread()?;
     let done = runtime.block_on(async {
         let session = reach(home, &name, &mut child, &log).await?;
         let wait = AppAwait { app: None };

@@ -66,10 +66,7 @@ fn as_json(apps: &[AppStatus]) -> Result<String, CliError> {
     let all: Vec<Entry<'_>> = all(apps)
         .map(|(app, socket)| Entry { app, socket })
         .collect();
-    let json = render::json(&all).map_err(|error| {
-        CliError::new(Exit::Failed, "the sockets have no JSON form").because(&error)
-    })?;
-    Ok(format!("{json}\n"))
+    render::json(&all)
 }
 
 fn all(apps: &[AppStatus]) -> impl Iterator<Item = (&str, &SocketStatus)> {

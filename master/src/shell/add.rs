@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{Message, Shell, Waiting};
 use crate::{
     config::{
-        app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, program,
+        app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, missing,
     },
     fleet::{Command, Input},
 };
@@ -121,7 +121,7 @@ fn trust(wanted: &AppAdd, networked: bool) -> Result<(), Refused> {
     }
 }
 
-/// The apps that the file or the text defines, each of whose programs can be run.
+/// The apps that the file or the text defines, none of which lacks anything.
 fn read(wanted: &AppAdd) -> Result<Vec<AppDefinition>, Refused> {
     let path = Path::new(&wanted.file);
     if !path.is_absolute() {
@@ -141,9 +141,9 @@ fn read(wanted: &AppAdd) -> Result<Vec<AppDefinition>, Refused> {
             app.places = app.places.by_a_command();
         }
     }
-    for app in &file.apps {
-        program::check(app)
-            .map_err(|wrong| bad(format!("{}: {}; {}", app.name, wrong.problem, wrong.fix)))?;
+    let missing = missing::of(&file.apps);
+    if !missing.is_empty() {
+        return Err(bad(missing::lines(&missing)));
     }
     for warning in &file.warnings {
         tracing::warn!("{warning}");

@@ -154,6 +154,49 @@ async fn a_broken_file_changes_nothing_and_says_why() {
 }
 
 #[tokio::test]
+async fn an_app_that_could_not_start_changes_nothing() {
+    let master = running(&[web(), api(1)], &["web", "api"]).await;
+    let before = [master.pids("web").await, master.pids("api").await];
+    let api = |key, value| api(1).set(key, value);
+    let told = "api: there is no program \"no-such-program\" in PATH; check its spelling";
+    for (broken, told) in [
+        (api("command", json!("no-such-program")), told),
+        (api("cwd", json!("nowhere")), "nowhere does not exist"),
+        (
+            api("auto_reload", json!(["nothing"])),
+            "nothing to watch at",
+        ),
+        (
+            api("before_start", json!("no-such-program")),
+            "api: before_start: there is no program",
+        ),
+    ] {
+        master.rewrite(&[web(), broken]);
+        for verb in [&["plan"][..], &["reload", "--config"][..]] {
+            let output = master.ostler(verb).fails_with(78).await;
+            assert!(output.stderr.contains(told), "no {told:?}: {output:#?}");
+            assert!(output.stderr.contains("ostler.toml:"), "{output:#?}");
+        }
+    }
+    assert_eq!([master.pids("web").await, master.pids("api").await], before);
+}
+
+#[tokio::test]
+async fn an_app_that_stays_as_it_is_needs_nothing_new() {
+    let dir = PrivateDir::new();
+    let watched = dir.at("watched");
+    fs::create_dir(&watched).expect("made");
+    let watcher = habit!("watcher", "notify 0").set("auto_reload", json!([watched]));
+    let master = running(&[web(), watcher.clone()], &["web", "watcher"]).await;
+    fs::remove_dir(&watched).expect("removed");
+    master.rewrite(&[web(), watcher, habit!("new", "notify 0").unwatched()]);
+    let planned = actions(&master).await;
+    assert!(planned.contains(&"start new".into()), "{planned:?}");
+    master.ostler(["reload", "--config"]).success().await;
+    assert_eq!(master.pids("new").await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_master_without_a_file_has_nothing_to_take_up() {
     let master = ostler!()
         .name("test")
@@ -263,6 +306,32 @@ async fn validate_tells_every_error_for_people_and_for_machines() {
         output.stdout,
         "ostler.yaml is valid: master web, 1 app, 2 workers\n"
     );
+    assert!(
+        output.stderr.contains("missing here: ")
+            && output
+                .stderr
+                .contains("ostler.yaml:3: web: there is no program \"x\" in PATH; "),
+        "{output:#?}"
+    );
+    assert!(
+        output
+            .stderr
+            .ends_with("warning: on this machine, `ostler run` would refuse it\n"),
+        "{output:#?}"
+    );
+    let output = alone(&dir, &["validate", "--json"]).success().await;
+    let verdict: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    assert_eq!(
+        (
+            &verdict["valid"],
+            verdict["missing"].as_array().map(Vec::len)
+        ),
+        (&json!(true), Some(1))
+    );
+    alone(&dir, &["run"])
+        .stderr_contains("ostler.yaml:3: web: there is no program \"x\" in PATH")
+        .fails_with(78)
+        .await;
     dir.write(
         "bad.toml",
         "include = \"none/*.toml\"\n[app.web]\ncommand = [1]\nmin_uptime = 5\n",

@@ -140,6 +140,21 @@ async fn hup_with_a_broken_file_changes_nothing() {
 }
 
 #[tokio::test]
+async fn hup_leaves_an_app_alone_that_could_not_start() {
+    let api = habit!("api", "notify 0").unwatched();
+    let (mut master, mut tail) = running(&[web(1), api.clone()]).await;
+    let before = [master.pids("web").await, master.pids("api").await];
+    master.rewrite(&[web(1), api.set("command", "no-such-program")]);
+    master.process.signal(Signal::HUP);
+    master.wait_for_log("api stays as it is").await;
+    tail.next_with("update.finished", "/app", "web").await;
+    tail.settle(&master).await;
+    assert_eq!(tail.all("update.started").len(), 1);
+    assert_ne!(master.pids("web").await, before[0]);
+    assert_eq!(master.pids("api").await, before[1]);
+}
+
+#[tokio::test]
 async fn hup_twice_leaves_the_master_serving() {
     let (master, mut tail) = running(&[web(2)]).await;
     let load = master.load("web").await;

@@ -30,7 +30,7 @@ use crate::cli::{
     live::Live,
     output,
     progress::Line,
-    render,
+    render, runtime,
     style::Style,
 };
 
@@ -78,10 +78,7 @@ pub(crate) struct Echoed {
 /// # Errors
 /// If a part fails, or an event is lost.
 pub(crate) fn run(args: BenchArgs) -> Result<ExitCode, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::new(Exit::Failed, "can't start the runtime").because(&error))?;
+    let runtime = runtime::of_this_thread()?;
     let figures = runtime.block_on(async {
         let mut interrupt = interrupt::listen()?;
         tokio::select! {
@@ -93,12 +90,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<ExitCode, CliError> {
     runtime.shutdown_background();
     let figures = figures?;
     output::print(&match args.json {
-        true => {
-            let json = render::json(&figures).map_err(|error| {
-                CliError::new(Exit::Failed, "the figures have no JSON form").because(&error)
-            })?;
-            format!("{json}\n")
-        }
+        true => render::json(&figures)?,
         false => report::table(&figures, Style::of_stdout()),
     })?;
     Ok(ExitCode::SUCCESS)

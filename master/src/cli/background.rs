@@ -26,12 +26,12 @@ use super::{
     carry_out,
     connect::{self, Place, Session, Wanted},
     error::{CliError, Exit},
-    fleet_verbs, foreign, remote, run, state_verbs,
+    fleet_verbs, foreign, remote, run, runtime, select, state_verbs,
 };
 use crate::{
     cli::progress::Doing,
     config::flags,
-    home::{self, Home, LiveMaster, MasterName, StateDir},
+    home::{self, Home, MasterName, StateDir},
     log, saved,
 };
 
@@ -179,13 +179,9 @@ fn which(home: &Home, named: Option<&MasterName>, own: &MasterName) -> Result<Wh
                 several.len()
             ),
         )
-        .details(several.iter().map(shown))
+        .details(several.iter().map(select::listed))
         .hint(format!("add -M {}", several[0].name))),
     }
-}
-
-fn shown(master: &LiveMaster) -> String {
-    format!("{} (pid {})", master.name, master.pid)
 }
 
 /// Adds it to a master that runs.
@@ -226,7 +222,8 @@ fn only(what: &RunArgs) -> Result<Option<Vec<String>>, CliError> {
     Ok((!names.is_empty()).then_some(names))
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, CliError> {
+/// A path from here.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, CliError> {
     std::path::absolute(path).map_err(|error| {
         CliError::new(Exit::Failed, "the working directory can't be read").because(&error)
     })
@@ -236,10 +233,7 @@ fn absolute(path: &Path) -> Result<PathBuf, CliError> {
 fn in_background(args: &StartArgs, home: &Home, name: MasterName) -> Result<ExitCode, CliError> {
     let log = Log::open(home, &name)?;
     let mut child = spawn(&args.what, &name, &log)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::new(Exit::Failed, "can't start the runtime").because(&error))?;
+    let runtime = runtime::of_this_thread()?;
     let done = runtime.block_on(async {
         let session = reach(home, &name, &mut child, &log).await?;
         let wait = AppAwait { app: None };

@@ -6,8 +6,15 @@ use ostler_bus::{
     wire::control::{CloseKind, Refusal, RefusalKind},
 };
 
-use super::error::{CliError, Exit};
+use super::{
+    connect::OTHER_RELEASE,
+    error::{CliError, Exit},
+};
 use crate::config::units;
+
+const NOBODY_ANSWERS: &str = "check the topic, and that whoever serves it is running (`ostler ls`)";
+
+const NO_ANSWER: &str = "whoever answers there is busy or hung; --timeout allows more time";
 
 /// The connection to the master ended in the middle of something.
 pub(super) fn gone(why: &Disconnected) -> CliError {
@@ -16,11 +23,11 @@ pub(super) fn gone(why: &Disconnected) -> CliError {
         Disconnected::Closed {
             kind: CloseKind::Stopping,
             ..
-        } => failed("the master has stopped"),
-        Disconnected::Closed { kind: _, reason } => {
+        } => failed("the master has stopped").hint(after_closing(CloseKind::Stopping)),
+        Disconnected::Closed { kind, reason } => {
             let mut error = failed("the master closed the connection");
             error.causes.push(reason.clone());
-            error
+            error.hint(after_closing(*kind))
         }
         Disconnected::Lost { error: cause, .. } => {
             let mut error = failed("the master is gone: the connection to it was lost");
@@ -35,9 +42,65 @@ pub(super) fn gone(why: &Disconnected) -> CliError {
     }
 }
 
+/// What to do when the hub has closed a connection for such a reason.
+pub(super) fn after_closing(kind: CloseKind) -> &'static str {
+    match kind {
+        CloseKind::Stopping => "once it is gone, `ostler run` or `ostler start` brings it up again",
+        CloseKind::Limit => {
+            "try again later, or raise the limit that was reached: [bus.limits] in its process file"
+        }
+        CloseKind::Denied => "run the command as the user whose master it is, or as root",
+        CloseKind::Framing | CloseKind::Hello => OTHER_RELEASE,
+        CloseKind::Fault => "look at its log",
+        CloseKind::Replaced => "another connection took this one's place: try again",
+    }
+}
+
+/// What to do about a refusal, where there is something.
+fn after_refusal(kind: RefusalKind) -> Option<&'static str> {
+    match kind {
+        RefusalKind::Denied => Some(
+            "use a topic that the rule leaves open; over a network another token may be allowed more",
+        ),
+        RefusalKind::BadType | RefusalKind::Misfit => {
+            Some("write what the topic's type has; `ostler tail` shows events of it as JSON")
+        }
+        RefusalKind::Limit => {
+            Some("try again later, or raise the limit: [bus.limits] in the master's process file")
+        }
+        RefusalKind::NoResponders => Some(NOBODY_ANSWERS),
+        RefusalKind::TimedOut => Some(NO_ANSWER),
+        RefusalKind::Malformed => Some(OTHER_RELEASE),
+        // The reason says it all.
+        RefusalKind::BadTopic | RefusalKind::Declined => None,
+    }
+}
+
+/// What to do about an event that was not emitted, where there is something.
+fn after_emit(error: &EmitError) -> Option<&'static str> {
+    match error {
+        EmitError::Full { .. } => {
+            Some("the master may be stopped (SIGSTOP), or hung: look at its log")
+        }
+        EmitError::Held { .. } => Some("`ostler bus` shows who holds up whom"),
+        EmitError::TooLarge { .. } => {
+            Some("send less, or raise payload_bytes: [bus.limits] in the master's process file")
+        }
+        EmitError::Unanswered { .. } => {
+            Some("look whether it has arrived before you emit it again: that would make two of it")
+        }
+        EmitError::Disconnected(_)
+        | EmitError::Draining
+        | EmitError::Refused { .. }
+        | EmitError::BadHeader { .. }
+        | EmitError::BadTopic(_)
+        | EmitError::Encoding { .. } => None,
+    }
+}
+
 /// How a command ends whose request the hub refused.
-fn exit(refusal: &Refusal) -> Exit {
-    match refusal.kind {
+fn exit(kind: RefusalKind) -> Exit {
+    match kind {
         RefusalKind::BadTopic => Exit::Usage,
         RefusalKind::NoResponders => Exit::UnknownName,
         RefusalKind::Denied
@@ -57,10 +120,12 @@ impl From<TopicError> for CliError {
 }
 
 /// What the hub, or whoever should have answered, said no to.
-fn refused(exit: Exit, what: String, reason: String) -> CliError {
-    let mut error = CliError::new(exit, what);
-    error.causes.push(reason);
-    error
+fn refused(what: String, refusal: Refusal) -> CliError {
+    CliError {
+        causes: vec![refusal.reason],
+        hint: after_refusal(refusal.kind).map(str::to_owned),
+        ..CliError::new(exit(refusal.kind), what)
+    }
 }
 
 impl From<EmitError> for CliError {
@@ -68,18 +133,19 @@ impl From<EmitError> for CliError {
         match error {
             EmitError::Disconnected(why) => gone(&why),
             EmitError::BadTopic(why) => why.into(),
-            EmitError::Refused { topic, refusal } => refused(
-                exit(&refusal),
-                format!("the event on {topic} was refused"),
-                refusal.reason,
-            ),
+            EmitError::Refused { topic, refusal } => {
+                refused(format!("the event on {topic} was refused"), refusal)
+            }
             EmitError::Draining
             | EmitError::Full { .. }
             | EmitError::Held { .. }
             | EmitError::BadHeader { .. }
             | EmitError::TooLarge { .. }
             | EmitError::Encoding { .. }
-            | EmitError::Unanswered { .. } => Self::new(Exit::Failed, error.to_string()),
+            | EmitError::Unanswered { .. } => Self {
+                hint: after_emit(&error).map(str::to_owned),
+                ..Self::new(Exit::Failed, error.to_string())
+            },
         }
     }
 }
@@ -91,9 +157,8 @@ impl From<SubscribeError> for CliError {
             SubscribeError::BadPattern(why) => why.into(),
             SubscribeError::NotSent(why) => why.into(),
             SubscribeError::Refused { pattern, refusal } => refused(
-                exit(&refusal),
                 format!("the subscription to {pattern} was refused"),
-                refusal.reason,
+                refusal,
             ),
             SubscribeError::Unanswered { .. } => Self::new(Exit::Failed, error.to_string()),
         }
@@ -102,6 +167,7 @@ impl From<SubscribeError> for CliError {
 
 impl From<RequestError> for CliError {
     fn from(error: RequestError) -> Self {
+        let of = |kind, reason| Refusal { kind, reason };
         match error {
             RequestError::Disconnected(why) => gone(&why),
             RequestError::NotSent(why) => why.into(),
@@ -109,31 +175,26 @@ impl From<RequestError> for CliError {
                 Exit::UnknownName,
                 format!("nobody answers requests on {topic}"),
             )
-            .hint("check the topic, and that whoever serves it is running (`ostler ls`)"),
+            .hint(NOBODY_ANSWERS),
             RequestError::TimedOut { topic, after } => Self::new(
                 Exit::Failed,
                 format!("no answer on {topic} within {}", units::exact(after)),
             )
-            .hint("whoever answers there is busy or hung; --timeout allows more time"),
+            .hint(NO_ANSWER),
             RequestError::Denied { topic, reason } => refused(
-                Exit::Failed,
                 format!("the request on {topic} was refused"),
-                reason,
+                of(RefusalKind::Denied, reason),
             ),
-            RequestError::Refused { topic, refusal } => refused(
-                exit(&refusal),
-                format!("the request on {topic} was refused"),
-                refusal.reason,
-            ),
+            RequestError::Refused { topic, refusal } => {
+                refused(format!("the request on {topic} was refused"), refusal)
+            }
             RequestError::Declined { topic, reason } => refused(
-                Exit::Failed,
                 format!("the request on {topic} was declined"),
-                reason,
+                of(RefusalKind::Declined, reason),
             ),
             RequestError::Misfit { topic, reason } => refused(
-                Exit::Failed,
                 format!("the request on {topic}, or its reply, doesn't fit its type"),
-                reason,
+                of(RefusalKind::Misfit, reason),
             ),
         }
     }
@@ -147,6 +208,7 @@ pub(super) fn of_master(error: RequestError) -> CliError {
             format!("the master did not answer within {}", units::exact(after)),
         )
         .hint("it is stopped (SIGSTOP), hung, or the machine is overloaded: look at its log"),
+        RequestError::Misfit { .. } => CliError::from(error).hint(OTHER_RELEASE),
         error => error.into(),
     }
 }
@@ -187,6 +249,38 @@ mod tests {
         assert_eq!(CliError::from(late).exit, Exit::Failed);
         let pattern = SubscribeError::BadPattern(TopicError::Empty);
         assert_eq!(CliError::from(pattern).exit, Exit::Usage);
+    }
+
+    #[test]
+    fn where_there_is_something_to_do_it_is_said() {
+        let topic = || "a.b".to_owned();
+        let of = |error: CliError| error.hint.unwrap_or_default();
+        let second = std::time::Duration::from_secs(1);
+        let closed = |kind| {
+            let reason = "so it is".into();
+            of(gone(&Disconnected::Closed { kind, reason }))
+        };
+        let large = EmitError::TooLarge {
+            topic: topic(),
+            size: 9,
+            limit: 8,
+        };
+        let unanswered = EmitError::Unanswered {
+            topic: topic(),
+            after: second,
+        };
+        let full = EmitError::Full { waited: second };
+        for (hint, part) in [
+            (of(large.into()), "payload_bytes"),
+            (of(unanswered.into()), "emit it again"),
+            (of(full.into()), "look at its log"),
+            (of(emit(RefusalKind::Denied)), "another token"),
+            (of(emit(RefusalKind::Limit)), "[bus.limits]"),
+            (closed(CloseKind::Stopping), "`ostler start`"),
+            (closed(CloseKind::Fault), "its log"),
+        ] {
+            assert!(hint.contains(part), "{part}: {hint}");
+        }
     }
 
     #[test]

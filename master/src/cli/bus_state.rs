@@ -14,7 +14,7 @@ use super::{
     away,
     bus_errors::{gone, of_master},
     connect::{self, Wanted},
-    error::{CliError, Exit},
+    error::CliError,
     interrupt,
     output::{self, Reader},
     render::{self, bus::Whose},
@@ -22,7 +22,6 @@ use super::{
     table,
     traffic::Traffic,
 };
-use crate::escape;
 
 /// Between the two looks that a rate needs, where only one is asked for.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -96,13 +95,8 @@ pub(super) async fn look(bus: &Bus) -> Result<HubStats, CliError> {
 }
 
 fn print_json(stats: &HubStats) -> Result<ExitCode, CliError> {
-    let json = render::json(stats).map_err(|error| no_form(&error))?;
-    output::print(&format!("{json}\n"))?;
+    output::print(&render::json(stats)?)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn no_form(error: &serde_json::Error) -> CliError {
-    CliError::new(Exit::Failed, "the state has no JSON form").because(error)
 }
 
 async fn watch(bus: &Bus, args: BusArgs, every: Duration) -> Result<ExitCode, CliError> {
@@ -122,10 +116,7 @@ async fn watch(bus: &Bus, args: BusArgs, every: Duration) -> Result<ExitCode, Cl
             Err(error) => return Err(error),
         };
         let text = match args.json {
-            true => {
-                let json = serde_json::to_string(&now).map_err(|error| no_form(&error))?;
-                format!("{}\n", escape::json(&json))
-            }
+            true => render::json_line(&now)?,
             false => {
                 let traffic = Traffic::between(before.as_ref(), now.clone());
                 screen.frame(&|style| render::bus::bus(&traffic, whose(args), style))

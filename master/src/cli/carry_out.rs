@@ -11,7 +11,7 @@ use ostler_bus::{
 use super::{
     args::Waiting,
     bus_errors::{gone, of_master},
-    connect::Session,
+    connect::{OTHER_RELEASE, Session},
     error::{CliError, Exit},
     interrupt,
     live::Live,
@@ -157,7 +157,9 @@ fn not_awaited(doing: Doing, op: OpId, why: Waited) -> CliError {
                 "the master doesn't answer any more; it may be hung, or stopped (SIGSTOP)",
             );
             failure.causes.push(error.message);
-            failure.details([goes_on])
+            failure.details([goes_on]).hint(
+                "look at its log; one that was stopped goes on with SIGCONT, and `ostler ls` tells when it answers",
+            )
         }
         Waited::Misfit(reason) => {
             let mut failure = CliError::new(
@@ -165,7 +167,7 @@ fn not_awaited(doing: Doing, op: OpId, why: Waited) -> CliError {
                 "the master's events are of another release than this program",
             );
             failure.causes.push(reason);
-            failure.details([goes_on])
+            failure.details([goes_on]).hint(OTHER_RELEASE)
         }
     }
 }
@@ -220,6 +222,18 @@ mod tests {
             assert_eq!(error.exit, Exit::Failed);
             assert!(error.details[0].contains("operation 9"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_wait_that_can_t_go_on_says_what_to_do() {
+        let hint = |why| {
+            let error = not_awaited(Doing::Reload, OP, why);
+            error.hint.unwrap_or_default()
+        };
+        let silent = CliError::new(Exit::Failed, "no answer");
+        assert!(hint(Waited::Silent(silent)).contains("look at its log"));
+        let misfit = Waited::Misfit("other fields".into());
+        assert!(hint(misfit).contains("use the ostler that the master was started with"));
     }
 
     #[test]

@@ -7,10 +7,16 @@ use serde::Serialize;
 use super::{
     args::{InitArgs, ValidateArgs, usual},
     error::{CliError, Exit},
-    output, project,
+    output, project, render,
 };
 use crate::{
-    config::{circumstances::Circumstances, errors::ConfigErrors, file, file::ProcessFile},
+    config::{
+        circumstances::Circumstances,
+        errors::ConfigErrors,
+        file,
+        file::ProcessFile,
+        missing::{self, Missing},
+    },
     escape,
 };
 
@@ -21,6 +27,7 @@ struct Verdict {
     master: Option<String>,
     apps: Vec<String>,
     warnings: Vec<String>,
+    missing: Vec<String>,
     errors: Vec<Told>,
 }
 
@@ -35,7 +42,7 @@ struct Told {
     fix: String,
 }
 
-/// `ostler validate`
+/// `ostler validate`. Where a file is checked, that which it counts on may not be: what is missing is told, and no error.
 pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, CliError> {
     let path = args.file.clone().unwrap_or_else(usual);
     let read = file::read(&path, &Circumstances::here(args.env.clone()));
@@ -46,15 +53,19 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, CliError> {
             Exit::Config
         };
         let verdict = read.map_or_else(refused, |file| accepted(&file));
-        let json = serde_json::to_string_pretty(&verdict).map_err(|error| {
-            CliError::new(Exit::Failed, "the verdict has no JSON form").because(&error)
-        })?;
-        output::print(&format!("{json}\n"))?;
+        output::print(&render::json(&verdict)?)?;
         return Ok(exit.into());
     }
     let file = read?;
     for warning in &file.warnings {
         eprintln!("warning: {}", escape::line(warning));
+    }
+    let missing = missing::of(&file.apps);
+    for missing in &missing {
+        eprintln!("missing here: {}", escape::line(&missing.to_string()));
+    }
+    if !missing.is_empty() {
+        eprintln!("warning: on this machine, `ostler run` would refuse it");
     }
     let workers: u32 = file.apps.iter().map(|app| app.instances).sum();
     let text = format!(
@@ -79,6 +90,10 @@ fn accepted(file: &ProcessFile) -> Verdict {
         master: Some(file.master.to_string()),
         apps: file.apps.iter().map(|app| app.name.to_string()).collect(),
         warnings: file.warnings.clone(),
+        missing: missing::of(&file.apps)
+            .iter()
+            .map(Missing::to_string)
+            .collect(),
         errors: Vec::new(),
     }
 }

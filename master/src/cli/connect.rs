@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::{
     args::WayArgs,
+    bus_errors,
     error::{CliError, Exit},
-    remote, select,
+    remote, runtime, select,
 };
 use crate::{
     escape,
@@ -30,6 +31,10 @@ const AGAIN: Duration = Duration::from_millis(50);
 
 /// How long connecting may take: a master answers within milliseconds, even when flooded.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// What to do where master and command are of different releases.
+pub(super) const OTHER_RELEASE: &str =
+    "use the ostler that the master was started with, or start it again with this one";
 
 /// How a lost connection is made again by what follows a master: seldom enough for one that is away all night, and soon
 /// enough for one that is back.
@@ -104,10 +109,7 @@ fn converse(
     until: Option<Instant>,
     verb: impl AsyncFnOnce(Session) -> Result<ExitCode, CliError>,
 ) -> Result<ExitCode, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::new(Exit::Failed, "can't start the runtime").because(&error))?;
+    let runtime = runtime::of_this_thread()?;
     let done = runtime.block_on(async {
         let session = once_there(wanted, reconnect, until).await?;
         verb(session).await
@@ -202,9 +204,7 @@ fn unreachable(master: &LiveMaster, error: &ConnectError) -> CliError {
         ConnectError::Denied { reason, .. } => because(failed("doesn't let you in"), reason)
             .hint("run the command as the user whose master it is, or as root"),
         ConnectError::NoAgreement { reason, .. } => {
-            because(failed("and this program agree on no protocol"), reason).hint(
-                "use the ostler that the master was started with, or start it again with this one",
-            )
+            because(failed("and this program agree on no protocol"), reason).hint(OTHER_RELEASE)
         }
         ConnectError::Refused { kind, reason, .. } => {
             let exit = match kind {
@@ -219,8 +219,11 @@ fn unreachable(master: &LiveMaster, error: &ConnectError) -> CliError {
                 CliError::new(exit, format!("{who} refused the connection")),
                 reason,
             )
+            .hint(bus_errors::after_closing(*kind))
         }
-        ConnectError::NotAHub { what, .. } => because(failed("does not answer as a master"), what),
+        ConnectError::NotAHub { what, .. } => {
+            because(failed("does not answer as a master"), what).hint(OTHER_RELEASE)
+        }
         ConnectError::TimedOut { after, .. } => failed(&format!("did not answer within {after:?}"))
             .hint("it is stopped (SIGSTOP), hung, or the machine is overloaded: look at its log"),
     }
@@ -298,7 +301,30 @@ mod tests {
             kind: CloseKind::Stopping,
             reason: "the hub stops".into(),
         };
-        assert_eq!(unreachable(&master, &stopping).exit, Exit::Busy);
+        let stopping = unreachable(&master, &stopping);
+        assert_eq!(stopping.exit, Exit::Busy);
+        assert!(stopping.hint.unwrap().contains("brings it up again"));
+        let full = ConnectError::Refused {
+            target: target(),
+            kind: CloseKind::Limit,
+            reason: "too many".into(),
+        };
+        assert!(
+            unreachable(&master, &full)
+                .hint
+                .unwrap()
+                .contains("[bus.limits]")
+        );
+        let stranger = ConnectError::NotAHub {
+            target: target(),
+            what: "HTTP".into(),
+        };
+        assert!(
+            unreachable(&master, &stranger)
+                .hint
+                .unwrap()
+                .contains("use the ostler that the master was started with")
+        );
         let hung = ConnectError::TimedOut {
             target: target(),
             after: CONNECT,

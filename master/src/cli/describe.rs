@@ -17,7 +17,7 @@ use super::{
     bus_errors::of_master,
     carry_out::refused,
     connect::{self, Wanted},
-    error::{CliError, Exit},
+    error::CliError,
     held, output, render, state_verbs,
     style::Style,
     table::{self, Align, Cell, Row, Tone},
@@ -54,7 +54,7 @@ pub(super) fn describe(args: &DescribeArgs, wanted: Wanted<'_>) -> Result<ExitCo
         let report = state_verbs::ask(&session.bus).await?;
         let apps = together(&described, &report);
         let text = match args.json {
-            true => as_json(&apps)?,
+            true => render::json(&apps)?,
             false => in_words(&apps, Style::of_stdout()),
         };
         output::print(&text)?;
@@ -86,13 +86,6 @@ fn together<'a>(described: &'a [AppDescription], report: &'a StatusReport) -> Ve
         })
     });
     apps.collect()
-}
-
-fn as_json(apps: &[Whole<'_>]) -> Result<String, CliError> {
-    let json = render::json(&apps).map_err(|error| {
-        CliError::new(Exit::Failed, "the description has no JSON form").because(&error)
-    })?;
-    Ok(format!("{json}\n"))
 }
 
 fn in_words(apps: &[Whole<'_>], style: Style) -> String {

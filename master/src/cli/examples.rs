@@ -35,7 +35,9 @@ Examples:
   ostler validate shop.yaml --env staging
   ostler validate --json | jq '.errors[]'
 
-Exits with 78 if the file, or one that it includes, has errors. No master is needed, and none is asked.";
+Exits with 78 if the file, or one that it includes, has errors. No master is needed, and none is asked.
+What the apps count on and this machine lacks (programs, working directories, watched paths) is told as missing
+here, which is no error: a file may be checked where it isn't run. `ostler run` refuses it then.";
 
 pub(super) const INIT: &str = "\
 Examples:
@@ -129,7 +131,8 @@ Examples:
   ostler plan --json | jq '.apps[] | select(.action != \"keep\")'
 
 The master reads its process file again and says what that would change: apps that are kept, rolled, resized, started, \
-stopped. `ostler reload --config` does it. A file with errors changes nothing: exit code 78.";
+stopped. `ostler reload --config` does it. A file with errors changes nothing, nor does one
+by which an app would start what is not there: exit code 78.";
 
 pub(super) const SCALE: &str = "\
 Examples:

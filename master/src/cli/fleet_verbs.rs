@@ -145,7 +145,8 @@ fn own_environment() -> BTreeMap<String, String> {
 fn only_app(report: &StatusReport) -> Result<String, CliError> {
     match report.apps.as_slice() {
         [only] => Ok(only.name.clone()),
-        [] => Err(CliError::new(Exit::UnknownName, "the master has no apps")),
+        [] => Err(CliError::new(Exit::UnknownName, "the master has no apps")
+            .hint("add one: ostler start -- COMMAND")),
         [first, ..] => Err(CliError::new(
             Exit::Usage,
             format!("the master has {} apps: say which one", report.apps.len()),

@@ -19,7 +19,7 @@ use self::draft::Draft;
 use super::{
     args::ImportArgs,
     error::{CliError, Exit},
-    output,
+    output, runtime,
 };
 use crate::config::{document, errors::Wrong};
 
@@ -51,7 +51,9 @@ pub(super) fn import(args: &ImportArgs) -> Result<ExitCode, CliError> {
     let drafts = read(&args.file)?;
     if drafts.is_empty() {
         let problem = format!("there is no app in {}", args.file.display());
-        return Err(CliError::new(Exit::Config, problem));
+        return Err(CliError::new(Exit::Config, problem).hint(
+            "an ecosystem file lists apps under `apps`, a Procfile has a line `NAME: COMMAND` for each",
+        ));
     }
     let name = args.file.file_name().unwrap_or(args.file.as_os_str());
     output::print(&draft::render(&name.to_string_lossy(), &drafts))?;
@@ -100,10 +102,7 @@ fn evaluated(file: &Path) -> Result<Value, CliError> {
     let path = file
         .canonicalize()
         .map_err(|error| unreadable(file, &error))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::new(Exit::Failed, "can't start the runtime").because(&error))?;
+    let runtime = runtime::of_this_thread()?;
     let said = runtime.block_on(async { tokio::time::timeout(PATIENCE, run_node(&path)).await });
     let failed = |why: String| {
         CliError::new(

@@ -36,6 +36,7 @@ mod remote;
 pub mod render;
 mod resurrect;
 mod run;
+pub(crate) mod runtime;
 mod save;
 pub mod select;
 mod send;

@@ -9,8 +9,8 @@ use super::{
     bus_errors::of_master,
     carry_out::refused,
     connect::{self, Wanted},
-    error::{CliError, Exit},
-    output,
+    error::CliError,
+    output, render,
 };
 use crate::escape;
 
@@ -25,19 +25,12 @@ pub(super) fn plan(args: &PlanArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliE
             PlanAnswer::Refused { kind, reason } => return Err(refused(kind, &reason)),
         };
         let text = match args.json {
-            true => as_json(&plan)?,
+            true => render::json(&plan)?,
             false => in_words(&plan),
         };
         output::print(&text)?;
         Ok(ExitCode::SUCCESS)
     })
-}
-
-fn as_json(plan: &Plan) -> Result<String, CliError> {
-    let json = serde_json::to_string_pretty(plan).map_err(|error| {
-        CliError::new(Exit::Failed, "the plan has no JSON form").because(&error)
-    })?;
-    Ok(format!("{json}\n"))
 }
 
 /// A line for each app, kept ones last and together.

@@ -10,6 +10,7 @@ use ostler_bus::{
 };
 
 use super::{
+    error::{CliError, Exit},
     held,
     style::Style,
     table::{self, Align, Cell, Row, Tone},
@@ -37,15 +38,31 @@ pub fn status(report: &StatusReport, style: Style) -> String {
     out
 }
 
-/// The state as JSON, indented, safe for a terminal.
+/// What is printed for programs: JSON, indented, safe for a terminal.
 ///
 /// # Errors
 /// If a number in it has no JSON form; those of a master have.
-pub fn json<T: serde::Serialize>(value: &T) -> serde_json::Result<String> {
-    let text = serde_json::to_string_pretty(value)?;
+pub fn json<T: serde::Serialize>(value: &T) -> Result<String, CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| no_form(&error))?;
     // Line by line: the layout's own newlines stay.
-    let lines: Vec<_> = text.lines().map(escape::json).collect();
-    Ok(lines.join("\n"))
+    Ok(text.lines().map(json_line_of).collect())
+}
+
+/// The same in one line.
+///
+/// # Errors
+/// As [`json`].
+pub fn json_line<T: serde::Serialize>(value: &T) -> Result<String, CliError> {
+    let text = serde_json::to_string(value).map_err(|error| no_form(&error))?;
+    Ok(json_line_of(&text))
+}
+
+fn json_line_of(text: &str) -> String {
+    format!("{}\n", escape::json(text))
+}
+
+fn no_form(error: &serde_json::Error) -> CliError {
+    CliError::new(Exit::Failed, "what is to be printed has no JSON form").because(error)
 }
 
 fn header(report: &StatusReport, style: Style) -> String {

@@ -1,6 +1,6 @@
 //! `ostler run`: a master in the foreground.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use super::{
     args::{LogFormat, RunArgs, RunVerbArgs, RunWhat},
@@ -9,10 +9,7 @@ use super::{
     foreign,
 };
 use crate::{
-    config::{
-        app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, flags,
-        program,
-    },
+    config::{bus_table::BusSettings, circumstances::Circumstances, file, flags, missing},
     home::MasterName,
     log,
     master::{self, MasterOptions, Stay},
@@ -36,18 +33,28 @@ pub(super) fn run(args: &RunVerbArgs, name: Option<MasterName>) -> Result<ExitCo
     master::run(options, |_bus| async {}).map(ExitCode::from)
 }
 
-/// What is to be run, each of whose commands is there.
+/// What is to be run, and can be: nothing that it counts on is missing.
 pub(super) fn checked(
     args: &RunArgs,
     what: RunWhat,
     name: Option<MasterName>,
 ) -> Result<MasterOptions, CliError> {
     let options = options(args, what, name)?;
-    for app in &options.apps {
-        check_command(app)?;
-        check_watched(app)?;
+    let exit = match &options.file {
+        Some(_) => Exit::Config,
+        None => Exit::Usage,
+    };
+    match missing::of(&options.apps).as_slice() {
+        [] => Ok(options),
+        [one] => Err(CliError::new(exit, one.problem()).hint(one.wrong.fix.clone())),
+        several => {
+            let lines = several
+                .iter()
+                .flat_map(|one| [one.problem(), format!("    {}", one.wrong.fix)]);
+            let problem = format!("{} things that the apps need are not here", several.len());
+            Err(CliError::new(exit, problem).details(lines))
+        }
     }
-    Ok(options)
 }
 
 fn options(
@@ -87,7 +94,11 @@ fn options(
             })
         }
         RunWhat::Command(given) => {
-            let app = flags::define(given, &working_directory()?, sys::available_cores())?;
+            let app = flags::define(
+                given,
+                &background::absolute(Path::new("."))?,
+                sys::available_cores(),
+            )?;
             let name = name.unwrap_or_else(|| MasterName::from(&app.name));
             Ok(MasterOptions {
                 name,
@@ -104,36 +115,4 @@ fn options(
             })
         }
     }
-}
-
-/// A misspelt command is one sentence now, instead of sixteen failed starts.
-fn check_command(app: &AppDefinition) -> Result<(), CliError> {
-    program::check(app).map_err(|wrong| {
-        let mut error = CliError::from(wrong);
-        error.message = format!("{}: {}", app.name, error.message);
-        error
-    })
-}
-
-/// A misspelt path would be watched for ever without a word.
-fn check_watched(app: &AppDefinition) -> Result<(), CliError> {
-    let paths = app.auto_reload.iter().flat_map(|watch| &watch.paths);
-    match paths.into_iter().find(|path| !path.exists()) {
-        None => Ok(()),
-        Some(path) => Err(CliError::new(
-            Exit::Usage,
-            format!(
-                "{}: there is nothing to watch at {}",
-                app.name,
-                path.display()
-            ),
-        )
-        .hint("correct the path of auto-reload, or create it first")),
-    }
-}
-
-fn working_directory() -> Result<std::path::PathBuf, CliError> {
-    std::env::current_dir().map_err(|error| {
-        CliError::new(Exit::Failed, "the working directory can't be read").because(&error)
-    })
 }

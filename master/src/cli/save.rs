@@ -6,6 +6,7 @@ use ostler_bus::vocab::saved::{MasterSave, SaveAnswer};
 
 use super::{
     args::SaveArgs,
+    background,
     bus_errors::of_master,
     carry_out::refused,
     connect::{self, Place, Wanted},
@@ -53,9 +54,7 @@ fn file(args: &SaveArgs, place: &Place) -> Result<Option<String>, CliError> {
             .hint(format!("name it {}", file.with_extension("toml").display())));
     }
     let whole = match place {
-        Place::Here { .. } => std::path::absolute(file).map_err(|error| {
-            CliError::new(Exit::Failed, "the working directory can't be read").because(&error)
-        })?,
+        Place::Here { .. } => background::absolute(file)?,
         Place::There if file.is_absolute() => file.clone(),
         Place::There => {
             let problem = format!(

@@ -53,7 +53,8 @@ fn no_such(name: &MasterName, live: &[LiveMaster]) -> CliError {
     }
 }
 
-fn listed(master: &LiveMaster) -> String {
+/// One of several.
+pub(super) fn listed(master: &LiveMaster) -> String {
     format!("{} (pid {})", master.name, master.pid)
 }
 

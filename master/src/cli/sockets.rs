@@ -12,7 +12,7 @@ use super::{
     args::SocketsArgs,
     connect::{self, Wanted},
     describe,
-    error::{CliError, Exit},
+    error::CliError,
     output, render, state_verbs,
     style::Style,
     table::{self, Align, Cell, Row, Tone},
@@ -63,10 +63,7 @@ fn as_json(apps: &[AppStatus]) -> Result<String, CliError> {
     let all: Vec<Entry<'_>> = all(apps)
         .map(|(app, socket)| Entry { app, socket })
         .collect();
-    let json = render::json(&all).map_err(|error| {
-        CliError::new(Exit::Failed, "the sockets have no JSON form").because(&error)
-    })?;
-    Ok(format!("{json}\n"))
+    render::json(&all)
 }
 
 fn all(apps: &[AppStatus]) -> impl Iterator<Item = (&str, &SocketStatus)> {

@@ -13,7 +13,7 @@ use super::{
     args::JsonArgs,
     bus_errors::of_master,
     connect::{self, Wanted},
-    error::{CliError, Exit},
+    error::CliError,
     output, render,
     style::Style,
 };
@@ -31,7 +31,7 @@ pub(super) fn ls(args: JsonArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliErro
     connect::talk(wanted, async |session| {
         let report = ask(&session.bus).await?;
         let text = match args.json {
-            true => as_json(&report)?,
+            true => render::json(&report)?,
             false => render::status(&report, Style::of_stdout()),
         };
         output::print(&text)?;
@@ -62,7 +62,7 @@ pub(super) fn ping(args: JsonArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliEr
             ms: took.as_micros() as f64 / 1_000.0,
         };
         output::print(&match args.json {
-            true => as_json(&pong)?,
+            true => render::json(&pong)?,
             false => format!(
                 "{} (pid {}) answered in {:.2} ms\n",
                 escape::line(&pong.master),
@@ -72,11 +72,4 @@ pub(super) fn ping(args: JsonArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliEr
         })?;
         Ok(ExitCode::SUCCESS)
     })
-}
-
-fn as_json(value: &impl Serialize) -> Result<String, CliError> {
-    let json = render::json(value).map_err(|error| {
-        CliError::new(Exit::Failed, "the state has no JSON form").because(&error)
-    })?;
-    Ok(format!("{json}\n"))
 }

@@ -100,6 +100,8 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
             "run",
             "program",
             "interpreter",
+            "interpreter_args",
+            "node_args",
         ],
     ),
     ("depends_on", &["after", "requires", "needs"]),
@@ -119,11 +121,20 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
     ("extends", &["<<", "inherits", "base", "template"]),
     ("listen", &["bind", "port", "socket", "sockets", "address"]),
     ("auto_reload", &["watch", "reload"]),
+    ("auto_reload.ignore", &["ignore_watch"]),
     ("ready", &["wait_ready", "readiness"]),
-    ("start_timeout", &["listen_timeout"]),
+    ("start_timeout", &["listen_timeout", "timeout_start_sec"]),
+    ("min_uptime", &["startsecs"]),
     (
         "kill_ladder",
-        &["kill_timeout", "stop_timeout", "graceful_timeout"],
+        &[
+            "kill_timeout",
+            "stop_timeout",
+            "graceful_timeout",
+            "timeout_stop_sec",
+            "stopwaitsecs",
+            "stop_grace_period",
+        ],
     ),
     ("stop_signal", &["kill_signal", "stopsignal"]),
     ("stop_message", &["shutdown_with_message"]),
@@ -141,7 +152,16 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
     ),
     ("before_stop", &["exec_stop", "pre_stop"]),
     ("after_exit", &["exec_stop_post", "post_stop", "after_stop"]),
-    ("backoff", &["restart_delay", "exp_backoff_restart_delay"]),
+    (
+        "backoff",
+        &["restart_delay", "exp_backoff_restart_delay", "restart_sec"],
+    ),
+    ("max_restarts", &["start_limit_burst", "startretries"]),
+    (
+        "restart_window",
+        &["start_limit_interval", "start_limit_interval_sec"],
+    ),
+    ("stop_exit_codes", &["exitcodes", "success_exit_status"]),
     (
         "strategy",
         &["deploy_strategy", "update_strategy", "rollout"],
@@ -153,7 +173,10 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
     ("watchdog", &["watchdog_sec", "worker_check_interval"]),
     ("restart", &["autorestart", "respawn", "restart_policy"]),
     ("max_memory", &["max_memory_restart"]),
-    ("max_age", &["max_lifetime", "worker_max_lifetime"]),
+    (
+        "max_age",
+        &["max_lifetime", "worker_max_lifetime", "runtime_max_sec"],
+    ),
     (
         "max_requests",
         &[
@@ -172,6 +195,9 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
     ("limits", &["rlimits", "ulimits"]),
     ("cpu_affinity", &["cpus", "affinity", "taskset"]),
     ("nice", &["niceness"]),
+    ("cgroup.memory_max", &["memory_max", "mem_limit"]),
+    ("cgroup.cpu_max", &["cpu_max", "cpu_quota"]),
+    ("cgroup.pids_max", &["pids_max", "pids_limit", "tasks_max"]),
     (
         "log",
         &[
@@ -181,6 +207,7 @@ pub(super) const SYNONYMS: &[(&str, &[&str])] = &[
             "stdout",
             "stderr",
             "logs",
+            "merge_logs",
         ],
     ),
 ];
@@ -256,6 +283,11 @@ pub(super) fn read(
             _ if update_table::take(w, name, &path, node, &mut settings.update) => {}
             _ if recycle_table::take(w, name, &path, node, &mut settings.recycle) => {}
             _ if stop_table::take(w, name, &path, node, &mut settings) => {}
+            "instance_var" => {
+                let fix =
+                    "remove it: a worker finds its number in OSTLER_SLOT and NODE_APP_INSTANCE";
+                w.misfit(key.span(), &path, Wrong::new("unknown key", fix));
+            }
             _ => w.unknown_key(key.span(), &path, name, &KEYS, meant(name)),
         }
     }

@@ -26,6 +26,7 @@ mod life_table;
 mod listen_table;
 mod load;
 mod log_table;
+pub mod missing;
 pub mod naming;
 pub(crate) mod placeholders;
 mod policy_values;

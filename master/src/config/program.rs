@@ -1,6 +1,4 @@
 //! The program of a command: how a command in one string is taken apart, and whether its program can be run at all.
-//!
-//! Checked before the master starts anything, so that a misspelt command is a sentence and not sixteen failed starts.
 
 use std::{
     ffi::OsStr,
@@ -8,11 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    app::{AppDefinition, Readiness, hooks::HookKind, probe::Check},
-    errors::Wrong,
-    shell_line,
-};
+use super::{errors::Wrong, shell_line};
 
 /// What only a shell understands.
 const SHELL: &[char] = &[
@@ -35,70 +29,13 @@ pub fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Checks that an app's program can be run, and those of the commands beside it. A misspelt command is one sentence now,
-/// instead of sixteen failed starts.
-///
-/// # Errors
-/// If one can't; with what to do.
-pub fn check(app: &AppDefinition) -> Result<(), Wrong> {
-    let here = || {
-        std::env::current_dir().map_err(|error| {
-            let problem = format!("the working directory can't be read: {error}");
-            Wrong::new(problem, "start it in one that exists")
-        })
-    };
-    let cwd = app.cwd.clone().map_or_else(here, Ok)?;
-    let path = app.search_path();
-    let found = |command: &[String]| match command.first() {
-        Some(program) => resolve(program, &cwd, path.as_deref()).map(drop),
-        None => Ok(()),
-    };
-    found(&app.command)?;
-    for (key, command) in beside(app) {
-        let within = |wrong: Wrong| Wrong::new(format!("{key}: {}", wrong.problem), wrong.fix);
-        found(command).map_err(within)?;
-    }
-    Ok(())
-}
-
-/// The commands that are run beside an app's workers, each with its key; without those whose program depends on the worker.
-fn beside(app: &AppDefinition) -> impl Iterator<Item = (&'static str, &[String])> {
-    let hooks = HookKind::ALL.into_iter().filter_map(|kind| {
-        let hook = app.hooks.of(kind)?;
-        Some((kind.name(), hook.command.as_slice()))
-    });
-    let ready = match &app.ready {
-        Readiness::Probe(probe) => Some(("ready", probe)),
-        Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Delay(_) => None,
-    };
-    let health = app
-        .life
-        .health
-        .as_ref()
-        .map(|health| ("health", &health.probe));
-    let probes = [ready, health].into_iter().flatten();
-    let probes = probes.filter_map(|(key, probe)| match &probe.check {
-        Check::Command { command, .. } => Some((key, command.as_slice())),
-        Check::Http { .. } | Check::Tcp { .. } => None,
-    });
-    let whole = |command: &[String]| command.first().is_some_and(|word| !word.contains('{'));
-    hooks
-        .chain(probes)
-        .filter(move |(_, command)| whole(command))
-}
-
 /// Finds the file that a program's name stands for: a name with a `/` is relative to `cwd`, any other is looked up in
 /// `path` (the value of `PATH`).
 ///
 /// # Errors
 /// If there is none, or it can't be run; with what to do.
 pub fn resolve(program: &str, cwd: &Path, path: Option<&OsStr>) -> Result<PathBuf, Wrong> {
-    if !cwd.is_dir() {
-        return Err(Wrong::new(
-            format!("the working directory {} does not exist", cwd.display()),
-            "create it, or correct `cwd`",
-        ));
-    }
+    enter(cwd)?;
     if program.contains('/') {
         let file = cwd.join(program);
         return runnable(&file).map(|()| file);
@@ -116,6 +53,20 @@ pub fn resolve(program: &str, cwd: &Path, path: Option<&OsStr>) -> Result<PathBu
         };
         Wrong::new(format!("there is no program {program:?} in PATH"), fix)
     })
+}
+
+/// Whether a program can be started in this directory.
+///
+/// # Errors
+/// If there is none; with what to do.
+pub fn enter(cwd: &Path) -> Result<(), Wrong> {
+    if cwd.is_dir() {
+        return Ok(());
+    }
+    Err(Wrong::new(
+        format!("the working directory {} does not exist", cwd.display()),
+        "create it, or correct `cwd`",
+    ))
 }
 
 /// Whether a file can be executed, by its kind and permissions.

@@ -77,13 +77,20 @@ pub fn check_ladder(ladder: &[Rung]) -> Result<(), Wrong> {
             format!("write \"{name}:10s\""),
         ));
     }
-    if others.iter().any(|rung| rung.signal == libc::SIGKILL) {
+    let is_kill = |rung: &Rung| rung.signal == libc::SIGKILL;
+    if others.iter().any(is_kill) {
         return Err(Wrong::new(
             "\"KILL\" stands before the end",
             "make it the last rung: nothing survives it",
         ));
     }
-    if last.signal != libc::SIGKILL || last.wait.is_some() {
+    if is_kill(last) && last.wait.is_some() {
+        return Err(Wrong::new(
+            "\"KILL\" has a time to wait",
+            "write \"KILL\" alone: no rung comes after it",
+        ));
+    }
+    if !is_kill(last) {
         return Err(Wrong::new(
             "the ladder does not end with \"KILL\"",
             "add \"KILL\" as the last rung: a worker may ignore every other signal",
@@ -121,7 +128,7 @@ mod tests {
         );
         assert_eq!(
             check(&["TERM:1s", "KILL:1s"]),
-            Err("the ladder does not end with \"KILL\"".into())
+            Err("\"KILL\" has a time to wait".into())
         );
         assert_eq!(
             check(&["KILL:1s", "KILL"]),

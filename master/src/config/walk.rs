@@ -12,6 +12,12 @@ use super::{
     suggest, units,
 };
 
+/// More keys than these are not listed whole.
+const MANY: usize = 20;
+
+/// So many are listed instead.
+const FEW: usize = 5;
+
 /// A value with its place.
 pub(super) type Node<'t> = Spanned<DeValue<'t>>;
 
@@ -128,7 +134,11 @@ impl<'t> Walker<'t> {
     ) {
         let fix = match meant.or_else(|| suggest::closest(key, known.iter().copied())) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("remove it; known here: {}", known.join(", ")),
+            None if known.len() <= MANY => format!("remove it; known here: {}", known.join(", ")),
+            None => format!(
+                "remove it; nearest known here: {}; all are in docs/process-file.md",
+                suggest::nearest(key, known, FEW).join(", ")
+            ),
         };
         self.misfit(span, path, Wrong::new("unknown key", fix));
     }

@@ -91,12 +91,6 @@ impl MasterHome {
         self.dir.join("apps").join(app.as_str())
     }
 
-    /// Where workers of an app connect again after losing the bus socket they inherited.
-    #[must_use]
-    pub fn app_bus_socket(&self, app: &AppName) -> PathBuf {
-        self.app_dir(app).join("bus.sock")
-    }
-
     /// Where a worker sends its notifications.
     #[must_use]
     pub fn notify_socket(&self, app: &AppName, worker: WorkerId) -> PathBuf {

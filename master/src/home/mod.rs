@@ -7,7 +7,6 @@
 //!     lock                    0600   locked for the master's life; holds its pid
 //!     bus.sock                       clients connect here
 //!     apps/<app>/             0700   sockets that the app's workers may reach by path
-//!       bus.sock
 //!       n<worker id>                 NOTIFY_SOCKET of one worker
 //! ```
 //!

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::MasterOptions;
 use crate::{
-    config::{bus_table::BusSettings, circumstances::Circumstances, file},
+    config::{bus_table::BusSettings, circumstances::Circumstances, file, missing},
     shell::{Reread, Said},
 };
 
@@ -15,6 +15,7 @@ pub(super) fn reread(file: PathBuf, options: &MasterOptions) -> Reread {
         file::read(&path, &Circumstances::here(environment))
             .map(|file| Said {
                 held_back: held_back(&bus, signals, &file),
+                missing: missing::of(&file.apps),
                 apps: file.apps,
             })
             .map_err(|errors| errors.to_string())

@@ -15,7 +15,7 @@ use crate::{
         app::{AppDefinition, AppName},
         bus_table::BusSettings,
         circumstances::Circumstances,
-        file, program,
+        file, missing,
     },
     fleet::{Command, Input},
 };
@@ -124,7 +124,7 @@ fn trust(wanted: &AppAdd, networked: bool) -> Result<(), Refused> {
     }
 }
 
-/// The apps that the file or the text defines, each of whose programs can be run.
+/// The apps that the file or the text defines, none of which lacks anything.
 fn read(wanted: &AppAdd) -> Result<Vec<AppDefinition>, Refused> {
     let path = Path::new(&wanted.file);
     if !path.is_absolute() {
@@ -153,9 +153,9 @@ fn read(wanted: &AppAdd) -> Result<Vec<AppDefinition>, Refused> {
         chosen.map_err(|unknown| (RefusalKind::UnknownName, unknown))?;
         file.apps.retain(|app| names.contains(&app.name));
     }
-    for app in &file.apps {
-        program::check(app)
-            .map_err(|wrong| bad(format!("{}: {}; {}", app.name, wrong.problem, wrong.fix)))?;
+    let missing = missing::of(&file.apps);
+    if !missing.is_empty() {
+        return Err(bad(missing::lines(&missing)));
     }
     for warning in &file.warnings {
         tracing::warn!("{warning}");

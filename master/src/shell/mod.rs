@@ -31,6 +31,7 @@ mod send;
 mod signal_verb;
 mod signals;
 mod slots;
+mod status;
 mod tell;
 mod worker;
 mod workshop;

@@ -15,7 +15,10 @@ use tokio::sync::oneshot;
 
 use super::{Message, Shell, Waiting};
 use crate::{
-    config::app::{AppDefinition, AppName},
+    config::{
+        app::{AppDefinition, AppName},
+        missing::{self, Missing},
+    },
     fleet::{Change, Command, Input, Requester},
 };
 
@@ -42,6 +45,8 @@ pub struct Said {
     pub apps: Vec<AppDefinition>,
     /// What can't be taken up while the master runs, in words.
     pub held_back: Vec<String>,
+    /// What the apps count on, and is not there.
+    pub missing: Vec<Missing>,
 }
 
 /// Somebody for whom the file is to be read.
@@ -169,6 +174,7 @@ impl Shell {
 
     /// What the file would change now; refused where taking it up would be.
     fn plan(&self, said: Said) -> Result<Plan, Refusal> {
+        self.can_start(&said)?;
         let possible = self.workshop.check(&said.apps);
         possible.map_err(|why| (RefusalKind::WrongState, why))?;
         let file = self.reread.as_ref().map(|reread| reread.file.display());
@@ -177,6 +183,21 @@ impl Shell {
             apps: self.app_plans(&said.apps),
             held_back: said.held_back,
         })
+    }
+
+    /// What is missing for those who are to get other workers. Whoever stays as it is needs nothing new.
+    fn missing<'s>(&self, said: &'s Said) -> impl Iterator<Item = &'s Missing> {
+        let mut changes = self.fleet.plan(&said.apps);
+        changes.retain(|(_, change)| !matches!(change, Change::Same));
+        let missing = said.missing.iter();
+        missing.filter(move |missing| changes.iter().any(|(app, _)| *app == missing.app))
+    }
+
+    fn can_start(&self, said: &Said) -> Result<(), Refusal> {
+        match missing::lines(self.missing(said)) {
+            lines if lines.is_empty() => Ok(()),
+            lines => Err((RefusalKind::BadConfig, lines)),
+        }
     }
 
     fn app_plans(&self, apps: &[AppDefinition]) -> Vec<AppPlan> {
@@ -219,6 +240,7 @@ impl Shell {
         said: Said,
         environment: Option<String>,
     ) -> Result<Vec<AppDefinition>, Refusal> {
+        self.can_start(&said)?;
         let possible = self.workshop.try_prepare_all(&said.apps);
         possible.map_err(|why| (RefusalKind::WrongState, why))?;
         for app in &said.apps {
@@ -249,12 +271,13 @@ impl Shell {
     }
 
     /// SIGHUP: each app there is takes up what the file says now, and is rolled, and so are those that came by command. One
-    /// that is new starts with it anyway, one whose new definition can't be had is left alone, and one that is on its way out
-    /// already goes on so.
+    /// that is new starts with it anyway, one whose new definition can't be had, or needs what is missing, is left alone, and
+    /// one that is on its way out already goes on so.
     fn take_over(&mut self, said: Said) -> Vec<Input> {
         let file = self.reread.as_ref().map(|reread| reread.file.display());
         let file = file.map(|file| file.to_string()).unwrap_or_default();
         tracing::info!("SIGHUP: read {file} again");
+        let missing: Vec<Missing> = self.missing(&said).cloned().collect();
         for what in said.held_back {
             tracing::warn!("{what}");
         }
@@ -276,7 +299,15 @@ impl Shell {
         let mut defined = vec![];
         for app in said.apps {
             let name = app.name.clone();
-            match self.workshop.prepare(app, &self.handle) {
+            let lacks = missing.iter().find(|missing| missing.app == name);
+            let prepared = match lacks {
+                None => self.workshop.prepare(app, &self.handle),
+                Some(missing) => {
+                    tracing::error!("{missing}; {name} stays as it is");
+                    None
+                }
+            };
+            match prepared {
                 Some(app) => {
                     self.workshop.rights.take(&app);
                     taken.push((name, Some(app.clone())));

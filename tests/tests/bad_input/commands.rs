@@ -67,7 +67,7 @@ async fn command_beside_a_worker_that_does_not_exist_is_reported() {
         let file = format!("[app.web]\ncommand = \"sleep 600\"\n{setting}\n");
         alone.dir.write("ostler.toml", &file);
         let told = format!("web: {key}: there is no program \"no-such-hook\"");
-        alone.fails(&["run"], 2, &[&told, "hint: "]).await;
+        alone.fails(&["run"], 78, &[&told, "hint: "]).await;
     }
 }
 
@@ -122,7 +122,7 @@ async fn working_directory_that_is_missing_is_reported() {
         "[app.web]\ncommand = \"sleep 60\"\ncwd = \"gone\"\n",
     );
     alone
-        .fails(&["run"], 2, &["gone", "does not exist", "hint: create it"])
+        .fails(&["run"], 78, &["gone", "does not exist", "hint: create it"])
         .await;
 }
 

@@ -95,7 +95,7 @@ fn a_slot_is_told_alone() {
         "{told}"
     );
     let json: serde_json::Value =
-        serde_json::from_str(&as_json(&apps).expect("JSON")).expect("JSON");
+        serde_json::from_str(&render::json(&apps).expect("JSON")).expect("JSON");
     assert_eq!(json[0]["workers"][0]["id"], 5);
     assert_eq!(json[0]["name"], "web");
     assert_eq!(json[0]["definition"]["settings"][1]["value"], "A, TOKEN");

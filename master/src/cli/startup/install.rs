@@ -149,6 +149,9 @@ pub(super) fn only_one(scope: Scope) -> Result<MasterName, CliError> {
         [] => Err(CliError::new(
             Exit::UnknownName,
             format!("no master has a unit in {}", directory.display()),
+        )
+        .hint(
+            "--user and --system choose another place; `ostler startup FILE --install` makes one",
         )),
         [first, ..] => Err(CliError::new(
             Exit::Usage,

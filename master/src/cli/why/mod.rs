@@ -47,8 +47,10 @@ pub(super) fn why(args: &WhyArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliErr
     };
     let alive = live.iter().find(|live| live.name == master);
     let story = tell(&records, alive.map(|live| live.pid));
-    let asked = Asked::of(args.of.as_ref(), &story)
-        .map_err(|why| CliError::new(Exit::UnknownName, format!("master {master} {why}")))?;
+    let asked = Asked::of(args.of.as_ref(), &story).map_err(|why| {
+        CliError::new(Exit::UnknownName, format!("master {master} {why}"))
+            .hint("`ostler why` without a name tells all that is known, `ostler ls` who is there")
+    })?;
     let since_ms = args.since.map(|ago| {
         let at = SystemTime::now().checked_sub(ago).unwrap_or(UNIX_EPOCH);
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();

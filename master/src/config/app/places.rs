@@ -39,6 +39,12 @@ impl Places {
         self.0.get(key).map(String::as_str)
     }
 
+    /// Where a file says it, if one does.
+    #[must_use]
+    pub fn in_file(&self, key: &str) -> Option<&str> {
+        self.of(key).filter(|place| *place != COMMAND)
+    }
+
     /// These, and `base` where they say nothing.
     #[must_use]
     pub fn or(self, base: Self) -> Self {

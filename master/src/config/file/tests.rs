@@ -5,6 +5,7 @@ mod env;
 mod formats;
 mod include;
 mod life;
+mod names;
 mod process;
 mod sockets;
 mod stop;

@@ -10,9 +10,10 @@ const INTRODUCTION: &str = "\
 # The process file
 
 `ostler.toml`, or the same document as `.yaml`, `.yml` or `.json`; the [guide](guide.md#the-process-file) shows how its parts go together.
-Editors that know JSON Schema check it as it is written: `#:schema https://…/docs/ostler.schema.json` in the first line of a TOML file, \
-`# yaml-language-server: $schema=…` in YAML, `\"$schema\"` in the editor's settings for JSON.
-`ostler validate` tells every error with its line and its fix, `ostler plan` what a running master would do with it.
+Editors that know JSON Schema check it as it is written, with a copy of [ostler.schema.json](ostler.schema.json) beside it: `#:schema ./ostler.schema.json` in the first line of a TOML file, \
+`# yaml-language-server: $schema=./ostler.schema.json` in YAML, `\"json.schemas\"` in the editor's settings for JSON.
+`ostler validate` tells every error with its line and its fix, and what is missing on the machine that it is called on: programs, working directories, watched paths. That is no error, \
+as a file may be checked where it isn't run, but `ostler run`, `start` and `reload --config` refuse it there. `ostler plan` tells what a running master would do with it.
 
 Durations are text with a unit: `\"500ms\"`, `\"30s\"`, `\"5m\"`, `\"1h\"`, `\"1m30s\"`, `\"2d\"`. Sizes are bytes, or text with a unit: `\"64KiB\"` (1,024), `\"64kB\"` (1,000). \
 Relative paths start at the directory of the file in which they stand. `${NAME}`, `${NAME:-other}` and `$$` are replaced in every value when the file is read, in quotes also where a number or a truth value belongs (`nice = \"${NICE:-5}\"`); \

@@ -11,11 +11,11 @@ const STATUS_BYTES: usize = 256;
 /// One thing that a worker has said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notification {
-    /// `READY=1`: ready to serve, or done reloading.
+    /// `READY=1`: ready to serve.
     Ready,
     /// `STOPPING=1`: it is going of its own accord.
     Stopping,
-    /// `RELOADING=1`: not ready until it says so again.
+    /// `RELOADING=1`: it reads its configuration again. It stays ready all the same.
     Reloading,
     /// `STATUS=…`: what it does, in words, at most 256 bytes.
     Status(String),

@@ -3,15 +3,24 @@
 //! Workers' standard output goes to the master's, all else to its standard error. Only the log's thread may block (on a
 //! terminal that was stopped, on a pipe nobody reads); the master itself never waits for its log.
 
+mod bounded;
+
 use std::{
+    env,
+    ffi::OsStr,
     io::{self, Write},
     path::PathBuf,
 };
 
 use tracing_subscriber::{
-    filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+    filter::{LevelFilter, Targets},
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
+use self::bounded::Bounded;
+pub(crate) use self::bounded::open;
 use crate::process::{
     LineQueue, LogItem, LogWriter, line_queue, render_human, render_json, write_log,
 };
@@ -21,10 +30,6 @@ const WAITING: (usize, usize) = (64 << 10, 16 << 20);
 
 /// Which of the master's own lines are written where nothing else was said.
 pub const DEFAULT: &str = "info";
-
-/// How large the log of a master in the background grows before it is put aside (`NAME.log.1`), in bytes: so there are never
-/// more than twice as many.
-const MOST: u64 = 8 << 20;
 
 /// What is read of a log to tell its last lines, in bytes at most.
 pub(crate) const TAIL_BYTES: u64 = 64 << 10;
@@ -63,17 +68,17 @@ pub fn start(
         Format::Json => render_json,
     };
     let writer = match destination {
-        Destination::Streams => write_log(receiver, io::stdout(), io::stderr(), render)?,
+        Destination::Streams => write_log(receiver, Some(io::stdout()), io::stderr(), render)?,
         Destination::File(path) => {
-            let file = || Bounded { path: path.clone() };
-            write_log(receiver, file(), file(), render)?
+            write_log(receiver, None::<io::Sink>, Bounded::stderr(path)?, render)?
         }
     };
-    let wanted = std::env::var("OSTLER_LOG")
-        .ok()
-        .filter(|said| !said.is_empty());
-    let wanted = wanted.and_then(|directives| directives.parse::<Targets>().ok());
-    let filter = wanted.or_else(|| default.parse().ok()).unwrap_or_default();
+    let said = env::var_os("OSTLER_LOG").filter(|said| !said.is_empty());
+    let wanted = said.as_deref().map(wanted).transpose();
+    let filter = match &wanted {
+        Ok(Some(targets)) => targets.clone(),
+        Ok(None) | Err(_) => default.parse().unwrap_or_default(),
+    };
     let filtered = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer()
         .with_target(false)
@@ -83,37 +88,31 @@ pub fn start(
         Format::Human => filtered.with(lines.with_ansi(colour())).try_init(),
         Format::Json => filtered.with(lines.json().flatten_event(true)).try_init(),
     };
+    if let Err(wrong) = wanted {
+        tracing::warn!("OSTLER_LOG={wrong}; it is left aside, and {default} holds");
+    }
     Ok((queue, writer))
 }
 
-/// Standard error that is a file. Once that is too large it is copied aside and emptied; nobody has to open it anew, and what
-/// is appended next stands at its beginning.
-#[derive(Debug)]
-struct Bounded {
-    path: PathBuf,
-}
-
-impl Bounded {
-    fn bound(&self) -> io::Result<()> {
-        if rustix::fs::fstat(io::stderr())?.st_size.cast_unsigned() < MOST {
-            return Ok(());
-        }
-        let mut aside = self.path.clone().into_os_string();
-        aside.push(".1");
-        std::fs::copy(&self.path, aside)?;
-        Ok(rustix::fs::ftruncate(io::stderr(), 0)?)
+/// What `OSTLER_LOG` asks for; else what is wrong with it. A word alone is a level: a misspelt one would be taken for a module's
+/// name, and silence all others.
+fn wanted(said: &OsStr) -> Result<Targets, String> {
+    let wrong = |why: String| {
+        let said = said.to_string_lossy();
+        format!("{said:?} can't be read: {why}. An example: OSTLER_LOG=info,ostler::bus=debug")
+    };
+    let text = said
+        .to_str()
+        .ok_or_else(|| wrong("it is no UTF-8".into()))?;
+    let mut words = text.split(',').filter(|directive| !directive.contains('='));
+    let no_level = |word: &&str| {
+        !word.is_empty() && !word.starts_with("ostler") && word.parse::<LevelFilter>().is_err()
+    };
+    if let Some(word) = words.find(no_level) {
+        let levels = "off, error, warn, info, debug, trace";
+        return Err(wrong(format!("{word:?} is no level ({levels})")));
     }
-}
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stderr().write(bytes)
-    }
-
-    /// Called after each batch, which is 64 KiB at most.
-    fn flush(&mut self) -> io::Result<()> {
-        self.bound()
-    }
+    text.parse().map_err(|error| wrong(format!("{error}")))
 }
 
 /// Colour is for terminals, unless <https://no-color.org> is heeded.
@@ -158,5 +157,42 @@ impl Write for Line<'_> {
 impl Drop for Line<'_> {
     fn drop(&mut self) {
         self.queue.own_line(std::mem::take(&mut self.bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_filter_is_told_with_what_is_wrong_in_it() {
+        for right in [
+            "debug",
+            "OFF",
+            "3",
+            "info,ostler::bus=debug",
+            "ostler::bus",
+            "hyper=warn",
+        ] {
+            assert!(wanted(OsStr::new(right)).is_ok(), "{right}");
+        }
+        for (wrong, why) in [
+            ("warning", "\"warning\" is no level (off, error, warn,"),
+            ("info,ostler::bus=loud", "expected one of \"off\""),
+        ] {
+            let told = wanted(OsStr::new(wrong)).expect_err(wrong);
+            assert!(
+                told.starts_with(&format!("{wrong:?} can't be read: ")),
+                "{told}"
+            );
+            assert!(
+                told.contains(why) && told.contains("An example: OSTLER_LOG=info"),
+                "{told}"
+            );
+        }
+        let told = wanted(OsStr::from_bytes(b"inf\xff")).expect_err("no text");
+        assert!(told.contains("no UTF-8"), "{told}");
     }
 }

@@ -179,6 +179,42 @@ async fn a_master_that_is_killed_leaves_its_story_to_the_next() {
 }
 
 #[tokio::test]
+async fn what_workers_say_pushes_nothing_out_of_the_chronicle() {
+    let chats = App::new("chats", [env!("CARGO_BIN_EXE_talker"), "chats", "5000"]);
+    let apps = [app("web", STUMBLES), chats.instances(0).unwatched()];
+    let mut master = ostler!().apps(&apps).start().await;
+    let mut tail = master.tail().await;
+    master.wait_for_log("web.0 ready").await;
+    master.ostler(["scale", "chats", "1"]).success().await;
+    tail.next_with("app.errors", "/requests", 5000).await;
+    // What is told after it is written after it.
+    master.ostler(["reload", "web"]).success().await;
+    let told = until(&master, &["web"], |told| {
+        told.stdout.contains("finished in").then_some(told.stdout)
+    });
+    let told = told.await;
+    assert!(told.contains("exited with code 3"), "{told}");
+    let kept = std::fs::read_to_string(master.home().join("test.chronicle.jsonl"));
+    let kept = kept.expect("a chronicle");
+    let chatter = |line: &&str| line.contains("app.errors") || line.contains("chronicle.lost");
+    assert_eq!(kept.lines().filter(chatter).count(), 0, "{kept}");
+}
+
+#[tokio::test]
+async fn how_a_rollback_ended_is_told() {
+    let bad = "[ $OSTLER_GENERATION$OSTLER_SLOT = 21 ] && exit 7; exec sleep 600";
+    let web = app("web", bad).instances(2).set("on_failure", "rollback");
+    let master = ostler!().apps(&[web]).start().await;
+    master.settled("web", "running").await;
+    master.ostler(["reload"]).fails_with(1).await;
+    until(&master, &["web"], |told| {
+        let back = "web: 1 rolled back from generation 2 in ";
+        told.stdout.contains(back).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_chronicle_that_can_not_be_written_holds_nobody_up() {
     let builder = ostler!().apps(&[app("web", STUMBLES)]);
     builder.dir().make("home/test.chronicle.jsonl");

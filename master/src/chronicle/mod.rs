@@ -14,6 +14,17 @@
 mod read;
 mod write;
 
+use ostler_bus::{
+    Event as _,
+    vocab::{
+        commands::WorkerReleased,
+        update::{
+            AppFailed, AppResized, UpdateAborted, UpdateFinished, UpdateRolledBack, UpdateStarted,
+            UpdateSuspended,
+        },
+        worker::{WorkerDraining, WorkerExited, WorkerHook, WorkerReady, WorkerSpawned},
+    },
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,6 +33,24 @@ pub use self::{
     write::{Entry, Writer},
 };
 use crate::home::MasterName;
+
+/// What is written down: what `ostler why` tells of, and the master alone decides. How often a worker tells of its requests
+/// (`app.errors`), or of what it still holds (`update.progress`), is its own choice, and would push all else out of the files.
+pub const TOPICS: [&str; 13] = [
+    WorkerSpawned::TOPIC,
+    WorkerReady::TOPIC,
+    WorkerDraining::TOPIC,
+    WorkerHook::TOPIC,
+    WorkerExited::TOPIC,
+    WorkerReleased::TOPIC,
+    UpdateStarted::TOPIC,
+    UpdateFinished::TOPIC,
+    UpdateAborted::TOPIC,
+    UpdateRolledBack::TOPIC,
+    UpdateSuspended::TOPIC,
+    AppResized::TOPIC,
+    AppFailed::TOPIC,
+];
 
 /// What one file holds: some ten thousand events, or a thousand crashes with all their last lines.
 pub const FILE_BYTES: u64 = 4 << 20;

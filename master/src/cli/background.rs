@@ -5,9 +5,9 @@
 //! starts it waits on its bus, like any other client, until its apps have started; if it ends before, its last lines are told.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{Read as _, Seek as _, SeekFrom},
-    os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
     time::Duration,
@@ -340,13 +340,7 @@ impl Log {
     fn open(home: &Home, name: &MasterName) -> Result<Self, CliError> {
         home::open_or_create(CWD, home.path(), home.path(), 0o711)?;
         let path = home.master(name).log_file();
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&path);
-        let opened = file.and_then(|file| Ok((file.metadata()?.len(), file)));
+        let opened = log::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (begin, file) = opened.map_err(|error| {
             CliError::new(
                 Exit::Failed,

@@ -13,12 +13,9 @@ use tokio::sync::watch;
 
 use super::Settling;
 use crate::{
-    chronicle::{Entry, Writer},
+    chronicle::{Entry, TOPICS, Writer},
     home::{MasterName, StateDir},
 };
-
-/// What is written down.
-const PATTERNS: [&str; 3] = ["worker.*", "app.*", "update.*"];
 
 /// Events written at once, when many are there.
 const AT_ONCE: usize = 64;
@@ -67,13 +64,13 @@ impl Pen {
 /// If the hub refuses a subscription.
 pub async fn run(bus: Bus, pen: Pen, settling: Option<Settling>) -> Result<(), SubscribeError> {
     let mut events = SelectAll::new();
-    for pattern in PATTERNS {
-        events.push(bus.subscribe_raw(pattern).await?);
+    for topic in TOPICS {
+        events.push(bus.subscribe_raw(topic).await?);
     }
     drop(settling);
     let mut batches = events.ready_chunks(AT_ONCE);
     while let Some(mut batch) = batches.next().await {
-        // They come by three ways, and belong in the order in which they happened.
+        // They come by several ways, and belong in the order in which they happened.
         batch.sort_by_key(number);
         let entries: Vec<Entry> = batch.iter().filter_map(entry).collect();
         if !entries.is_empty() {

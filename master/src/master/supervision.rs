@@ -11,6 +11,7 @@ use crate::{
     features::{keep::keep, logs::Lines, watch::run::Watched},
     fleet::Fleet,
     home::MasterHome,
+    log,
     process::{Cgroups, LogFiles, Releases},
     shell::{
         Shell, Watches, Workshop,
@@ -60,6 +61,7 @@ impl Supervision {
             watches: Watches::default(),
             cgroups: Cgroups::default(),
             log: tools.lines,
+            log_is_file: matches!(options.log_to, log::Destination::File(_)),
             log_files: log_files.clone(),
             all_lines: all_lines.outlets(),
             releases: Releases::default(),

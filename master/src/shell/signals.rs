@@ -130,12 +130,13 @@ impl Shell {
                 self.command(Command::Stop(AppStop { app: None }))
             }
             MasterSignal::ReopenLogs => {
-                match self.workshop.log_files.count() {
+                match self.workshop.log_files.count() + usize::from(self.workshop.log_is_file) {
                     0 => tracing::info!(
                         "SIGUSR1: the log goes to standard error, there is no file to reopen"
                     ),
                     files => tracing::info!("SIGUSR1: {files} log files reopened"),
                 }
+                self.workshop.log.look();
                 self.workshop.log_files.reopen();
                 vec![]
             }

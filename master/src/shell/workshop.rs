@@ -60,6 +60,8 @@ pub struct Workshop {
     pub cgroups: Cgroups,
     /// Where workers' lines go that go into no file.
     pub log: LineQueue,
+    /// Whether that is a file, which can be opened anew.
+    pub log_is_file: bool,
     /// Where the others go.
     pub log_files: LogFiles,
     /// Where all of them go besides.

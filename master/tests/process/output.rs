@@ -134,7 +134,7 @@ async fn the_log_has_every_line_with_its_worker() {
     let (queue, lines) = line_queue(1 << 16, 16 << 20);
     let (mut read_out, out) = std::io::pipe().expect("a pipe");
     let (mut read_err, err) = std::io::pipe().expect("a pipe");
-    let log = write_log(lines, out, err, render_human).expect("a thread");
+    let log = write_log(lines, Some(out), err, render_human).expect("a thread");
     let (_, unused) = line_queue(1, 1);
     let order = sh(TEN_THOUSAND);
     let mut worker = start_into(&spawner(), order, vec![], queue, unused).await;

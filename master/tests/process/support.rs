@@ -131,7 +131,9 @@ impl Worker {
         match within(self.lines.recv()).await.expect("a line") {
             LogItem::Line(line) => line.text.to_string(),
             LogItem::Lost { count, .. } => panic!("{count} lines lost"),
-            other @ (LogItem::Own(_) | LogItem::End) => panic!("not a worker's: {other:?}"),
+            other @ (LogItem::Own(_) | LogItem::Unwritten { .. } | LogItem::End) => {
+                panic!("not a worker's: {other:?}")
+            }
         }
     }
 

@@ -45,6 +45,20 @@ async fn log_level_is_chosen_by_the_filter() {
 }
 
 #[tokio::test]
+async fn a_filter_that_is_none_is_told_and_the_usual_one_holds() {
+    let fleet = Fleet::start(trivial(0).env("OSTLER_LOG", "warning")).await;
+    let told = fleet.logged("WARN OSTLER_LOG=").await;
+    for words in [
+        "\"warning\" is no level",
+        "info holds",
+        "OSTLER_LOG=info,ostler::bus=debug",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    fleet.logged("INFO").await;
+}
+
+#[tokio::test]
 async fn reasons_of_others_stay_on_one_line_of_the_log() {
     let fleet = Fleet::ready(PROGRAMS.sdk(1), 1).await;
     let hostile = "tidy\u{1b}[2J\n2026 ERROR forged \u{202e}";

@@ -63,6 +63,49 @@ async fn a_master_is_started_in_the_background_and_kill_ends_it() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_renamed_or_removed_is_made_anew() {
+    let yard = PROGRAMS.yard();
+    let ticks = "while :; do echo tick; sleep 0.02; done";
+    let app = App::new("web", ["sh", "-c", ticks]).instances(1);
+    yard.dir
+        .write("ostler.toml", &App::file(&[app.set("ready", "delay(0s)")]));
+    yard.ostler(&["start"]).success().await;
+    let pid = yard.status().await["master"]["pid"].as_u64();
+    let pid = pid.and_then(|pid| i32::try_from(pid).ok());
+    let master = rustix::process::Pid::from_raw(pid.expect("a pid")).expect("a pid");
+    let log = yard.dir.at("home").join("test.log");
+    let read = || std::fs::read_to_string(&log).unwrap_or_default();
+    let ticks = || {
+        eventually("a line", PATIENCE, || {
+            read().contains("web.0 | tick").then_some(())
+        })
+    };
+    ticks().await;
+    // Noticed with the next line.
+    let away = yard.dir.at("away");
+    std::fs::rename(&log, &away).expect("renamed");
+    ticks().await;
+    std::fs::remove_file(&log).expect("removed");
+    ticks().await;
+    // Or at once, if somebody asks for it: what it had is free then.
+    yard.ostler(&["stop"]).success().await;
+    std::fs::remove_file(&log).expect("removed");
+    rustix::process::kill_process(master, rustix::process::Signal::USR1).expect("it lives");
+    eventually("the word of it", PATIENCE, || {
+        read()
+            .contains("SIGUSR1: 1 log files reopened")
+            .then_some(())
+    })
+    .await;
+    for number in 1..3 {
+        let fd = format!("/proc/{}/fd/{number}", master.as_raw_nonzero());
+        assert_eq!(std::fs::read_link(fd).expect("open"), log);
+    }
+    yard.ostler(&["kill"]).success().await;
+    assert!(read().contains("master test ended"), "{}", read());
+}
+
+#[tokio::test]
 async fn what_is_new_is_added_to_the_master_that_runs() {
     let yard = PROGRAMS.yard();
     yard.dir.write("ostler.toml", "name = \"main\"\n[app.web]\ncommand = [\"sleep\", \"600\"]\ninstances = 1\nready = \"delay(0s)\"\n");

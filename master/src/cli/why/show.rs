@@ -199,6 +199,18 @@ impl Page {
                     first_line(&event.reason)
                 )
             }
+            What::RolledBack(event) => {
+                let after = rough(Duration::from_millis(event.took_ms));
+                let (slots, generation) = (event.slots, event.generation);
+                match &event.failed {
+                    None => format!("{slots} rolled back from generation {generation} in {after}"),
+                    Some(why) => format!(
+                        "rollback from generation {generation} {} after {after}, {slots} rolled back: {}",
+                        self.style.red("failed"),
+                        first_line(why)
+                    ),
+                }
+            }
             What::Suspended(event) => first_line(&event.reason),
             What::Resized(event) => format!("{} workers instead of {}", event.to, event.from),
             What::Failed(event) => format!(

@@ -7,7 +7,8 @@ use ostler_bus::{
     vocab::{
         commands::WorkerReleased,
         update::{
-            AppFailed, AppResized, UpdateAborted, UpdateFinished, UpdateStarted, UpdateSuspended,
+            AppFailed, AppResized, UpdateAborted, UpdateFinished, UpdateRolledBack, UpdateStarted,
+            UpdateSuspended,
         },
         worker::{WorkerDraining, WorkerExited, WorkerHook, WorkerReady, WorkerRef, WorkerSpawned},
     },
@@ -115,6 +116,8 @@ pub(super) enum What {
     Finished(UpdateFinished),
     #[serde(rename = "update.aborted")]
     Aborted(UpdateAborted),
+    #[serde(rename = "update.rolled_back")]
+    RolledBack(UpdateRolledBack),
     #[serde(rename = "update.suspended")]
     Suspended(UpdateSuspended),
     #[serde(rename = "app.resized")]
@@ -340,6 +343,7 @@ impl What {
             UpdateStarted::TOPIC => read(record).map(Self::Started),
             UpdateFinished::TOPIC => read(record).map(Self::Finished),
             UpdateAborted::TOPIC => read(record).map(Self::Aborted),
+            UpdateRolledBack::TOPIC => read(record).map(Self::RolledBack),
             UpdateSuspended::TOPIC => read(record).map(Self::Suspended),
             AppResized::TOPIC => read(record).map(Self::Resized),
             AppFailed::TOPIC => read(record).map(Self::Failed),
@@ -352,6 +356,7 @@ impl What {
             Self::Started(event) => &event.app,
             Self::Finished(event) => &event.app,
             Self::Aborted(event) => &event.app,
+            Self::RolledBack(event) => &event.app,
             Self::Suspended(event) => &event.app,
             Self::Resized(event) => &event.app,
             Self::Failed(event) => &event.app,

@@ -127,7 +127,7 @@ impl Sender {
             match &item {
                 LogItem::Line(line) => of_line(line, &mut message),
                 LogItem::Lost { worker, count } => of_loss(worker, *count, &mut message),
-                LogItem::Own(_) => continue,
+                LogItem::Own(_) | LogItem::Unwritten { .. } => continue,
                 LogItem::End => return,
             }
             match self.send(&message) {

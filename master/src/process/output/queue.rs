@@ -59,6 +59,11 @@ pub enum LogItem {
         /// How many.
         count: u64,
     },
+    /// So many lines of anybody's were taken from the queue and could not be written here. Nobody queues it.
+    Unwritten {
+        /// How many.
+        count: u64,
+    },
     /// A line of the master's own, rendered already, with its newline.
     Own(Vec<u8>),
     /// Nothing follows.
@@ -69,9 +74,8 @@ impl LogItem {
     fn weight(&self) -> usize {
         match self {
             Self::Line(line) => line.text.len() + LINE_OVERHEAD,
-            Self::Lost { .. } => LINE_OVERHEAD,
+            Self::Lost { .. } | Self::Unwritten { .. } | Self::End => LINE_OVERHEAD,
             Self::Own(line) => line.len() + LINE_OVERHEAD,
-            Self::End => LINE_OVERHEAD,
         }
     }
 }
@@ -133,6 +137,12 @@ impl LineQueue {
         if !self.offer(vec![LogItem::Own(line)]) {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Has whoever writes the log look where it goes, even if there is nothing to write. Without room it is busy, and looks
+    /// anyway.
+    pub fn look(&self) {
+        self.offer(vec![LogItem::Own(Vec::new())]);
     }
 
     /// Ends the log, behind everything that waits in it.

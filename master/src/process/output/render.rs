@@ -32,9 +32,14 @@ pub fn render_human(item: &LogItem, out: &mut Vec<u8>) {
                 "({count} lines lost here: they came faster than the log is written)"
             );
         }
+        LogItem::Unwritten { count } => text = unwritten(*count),
     }
     text.push('\n');
     out.extend(text.as_bytes());
+}
+
+fn unwritten(count: u64) -> String {
+    format!("({count} lines lost here: the log could not be written)")
 }
 
 fn prefix(worker: &Identity, mark: char, text: &mut String) {
@@ -53,11 +58,17 @@ fn escape(text: &str, out: &mut String) {
 }
 
 /// One line of JSON: `{"time_ms":…,"app":…,"slot":…,"worker":…,"generation":…,"pid":…,"stream":…,"line":…}`, with
-/// `"cut":true` where the line goes on, and `"lost":N` instead of `stream` and `line` where lines were dropped.
+/// `"cut":true` where the line goes on, and `"lost":N` instead of `stream` and `line` where lines were dropped; where they
+/// were anybody's, `{"lost":N,"message":…}`.
 pub fn render_json(item: &LogItem, out: &mut Vec<u8>) {
     let record = match item {
         LogItem::Own(line) => return out.extend_from_slice(line),
         LogItem::End => return,
+        LogItem::Unwritten { count } => {
+            let message = unwritten(*count);
+            let note = serde_json::json!({ "lost": count, "message": message });
+            return out.extend_from_slice(format!("{note}\n").as_bytes());
+        }
         LogItem::Line(line) => Record::of(&line.worker).with(line),
         LogItem::Lost { worker, count } => Record {
             lost: Some(*count),

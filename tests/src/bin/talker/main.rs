@@ -18,6 +18,7 @@ usage: talker HABIT
   ask-once [APP]             say ready; unless there is a file `asked`, make it and say that workers (of APP) need a restart
   ask-always                 say ready, and that workers need a restart
   fails REQUESTS ERRORS      say ready; from the second generation on, that so many requests have failed
+  chats TIMES                say ready, then so many times that a request has failed
   lose-bus WHEN              cut the inherited bus socket, before saying ready (early) or after (late); print what comes
   group MS                   say ready, take events `tests.note` as one of a group, each for MS milliseconds; print them
   slow MS                    the same alone, holding publishers back while more than a few wait
@@ -59,6 +60,17 @@ async fn habit(args: &[&str]) -> Result<u8, Failure> {
             let (requests, errors) = (requests.parse()?, errors.parse()?);
             if worker.identity().generation.0 > 1 {
                 let numbers = AppErrors { requests, errors };
+                worker.bus().emit(&numbers).await?;
+            }
+            until_drained(worker).await
+        }
+        ["chats", times] => {
+            let worker = ready().await?;
+            for requests in 1..=times.parse()? {
+                let numbers = AppErrors {
+                    requests,
+                    errors: 1,
+                };
                 worker.bus().emit(&numbers).await?;
             }
             until_drained(worker).await

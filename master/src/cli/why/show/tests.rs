@@ -156,6 +156,29 @@ web.0  worker 1, generation 1, pid 4001
 }
 
 #[test]
+fn how_a_rollback_ended_is_told() {
+    let back = |after, slots: u32, failed: Value| {
+        let event = json!({"app": "web", "generation": 3, "slots": slots, "took_ms": 1500, "failed": failed});
+        record(after, 1, "update.rolled_back", event)
+    };
+    let records = [
+        back(10, 2, Value::Null),
+        back(
+            20,
+            1,
+            json!("slot 0: worker 9 exited with code 7; its last lines:\nno luck"),
+        ),
+    ];
+    let (text, _) = shown(&records, None, "web", 10);
+    let expected = "\
+2026-01-31 (UTC)
+  12:00:00.010  web: 2 rolled back from generation 3 in 1.5s
+  12:00:00.020  web: rollback from generation 3 failed after 1.5s, 1 rolled back: slot 0: worker 9 exited with code 7
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
 fn a_master_that_is_gone_leaves_ends_unknown_and_ids_begin_anew() {
     let mut records = history();
     let (text, _) = shown(&records, None, "3", 10);

@@ -3,12 +3,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use super::sink::Plan;
+use crate::process::output::stamp;
 
 /// What the name of a file put aside ends in, `.20260131T120000.123Z`: this many bytes, and perhaps `.gz`.
 const STAMP: usize = ".20260131T120000.123Z".len();
+
+/// Of several files put aside in a millisecond the later ones are stamped as of the next ones.
+const AHEAD: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Kept {
@@ -18,7 +23,8 @@ struct Kept {
     stamp: Option<String>,
 }
 
-/// Removes the oldest files put aside until the rest is few enough bytes.
+/// Removes the oldest files put aside until the rest is few enough bytes. One from a time to come is older than all others: the
+/// clock was set back since.
 pub(super) fn prune(plan: &Plan) {
     let Some(rotate) = plan.rotate else { return };
     let mut kept: Vec<Kept> = Vec::new();
@@ -31,7 +37,8 @@ pub(super) fn prune(plan: &Plan) {
     }
     let mut total: u64 = kept.iter().map(|file| file.bytes).sum();
     kept.retain(|file| file.stamp.is_some());
-    kept.sort_by(|a, b| a.stamp.cmp(&b.stamp));
+    let now = Some(format!(".{}", stamp::compact(SystemTime::now() + AHEAD)));
+    kept.sort_by(|a, b| (a.stamp <= now, &a.stamp).cmp(&(b.stamp <= now, &b.stamp)));
     for file in kept {
         if total <= rotate.keep_total {
             return;
@@ -131,6 +138,7 @@ fn is_current(template: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::app::log::Rotate;
 
     #[test]
     fn only_an_app_s_own_files_are_counted() {
@@ -159,5 +167,37 @@ mod tests {
             assert_eq!(matches("web-{slot}.out", other), None, "{other}");
         }
         assert_eq!(matches("web.log", "web2.log"), None);
+    }
+
+    #[test]
+    fn files_from_a_time_to_come_are_the_first_to_go() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let now = stamp::compact(SystemTime::now());
+        let a_moment_later = stamp::compact(SystemTime::now() + Duration::from_millis(3));
+        let stamps = [
+            "20200101T000000.000Z",
+            &now,
+            &a_moment_later,
+            "20990101T000000.000Z",
+        ];
+        for stamp in stamps {
+            fs::write(dir.path().join(format!("web.log.{stamp}")), [b'x'; 100]).expect("a file");
+        }
+        let left = |keep_total: u64| {
+            prune(&Plan {
+                rotate: Some(Rotate {
+                    keep_total,
+                    ..Rotate::default()
+                }),
+                compress: false,
+                app: "web".into(),
+                templates: vec![dir.path().join("web.log")],
+            });
+            stamps.map(|stamp| dir.path().join(format!("web.log.{stamp}")).exists())
+        };
+        assert_eq!(left(400), [true, true, true, true]);
+        assert_eq!(left(300), [true, true, true, false]);
+        assert_eq!(left(200), [false, true, true, false]);
+        assert_eq!(left(100), [false, false, true, false]);
     }
 }

@@ -30,7 +30,8 @@ pub struct FileSink {
 #[derive(Debug)]
 struct Waiting {
     bytes: Vec<u8>,
-    lost: u64,
+    /// How many lines were lost since that was last said, and the last of them.
+    lost: Option<(u64, OutputLine)>,
     style: Style,
     plan: Plan,
     queued: bool,
@@ -66,7 +67,7 @@ impl FileSink {
             files,
             waiting: Mutex::new(Waiting {
                 bytes: Vec::new(),
-                lost: 0,
+                lost: None,
                 style: style(app),
                 plan: plan(app),
                 queued: false,
@@ -99,12 +100,10 @@ impl FileSink {
         let mut waiting = lock(&self.waiting);
         let full = waiting.bytes.len() + line.text.len() > WAITING_BYTES;
         if full {
-            waiting.lost += 1;
+            let before = waiting.lost.as_ref().map_or(0, |(count, _)| *count);
+            waiting.lost = Some((before + 1, line.clone()));
         } else {
-            if waiting.lost > 0 {
-                let count = std::mem::take(&mut waiting.lost);
-                waiting.note(line, count);
-            }
+            waiting.note_loss();
             waiting.line(line);
         }
         self.call(&mut waiting);
@@ -153,6 +152,8 @@ impl FileSink {
             if std::mem::take(&mut waiting.flush) {
                 file.empty();
             }
+            // Nobody knows whether another line will come.
+            waiting.note_loss();
             (std::mem::take(&mut waiting.bytes), waiting.plan.clone())
         };
         file.write(&bytes, &plan, compressor);
@@ -171,15 +172,18 @@ impl Waiting {
         }
     }
 
-    /// Says that lines are missing before this one.
-    fn note(&mut self, line: &OutputLine, count: u64) {
+    /// Says that lines are missing, if any are.
+    fn note_loss(&mut self) {
+        let Some((count, line)) = self.lost.take() else {
+            return;
+        };
         match self.style.format {
             LogFormat::Json => {
-                let worker = Arc::clone(&line.worker);
+                let worker = line.worker;
                 render::render_json(&LogItem::Lost { worker, count }, &mut self.bytes);
             }
             LogFormat::Plain => {
-                self.prefix(line);
+                self.prefix(&line);
                 let note =
                     format!("({count} lines lost here: they came faster than they are written)\n");
                 self.bytes.extend_from_slice(note.as_bytes());

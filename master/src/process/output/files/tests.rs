@@ -353,6 +353,32 @@ async fn a_flood_is_bounded_and_told_in_its_place() {
 }
 
 #[tokio::test]
+async fn the_last_loss_is_told_without_another_line() {
+    for format in [LogFormat::Plain, LogFormat::Json] {
+        let setting = Setting::new(|dir| LogSettings {
+            format: Some(format),
+            ..to(dir, "web.log")
+        });
+        let sink = setting.sink(0);
+        // Nobody writes while this is held.
+        let held = lock(&sink.file);
+        let text = "x".repeat(1000);
+        let taken = (0..2_000).filter(|_| sink.push(&line(0, &text))).count();
+        drop(held);
+        setting.end().await;
+        let text = setting.read("web.log");
+        let last = text.lines().last().expect("a line");
+        let lost = 2_000 - taken;
+        let told = match format {
+            LogFormat::Plain => last.starts_with(&format!("({lost} lines lost here")),
+            LogFormat::Json => last.contains(&format!("\"lost\":{lost}")),
+        };
+        assert!(lost > 0 && told, "{lost}: {last}");
+        assert_eq!(text.lines().count(), taken + 1);
+    }
+}
+
+#[tokio::test]
 async fn what_an_earlier_master_left_half_done_is_finished_and_the_rest_let_alone() {
     let setting = rotating(1 << 20, 1 << 30, true);
     let at = |name: &str| setting.dir.path().join(name);

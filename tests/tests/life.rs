@@ -1,11 +1,11 @@
 //! How workers are looked after: asked, watched, recycled, and made to go.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use ostler_bus::vocab::worker::{ExitStatus, WorkerDraining, WorkerExited, WorkerReady};
 use ostler_tests::{
     habit,
-    harness::{App, Exit, Fleet, PATIENCE, deadline, eventually},
+    harness::{App, Exit, Fleet, PATIENCE, deadline, eventually, free_ports},
     ostler,
 };
 use rustix::process::Signal;
@@ -39,6 +39,40 @@ async fn a_worker_is_ready_when_it_answers_well() {
     let (_, next) = tokio::join!(reload, ready.next());
     let event = next.event;
     assert!(event.worker.id.0 == 2 && event.after_ms >= 300, "{event:?}");
+}
+
+#[tokio::test]
+async fn probes_ask_each_slot_at_its_own_port() {
+    let base = free_ports(Ipv4Addr::LOCALHOST, 4);
+    let late = "sleep 0.4; exec \"$MISBEHAVE\" answer 127.0.0.1:$((BASE + OSTLER_SLOT)) 0";
+    let app = |name: &str, base: u16, mut asked: serde_json::Value| {
+        asked["port"] = base.into();
+        asked["interval"] = "20ms".into();
+        let env = json!({"MISBEHAVE": env!("CARGO_BIN_EXE_misbehave"), "BASE": base});
+        App::new(name, ["sh", "-c", late])
+            .set("env", env)
+            .set("ready", asked)
+            .set("strategy", "replace")
+            .instances(0)
+    };
+    let apps = [
+        app("connected", base, json!({"tcp": true})),
+        app("answered", base + 2, json!({"http": "/"})),
+    ];
+    let fleet = Fleet::start(ostler!().apps(&apps)).await;
+    let mut ready = fleet.hear::<WorkerReady>().await;
+    for name in ["connected", "answered"] {
+        // While slot 1 starts, slot 0 answers at its own port, which must not count.
+        for slot in 0..2 {
+            fleet.ostler(["scale", name, "+1"]).success().await;
+            let event = ready.next().await.event;
+            assert_eq!(
+                (event.worker.app.as_str(), event.worker.slot.0),
+                (name, slot)
+            );
+            assert!(!event.assumed && event.after_ms >= 300, "{event:?}");
+        }
+    }
 }
 
 #[tokio::test]

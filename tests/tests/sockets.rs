@@ -18,7 +18,9 @@ use std::{
 
 use ostler_tests::{
     habit,
-    harness::{App, Exit, Master, MasterBuilder, PATIENCE, PrivateDir, Web, eventually},
+    harness::{
+        App, Exit, Master, MasterBuilder, PATIENCE, PrivateDir, Web, eventually, free_ports,
+    },
     ostler,
 };
 use rustix::process::Signal;
@@ -43,20 +45,6 @@ fn at(port: u16) -> SocketAddr {
     (HOST, port).into()
 }
 
-/// The first of so many ports in a row that were free a moment ago.
-fn free_ports(count: u16) -> u16 {
-    for _ in 0..1000 {
-        let first = TcpListener::bind(at(0)).expect("a port");
-        let base = first.local_addr().expect("an address").port();
-        let next = |port: u16| TcpListener::bind(at(port)).ok();
-        let row: Option<Vec<_>> = (1..count).map(|n| next(base.checked_add(n)?)).collect();
-        if row.is_some() {
-            return base;
-        }
-    }
-    panic!("no {count} free ports in a row");
-}
-
 async fn sockets(master: &Master) -> Vec<Value> {
     let shown = master.ostler(["sockets", "--json"]).success().await.json();
     shown.as_array().expect("an array").clone()
@@ -70,7 +58,7 @@ fn refused(port: u16) -> Option<()> {
 
 #[tokio::test]
 async fn each_slot_has_a_port_of_its_own_over_updates_and_sizes() {
-    let base = free_ports(3);
+    let base = free_ports(HOST.into(), 3);
     let listen = json!({"http": {"address": at(base).to_string(), "per_slot": true}});
     let app = web().set("listen", listen).instances(2);
     let mut master = running(&[app], &["web"]).await;
@@ -132,7 +120,7 @@ async fn each_slot_has_a_port_of_its_own_over_updates_and_sizes() {
 
 #[tokio::test]
 async fn a_worker_is_told_its_own_port() {
-    let base = free_ports(2);
+    let base = free_ports(HOST.into(), 2);
     let listen = json!({
         "dns": "udp:127.0.0.1:0",
         "http": {"address": at(base).to_string(), "per_slot": true},

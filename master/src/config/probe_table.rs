@@ -1,4 +1,4 @@
-//! Probes as tables: `ready = { http = "/ready", port = 8100 }`.
+//! Probes as tables: `ready = { http = "/ready", address = "unix:run/web-{id}.sock" }`.
 
 use std::{path::Path, time::Duration};
 
@@ -20,7 +20,7 @@ pub(super) const KEYS: [&str; 8] = [
     "http", "tcp", "command", "address", "port", "status", "interval", "timeout",
 ];
 
-const FIX: &str = "write { http = \"/ready\", port = 8100 }, { tcp = true, address = \"unix:run/web-{id}.sock\" } or { command = [\"check\"] }";
+const FIX: &str = "write { http = \"/ready\", address = \"unix:run/web-{id}.sock\" }, { tcp = true, address = \"unix:run/web-{id}.sock\" } or { command = [\"check\"] }";
 
 /// `ready`: a word, or a probe.
 pub(super) fn ready(
@@ -41,7 +41,7 @@ pub(super) fn ready(
     let text = walker.string(
         path,
         node,
-        "use \"auto\", \"notify\", \"sdk\", \"delay(2s)\", or a probe: { http = \"/ready\", port = 8100 }",
+        "use \"auto\", \"notify\", \"sdk\", \"delay(2s)\", or a probe: { http = \"/ready\", address = \"unix:run/web-{id}.sock\" }",
     )?;
     walker.take(path, node, text.parse())
 }

@@ -36,7 +36,7 @@ impl FromStr for Readiness {
             ("http" | "tcp", None) => Err(nowhere(text)),
             _ => Err(Wrong::new(
                 format!("{text:?} is not a way to be ready"),
-                "use \"auto\", \"notify\", \"sdk\", \"delay(2s)\", \"http(127.0.0.1:8100 /ready)\" or \"tcp(127.0.0.1:8100)\"",
+                "use \"auto\", \"notify\", \"sdk\", \"delay(2s)\", \"http(unix:/run/web-{id}.sock /ready)\" or \"tcp(unix:/run/web-{id}.sock)\"",
             )),
         }
     }
@@ -76,7 +76,7 @@ pub(super) fn target(text: &str) -> Result<Target, Wrong> {
 fn nowhere(text: &str) -> Wrong {
     Wrong::new(
         format!("{text:?} does not say where to ask"),
-        "name an address that is each worker's own: { http = \"/ready\", port = 8100 }, \"http(unix:/run/web-{id}.sock /ready)\" or \"tcp(127.0.0.1:8100)\"",
+        "name an address that is each worker's own: \"http(unix:/run/web-{id}.sock /ready)\" or \"tcp(unix:/run/web-{id}.sock)\"",
     )
 }
 

@@ -19,7 +19,8 @@
 //! | `NODE_APP_INSTANCE` | the slot, as PM2 has it; the app's own value wins |
 //! | `PORT` | the port, if exactly one TCP socket is declared; the app's own value wins |
 //!
-//! In arguments `{slot}`, `{id}`, `{fd:NAME}` (a socket or a file) and `{port:NAME}` are replaced; anything else in braces is left as it is.
+//! In arguments and in the app's own variables `{slot}`, `{id}`, `{fd:NAME}` (a socket or a file) and `{port:NAME}` are replaced; anything else
+//! in braces is left as it is.
 
 use std::{
     collections::BTreeMap,
@@ -64,6 +65,8 @@ pub struct Identity {
 pub struct Gifts<'a> {
     /// Its sockets, in the order of their descriptors, the first of which is 3.
     pub sockets: &'a [&'a BoundSocket],
+    /// The sockets whose ports it is told: for a worker its own, for a command beside it the worker's.
+    pub ports: &'a [&'a BoundSocket],
     /// Its notify socket.
     pub notify: Option<&'a Path>,
     /// The bus socket's path.
@@ -183,16 +186,11 @@ pub fn environment(
         }
     }
     env.insert("NODE_APP_INSTANCE".into(), who.slot.to_string().into());
-    if let Some(port) = only_port(app, gifts.sockets) {
+    if let Some(port) = only_port(app, gifts.ports) {
         env.insert("PORT".into(), port.to_string().into());
     }
-    env.extend(
-        app.env
-            .iter()
-            .map(|(name, value)| (name.into(), value.into())),
-    );
-    let extra = app.overlay.extra.iter();
-    env.extend(extra.map(|(name, value)| (name.into(), value.into())));
+    let own = app.env.iter().chain(&app.overlay.extra);
+    env.extend(own.map(|(name, value)| (name.into(), fill(value, app, who, gifts).into())));
     env.extend(promised(who, gifts));
     for index in 0..gifts.sockets.len() {
         let number = fd_number(index).to_string();
@@ -293,9 +291,9 @@ fn arguments(app: &AppDefinition, who: &Identity, gifts: Gifts<'_>) -> Vec<OsStr
         .collect()
 }
 
-fn fill(argument: &str, app: &AppDefinition, who: &Identity, gifts: Gifts<'_>) -> String {
-    let mut filled = String::with_capacity(argument.len());
-    let mut rest = argument;
+fn fill(text: &str, app: &AppDefinition, who: &Identity, gifts: Gifts<'_>) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
     while let Some(start) = rest.find('{') {
         filled.push_str(&rest[..start]);
         rest = &rest[start..];
@@ -329,21 +327,20 @@ fn value_of(
         _ => {}
     }
     let (kind, name) = placeholder.split_once(':')?;
-    let socket = gifts
-        .sockets
-        .iter()
-        .position(|socket| socket.name() == name);
+    let is_meant = |socket: &&BoundSocket| socket.name() == name;
     match kind {
         "fd" => {
             let file = || app.given.files().iter().position(|file| file.name == name);
+            let socket = gifts.sockets.iter().position(is_meant);
             let number = socket
                 .map(fd_number)
                 .or_else(|| file().map(|at| file_number(gifts, at)));
             number.map(|number| number.to_string())
         }
-        "port" => gifts.sockets[socket?]
-            .any_port()
-            .map(|port| port.to_string()),
+        "port" => {
+            let port = gifts.ports.iter().copied().find(is_meant)?.any_port();
+            port.map(|port| port.to_string())
+        }
         _ => None,
     }
 }

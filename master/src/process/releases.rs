@@ -1,11 +1,11 @@
 //! Paths as they were when a generation began.
 //!
 //! A deploy often switches a symlink: `current` points at one release, then at the next. Workers of one generation must all
-//! run one release, those that are started again after a crash too; so what a link on the way to them stands for is looked
-//! up once, when the first worker of a generation is started.
+//! run one release, those that are started again after a crash too, and so must the commands beside them; so what a link on
+//! the way to them stands for is looked up once, when the first worker of a generation is started.
 //!
-//! Looked up are the working directory, and the directories of the program and of arguments that are paths of something
-//! that is there. Their last component stays as it is: what a program is called is how some find the rest of themselves
+//! Looked up are the working directory, and the directories of programs and of arguments that are paths of something that
+//! is there. Their last component stays as it is: what a program is called is how some find the rest of themselves
 //! (a Python environment, busybox).
 
 use std::{
@@ -89,7 +89,7 @@ fn resolve(app: &AppDefinition) -> AppDefinition {
         .cwd
         .map(|cwd| std::fs::canonicalize(&cwd).unwrap_or(cwd));
     let here = app.cwd.clone().unwrap_or_default();
-    for word in &mut app.command {
+    for word in app.command.iter_mut().chain(app.hooks.words_mut()) {
         let target = resolve_word(&here, word);
         if let Some(text) = target.as_deref().and_then(Path::to_str) {
             text.clone_into(word);

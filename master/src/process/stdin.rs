@@ -1,7 +1,7 @@
 //! Lines for a worker's standard input. They wait in a bounded queue for a worker that is slow to read; **overflow
 //! policy: what doesn't fit is refused**, and whoever sent it is told.
 
-use std::{io, os::fd::OwnedFd};
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use tokio::{
     io::{AsyncWriteExt, Interest},
@@ -15,9 +15,13 @@ pub const STDIN_LINE: usize = 64 << 10;
 /// Lines that may wait.
 const WAITING: usize = 64;
 
-/// Where lines are put in. Once the last clone is dropped the worker reads what is left, and then the end of its input.
+/// Where lines are put in. Once the last clone is dropped the worker reads what is left, and then the end of its input:
+/// unless [its end](Self::end) is held elsewhere.
 #[derive(Clone, Debug)]
-pub struct StdinLines(mpsc::Sender<Vec<u8>>);
+pub struct StdinLines {
+    lines: mpsc::Sender<Vec<u8>>,
+    write: Arc<OwnedFd>,
+}
 
 /// Why a line was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,7 @@ impl StdinLines {
     /// If no descriptor is left.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
         let (read, write) = io::pipe()?;
+        let end = Arc::new(write.try_clone()?.into());
         let mut write = pipe::Sender::from_owned_fd(write.into())?;
         let (sender, mut lines) = mpsc::channel::<Vec<u8>>(WAITING);
         tokio::spawn(async move {
@@ -50,7 +55,19 @@ impl StdinLines {
                 }
             }
         });
-        Ok((Self(sender), read.into()))
+        let lines = Self {
+            lines: sender,
+            write: end,
+        };
+        Ok((lines, read.into()))
+    }
+
+    /// The end of the pipe that is written to: the worker's input has not ended while somebody holds it.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub fn end(&self) -> io::Result<OwnedFd> {
+        self.write.try_clone()
     }
 
     /// Takes a line, which is given its ending.
@@ -59,7 +76,7 @@ impl StdinLines {
     /// If the worker doesn't read.
     pub fn send(&self, line: &str) -> Result<(), NotTaken> {
         let line = [line.as_bytes(), b"\n"].concat();
-        self.0.try_send(line).map_err(|error| match error {
+        self.lines.try_send(line).map_err(|error| match error {
             TrySendError::Full(_) => NotTaken::Full,
             TrySendError::Closed(_) => NotTaken::Closed,
         })

@@ -48,8 +48,11 @@ impl Workshop {
         beside.command = command.to_vec();
         beside.given = Given::default();
         beside.life.watchdog = None;
-        let base = self.environment.iter().cloned();
-        let gifts = Gifts::default();
+        let gifts = Gifts {
+            ports: &self.sockets.of_worker(&order.app, order.slot),
+            ..Gifts::default()
+        };
+        let base = self.inherited(&beside);
         let mut spec = process::spawn_spec(base, &beside, &who, gifts, self.open_files);
         spec.env
             .extend(pid.map(|pid| ("OSTLER_PID".into(), pid.to_string().into())));

@@ -25,12 +25,13 @@ impl Shell {
     /// Runs a command beside a worker.
     pub(super) fn hook(&mut self, order: HookOrder) {
         let HookOrder {
-            worker,
+            mut worker,
             hook: kind,
             pid,
             exit,
         } = order;
         let id = worker.id;
+        self.workshop.resolve(&mut worker);
         let Some(hook) = worker.definition.hooks.of(kind) else {
             return;
         };

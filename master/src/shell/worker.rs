@@ -135,6 +135,8 @@ impl Begun {
         made: &Made,
     ) {
         let id = order.id;
+        // The shell drops its own when it lets go of it.
+        let stdin = self.stdin.clone();
         let failed = |error| shell.news(id, WorkerNews::SpawnFailed { error });
         let spawned = match unless_called_off(self.spawned, called_off).await {
             Some(Ok(spawned)) => spawned,
@@ -192,7 +194,7 @@ impl Begun {
             withdraw(&hub, id);
             // Nobody reads what it notifies any more: it is told so, and not kept waiting.
             drop(self.notify);
-            return let_go(id, &child, self.cgroup, output).await;
+            return let_go(id, &child, self.cgroup, output, stdin).await;
         };
         withdraw(&hub, id);
         if let Some(cgroup) = self.cgroup {
@@ -236,22 +238,25 @@ fn left_hint(status: &ExitStatus, left: usize) -> Option<String> {
     })
 }
 
-/// A worker that runs on: nothing of it is told any more, but what it prints is read, and its end must be seen, as it is our
-/// child.
+/// A worker that runs on: nothing of it is told any more, but what it prints is read, its input doesn't end, and its own end
+/// must be seen, as it is our child.
 async fn let_go(
     id: WorkerId,
     child: &Child,
     cgroup: Option<WorkerGroup>,
     output: io::Result<process::Output>,
+    stdin: Option<StdinLines>,
 ) {
     if let Some(cgroup) = cgroup {
         cgroup.let_go();
     }
-    if let Ok(output) = output {
-        let [stdout, stderr] = output.hand_over().await;
-        if let Err(error) = process::drain(stdout, stderr) {
-            tracing::warn!("worker {id} can't print any more: {error}");
-        }
+    let printed = match output {
+        Ok(output) => output.hand_over().await,
+        Err(_) => [None, None],
+    };
+    let stdin = stdin.map(|lines| lines.end()).transpose();
+    if let Err(error) = stdin.and_then(|stdin| process::drain(printed, stdin)) {
+        tracing::warn!("worker {id} has nobody at the other end of its pipes: {error}");
     }
     child.exited().await;
 }

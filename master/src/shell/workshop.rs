@@ -156,9 +156,7 @@ impl Workshop {
         called_off: oneshot::Receiver<()>,
         shell: ShellHandle,
     ) {
-        order.definition = self
-            .releases
-            .of(&order.app, order.generation, &order.definition);
+        self.resolve(&mut order);
         let bound = self.bind_slot(&order, &shell);
         let begun = bound.and_then(|()| self.begin(&order));
         let (spawner, hub) = (self.spawner.clone(), self.hub.clone());
@@ -176,8 +174,14 @@ impl Workshop {
         });
     }
 
-    /// What an app's workers may inherit: the master's own environment, or what a reload brought instead.
-    fn inherited(&self, app: &AppDefinition) -> Vec<(OsString, OsString)> {
+    /// Has it go by the release that its generation runs.
+    pub(super) fn resolve(&mut self, order: &mut SpawnOrder) {
+        let releases = &mut self.releases;
+        order.definition = releases.of(&order.app, order.generation, &order.definition);
+    }
+
+    /// What an app's workers, and commands beside them, may inherit: the master's own environment, or what a reload brought instead.
+    pub(super) fn inherited(&self, app: &AppDefinition) -> Vec<(OsString, OsString)> {
         let brought = app.overlay.inherited.as_ref();
         brought.map_or_else(
             || self.environment.clone(),
@@ -212,6 +216,7 @@ impl Workshop {
         let sockets = self.sockets.of_worker(&order.app, order.slot);
         let gifts = Gifts {
             sockets: &sockets,
+            ports: &sockets,
             notify: Some(notify.path()),
             bus: Some(&self.home.bus_socket()),
             bus_fd: true,

@@ -36,6 +36,7 @@ async fn the_environment_is_what_was_promised_and_nothing_else() {
     fds.push(null());
     let gifts = Gifts {
         sockets: &sockets.iter().collect::<Vec<_>>(),
+        ports: &sockets.iter().collect::<Vec<_>>(),
         notify: Some(notify.path()),
         bus: Some(Path::new("/run/bus")),
         bus_fd: true,
@@ -237,6 +238,7 @@ async fn sockets_with_declarations_reach_arguments() {
     let sockets = bind_all(&app.name, &app.listen, &mut table).expect("bound");
     let gifts = Gifts {
         sockets: &sockets.iter().collect::<Vec<_>>(),
+        ports: &sockets.iter().collect::<Vec<_>>(),
         ..Gifts::default()
     };
     let spec = spawn_spec(std::env::vars_os(), &app, &identity(), gifts, None);
@@ -261,6 +263,7 @@ async fn port_is_set_for_one_tcp_socket_alone_and_the_apps_own_wins() {
         app.listen.retain(|socket| socket.name != "former");
         let gifts = Gifts {
             sockets: &sockets.iter().collect::<Vec<_>>(),
+            ports: &sockets.iter().collect::<Vec<_>>(),
             ..Gifts::default()
         };
         let env = environment([], &app, &identity(), gifts);

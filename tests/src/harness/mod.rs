@@ -73,7 +73,7 @@ pub use terminal::Terminal;
 pub use victims::{
     kills_lose_only_what_is_in_service, stand_still, while_all_are_dead_clients_wait,
 };
-pub use wait::{PATIENCE, deadline, eventually, free_port};
+pub use wait::{PATIENCE, deadline, eventually, free_port, free_ports};
 pub use web::{Page, Web};
 pub use yard::Yard;
 

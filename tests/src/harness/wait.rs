@@ -61,3 +61,21 @@ pub fn free_port() -> SocketAddr {
         .local_addr()
         .expect("a bound socket has an address")
 }
+
+/// The first of so many ports in a row that were free on this host a moment ago.
+///
+/// # Panics
+/// If there is no such row.
+#[must_use]
+pub fn free_ports(host: Ipv4Addr, count: u16) -> u16 {
+    for _ in 0..1000 {
+        let first = TcpListener::bind((host, 0)).expect("a port");
+        let base = first.local_addr().expect("an address").port();
+        let next = |port: u16| TcpListener::bind((host, port)).ok();
+        let row: Option<Vec<_>> = (1..count).map(|n| next(base.checked_add(n)?)).collect();
+        if row.is_some() {
+            return base;
+        }
+    }
+    panic!("no {count} free ports in a row");
+}

@@ -193,6 +193,51 @@ async fn workers_that_are_let_go_of_outlive_their_app_and_the_master() {
 }
 
 #[tokio::test]
+async fn the_input_of_workers_that_are_let_go_of_does_not_end() {
+    // What reads it prints nothing: that it reads is all that somebody stays for.
+    let script = "exec > heard 2>&1; while read -r line; do echo \"$line\"; done";
+    let app = App::new("web", ["sh", "-c", script])
+        .set("ready", "delay(0s)")
+        .set("stdin", "lines");
+    let fleet = fleet(&[app], 1).await;
+    let pid = pids(&fleet, "web").await[0];
+    let input = format!("/proc/{pid}/fd/0");
+    let pipe = std::fs::read_link(&input).expect("a pipe");
+    fleet.ostler(["send", "web", "one"]).success().await;
+    fleet
+        .ostler(["delete", "web", "--keep-running"])
+        .success()
+        .await;
+    fleet.ostler(["kill"]).success().await;
+    let mut end = std::fs::File::options().write(true).open(input);
+    let end = end.as_mut().expect("somebody reads");
+    std::io::Write::write_all(end, b"two\n").expect("written");
+    assert_eq!(lines_of(&fleet.dir().at("heard"), 2).await, ["one", "two"]);
+    let holds = |pid: &u32| {
+        let fd = |n| std::fs::read_link(format!("/proc/{pid}/fd/{n}"));
+        (0..3).any(|n| fd(n).is_ok_and(|at| at == pipe))
+    };
+    let holders = || {
+        fleet
+            .descendants()
+            .into_iter()
+            .filter(holds)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        holders().len(),
+        2,
+        "the worker, and who keeps its input open"
+    );
+    // With the last that reads there, nobody stays.
+    fleet.signal(pid.into(), rustix::process::Signal::TERM);
+    eventually("nobody to be left", PATIENCE, || {
+        holders().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn workers_that_are_let_go_of_keep_their_sockets() {
     let unix = idle("unix").set("listen", "unix:unix.sock");
     let fleet = fleet(&[idle("tcp").listening(), unix], 2).await;

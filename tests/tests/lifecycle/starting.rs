@@ -39,6 +39,28 @@ async fn auto_instances_follow_the_cpu_affinity() {
 }
 
 #[tokio::test]
+async fn cpu_affinity_per_slot_gives_each_slot_a_core_in_turn() {
+    let all = rustix::thread::sched_getaffinity(None).expect("an affinity");
+    let cores = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu));
+    // Where there are few, they are given again from the first on.
+    let expected: Vec<String> = cores.cycle().take(3).map(|core| core.to_string()).collect();
+    let app = habit!("web", "notify 0")
+        .instances(3)
+        .set("cpu_affinity", "per-slot");
+    let master = ostler!().apps(&[app]).start().await;
+    master.settled("web", "running").await;
+    let allowed = |pid: u64| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+        let mut lines = status.lines();
+        let list = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        list.expect("a list").trim().to_owned()
+    };
+    let pids = master.pids("web").await;
+    let found: Vec<String> = pids.into_values().map(allowed).collect();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
 async fn instances_zero_is_a_parked_app() {
     let (master, mut tail) = started(&[habit!("web", "notify 0").instances(0)]).await;
     assert_eq!(master.app("web").await["instances"], 0);
@@ -110,6 +132,50 @@ async fn environment_carries_what_the_file_says() {
         assert_ne!(env[name], "meant for the master", "{name}");
     }
     assert_eq!(env["LISTEN_FDS"], Value::Null, "no sockets");
+}
+
+#[tokio::test]
+async fn placeholders_in_an_apps_variables_are_filled_in_for_each_worker() {
+    let env = json!({
+        "OWN": "80{slot}",
+        "WHO": "{id}",
+        "AT": "127.0.0.1:{port:http}",
+        "FD": "{fd:http}",
+        "JSON": {"a": 1, "b": {"slot": "{slot}"}},
+        "OTHER": "{nobody} {port:none} {slot {} {{slot}}",
+        "TEXT": "a{b",
+    });
+    let app = habit!("web", "print-env given{slot}")
+        .instances(2)
+        .listening()
+        .set("env", env)
+        .set("env_file", "more.env")
+        .set(
+            "before_start",
+            "echo \"$OWN $WHO $AT $PORT $FD\" > hook$OWN",
+        );
+    let builder = ostler!().apps(&[app]).env("KEPT", "{slot}");
+    let master = builder.with("more.env", "MORE=more-{slot}\n").start().await;
+    let port = master.address("web").await.port();
+    for slot in 0..2_u32 {
+        let env = &printed(&master, &format!("given{slot}")).await["env"];
+        let id = &env["OSTLER_WORKER_ID"];
+        assert_eq!(env["OWN"], format!("80{slot}"));
+        assert_eq!(&env["WHO"], id);
+        assert_eq!(env["AT"], format!("127.0.0.1:{port}"));
+        assert_eq!(env["FD"], "3");
+        assert_eq!(env["JSON"], format!(r#"{{"a":1,"b":{{"slot":"{slot}"}}}}"#));
+        let other = format!("{{nobody}} {{port:none}} {{slot {{}} {{{slot}}}");
+        assert_eq!(env["OTHER"], other);
+        assert_eq!(env["TEXT"], "a{b");
+        assert_eq!(env["MORE"], format!("more-{slot}"));
+        assert_eq!(env["KEPT"], "{slot}", "what is inherited is another's");
+        // A command beside it has the same, but for descriptors that it doesn't have.
+        let hook = fs::read_to_string(master.dir().at(&format!("hook80{slot}"))).expect("it ran");
+        let id = id.as_str().expect("a number");
+        let words = format!("80{slot} {id} 127.0.0.1:{port} {port} {{fd:http}}");
+        assert_eq!(hook.trim_end(), words);
+    }
 }
 
 #[tokio::test]

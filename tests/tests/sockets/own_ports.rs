@@ -15,7 +15,7 @@ fn own_ports(base: u16) -> App {
 
 #[tokio::test]
 async fn updates_lose_nothing_at_any_of_the_ports() {
-    let base = free_ports(2);
+    let base = free_ports(HOST.into(), 2);
     let master = running(&[own_ports(base)], &["web"]).await;
     let loads = [base, base + 1].map(|port| {
         let plan = Plan::to(at(port)).timeout(PATIENCE).by_field("version");
@@ -37,7 +37,7 @@ async fn updates_lose_nothing_at_any_of_the_ports() {
 
 #[tokio::test]
 async fn what_waits_at_a_port_that_goes_is_counted_and_told() {
-    let base = free_ports(2);
+    let base = free_ports(HOST.into(), 2);
     // Any other signal would wake it.
     let app = own_ports(base).set("kill_ladder", json!(["KILL"]));
     let fleet = Fleet::of(running(&[app], &["web"]).await).await;

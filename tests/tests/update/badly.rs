@@ -188,23 +188,18 @@ async fn abort_of_one_app_leaves_the_update_of_another() {
 
 #[tokio::test]
 async fn command_is_looked_up_at_each_generation() {
-    let link = |master: &Master, to: &str| {
-        let (new, path) = (master.dir().at("link.new"), master.dir().at("current"));
-        std::os::unix::fs::symlink(to, &new).expect("a link");
-        std::fs::rename(new, path).expect("a link");
-    };
     let app = web(2).set("command", json!(["sh", "current/worker.sh"]));
     let builder = ostler!().apps(&[app]).with("version", "1");
-    for release in ["one", "two"] {
-        builder.dir().make(release);
-        let serve = format!("echo release {release}; {GOOD}");
-        builder.dir().write(&format!("{release}/worker.sh"), &serve);
+    for name in ["one", "two"] {
+        builder.dir().make(name);
+        let serve = format!("echo release {name}; {GOOD}");
+        builder.dir().write(&format!("{name}/worker.sh"), &serve);
     }
-    std::os::unix::fs::symlink("one", builder.dir().at("current")).expect("a link");
+    release(builder.dir(), "one");
     let mut master = builder.start().await;
     master.process.wait_for_line("release one", PATIENCE).await;
     master.settled("web", "running").await;
-    link(&master, "two");
+    release(master.dir(), "two");
     master.ostler(["reload"]).success().await;
     for _ in 0..2 {
         master.process.wait_for_line("release two", PATIENCE).await;

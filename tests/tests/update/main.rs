@@ -10,7 +10,7 @@ mod well;
 use std::{collections::BTreeMap, future::Future};
 
 use ostler_tests::{
-    harness::{App, Exit, Master, MasterBuilder, Output, PATIENCE, Tail},
+    harness::{App, Exit, Master, MasterBuilder, Output, PATIENCE, PrivateDir, Tail},
     load::{Plan, Target},
     ostler,
 };
@@ -66,6 +66,13 @@ async fn running(app: App, script: &str) -> (Master, Tail) {
     master.settled("web", "running").await;
     tail.settle(&master).await;
     (master, tail)
+}
+
+/// Points the link `current` in this directory at a release.
+fn release(dir: &PrivateDir, to: &str) {
+    let new = dir.at("link.new");
+    std::os::unix::fs::symlink(to, &new).expect("a link");
+    std::fs::rename(new, dir.at("current")).expect("a link");
 }
 
 /// Runs a command beside the test.

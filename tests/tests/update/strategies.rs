@@ -146,23 +146,18 @@ async fn worker_that_fails_too_many_requests_aborts_the_update() {
 
 #[tokio::test]
 async fn crash_respawn_runs_its_own_generations_release() {
-    let link = |dir: &std::path::Path, to: &str| {
-        let new = dir.join("link.new");
-        std::os::unix::fs::symlink(to, &new).expect("a link");
-        std::fs::rename(new, dir.join("current")).expect("a link");
-    };
     let app = web(1).set("command", json!(["sh", "current/worker.sh"]));
     let builder = ostler!().apps(&[app]).with("version", "1");
-    for release in ["one", "two"] {
-        builder.dir().make(release);
-        let serve = format!("echo {release} >> lives; {GOOD}");
-        builder.dir().write(&format!("{release}/worker.sh"), &serve);
+    for name in ["one", "two"] {
+        builder.dir().make(name);
+        let serve = format!("echo {name} >> lives; {GOOD}");
+        builder.dir().write(&format!("{name}/worker.sh"), &serve);
     }
-    link(&builder.dir().at(""), "one");
+    release(builder.dir(), "one");
     let master = builder.start().await;
     let mut tail = master.tail().await;
     master.settled("web", "running").await;
-    link(&master.dir().at(""), "two");
+    release(master.dir(), "two");
     tail.settle(&master).await;
     master.signal(master.pid("web", 0).await, Signal::KILL);
     tail.next("worker.exited").await;
@@ -174,6 +169,75 @@ async fn crash_respawn_runs_its_own_generations_release() {
         .await;
     tail.next("worker.ready").await;
     assert_eq!(lives(&master), ["one", "one", "two", "two"]);
+}
+
+#[tokio::test]
+async fn commands_beside_workers_run_their_generations_release() {
+    // One goes by the working directory, one by its own path.
+    let app = web(1)
+        .set("cwd", "current")
+        .set("before_start", json!(["sh", "hook.sh"]))
+        .set("before_stop", json!(["sh", "hook.sh"]))
+        .set("after_exit", json!(["sh", "../current/hook.sh"]));
+    let builder = ostler!().apps(&[app]);
+    for name in ["one", "two"] {
+        builder.dir().make(name);
+        builder.dir().write(&format!("{name}/version"), "1");
+        builder.dir().write(&format!("{name}/worker.sh"), GOOD);
+        let tell = format!("echo \"$OSTLER_HOOK of $OSTLER_WORKER_ID: {name}\" >> ../lives");
+        builder.dir().write(&format!("{name}/hook.sh"), &tell);
+    }
+    release(builder.dir(), "one");
+    let master = builder.start().await;
+    let mut tail = master.tail().await;
+    master.settled("web", "running").await;
+    release(master.dir(), "two");
+    tail.settle(&master).await;
+    master.signal(master.pid("web", 0).await, Signal::KILL);
+    tail.next_with("worker.hook", "/hook", "after_exit").await;
+    tail.next("worker.ready").await;
+    master.ostler(["reload"]).success().await;
+    tail.next_with("worker.hook", "/hook", "after_exit").await;
+    master.ostler(["stop"]).success().await;
+    assert_eq!(
+        lives(&master),
+        [
+            "before_start of 1: one",
+            "after_exit of 1: one",
+            "before_start of 2: one",
+            "before_start of 3: two",
+            "before_stop of 2: one",
+            "after_exit of 2: one",
+            "before_stop of 3: two",
+            "after_exit of 3: two",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn hooks_and_command_probes_have_the_variables_of_their_generation() {
+    let tell = "echo \"$OSTLER_GENERATION $OSTLER_HOOK $COLOUR\" >> lives";
+    let app = web(1)
+        .set("ready", json!({"command": ["sh", "-c", tell]}))
+        .set("before_start", tell)
+        .set("after_exit", tell);
+    let (master, mut tail) = running(app, GOOD).await;
+    master
+        .ostler(["reload", "--update-env"])
+        .env("COLOUR", "blue")
+        .success()
+        .await;
+    tail.next_with("worker.hook", "/hook", "after_exit").await;
+    assert_eq!(
+        lives(&master),
+        [
+            "1 before_start",
+            "1",
+            "2 before_start blue",
+            "2  blue",
+            "1 after_exit"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -294,7 +294,7 @@ fn what_cannot_be_parsed_says_why() {
         (
             "run --ready soon -- x",
             ErrorKind::ValueValidation,
-            "use \"auto\", \"notify\", \"sdk\", \"delay(2s)\", \"http(127.0.0.1:8100 /ready)\" or \"tcp(127.0.0.1:8100)\"",
+            "use \"auto\", \"notify\", \"sdk\", \"delay(2s)\", \"http(unix:/run/web-{id}.sock /ready)\" or \"tcp(unix:/run/web-{id}.sock)\"",
         ),
         (
             "ls -M a.b",

@@ -69,6 +69,19 @@ impl Hooks {
             HookKind::AfterExit => self.after_exit.as_ref(),
         }
     }
+
+    /// The words of all their commands.
+    pub fn words_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let Self {
+            before_start,
+            after_ready,
+            before_stop,
+            after_exit,
+        } = self;
+        let hooks = [before_start, after_ready, before_stop, after_exit];
+        let hooks = hooks.into_iter().flatten();
+        hooks.flat_map(|hook| &mut hook.command)
+    }
 }
 
 /// Whether there is one.

@@ -3,10 +3,14 @@
 //! A probe proves something of *one* worker only if nobody else can answer it. Inherited sockets are shared: whoever is
 //! idle answers there, and the kernel completes a connection before any worker has seen it. So a probe goes to an address
 //! of the worker's own, in which `{slot}` or `{id}` stands for it, or to a port counted up from a base by slot.
+//!
+//! What a slot has for its own, its next worker shares with the last where the one comes beside the other. Readiness is then
+//! asked at an address with `{id}`: the answer of the old one would count once and for all, and a version that never serves
+//! take its place. Health is asked again and again, and what another answered for a while is found out when that has gone.
 
 use std::{fmt, path::Path, time::Duration};
 
-use super::{AppDefinition, Readiness, SocketAddress, SocketDeclaration};
+use super::{AppDefinition, Readiness, SocketAddress, SocketDeclaration, update::Strategy};
 use crate::config::{
     address::{self, LONGEST_SOCKET_PATH},
     errors::Wrong,
@@ -75,7 +79,15 @@ impl Target {
     fn by_slot(&self) -> bool {
         match self {
             Self::Port(_) => true,
-            Self::Address(text) => text.contains("{slot}") || text.contains("{id}"),
+            Self::Address(text) => text.contains("{slot}") || self.by_worker(),
+        }
+    }
+
+    /// Whether each worker has one of its own, also among those of its slot.
+    fn by_worker(&self) -> bool {
+        match self {
+            Self::Port(_) => false,
+            Self::Address(text) => text.contains("{id}"),
         }
     }
 }
@@ -105,6 +117,7 @@ impl Check {
 pub fn check(app: &AppDefinition) -> Result<(), Wrong> {
     if let Readiness::Probe(probe) = &app.ready {
         check_one(app, "ready", probe)?;
+        check_successor(app, probe)?;
     }
     match &app.life.health {
         Some(health) => check_one(app, "health", &health.probe),
@@ -116,8 +129,8 @@ fn check_one(app: &AppDefinition, key: &str, probe: &Probe) -> Result<(), Wrong>
     let Some(target) = probe.check.target() else {
         return Ok(());
     };
-    let own = "ask where each worker listens by itself: { http = \"/ready\", port = 8100 } is port 8100 plus its slot, \
-               { tcp = true, address = \"unix:/run/web-{id}.sock\" } a socket for each";
+    let own = "ask where each worker listens by itself: { http = \"/up\", address = \"unix:/run/web-{id}.sock\" } is a socket \
+               for each, { http = \"/up\", port = 8100 } port 8100 plus the slot";
     if app.instances > 1 && !target.by_slot() {
         let problem = format!("{key} would ask all workers at one address, and any could answer");
         return Err(Wrong::new(problem, own));
@@ -136,6 +149,20 @@ fn check_one(app: &AppDefinition, key: &str, probe: &Probe) -> Result<(), Wrong>
         }
     }
     Ok(())
+}
+
+/// Whether the worker that is replaced could answer for the one that comes beside it.
+fn check_successor(app: &AppDefinition, probe: &Probe) -> Result<(), Wrong> {
+    match (probe.check.target(), app.update.strategy) {
+        (Some(target), Strategy::Surge) if !target.by_worker() => Err(Wrong::new(
+            format!(
+                "ready would ask at {target}, where in an update the old worker of the slot answers for the new one beside it"
+            ),
+            "name the worker in it, as in { http = \"/up\", address = \"unix:/run/web-{id}.sock\" }, \
+             or have the old one go first: strategy = \"replace\"",
+        )),
+        (_, Strategy::Surge | Strategy::Replace | Strategy::AllAtOnce) => Ok(()),
+    }
 }
 
 fn can_be_asked(key: &str, address: &SocketAddress) -> Result<(), Wrong> {
@@ -175,7 +202,11 @@ impl fmt::Display for Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{app::AppName, flags, settings::Settings};
+    use crate::config::{
+        app::{AppName, life::Health, update::Share},
+        flags,
+        settings::Settings,
+    };
 
     fn app(instances: u32, at: Target, listen: &[&str]) -> AppDefinition {
         let probe = Probe {
@@ -188,6 +219,7 @@ mod tests {
         app.instances = instances;
         app.ready = Readiness::Probe(probe);
         app.listen = flags::listen(listen, Path::new("/")).expect("addresses");
+        app.update.strategy = Strategy::Replace;
         app
     }
 
@@ -236,5 +268,43 @@ mod tests {
             let wrong = check(&bad).expect_err(why);
             assert!(wrong.problem.contains(why), "{wrong}");
         }
+    }
+
+    #[test]
+    fn readiness_that_the_predecessor_could_tell_is_refused() {
+        let targets = [
+            (Target::Port(8100), 3),
+            (address("127.0.0.1:810{slot}"), 3),
+            (address("127.0.0.1:3000"), 1),
+            (address("unix:/run/{slot}.sock"), 1),
+        ];
+        for (target, instances) in targets {
+            let mut app = app(instances, target.clone(), &[]);
+            for strategy in [Strategy::Replace, Strategy::AllAtOnce] {
+                app.update.strategy = strategy;
+                assert_eq!(check(&app), Ok(()), "{target} {strategy:?}");
+            }
+            app.update.strategy = Strategy::Surge;
+            // With no room for one more the old one is told to go first, and still listens while it drains.
+            for surge in [Share::Count(1), Share::Count(0)] {
+                app.update.max_surge = surge;
+                let wrong = check(&app).expect_err("the old one could answer");
+                assert!(wrong.problem.contains("for the new one"), "{wrong}");
+                assert!(
+                    wrong.fix.contains("{id}") && wrong.fix.contains("\"replace\""),
+                    "{wrong}"
+                );
+            }
+            // What is asked again and again is found out.
+            let ready = std::mem::replace(&mut app.ready, Readiness::Notify);
+            let Readiness::Probe(probe) = ready else {
+                panic!("{ready:?}");
+            };
+            app.life.health = Some(Health { probe, failures: 3 });
+            assert_eq!(check(&app), Ok(()), "{target}");
+        }
+        let mut app = app(3, address("unix:/run/{id}.sock"), &[]);
+        app.update.strategy = Strategy::Surge;
+        assert_eq!(check(&app), Ok(()));
     }
 }

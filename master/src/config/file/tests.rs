@@ -234,7 +234,7 @@ command = []
             "10:16: app.web.kill_ladder[0]: \"TREM\" is not a signal",
             "did you mean \"TERM\"?",
             "11:9: app.web.ready: \"soon\" is not a way to be ready",
-            "use \"auto\", \"notify\", \"sdk\", \"delay(2s)\", \"http(127.0.0.1:8100 /ready)\" or \"tcp(127.0.0.1:8100)\"",
+            "use \"auto\", \"notify\", \"sdk\", \"delay(2s)\", \"http(unix:/run/web-{id}.sock /ready)\" or \"tcp(unix:/run/web-{id}.sock)\"",
             "13:6: app.a.b: \"a.b\" is not an app name: use 1 to 64 of A-Z a-z 0-9 _ -",
             "name it `a_b`",
             "14:11: app.a.b.command: the command is empty",

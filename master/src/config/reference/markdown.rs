@@ -17,7 +17,7 @@ as a file may be checked where it isn't run, but `ostler run`, `start` and `relo
 
 Durations are text with a unit: `\"500ms\"`, `\"30s\"`, `\"5m\"`, `\"1h\"`, `\"1m30s\"`, `\"2d\"`. Sizes are bytes, or text with a unit: `\"64KiB\"` (1,024), `\"64kB\"` (1,000). \
 Relative paths start at the directory of the file in which they stand. `${NAME}`, `${NAME:-other}` and `$$` are replaced in every value when the file is read, in quotes also where a number or a truth value belongs (`nice = \"${NICE:-5}\"`); \
-`{slot}`, `{port:NAME}` and `{fd:NAME}` in a command's words when a worker starts.
+`{slot}`, `{id}`, `{port:NAME}` and `{fd:NAME}` in a command's words and in the app's own variables when a worker starts.
 
 This page is made from the program's own tables.
 ";

@@ -68,9 +68,9 @@ fn rest_of_probe(key: &Key) -> &'static str {
     match key.name {
         "command" => "",
         "address" | "port" => ", tcp = true",
-        "status" => ", http = \"/\", port = 8100",
-        "http" | "tcp" => ", port = 8100",
-        _ => ", tcp = true, port = 8100",
+        "status" => ", http = \"/\", address = \"unix:{id}\"",
+        "http" | "tcp" => ", address = \"unix:{id}\"",
+        _ => ", tcp = true, address = \"unix:{id}\"",
     }
 }
 
@@ -106,7 +106,10 @@ fn with(section: &Section, key: &Key, value: &str) -> String {
         "fd" => app(format!("fds = {{ x = {} }}", inside(", path = \"x\""))),
         "stdin" => app(format!("stdin = {}\nlisten = {{ x = \":1\" }}", inside(""))),
         "rotate" => app(format!("log = {{ rotate = {} }}", inside(""))),
-        "probe" => app(format!("ready = {}", inside(rest_of_probe(key)))),
+        "probe" => {
+            let ready = inside(rest_of_probe(key));
+            app(format!("strategy = \"replace\"\nready = {ready}"))
+        }
         "health" => app(format!("health = {}", inside(rest_of_probe(key)))),
         "memory" => app(format!("max_memory = {}", inside(""))),
         "hook" if key.name == "command" => app(format!("after_exit = {}", inside(""))),

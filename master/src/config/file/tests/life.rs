@@ -113,6 +113,10 @@ fn what_makes_no_sense_is_told_with_a_fix() {
             "ready = { tcp = true, address = \"127.0.0.1:1\" }",
             "all workers at one address",
         ),
+        (
+            "ready = { tcp = true, port = 8100 }",
+            "the old worker of the slot answers for the new one",
+        ),
         ("ready = { tcp = true, prot = 1 }", "did you mean `port`?"),
         ("health = { tcp = true, port = 1, retries = 2 }", "failures"),
         ("hang_signal = \"ABORT\"", "is not a signal"),

@@ -34,14 +34,14 @@ const ADDRESS: Key = key(
     Text,
     "(one of both)",
     "\"unix:run/web-{id}.sock\"",
-    "Where the worker listens by itself, with `{slot}` or `{id}` in it if there are several.",
+    "Where the worker listens by itself, with `{slot}` or `{id}` in it if there are several. `ready` needs `{id}`, unless the old worker goes first (`strategy`).",
 );
 const PORT: Key = key(
     "port",
     Whole(1, 65_535),
     "(one of both)",
     "8100",
-    "On 127.0.0.1, this port plus the slot.",
+    "On 127.0.0.1, this port plus the slot. For `ready` the old worker of the slot must go first: `strategy = \"replace\"`.",
 );
 const GOOD: Key = key(
     "status",

@@ -79,8 +79,8 @@ pub struct MachineInfo {
 pub struct AppStatus {
     /// Its name.
     pub name: String,
-    /// "waiting" (for apps that start before it), "starting", "running", "updating", "restarting", "stopping", "stopped",
-    /// "failed".
+    /// "waiting" (for apps that start before it), "starting", "running", "updating", "rolling back", "restarting",
+    /// "stopping", "stopped", "failed".
     pub state: String,
     /// How many workers it should have.
     pub instances: u32,
@@ -235,7 +235,7 @@ pub struct WorkerStatus {
     pub pid: Option<u32>,
     /// Its generation.
     pub generation: Generation,
-    /// "starting", "ready", "draining", "stopping", "exited"; for a slot without a worker "backoff", "stopped", "failed".
+    /// "starting", "ready", "draining", "stopping"; for a slot without a worker "starting", "backoff", "stopped", "failed".
     pub state: String,
     /// Ready because it lives, not because it said so.
     pub assumed_ready: bool,

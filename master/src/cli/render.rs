@@ -190,7 +190,7 @@ fn cells(worker: &WorkerStatus) -> [Cell; 9] {
 pub(super) fn state(worker: &WorkerStatus) -> Cell {
     let tone = match worker.state.as_str() {
         "ready" => Tone::Good,
-        "failed" | "exited" => Tone::Bad,
+        "failed" => Tone::Bad,
         "stopped" => Tone::Dim,
         _ => Tone::Moving,
     };

@@ -193,6 +193,18 @@ impl App {
         !self.wanted || (0..self.size).all(parked)
     }
 
+    /// Whether all of its slots that should have a worker have ended as they should.
+    pub(super) fn has_ended(&self) -> bool {
+        let well = SlotState::Ended { well: true };
+        let ended = |number| {
+            self.slots
+                .get(&number)
+                .is_some_and(|slot| slot.state == well)
+        };
+        let mut wanted = (0..self.size).map(SlotNumber);
+        !self.wants_none() && wanted.all(|number| self.parked.contains(&number) || ended(number))
+    }
+
     /// The generation that vacant slots are filled with.
     pub(super) fn filling(&self) -> Made {
         let proved = self.update.as_ref().filter(|update| update.done > 0);

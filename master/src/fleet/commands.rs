@@ -176,6 +176,7 @@ fn nothing_to_reload(fleet: &Fleet, names: &[AppName]) -> String {
         Some(app) if app.definition.life.oneshot => {
             "ends by itself (oneshot); use `start` to run it again"
         }
+        Some(app) if app.has_ended() => "has ended; use `start` to run it again",
         Some(app) if app.size == 0 => "has 0 instances; use `scale` to give it some",
         Some(_) | None => "is stopped; use `start`",
     };
@@ -188,7 +189,7 @@ fn reload(
     reload: AppReload,
     turn: &mut Turn,
 ) -> Result<(), Refusal> {
-    let running = |app: &App| !app.wants_none() && !app.definition.life.oneshot;
+    let running = |app: &App| !app.wants_none() && !app.definition.life.oneshot && !app.has_ended();
     let whole =
         "workers are replaced with all of their app: `restart` stops and starts a single one";
     let selector = reload.app.as_deref();

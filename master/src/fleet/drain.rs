@@ -77,6 +77,11 @@ impl Leaving {
             || !matches!(self.next, Next::Hook | Next::Rung(0 | 1))
     }
 
+    /// Whether KILL was, or is about to be, the last word.
+    pub(super) fn killed(&self) -> bool {
+        matches!(self.next, Next::Kill | Next::Nothing)
+    }
+
     /// Whether it is killed because everything ends at once.
     pub(super) fn forced(&self) -> bool {
         self.forced

@@ -135,12 +135,15 @@ fn succeeded(app: &App, worker: &Worker) -> Next {
     }
 }
 
-/// The code of an exit that means: this app can't boot. During an update there is something to go back to.
+/// The code of an exit that means: this app can't boot. While it is updated or one of it serves, it can; and a successor that
+/// fails is not the last word.
 fn fatal(app: &App, worker: &Worker, status: &ExitStatus) -> Option<i32> {
+    let boots = || app.update.is_some() || app.workers.values().any(Worker::is_ready);
     match status {
-        ExitStatus::Code(code) if worker.is_starting() && app.update.is_none() => {
+        ExitStatus::Code(code) if worker.is_starting() => {
             let codes = &worker.definition.life.fatal_exit_codes;
-            codes.contains(code).then_some(*code)
+            let excused = || boots() || trial::of_successor(app, worker.id).is_some();
+            (codes.contains(code) && !excused()).then_some(*code)
         }
         ExitStatus::Code(_)
         | ExitStatus::Signal(_)
@@ -219,7 +222,9 @@ fn vacate(
             slot.last_failure = Some((turn.number(), epitaph.clone()));
             slot.state = SlotState::Ended { well: false };
             // Else a successor on trial would bring back what is not to come back.
-            settle::drop_trial(app, worker.slot, Cause::UpdateGivenUp, turn);
+            if !update::replaces(app, worker.slot) {
+                settle::drop_trial(app, worker.slot, Cause::UpdateGivenUp, turn);
+            }
             update::newcomer_failed(app, worker, &with_last_words(&epitaph, exit), turn);
             Decision::new(Next::Ended { well: false }, for_good(worker, exit))
         }

@@ -71,7 +71,11 @@ fn app_state(app: &App) -> &'static str {
     let any = |state: fn(&SlotState) -> bool| app.slots.values().any(|slot| state(&slot.state));
     let all_ended = app.slots.iter().all(|(number, slot)| match slot.state {
         SlotState::Ended { .. } => true,
-        _ => app.parked.contains(number),
+        SlotState::Vacant
+        | SlotState::Held(_)
+        | SlotState::Backoff { .. }
+        | SlotState::Failed { .. }
+        | SlotState::Stopped => app.parked.contains(number),
     });
     let fills = |worker: &Worker| worker.occasion == Occasion::Fill && worker.is_starting();
     let filling = app.workers.values().any(fills);

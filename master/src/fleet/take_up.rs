@@ -11,7 +11,12 @@
 //! What an app *was* is what its workers are: an update that was given up leaves a difference, and taking the file up again
 //! tries again.
 
-use ostler_bus::{OpId, vocab::control::Outcome};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use ostler_bus::{Generation, OpId, Slot as SlotNumber, vocab::control::Outcome};
 
 use super::{
     Action, Fleet, RequestToken,
@@ -20,8 +25,11 @@ use super::{
     goal::{Errand, Goal, Wait},
     guard::Asker,
     operations::pay,
-    pending, start_stop,
+    pending,
+    slot::{Slot, SlotState},
+    start_stop,
     turn::Turn,
+    update::{self, Update},
 };
 use crate::config::app::{AppDefinition, AppName};
 
@@ -41,7 +49,7 @@ pub enum Change {
         /// How many then.
         to: u32,
     },
-    /// What its workers are: these keys differ.
+    /// What its workers are: these keys differ, in the order of the alphabet.
     Changed(Vec<&'static str>),
 }
 
@@ -81,10 +89,16 @@ impl Fleet {
 }
 
 fn change(app: &App, next: &AppDefinition) -> Change {
-    let mut now = current(app).clone();
-    // A size is taken up at once, not with the next generation.
-    now.instances = app.definition.instances;
-    let keys = now.differences(next);
+    let differences = |now: &Arc<AppDefinition>| {
+        let now = AppDefinition {
+            // A size is taken up at once, not with the next generation.
+            instances: app.definition.instances,
+            ..AppDefinition::clone(now)
+        };
+        now.differences(next)
+    };
+    let keys: BTreeSet<_> = current(app).values().flat_map(differences).collect();
+    let keys: Vec<_> = keys.into_iter().collect();
     match keys.as_slice() {
         [] => Change::Same,
         ["instances"] => Change::Resized {
@@ -95,13 +109,25 @@ fn change(app: &App, next: &AppDefinition) -> Change {
     }
 }
 
-/// What its workers are, or are becoming; of one that has none, what they would be.
-fn current(app: &App) -> &AppDefinition {
-    match &app.update {
-        _ if app.wants_none() => &app.definition,
-        Some(update) if !update.goes_back() => &update.definition,
-        Some(_) | None => &app.serving.1,
+/// What its workers are, or are becoming; of one that has none, what they would be. An update that was given up half done
+/// leaves more than one.
+fn current(app: &App) -> BTreeMap<Generation, Arc<AppDefinition>> {
+    if app.wants_none() {
+        return BTreeMap::from([(app.newest, Arc::clone(&app.definition))]);
     }
+    let next = app.update.as_ref().and_then(Update::brings);
+    let next = next.unwrap_or_else(|| app.serving.clone());
+    let wanted = app.slots.range(..SlotNumber(app.size));
+    let stays = |(number, slot): &(&SlotNumber, &Slot)| match slot.state {
+        SlotState::Held(_) | SlotState::Backoff { .. } | SlotState::Failed { .. } => {
+            !app.parked.contains(number)
+        }
+        // Whoever comes next is none of what was there.
+        SlotState::Vacant | SlotState::Ended { .. } | SlotState::Stopped => false,
+    };
+    let slots = wanted.filter(stays);
+    let slots = slots.map(|(number, slot)| update::made(app, *number, slot));
+    slots.chain([next]).collect()
 }
 
 /// Its lines have moved, and say what they said.
@@ -111,7 +137,7 @@ fn move_places(app: &mut App) {
         Some(update) if !update.goes_back() => &mut update.definition,
         Some(_) | None => &mut app.serving.1,
     };
-    std::sync::Arc::make_mut(current).places = places.clone();
+    Arc::make_mut(current).places = places.clone();
 }
 
 /// Takes these definitions up: they are all there are to be.
@@ -128,7 +154,7 @@ pub(super) fn take_up(
     if owed == 0 {
         pay(op, Outcome::Done, turn);
     }
-    let mut next: std::collections::BTreeMap<AppName, AppDefinition> = apps
+    let mut next: BTreeMap<AppName, AppDefinition> = apps
         .into_iter()
         .map(|app| (app.name.clone(), app))
         .collect();

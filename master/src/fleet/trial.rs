@@ -134,7 +134,10 @@ fn vacate(app: &mut App, number: SlotNumber, aim: Aim, turn: &mut Turn) {
         // If nothing comes of it, it is filled as any other would be.
         slot.adopt(app.serving.0, &app.serving.1);
     }
-    slot.state = SlotState::Vacant;
+    // If nothing comes of it, what has ended has ended.
+    if !matches!(slot.state, SlotState::Ended { .. }) {
+        slot.state = SlotState::Vacant;
+    }
     if let Some(worker) = holder.and_then(|id| app.workers.get_mut(&id)) {
         let id = worker.id;
         worker.outdated = why;

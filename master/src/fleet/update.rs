@@ -31,6 +31,7 @@ use super::{
     app::{App, Made},
     budget,
     cause::Cause,
+    guard::Asker,
     mutation::Mutation,
     operations::pay,
     progress::{self, progress},
@@ -55,6 +56,7 @@ pub(super) struct Update {
     pub(super) definition: Arc<AppDefinition>,
     /// What asked for it, in words.
     pub(super) reason: String,
+    asker: Asker,
     pub(super) course: Course,
     /// How many slots have been taken over: by the new generation or, on the way back, from it.
     pub(super) done: u32,
@@ -96,10 +98,32 @@ impl Update {
         }
     }
 
-    /// Whether this slot is still to be replaced. Those that ended for good, or were stopped, are left in peace.
+    /// Whether this slot is still to be replaced. Those that ended well, or were stopped, are left in peace.
     fn is_to_do(&self, slot: &Slot) -> bool {
+        let open = match slot.state {
+            SlotState::Ended { well } => !well && self.mends(),
+            SlotState::Vacant
+            | SlotState::Held(_)
+            | SlotState::Backoff { .. }
+            | SlotState::Failed { .. }
+            | SlotState::Stopped => true,
+        };
+        self.is_for(slot) && open
+    }
+
+    /// Whether this slot is to be of another generation.
+    fn is_for(&self, slot: &Slot) -> bool {
         let new = slot.generation == self.generation;
-        new == self.goes_back() && !matches!(slot.state, SlotState::Ended { .. })
+        new == self.goes_back()
+    }
+
+    /// Whether it brings up what has ended, and not well. What the app's own workers ask for mends nothing: one that shuts its
+    /// socket down and then crashes would be back, whatever `restart` says.
+    fn mends(&self) -> bool {
+        match (&self.course, self.asker) {
+            (Course::Back { .. }, _) | (Course::Forward, Asker::File(_) | Asker::Outside) => true,
+            (Course::Forward, Asker::Own(_)) => false,
+        }
     }
 
     /// What the successor in a slot is made from.
@@ -225,6 +249,7 @@ fn begin(app: &mut App, turn: &mut Turn) -> bool {
         generation,
         definition,
         reason: pending.reason.clone(),
+        asker: pending.asker,
         course: Course::Forward,
         done: 0,
         before: BTreeMap::new(),
@@ -306,6 +331,20 @@ fn finish(app: &mut App, turn: &mut Turn) -> bool {
         pay(op, Outcome::Done, turn);
     }
     true
+}
+
+/// What a slot is, or is becoming.
+pub(super) fn made(app: &App, number: SlotNumber, slot: &Slot) -> Made {
+    match app.update.as_ref().filter(|update| update.is_for(slot)) {
+        Some(update) => update.successor(number, &app.serving),
+        None => (slot.generation, Arc::clone(&slot.definition)),
+    }
+}
+
+/// Whether a slot is still to be replaced by the running update, if there is one.
+pub(super) fn replaces(app: &App, slot: SlotNumber) -> bool {
+    let mut update = app.update.iter();
+    update.any(|update| to_do(app, update).any(|number| number == slot))
 }
 
 /// The slots that are still to be replaced, in order.

@@ -130,6 +130,19 @@ pub(super) fn weigh(worker: &mut Worker, app: &AppName, memory: u64, turn: &mut 
         )
     };
     match (limit.hard, &worker.phase) {
+        // It goes for what it goes for, and that is no crash.
+        (Some(hard), Phase::Leaving(leaving)) if memory > hard => {
+            if !leaving.killed() {
+                turn.act(Action::Warn(format!(
+                    "{app}.{}: {}: killed on its way out ({}): worker {}",
+                    worker.slot,
+                    over(hard),
+                    leaving.reason,
+                    worker.id
+                )));
+            }
+            drain::end(worker, app, Cause::Memory, turn);
+        }
         (_, Phase::Leaving(_)) => {}
         (Some(hard), _) if memory > hard => {
             worker.hung = Some(over(hard));

@@ -33,10 +33,12 @@ pub fn schedules(apps: &[AppDefinition]) -> Schedules {
     apps.iter().filter_map(schedule).collect()
 }
 
-/// The same after these were defined; where there is no new definition, the old one holds.
+/// The same after these were defined; where there is no new definition, the old one holds, and so it does for those that were
+/// left out and run on.
 pub(super) fn redefined(
     before: &Schedules,
     apps: &[(AppName, Option<AppDefinition>)],
+    left_out: &[AppName],
 ) -> Schedules {
     let schedule = |(name, new): &(AppName, Option<AppDefinition>)| {
         let schedule = match new {
@@ -45,7 +47,11 @@ pub(super) fn redefined(
         };
         Some((name.clone(), schedule?))
     };
-    apps.iter().filter_map(schedule).collect()
+    let kept = left_out
+        .iter()
+        .filter_map(|name| before.get_key_value(name));
+    let kept = kept.map(|(name, schedule)| (name.clone(), schedule.clone()));
+    apps.iter().filter_map(schedule).chain(kept).collect()
 }
 
 /// One app's schedule, and how far it has come.

@@ -252,7 +252,7 @@ impl Shell {
         let watched = watched.map(|app| (app.name.clone(), Some(app.clone())));
         let by_command = self.by_command(&said.apps).into_iter();
         let watched = watched.chain(by_command.map(|name| (name, None)));
-        self.workshop.watch_files(watched.collect());
+        self.workshop.watch_files(watched.collect(), &[]);
         for what in said.held_back {
             tracing::warn!("{what}");
         }
@@ -282,7 +282,7 @@ impl Shell {
             tracing::warn!("{what}");
         }
         let by_command = self.by_command(&said.apps);
-        let mut rolled = by_command.clone();
+        let (mut rolled, mut left_out) = (by_command.clone(), vec![]);
         for (name, change) in self.fleet.plan(&said.apps) {
             match change {
                 Change::Added(_) => {}
@@ -291,6 +291,7 @@ impl Shell {
                     tracing::warn!(
                         "{name} is not in {file} any more, and runs on as it was, its files unwatched; `ostler stop {name}` ends it"
                     );
+                    left_out.push(name.clone());
                     rolled.push(name);
                 }
             }
@@ -320,7 +321,7 @@ impl Shell {
             }
         }
         taken.extend(by_command.into_iter().map(|name| (name, None)));
-        self.workshop.watch_files(taken);
+        self.workshop.watch_files(taken, &left_out);
         self.workshop.renew_doors();
         let rolls = rolled.into_iter().map(|app| roll(app.to_string()));
         std::iter::once(Input::DefineAll(defined))

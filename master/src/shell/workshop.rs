@@ -103,11 +103,15 @@ impl Workshop {
         });
     }
 
-    /// Has the files of these apps watched that want it, and of no others, and their schedules kept; where there is no new
-    /// definition, the old one holds.
-    pub(super) fn watch_files(&self, apps: Vec<(AppName, Option<AppDefinition>)>) {
+    /// Has the files of these apps watched that want it, and of no others, and their schedules kept, as are those of apps that
+    /// were left out and run on; where there is no new definition, the old one holds.
+    pub(super) fn watch_files(
+        &self,
+        apps: Vec<(AppName, Option<AppDefinition>)>,
+        left_out: &[AppName],
+    ) {
         self.schedules.send_if_modified(|kept| {
-            let schedules = alarm::redefined(kept, &apps);
+            let schedules = alarm::redefined(kept, &apps, left_out);
             let changed = *kept != schedules;
             *kept = schedules;
             changed

@@ -7,6 +7,7 @@ use super::*;
 fn late(folder: &str) -> App {
     habit!("late", "notify 0")
         .set("auto_reload", json!([folder]))
+        .set("cron", "0 4 * * *")
         .unwatched()
 }
 
@@ -48,9 +49,13 @@ async fn files_of_an_app_are_watched_as_the_file_says_now() {
     assert!(names(wish["reason"].as_str().unwrap(), &path), "{wish}");
     tail.next_with("update.finished", "/app", "late").await;
 
-    // None.
+    // None. It runs on all the same, and so its hour comes.
     reread(&mut master, &mut tail, &[parked], "late").await;
     master
         .wait_for_log("late: its files are watched no longer")
         .await;
+    assert!(
+        master.app("late").await["next_cron"].is_string(),
+        "it runs on as it was"
+    );
 }

@@ -58,7 +58,7 @@ impl Paint {
     fn state(self, state: &str) -> Style {
         match state {
             "ready" | "running" => self.with(Color::Green),
-            "failed" | "exited" => self.with(Color::Red),
+            "failed" => self.with(Color::Red),
             "stopped" => self.dim(),
             _ => self.with(Color::Yellow),
         }

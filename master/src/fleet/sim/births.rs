@@ -109,6 +109,7 @@ impl Checker {
             served: None,
             worn: false,
             on_trial: false,
+            recycles: false,
             relieves: false,
             fails: false,
             bad: 0,

@@ -20,6 +20,7 @@ impl Checker {
                     "spawned twice"
                 );
                 worker.born = now;
+                worker.recycles = event.trigger.starts_with("recycle");
                 Ok(())
             }
             FleetEvent::WorkerOnline(event) => self.online(now, event),

@@ -119,7 +119,8 @@ impl Model {
         }
     }
 
-    /// An exit before readiness, with a code that means that the app can't boot, ends the master: not during an update.
+    /// An exit before readiness, with a code that means that the app can't boot, ends the master: not during an update, not
+    /// while another of the app serves, and not if it was to take the place of one that serves.
     pub(super) fn learn_of_exit(&mut self, id: WorkerId, input: &Input) {
         let Input::Worker {
             news: WorkerNews::Exited(exit),
@@ -136,7 +137,9 @@ impl Model {
             .apps
             .get(&worker.app)
             .is_some_and(|app| app.updating.is_some() || app.going_back.is_some());
-        if fatal && worker.life == Life::Starting && !updating && !self.ending {
+        let serves = |(_, worker): (_, &WorkerModel)| matches!(worker.life, Life::Ready { .. });
+        let excused = updating || worker.recycles || self.of(&worker.app).any(serves);
+        if fatal && worker.life == Life::Starting && !excused && !self.ending {
             self.fatal = u8::try_from(*code).ok();
             self.ending = true;
             self.apps.values_mut().for_each(|app| app.wanted = false);

@@ -18,8 +18,11 @@ use crate::{
 /// Which variable of an app's definition says what version it is.
 const VERSION: &str = "VERSION";
 
-/// Marks a definition that is to have the version before.
+/// Marks a definition that is to have the version that was said last.
 const KEPT: &str = "KEPT";
+
+/// Marks a definition that is to have the version that was said before the last.
+const PUT_BACK: &str = "PUT_BACK";
 
 /// What comes from outside.
 #[derive(Default)]
@@ -87,7 +90,7 @@ pub(super) fn write(dice: &mut Dice) -> Script {
 fn number_versions(script: &mut Script) {
     script.told.sort_by_key(|(at, _)| *at);
     let inputs = script.told.iter_mut().flat_map(|(_, inputs)| inputs);
-    let mut last = BTreeMap::new();
+    let mut said = BTreeMap::new();
     for (version, input) in (1_u64..).zip(inputs) {
         let defined = match input {
             Input::Define(definition) => std::slice::from_mut(definition),
@@ -105,9 +108,12 @@ fn number_versions(script: &mut Script) {
             | Input::Tick => &mut [],
         };
         for definition in defined {
-            let last = last.entry(definition.name.clone()).or_insert(version);
-            if definition.env.remove(KEPT).is_none() {
-                *last = version;
+            let name = definition.name.clone();
+            let (before, last) = said.entry(name).or_insert((version, version));
+            if definition.env.remove(PUT_BACK).is_some() {
+                std::mem::swap(before, last);
+            } else if definition.env.remove(KEPT).is_none() {
+                *before = std::mem::replace(last, version);
             }
             definition.env.insert(VERSION.into(), last.to_string());
         }

@@ -71,7 +71,7 @@ impl Checker {
             waits.sum::<Duration>()
         };
         promise!(
-            signal != 9 || forced || now - *since >= patience,
+            signal != 9 || forced || worker.is_far_too_large() || now - *since >= patience,
             "killed after {:?}",
             now - *since
         );
@@ -82,6 +82,10 @@ impl Checker {
     pub(super) fn nobody_hangs(&self, now: Moment) -> Checked {
         for (id, worker) in &self.model.workers {
             promise!(!worker.is_hung(now), "worker {id} has hung, and may stay");
+            promise!(
+                !worker.is_far_too_large() || worker.told.contains(&9),
+                "worker {id} is far too large, and may stay"
+            );
         }
         Ok(())
     }

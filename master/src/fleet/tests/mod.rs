@@ -5,6 +5,7 @@ mod commands;
 mod crashes;
 mod decisions;
 mod drains;
+mod fallen;
 mod hangs;
 mod hooks;
 mod idle;

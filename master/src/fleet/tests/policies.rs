@@ -8,9 +8,9 @@ use ostler_bus::{
 };
 
 use crate::{
-    config::app::{AppDefinition, life::Restart},
+    config::app::{AppDefinition, life::Restart, update::Strategy},
     fleet::{
-        Action, Command, FleetEvent, Notification, WorkerNews,
+        Action, Command, FleetEvent, Input, Notification, WorkerNews,
         testing::{Stage, definition, reload, start},
     },
 };
@@ -27,6 +27,11 @@ fn fatal() -> AppDefinition {
     let mut app = definition("web", 1);
     app.life.fatal_exit_codes = vec![3];
     app
+}
+
+/// Whether the master has ended as one whose app can't boot.
+fn ended(stage: &Stage) -> bool {
+    stage.actions.contains(&Action::Done { code: 3 })
 }
 
 fn oneshot() -> AppDefinition {
@@ -119,15 +124,26 @@ fn an_app_that_cant_boot_ends_the_master_with_its_code() {
     let mut stage = Stage::of(fatal());
     let id = stage.spawned();
     stage.exits(id, 3);
-    assert!(
-        stage.actions.contains(&Action::Done { code: 3 }),
-        "{:?}",
-        stage.actions
-    );
+    assert!(ended(&stage), "{:?}", stage.actions);
 }
 
 #[test]
 fn the_master_waits_for_its_other_workers_before_it_ends() {
+    let mut stage = Stage::of_all(vec![definition("api", 1), fatal()]);
+    let [first, second] = stage.orders().try_into().expect("one of each");
+    for order in [&first, &second] {
+        stage.news(order.id, WorkerNews::Spawned { pid: 1 });
+    }
+    stage.says_ready(first.id);
+    stage.exits(second.id, 3);
+    assert_eq!(stage.signals(first.id), [0], "it may finish what it has");
+    assert!(!ended(&stage));
+    stage.exits(first.id, 0);
+    assert!(ended(&stage));
+}
+
+#[test]
+fn an_app_that_serves_can_boot() {
     let mut stage = Stage::of(AppDefinition {
         instances: 2,
         ..fatal()
@@ -136,10 +152,57 @@ fn the_master_waits_for_its_other_workers_before_it_ends() {
     stage.says_ready(first);
     let second = stage.spawned();
     stage.exits(second, 3);
-    assert_eq!(stage.signals(first), [0], "it may finish what it has");
-    assert!(!stage.actions.contains(&Action::Done { code: 3 }));
-    stage.exits(first, 0);
-    assert!(stage.actions.contains(&Action::Done { code: 3 }));
+    assert_eq!(stage.states(), ["ready", "failed"]);
+    assert!(stage.signals(first).is_empty() && !ended(&stage));
+    stage.wait(10_000);
+    stage.exits(first, 1);
+    let respawned = stage.spawned();
+    stage.exits(respawned, 3);
+    assert!(ended(&stage), "nobody is left");
+}
+
+#[test]
+fn what_an_aborted_update_has_left_ends_nobody() {
+    let mut stage = Stage::serving(AppDefinition {
+        instances: 3,
+        ..fatal()
+    });
+    let op = stage.op(reload(false));
+    let replaced = stage.spawned();
+    stage.says_ready(replaced);
+    stage.wait(2_000);
+    stage.exits(FIRST, 0);
+    let second = stage.spawned();
+    stage.exits(second, 3);
+    assert!(matches!(stage.outcome(op), Some(Outcome::Failed(_))));
+    stage.wait(10_000);
+    stage.exits(replaced, 1);
+    let respawned = stage.spawned();
+    stage.exits(respawned, 3);
+    assert_eq!(stage.states(), ["failed", "ready", "ready"]);
+    assert!(!ended(&stage));
+}
+
+#[test]
+fn a_recycled_workers_successor_that_cant_boot_is_tried_again() {
+    for strategy in [Strategy::Surge, Strategy::Replace] {
+        let mut app = fatal();
+        app.update.strategy = strategy;
+        let name = app.name.clone();
+        let mut stage = Stage::serving(app);
+        stage.input(Input::CronDue(name));
+        if strategy == Strategy::Replace {
+            stage.exits(FIRST, 0);
+        }
+        let successor = stage.spawned();
+        stage.exits(successor, 3);
+        assert!(!ended(&stage), "{strategy:?}: the old one serves on");
+        stage.wait(1_000);
+        let again = stage.spawned();
+        stage.exits(again, 3);
+        // In the second case it was tried again with nobody there, as any other would be.
+        assert_eq!(ended(&stage), strategy == Strategy::Replace, "{strategy:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use ostler_bus::{Slot, WorkerId, vocab::control::Outcome};
 use crate::{
     config::app::{AppDefinition, recycle::MemoryLimit},
     fleet::{
-        FleetEvent, WorkerNews,
+        Action, FleetEvent, WorkerNews,
         testing::{Stage, definition, reload, stop},
     },
 };
@@ -85,6 +85,66 @@ fn far_too_large_is_killed_and_that_is_a_restart() {
     assert_eq!(slot.restarts, 1);
     let exit = slot.last_exit.expect("an exit");
     assert!(exit.contains("was killed: 2.0 kB of memory"), "{exit}");
+}
+
+#[test]
+fn far_too_large_is_killed_on_its_way_out_too_and_that_is_no_crash() {
+    let mut stage = Stage::serving(limited(1));
+    stage.op(reload(false));
+    let successor = stage.spawned();
+    stage.says_ready(successor);
+    stage.wait(2_000);
+    weighs(&mut stage, FIRST, 2000);
+    assert_eq!(stage.signals(FIRST), [0], "as much as it may have");
+    weighs(&mut stage, FIRST, 2001);
+    weighs(&mut stage, FIRST, 2002);
+    assert_eq!(stage.signals(FIRST), [0, 9]);
+    let told = stage.actions.iter().filter_map(|action| match action {
+        Action::Warn(text) => Some(text.as_str()),
+        _ => None,
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            "web.0: 2.0 kB of memory are more than 2.0 kB (max_memory): killed on its way out (update: reload): worker 1"
+        ]
+    );
+    stage.exits(FIRST, 1);
+    let voluntary = stage.events().any(
+        |event| matches!(event, FleetEvent::WorkerExited(e) if e.voluntary && e.hung.is_none()),
+    );
+    assert!(voluntary, "{:?}", stage.actions);
+    assert_eq!(stage.states(), ["ready"]);
+    assert!(stage.orders().is_empty());
+    let slot = stage.fleet.snapshot(stage.now).workers.remove(0);
+    assert_eq!(slot.restarts, 0);
+}
+
+#[test]
+fn whoever_was_stopped_and_is_far_too_large_stays_stopped() {
+    let mut stage = Stage::serving(limited(1));
+    let op = stage.op(stop());
+    weighs(&mut stage, FIRST, 2001);
+    assert_eq!(stage.signals(FIRST), [0, 9]);
+    stage.exits(FIRST, 1);
+    assert_eq!(stage.outcome(op), Some(Outcome::Done));
+    assert_eq!(stage.states(), ["stopped"]);
+    assert!(stage.orders().is_empty());
+}
+
+#[test]
+fn a_hung_one_that_is_far_too_large_leaves_no_trace() {
+    let mut app = limited(1);
+    app.life.watchdog = Some(Duration::from_secs(20));
+    let mut stage = Stage::serving(app);
+    stage.wait(10_000);
+    assert_eq!(stage.signals(FIRST), [6]);
+    weighs(&mut stage, FIRST, 2001);
+    assert_eq!(stage.signals(FIRST), [6, 9]);
+    stage.exits(FIRST, 1);
+    let exit = stage.fleet.snapshot(stage.now).workers.remove(0).last_exit;
+    let exit = exit.expect("an exit");
+    assert!(exit.contains("was hung: no check-in for 20s"), "{exit}");
 }
 
 #[test]

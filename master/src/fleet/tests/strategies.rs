@@ -234,9 +234,10 @@ fn versions_that_must_not_meet_agree_when_an_update_of_a_growing_app_fails() {
 fn a_slot_that_has_ended_does_not_call_a_finished_update_back() {
     let mut app = web(1, rules(Strategy::AllAtOnce));
     app.life.restart = Restart::OnCrash;
-    let mut stage = Stage::serving(app);
+    let mut stage = Stage::serving(app.clone());
     stage.exits(WorkerId(1), 0);
-    let op = stage.op(reload(false));
+    app.env.insert("NEW".into(), "1".into());
+    let op = stage.op(Command::TakeUp(vec![app]));
     assert_eq!(stage.outcome(op), Some(Outcome::Done), "nobody to replace");
     stage.op(scale(ScaleTo::Exactly(2)));
     let further = stage.orders_only();

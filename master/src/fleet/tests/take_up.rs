@@ -1,9 +1,15 @@
 //! Another set of definitions: what it would change, and taking it up.
 
-use ostler_bus::vocab::control::{Answer, AppStop, Outcome};
+use ostler_bus::{
+    WorkerId,
+    vocab::control::{Answer, AppStop, Outcome},
+};
 
 use crate::{
-    config::app::{AppDefinition, AppName},
+    config::app::{
+        AppDefinition, AppName,
+        update::{OnFailure, UpdateRules},
+    },
     fleet::{
         Action, Change, Command,
         testing::{Stage, definition, reload, start},
@@ -108,14 +114,14 @@ fn untouched_apps_keep_their_workers_and_the_others_get_what_they_need() {
     settle(&mut stage);
     assert_eq!(stage.outcome(op), None);
     assert!(
-        stage.signals(ostler_bus::WorkerId(before[3][0])).first() == Some(&0),
+        stage.signals(WorkerId(before[3][0])).first() == Some(&0),
         "d is told to go"
     );
-    stage.exits(ostler_bus::WorkerId(before[3][0]), 0);
+    stage.exits(WorkerId(before[3][0]), 0);
     assert!(forgotten(&stage, "d"));
     // The successor of `c` proves itself; then its predecessor goes.
     stage.wait(10_000);
-    stage.exits(ostler_bus::WorkerId(before[2][0]), 0);
+    stage.exits(WorkerId(before[2][0]), 0);
     assert_eq!(stage.outcome(op), Some(Outcome::Done));
     assert_eq!(ids(&stage, "a"), before[0]);
     assert_eq!(
@@ -155,10 +161,88 @@ fn an_update_that_was_given_up_is_tried_again() {
     );
 }
 
+/// Half of the workers of `a` have been replaced by what another definition says, when the update fails.
+fn half_replaced(update: UpdateRules, mut definitions: [AppDefinition; 2]) -> Stage {
+    for definition in &mut definitions {
+        definition.update = update.clone();
+    }
+    let [before, next] = definitions;
+    let mut stage = serving(vec![before]);
+    let op = stage.op(Command::TakeUp(vec![next]));
+    settle(&mut stage);
+    stage.wait(2_000);
+    stage.exits(WorkerId(1), 0);
+    let bad = stage.orders_only().remove(0).id;
+    stage.news(bad, crate::fleet::WorkerNews::Spawned { pid: 1 });
+    stage.exits(bad, 1);
+    let back = update.on_failure == OnFailure::Rollback;
+    assert_eq!(stage.outcome(op).is_none(), back);
+    stage
+}
+
+#[test]
+fn what_a_failed_update_has_replaced_can_be_put_back() {
+    let before = || definition("a", 2);
+    let mut stage = half_replaced(UpdateRules::default(), [before(), other("a", 2)]);
+    for (next, keys) in [
+        (before(), vec!["env"]),
+        (other("a", 2), vec!["env"]),
+        (definition("a", 3), vec!["env", "instances"]),
+    ] {
+        assert_eq!(plan(&stage, &[next])[0].1, Change::Changed(keys));
+    }
+    let mut third = before();
+    third.command.push("--new".into());
+    assert_eq!(
+        plan(&stage, &[third])[0].1,
+        Change::Changed(vec!["command", "env"]),
+        "each of them differs"
+    );
+    let back = stage.op(Command::TakeUp(vec![before()]));
+    for old in ids(&stage, "a") {
+        settle(&mut stage);
+        stage.wait(2_000);
+        stage.exits(WorkerId(old), 0);
+    }
+    assert_eq!(stage.outcome(back), Some(Outcome::Done));
+    assert_eq!(plan(&stage, &[before()])[0].1, Change::Same);
+}
+
+#[test]
+fn what_goes_back_anyway_is_no_change() {
+    let update = UpdateRules {
+        on_failure: OnFailure::Rollback,
+        ..UpdateRules::default()
+    };
+    let before = AppDefinition {
+        update: update.clone(),
+        ..definition("a", 2)
+    };
+    let stage = half_replaced(update, [before.clone(), other("a", 2)]);
+    assert_eq!(stage.app().state, "rolling back");
+    assert_eq!(plan(&stage, &[before])[0].1, Change::Same);
+}
+
+#[test]
+fn what_has_ended_for_good_is_no_change() {
+    let ends = |mut app: AppDefinition| {
+        app.stop_exit_codes = vec![7];
+        app
+    };
+    let mut stage = serving(vec![ends(definition("a", 2))]);
+    stage.exits(WorkerId(1), 7);
+    let op = stage.op(Command::TakeUp(vec![ends(other("a", 2))]));
+    settle(&mut stage);
+    stage.wait(2_000);
+    stage.exits(WorkerId(2), 0);
+    assert_eq!(stage.outcome(op), Some(Outcome::Done));
+    assert_eq!(plan(&stage, &[ends(other("a", 2))])[0].1, Change::Same);
+}
+
 #[test]
 fn one_that_goes_can_not_be_commanded_but_can_come_again() {
     let mut stage = serving(vec![definition("a", 1), definition("b", 1)]);
-    let b = ostler_bus::WorkerId(ids(&stage, "b")[0]);
+    let b = WorkerId(ids(&stage, "b")[0]);
     let gone = stage.op(Command::TakeUp(vec![definition("a", 1)]));
     let stop = Command::Stop(AppStop {
         app: Some("b".into()),
@@ -189,7 +273,7 @@ fn one_that_goes_can_not_be_commanded_but_can_come_again() {
 #[test]
 fn stopped_apps_take_up_their_definition_and_stay_stopped() {
     let mut stage = serving(vec![definition("a", 1)]);
-    let a = ostler_bus::WorkerId(ids(&stage, "a")[0]);
+    let a = WorkerId(ids(&stage, "a")[0]);
     stage.op(Command::Stop(AppStop { app: None }));
     stage.exits(a, 0);
     let op = stage.op(Command::TakeUp(vec![other("a", 2)]));
@@ -209,14 +293,14 @@ fn what_a_stopped_app_is_drawn_with_is_what_its_start_would_be() {
         env: Some([("HUE".to_owned(), "green".to_owned())].into()),
         inherit: Some([("HOME".to_owned(), "/".to_owned())].into()),
     });
-    let before = ostler_bus::WorkerId(ids(&stage, "a")[0]);
+    let before = WorkerId(ids(&stage, "a")[0]);
     stage.op(reload);
     settle(&mut stage);
     stage.wait(10_000);
     stage.exits(before, 0);
     let drawn = |stage: &Stage| stage.fleet.portraits(Some("a")).expect("it is there")[0].clone();
     assert!(drawn(&stage).fills && drawn(&stage).definition.overlay.extra.contains_key("HUE"));
-    let a = ostler_bus::WorkerId(ids(&stage, "a")[0]);
+    let a = WorkerId(ids(&stage, "a")[0]);
     stage.op(Command::Stop(AppStop {
         app: Some("a".into()),
     }));

@@ -122,7 +122,7 @@ pub(super) const MEMORY: &[Key] = &[
         Size,
         "(none)",
         "\"500MiB\"",
-        "Above it a worker is killed.",
+        "Above it a worker is killed, also on its way out.",
     ),
 ];
 

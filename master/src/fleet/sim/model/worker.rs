@@ -44,6 +44,8 @@ pub(in crate::fleet::sim) struct WorkerModel {
     pub(in crate::fleet::sim) worn: bool,
     /// It was started by an update, and has not taken over yet.
     pub(in crate::fleet::sim) on_trial: bool,
+    /// It was started to take over from one that is to be recycled.
+    pub(in crate::fleet::sim) recycles: bool,
     /// It took over from one that was recycled.
     pub(in crate::fleet::sim) relieves: bool,
     /// It told that more of its requests failed than may.
@@ -109,6 +111,12 @@ impl WorkerModel {
             || recycle
                 .max_memory
                 .is_some_and(|limit| self.memory > limit.soft)
+    }
+
+    /// Whether it was found to have more memory than it may ever have.
+    pub(in crate::fleet::sim) fn is_far_too_large(&self) -> bool {
+        let hard = self.definition.recycle.max_memory.and_then(|it| it.hard);
+        hard.is_some_and(|hard| self.memory > hard)
     }
 
     /// The master stood still: it was not heard, and could not be.

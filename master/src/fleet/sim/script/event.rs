@@ -11,7 +11,7 @@ use ostler_bus::{
     },
 };
 
-use super::{KEPT, Script};
+use super::{KEPT, PUT_BACK, Script};
 use crate::{
     config::app::AppDefinition,
     fleet::{Command, Input, Moment, RequestToken, Requester, sim::dice::Dice},
@@ -159,9 +159,9 @@ fn take_up(dice: &mut Dice, at: Moment, apps: &mut [AppDefinition], script: &mut
             app.instances = dice.number(5);
         }
         let mut app = app.clone();
-        if dice.one_in(2) {
-            app.env.insert(KEPT.into(), String::new());
-        }
+        let version = [None, Some(KEPT), Some(KEPT), Some(PUT_BACK)][dice.pick(4)];
+        let version = version.map(|mark| (mark.to_owned(), String::new()));
+        app.env.extend(version);
         next.push(app);
     }
     let request = RequestToken(TAKE_UPS + script.told.len() as u64);

@@ -96,7 +96,7 @@ pub(super) const ENDS: &[Key] = &[
         List(&Whole(0, 255)),
         "[]",
         "[78]",
-        "A worker that exits like this before it is ready can't boot: the master stops with that code.",
+        "A worker that exits like this before it is ready can't boot: unless another of its app serves, the master stops with that code.",
     ),
     key(
         "retry_failed",

@@ -36,7 +36,12 @@ const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// Who watches which socket, or waits to try it again. A task ends when its entry goes.
 #[derive(Debug, Default)]
-pub struct Watches(HashMap<SocketId, OnDuty>);
+pub struct Watches {
+    /// For a worker that shuts it down.
+    ends: HashMap<SocketId, OnDuty>,
+    /// For a client, where a slot has failed.
+    clients: HashMap<SocketId, OnDuty>,
+}
 
 #[derive(Debug)]
 struct OnDuty(AbortHandle);
@@ -47,10 +52,15 @@ impl Drop for OnDuty {
     }
 }
 
+impl OnDuty {
+    fn with(duty: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(duty).abort_handle())
+    }
+}
+
 impl Watches {
     fn put(&mut self, socket: SocketId, duty: impl Future<Output = ()> + Send + 'static) {
-        let task = tokio::spawn(duty);
-        self.0.insert(socket, OnDuty(task.abort_handle()));
+        self.ends.insert(socket, OnDuty::with(duty));
     }
 }
 
@@ -58,7 +68,7 @@ impl Workshop {
     /// Watches those of an app's listeners that aren't yet.
     pub(super) fn watch_listeners(&mut self, app: &AppName, shell: &ShellHandle) {
         for id in self.sockets.listeners(app) {
-            if !self.watches.0.contains_key(&id) {
+            if !self.watches.ends.contains_key(&id) {
                 self.watch_one(id, shell);
             }
         }
@@ -67,7 +77,49 @@ impl Workshop {
     /// Lets go of those that are no more.
     pub(super) fn let_go_of_listeners(&mut self) {
         let sockets = &self.sockets;
-        self.watches.0.retain(|id, _| sockets.get(*id).is_some());
+        let Watches { ends, clients } = &mut self.watches;
+        for watches in [ends, clients] {
+            watches.retain(|id, _| sockets.get(*id).is_some());
+        }
+    }
+
+    /// Tells, once, when something waits at a failed slot's own sockets: at once, if something does.
+    pub(super) fn watch_for_clients(&mut self, app: &AppName, slot: Slot, shell: &ShellHandle) {
+        let mut its = match self.sockets.groups(app) {
+            Ok(all) => all,
+            Err(error) => {
+                return tracing::warn!("{app}.{slot}: who connects is not noticed: {error}");
+            }
+        };
+        its.retain(|it| it.slot == slot);
+        for it in its {
+            let (id, app, shell) = (it.id, app.clone(), shell.clone());
+            let watch = OnDuty::with(async move {
+                match it.is_come_to().await {
+                    Ok(()) => shell.send(Message::Awaited { app, slot }).await,
+                    Err(error) => {
+                        tracing::warn!("{app}.{slot}: its socket can't be watched: {error}");
+                    }
+                }
+            });
+            self.watches.clients.insert(id, watch);
+        }
+    }
+
+    /// A worker comes for this slot, and hears of clients itself.
+    pub(super) fn watch_for_no_clients(&mut self, app: &AppName, slot: Slot) {
+        for (id, _) in self.sockets.names(app, slot) {
+            self.watches.clients.remove(&id);
+        }
+    }
+
+    /// Notes which listeners of the group that this one belongs to are shut down, be it said or not: the kernel has left them out
+    /// already, and moved others into their places.
+    pub(super) fn note_shut(&self, socket: SocketId) {
+        let shut = self.sockets.shut_in_group(socket);
+        if !shut.is_empty() {
+            self.groups.shut(shut);
+        }
     }
 
     /// Watches one socket that came just now, if it listens.
@@ -94,16 +146,17 @@ impl Workshop {
         failures: u32,
         shell: &ShellHandle,
     ) -> Option<Result<Mended, BindError>> {
-        if failures == 0 {
-            self.groups.shut(socket);
-        }
+        // All of them before any is last again.
+        self.note_shut(socket);
         let tried = self.sockets.listen_again(socket)?;
         let (app, name) = (tried.app, tried.name);
         match tried.outcome {
             Ok(mended) => {
                 tell_mended(&app, &name, mended, failures);
                 self.tell_balancer(socket);
-                self.groups.mended(socket);
+                let mut meanwhile = self.sockets.shut_in_group(socket);
+                meanwhile.retain(|other| *other != socket);
+                self.groups.mended(socket, meanwhile);
                 self.look_for_strangers(&app);
                 self.watch_one(socket, shell);
                 Some(Ok(mended))

@@ -44,15 +44,15 @@ const AT_MOST: Duration = Duration::from_secs(10);
 pub(super) struct Leavings {
     /// Workers that are not told to go yet.
     parting: HashMap<WorkerId, Parting>,
-    /// Apps with slots that have gone although something waits there; since when.
-    left_over: BTreeMap<AppName, Instant>,
+    /// Slots that have gone although something waits there; since when.
+    left_over: BTreeMap<(AppName, Slot), Instant>,
 }
 
 /// A worker that is not told to go yet, as something may wait for it.
 #[derive(Debug)]
 struct Parting {
-    /// What it will be told.
-    kept: Vec<Action>,
+    /// What it will be told, and when it would have been.
+    kept: Vec<(Instant, Action)>,
     /// Its sockets, for whoever looks at what waits there; no longer than that matters, as each keeps its address from others.
     _own: Arc<Vec<InGroup>>,
 }
@@ -87,6 +87,7 @@ impl Shell {
         own.retain(|it| it.slot == slot);
         let own = Arc::new(own);
         let looked_at = Arc::downgrade(&own);
+        let waited_at = Weak::clone(&looked_at);
         let parting = Parting {
             kept: Vec::new(),
             _own: own,
@@ -99,10 +100,9 @@ impl Shell {
         let shell = self.handle.clone();
         tokio::spawn(async move {
             let dry = run_dry(settled, quiet, looked_at);
-            if tokio::time::timeout(longest.min(LONGEST), dry)
-                .await
-                .is_err()
-            {
+            let dry = tokio::time::timeout(longest.min(LONGEST), dry).await;
+            // It may have had no time to be quiet.
+            if dry.is_err() && !is_dry(&waited_at) {
                 tracing::warn!("{app}.{slot}: clients still wait for worker {id}, which is to go");
             }
             shell.send(Message::MayPart { id }).await;
@@ -131,7 +131,7 @@ impl Shell {
         };
         match self.leavings.parting.get_mut(id) {
             Some(parting) => {
-                parting.kept.push(action.clone());
+                parting.kept.push((Instant::now(), action.clone()));
                 true
             }
             None => false,
@@ -141,7 +141,15 @@ impl Shell {
     /// Nothing waits for this worker any more.
     pub(super) fn may_part(&mut self, id: WorkerId) {
         let parting = self.leavings.parting.remove(&id);
-        for action in parting.into_iter().flat_map(|parting| parting.kept) {
+        for (since, mut action) in parting.into_iter().flat_map(|parting| parting.kept) {
+            // The ladder has not waited.
+            if let Action::Drain {
+                deadline: Some(left),
+                ..
+            } = &mut action
+            {
+                *left = left.saturating_sub(since.elapsed());
+            }
             // None of them is the fleet's last.
             let _goes_on = self.perform(action);
         }
@@ -160,8 +168,11 @@ impl Shell {
             there.any(|order| order.app == *app && order.slot == slot)
         };
         let is_gone = |slot: Slot| slot.0 >= size.max(1) && !lives(slot);
-        let since = self.leavings.left_over.get(app);
-        let anyway = since.is_some_and(|since| since.elapsed() >= AT_MOST);
+        let left_over = &self.leavings.left_over;
+        let anyway = |slot| {
+            let since = left_over.get(&(app.clone(), slot));
+            since.is_some_and(|since| since.elapsed() >= AT_MOST)
+        };
         let (closing, left) = self.workshop.sockets.retiring(app, is_gone, anyway);
         if !closing.is_empty() && !self.workshop.groups.has_told() {
             let (settled, shell) = (self.workshop.groups.settled(), self.handle.clone());
@@ -181,23 +192,26 @@ impl Shell {
             self.workshop.look_for_strangers(app);
         }
         self.workshop.let_go_of_listeners();
-        if !left {
-            self.leavings.left_over.remove(app);
-        } else if let Entry::Vacant(new) = self.leavings.left_over.entry(app.clone()) {
-            new.insert(Instant::now());
-            let (shell, app) = (self.handle.clone(), app.clone());
-            tokio::spawn(async move {
-                let mut waited = Duration::ZERO;
-                while waited <= AT_MOST {
-                    tokio::time::sleep(LEFT_OVER).await;
-                    waited += LEFT_OVER;
-                    shell.send(Message::LeftOver(app.clone())).await;
-                }
-            });
+        let left_over = &mut self.leavings.left_over;
+        left_over.retain(|(of, slot), _| of != app || left.contains(slot));
+        for slot in left {
+            if let Entry::Vacant(new) = left_over.entry((app.clone(), slot)) {
+                new.insert(Instant::now());
+                let (shell, app) = (self.handle.clone(), app.clone());
+                tokio::spawn(async move {
+                    let mut waited = Duration::ZERO;
+                    while waited <= AT_MOST {
+                        tokio::time::sleep(LEFT_OVER).await;
+                        waited += LEFT_OVER;
+                        shell.send(Message::LeftOver(app.clone())).await;
+                    }
+                });
+            }
         }
     }
 
     fn retire(&mut self, app: &AppName, id: SocketId) {
+        self.workshop.note_shut(id);
         let groups = &self.workshop.groups;
         let Some(gone) = self.workshop.sockets.retire(id, groups.runs()) else {
             return;
@@ -228,7 +242,7 @@ impl Shell {
             self.tell_lost(app, lost);
         }
         // An app that comes by this name is another: what waits for its slots has all of its time.
-        self.leavings.left_over.remove(app);
+        self.leavings.left_over.retain(|(of, _), _| of != app);
         self.ended.remove(app);
     }
 
@@ -254,18 +268,16 @@ impl Shell {
         }
     }
 
-    /// A slot has failed: if something waits there, it is tried again sooner.
-    pub(super) fn note_failed(&self, event: &FleetEvent) {
+    /// A slot has failed: as soon as something waits there, it is tried again sooner.
+    pub(super) fn note_failed(&mut self, event: &FleetEvent) {
         let FleetEvent::AppFailed(failed) = event else {
             return;
         };
         let Ok(app) = AppName::new(&failed.app) else {
             return;
         };
-        if self.workshop.sockets.waits_in(&app, failed.slot) {
-            let (shell, slot) = (self.handle.clone(), failed.slot);
-            tokio::spawn(async move { shell.send(Message::Awaited { app, slot }).await });
-        }
+        let shell = &self.handle;
+        self.workshop.watch_for_clients(&app, failed.slot, shell);
     }
 }
 
@@ -276,9 +288,14 @@ async fn run_dry(settled: oneshot::Receiver<()>, quiet: Duration, own: Weak<Vec<
     let mut since = Instant::now();
     while since.elapsed() < quiet {
         tokio::time::sleep(LOOK).await;
-        let own = own.upgrade();
-        if own.is_some_and(|own| !own.iter().all(InGroup::is_dry)) {
+        if !is_dry(&own) {
             since = Instant::now();
         }
     }
+}
+
+/// Whether nothing waits there, or nobody is there any more to whom it matters.
+fn is_dry(own: &Weak<Vec<InGroup>>) -> bool {
+    let own = own.upgrade();
+    own.is_none_or(|own| own.iter().all(InGroup::is_dry))
 }

@@ -87,6 +87,27 @@ async fn so_it_is_where_clients_stick_to_a_slot() {
     what_is_left_is_shown("sticky").await;
 }
 
+/// Its worker is told to go only after nobody has come for a while, and that is of its time.
+#[tokio::test]
+async fn a_worker_whose_slot_goes_has_ended_before_it_would_be_killed() {
+    let socket = json!({"address": "0.0.0.0:0", "mode": "slot"});
+    let app = chat(2, "slot")
+        .set("listen", json!({ "http": socket }))
+        .set("kill_ladder", ["TERM:3s", "KILL"].as_slice());
+    let fleet = ready(app, 2).await;
+    let mut exits = fleet.hear::<WorkerExited>().await;
+    let address = fleet.address().await;
+    // By chance at either slot.
+    let mut deaf = Vec::new();
+    for _ in 0..16 {
+        deaf.push(ws::open(address).await);
+    }
+    fleet.ostler(["scale", "1"]).success().await;
+    let exited = exits.next().await.event;
+    assert_eq!(exited.status, ExitStatus::Code(0), "by itself: {exited:?}");
+    assert!(exited.held.is_some_and(|held| held > 0), "{exited:?}");
+}
+
 /// One worker of a program that knows nothing of Ostler but how to find its socket.
 async fn silent(mode: &str, ladder: &[&str]) -> Fleet {
     let socket = json!({"address": "127.0.0.1:0", "mode": mode});

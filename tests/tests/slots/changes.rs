@@ -1,5 +1,7 @@
 //! Slots that come and go with connections waiting, and sockets that are broken, spread otherwise, or left.
 
+use std::time::Duration;
+
 use ostler_bus::vocab::update::ConnectionsLost;
 
 use super::*;
@@ -48,6 +50,47 @@ async fn what_nobody_comes_back_for_is_closed_counted_and_told() {
     let one = |status: &StatusReport| sockets(status).len() == 1;
     fleet.until("the socket to be gone", one).await;
     drop(answers);
+}
+
+/// Each from when it goes: the second has not used up its time when the first one's is over.
+#[tokio::test]
+async fn what_waits_for_a_slot_is_kept_for_ten_seconds_whoever_went_before() {
+    // Any other signal would wake them.
+    let app = web(3, "slot").set("kill_ladder", json!(["KILL"]));
+    let fleet = ready(&app, 3).await;
+    let mut lost = fleet.hear::<ConnectionsLost>().await;
+    let address = fleet.address().await;
+    for slot in [1, 2] {
+        stop(&fleet.worker("web", slot).await).await;
+    }
+    let mut answers = Vec::new();
+    let both = |status: &StatusReport| [1, 2].map(|slot| waiting(status, slot) > 0);
+    while both(&fleet.status().await) != [true; 2] {
+        answers.push(knock(address).await);
+    }
+    fleet.ostler(["scale", "2"]).success().await;
+    let none = tokio::time::timeout(Duration::from_secs(5), lost.next()).await;
+    assert!(none.is_err(), "it is kept");
+    fleet.ostler(["scale", "1"]).success().await;
+    assert_eq!(lost.next().await.event.slot.0, 2);
+    let none = tokio::time::timeout(Duration::from_secs(3), lost.next()).await;
+    assert!(none.is_err(), "the other is kept");
+    assert_eq!(lost.next().await.event.slot.0, 1);
+    drop(answers);
+}
+
+/// The first rung leaves no time for clients anywhere to be waited for to the end.
+#[tokio::test]
+async fn nobody_is_said_to_wait_for_a_slot_that_goes_if_nobody_does() {
+    let socket = json!({"address": "0.0.0.0:0", "mode": "slot"});
+    let app = web(2, "slot")
+        .set("listen", json!({ "http": socket }))
+        .set("kill_ladder", json!(["TERM:500ms", "KILL"]));
+    let fleet = ready(&app, 2).await;
+    fleet.ostler(["scale", "1"]).success().await;
+    fleet.logged("its socket \"http\" is closed").await;
+    let log = fleet.process.stderr.text();
+    assert!(!log.contains("still wait"), "{log}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod guests;
 mod load;
 mod migrated;
 mod networks;
+mod shut;
 mod sticky;
 mod strangers;
 mod stuck;

@@ -1,5 +1,8 @@
 //! Workers that don't get to what waits for them.
 
+use std::time::{Duration, Instant};
+
+use ostler_bus::vocab::update::AppFailed;
 use ostler_tests::harness::while_all_are_dead_clients_wait;
 
 use super::*;
@@ -99,4 +102,40 @@ async fn a_failed_slot_is_tried_again_while_connections_wait_there() {
         .await;
     fleet.dir().write("worker.sh", good);
     answered(answers).await;
+}
+
+/// Nobody waits when they fail: clients come later. As long as somebody waits they are tried, and no more often than is right.
+#[tokio::test]
+async fn failed_slots_are_tried_again_once_somebody_connects() {
+    for mode in ["slot", "sticky"] {
+        let app = web(2, mode)
+            .set("command", json!(["sh", "worker.sh"]))
+            .set("env", json!({"MISBEHAVE": env!("CARGO_BIN_EXE_misbehave")}))
+            .set("max_restarts", 2)
+            .set("retry_failed", "never")
+            .set("backoff", json!({"first": "10ms", "max": "300ms"}));
+        let fleet = Fleet::start(master(&app).with("worker.sh", "exit 3")).await;
+        let failed = |status: &StatusReport| {
+            let mut workers = status.workers.iter();
+            workers.all(|worker| worker.state == "failed")
+        };
+        fleet.until("all to have failed", failed).await;
+        falls_asleep(fleet.process.id(), "slots").await;
+        let mut fails = fleet.hear::<AppFailed>().await;
+        let answer = knock(fleet.address().await).await;
+        let slot = fails.next().await.event.slot;
+        let begun = Instant::now();
+        for _ in 0..2 {
+            assert_eq!(
+                fails.next().await.event.slot,
+                slot,
+                "nobody waits elsewhere"
+            );
+        }
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(600), "{took:?}");
+        let good = "exec \"$MISBEHAVE\" notify 0 http version";
+        fleet.dir().write("worker.sh", good);
+        assert_eq!(answered(vec![answer]).await, [u64::from(slot.0)]);
+    }
 }

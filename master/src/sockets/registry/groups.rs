@@ -1,7 +1,7 @@
 //! Sockets of which each slot has its own at one address: they come with a slot; when it goes, its socket is closed once nothing
 //! waits there, or [kept](super::kept).
 
-use std::io;
+use std::{collections::BTreeSet, io};
 
 use ostler_bus::Slot;
 
@@ -9,7 +9,7 @@ use super::{Held, SocketId, Sockets};
 use crate::{
     config::app::{AppName, SocketAddress, SocketDeclaration, socket::SocketKind},
     sockets::{
-        BoundSocket,
+        BoundSocket, listener_is_dead,
         slots::{InGroup, Spread},
     },
 };
@@ -95,11 +95,19 @@ impl Sockets {
             .collect()
     }
 
-    /// Whether something waits for the workers of one slot alone, at one address with others.
+    /// Which listeners of the group that this one belongs to are shut down; none if it is in no group.
     #[must_use]
-    pub fn waits_in(&self, app: &AppName, slot: Slot) -> bool {
-        let mut its = self.in_groups(app).filter(|(_, own, _)| *own == slot);
-        its.any(|(held, ..)| held.socket.waiting(&self.table) > 0)
+    pub fn shut_in_group(&self, id: SocketId) -> Vec<SocketId> {
+        let Some((app, socket)) = self.get(id) else {
+            return Vec::new();
+        };
+        let is_dead = |held: &Held| {
+            let fd = self.table.get(held.socket.fd_name());
+            held.socket.listens() && fd.is_some_and(listener_is_dead)
+        };
+        let its = self.in_groups(app).map(|(held, ..)| held);
+        let its = its.filter(|held| held.socket.name() == socket.name() && is_dead(held));
+        its.map(|held| held.id).collect()
     }
 
     /// Whether a slot has such sockets, and whether clients of other machines may be on their way to them.
@@ -117,23 +125,25 @@ impl Sockets {
         reach.max()
     }
 
-    /// The sockets of slots for which this is true, the highest first, that are to be retired: nothing waits there, or `anyway`. And
-    /// whether others are left, for what waits.
+    /// The sockets of slots for which `is_gone`, the highest first, that are to be retired: nothing waits there, or `anyway`. And
+    /// which slots have others left, for what waits.
     #[must_use]
     pub fn retiring(
         &self,
         app: &AppName,
         is_gone: impl Fn(Slot) -> bool,
-        anyway: bool,
-    ) -> (Vec<SocketId>, bool) {
+        anyway: impl Fn(Slot) -> bool,
+    ) -> (Vec<SocketId>, BTreeSet<Slot>) {
         let gone = self.in_groups(app).filter(|(_, slot, _)| is_gone(*slot));
         let is_dry = |held: &Held| held.socket.waiting(&self.table) == 0;
-        let closes = |held: &Held| anyway || is_dry(held) || kernel_moves_queue(&held.socket);
+        let closes =
+            |held: &Held, slot| anyway(slot) || is_dry(held) || kernel_moves_queue(&held.socket);
         let mut gone: Vec<(Slot, SocketId, bool)> = gone
-            .map(|(held, slot, _)| (slot, held.id, closes(held)))
+            .map(|(held, slot, _)| (slot, held.id, closes(held, slot)))
             .collect();
         gone.sort_unstable_by(|a, b| b.cmp(a));
-        let left = gone.iter().any(|(.., closes)| !closes);
+        let left = gone.iter().filter(|(.., closes)| !closes);
+        let left = left.map(|(slot, ..)| *slot).collect();
         let closing = gone.into_iter().filter(|(.., closes)| *closes);
         (closing.map(|(_, id, _)| id).collect(), left)
     }

@@ -22,6 +22,13 @@ fn port(sockets: &Sockets, app: &AppDefinition, name: &str) -> u16 {
     socket.expect("bound").port().expect("a port")
 }
 
+/// Whether something waits for the workers of one slot alone.
+fn waits_in(sockets: &Sockets, app: &AppName, slot: u32) -> bool {
+    let groups = sockets.groups(app).expect("duplicates");
+    let mut its = groups.iter().filter(|it| it.slot == Slot(slot));
+    its.any(|it| !it.is_dry())
+}
+
 fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
@@ -246,25 +253,63 @@ fn what_waits_keeps_a_socket_open_until_it_is_to_be_closed_anyway() {
         let own = sockets.of_worker(&web.name, Slot(slot));
         own[0].waiting(&sockets.table)
     };
-    assert!(sockets.waits_in(&web.name, Slot(2)));
+    assert!(waits_in(&sockets, &web.name, 2));
     let all: Vec<u32> = (0..3).map(|slot| waiting(&sockets, slot)).collect();
     assert_eq!(all.iter().sum::<u32>(), 60);
     assert!(all.iter().all(|some| *some > 0), "{all:?}");
     let gone = |slot: Slot| slot.0 >= 1;
-    let (closing, left) = sockets.retiring(&web.name, gone, false);
-    assert_eq!((closing.len(), left), (0, true));
-    let (closing, left) = sockets.retiring(&web.name, gone, true);
-    assert!(!left);
+    let (closing, left) = sockets.retiring(&web.name, gone, |_| false);
+    assert_eq!((closing.len(), left), (0, [1, 2].map(Slot).into()));
+    let (closing, left) = sockets.retiring(&web.name, gone, |slot| slot == Slot(2));
+    assert_eq!(
+        (closing.len(), left),
+        (1, [Slot(1)].into()),
+        "each by itself"
+    );
+    let (closing, left) = sockets.retiring(&web.name, gone, |_| true);
+    assert!(left.is_empty());
     let retired: Vec<Retired> = closing
         .into_iter()
         .map(|id| sockets.retire(id, true).expect("bound"))
         .collect();
     let lost: Vec<(u32, u32)> = retired.iter().map(|it| (it.slot.0, it.lost)).collect();
     assert_eq!(lost, [(2, all[2]), (1, all[1])], "the highest first");
-    let (closing, left) = sockets.retiring(&web.name, gone, true);
-    assert!(closing.is_empty() && !left);
-    assert!(!sockets.waits_in(&web.name, Slot(2)), "it has gone");
+    let (closing, left) = sockets.retiring(&web.name, gone, |_| true);
+    assert!(closing.is_empty() && left.is_empty());
+    assert!(!waits_in(&sockets, &web.name, 2), "it has gone");
     assert_eq!(waiting(&sockets, 0), all[0]);
     assert!(listens(port));
     drop(clients);
+}
+
+#[test]
+fn all_listeners_of_a_group_that_are_shut_down_are_found_by_any_of_them() {
+    let mut sockets = Sockets::default();
+    let mut web = group(3, "127.0.0.1:0");
+    web.listen.extend(app(&["admin=127.0.0.1:0"]).listen);
+    let _kept = sockets.bind(&web).expect("bound");
+    let groups = sockets.groups(&web.name).expect("duplicates");
+    let ids: Vec<SocketId> = groups.iter().map(|it| it.id).collect();
+    assert_eq!(sockets.shut_in_group(ids[1]), []);
+    let shut = |fd: &OwnedFd| rustix::net::shutdown(fd, rustix::net::Shutdown::Both);
+    for slot in [0, 2] {
+        shut(&groups[slot].listener).expect("shut");
+    }
+    let listeners = sockets.listeners(&web.name);
+    let admin = listeners.into_iter().find(|id| !ids.contains(id));
+    let admin = admin.expect("one that all share");
+    shut(
+        &sockets
+            .duplicate(admin)
+            .expect("bound")
+            .expect("a duplicate"),
+    )
+    .expect("shut");
+    for any in &ids {
+        assert_eq!(sockets.shut_in_group(*any), [ids[0], ids[2]]);
+    }
+    assert_eq!(sockets.shut_in_group(admin), [], "it is in no group");
+    let again = sockets.listen_again(ids[0]).expect("bound");
+    again.outcome.expect("listens");
+    assert_eq!(sockets.shut_in_group(ids[0]), [ids[2]]);
 }

@@ -96,25 +96,39 @@ impl Desk {
         self.group.stand(size, services);
     }
 
-    pub(super) fn shut(&mut self, id: SocketId) {
-        self.group.shut_down(id);
-        self.told = None;
+    pub(super) fn shut(&mut self, ids: &[SocketId]) {
+        self.moves(|group| group.shut_down(ids));
     }
 
-    pub(super) fn mended(&mut self, id: SocketId) {
-        self.group.listens_again(id);
-        self.told = None;
+    pub(super) fn mended(&mut self, id: SocketId, meanwhile: &[SocketId]) {
+        self.moves(|group| group.listens_again(id, meanwhile));
     }
 
     pub(super) fn part(&mut self, id: SocketId) {
-        self.group.part(id);
+        self.moves(|group| group.part(id));
         if let Some(listener) = self.listeners.remove(&id) {
             // The description is its workers' too: closing ours would not end the watch.
             if let Err(error) = epoll::delete(&self.edges, &listener) {
                 tracing::debug!("it was not watched: {error}");
             }
         }
+    }
+
+    /// The kernel has listeners in other places by this.
+    fn moves(&mut self, how: impl FnOnce(&mut Group)) {
+        let before = self.group.unsure();
+        how(&mut self.group);
         self.told = None;
+        let unsure = self.group.unsure();
+        if !unsure.is_subset(&before) {
+            tracing::error!(
+                "{}: workers have called shutdown on several slots' sockets {:?} at once, and in which order is not known: the kernel may have those of the slots {unsure:?} \
+                 in each other's places. So they get connections together: while one of them is to be left out all are, unless no other slot is there; \
+                 hint: a worker that wants no more connections must close its descriptor instead. With one slot (`ostler scale`) all is known again",
+                self.app,
+                self.name
+            );
+        }
     }
 
     pub(super) fn keep(&mut self, id: SocketId) {

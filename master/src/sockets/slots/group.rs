@@ -19,9 +19,10 @@
 //! one leaves (it is closed, or a worker calls `shutdown` on it), the last takes its place; one that listens again comes last.
 //! One of UDP leaves only when nobody holds it any more, which nobody can know: so it is kept, in its place.
 
+mod places;
 mod report;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     fleet::Service,
@@ -53,6 +54,8 @@ pub(super) struct Group {
     members: Vec<Member>,
     /// Those that a worker has shut down.
     shut: Vec<Member>,
+    /// Each of these has the place of one of them, and which is not known.
+    unsure: BTreeSet<SocketId>,
     /// How many slots the app has.
     size: u32,
     /// How slots stand that have said so.
@@ -84,6 +87,7 @@ impl Group {
             spread,
             members: Vec::new(),
             shut: Vec::new(),
+            unsure: BTreeSet::new(),
             size: u32::MAX,
             services: Vec::new(),
             shares: Shares::default(),
@@ -117,34 +121,6 @@ impl Group {
         for member in self.members.iter_mut().filter(|member| member.id == id) {
             member.kept = true;
         }
-    }
-
-    /// A listener is closed, or about to be.
-    pub(super) fn part(&mut self, id: SocketId) {
-        self.leave(id);
-        self.shut.retain(|member| member.id != id);
-    }
-
-    /// A worker has shut this listener down.
-    pub(super) fn shut_down(&mut self, id: SocketId) {
-        if let Some(member) = self.leave(id) {
-            self.shut.push(member);
-        }
-    }
-
-    /// It listens again.
-    pub(super) fn listens_again(&mut self, id: SocketId) {
-        // One that was not known to be shut has left the group all the same, and come again.
-        self.shut_down(id);
-        if let Some(at) = self.shut.iter().position(|member| member.id == id) {
-            let member = self.shut.remove(at);
-            self.members.push(member);
-        }
-    }
-
-    fn leave(&mut self, id: SocketId) -> Option<Member> {
-        let at = self.members.iter().position(|member| member.id == id)?;
-        Some(self.members.swap_remove(at))
     }
 
     /// So the app's slots stand now.
@@ -238,12 +214,6 @@ impl Group {
             Spread::ByFlow => Choice::ByClient(Client::Flow, self.by_flow()),
             Spread::ByAddress => Choice::ByClient(Client::Address, self.by_address()),
         })
-    }
-
-    fn positions(&self, which: impl Fn(&Member) -> bool) -> Vec<usize> {
-        let chosen = self.members.iter().enumerate();
-        let chosen = chosen.filter(|(_, member)| which(member));
-        chosen.map(|(at, _)| at).collect()
     }
 
     /// The first of these that are any.

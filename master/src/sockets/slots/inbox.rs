@@ -9,13 +9,17 @@ use std::{
 };
 
 use ostler_bus::{Slot, vocab::status::SlotShare};
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::{
+    io::Interest,
+    sync::oneshot::{self, error::TryRecvError},
+};
 
 use super::{group::Spread, thread};
 use crate::{
     config::app::{AppName, socket::SocketKind},
     fleet::Service,
     sockets::{SocketId, mailbox::Mailbox, queue},
+    sys::watch_fd,
 };
 
 /// How long the thread may take to let go of an app's listeners: it does so at once, unless the machine is very busy.
@@ -41,6 +45,22 @@ pub struct InGroup {
 }
 
 impl InGroup {
+    /// Waits until something waits there.
+    ///
+    /// # Errors
+    /// If it can't be watched, or the runtime is going away.
+    pub async fn is_come_to(self) -> io::Result<()> {
+        let watched = watch_fd(self.listener, Interest::READABLE)?;
+        loop {
+            let mut ready = watched.readable().await?;
+            // Its end is told as well.
+            if queue::length(watched.get_ref().as_fd(), self.kind).waiting > 0 {
+                return Ok(());
+            }
+            ready.clear_ready();
+        }
+    }
+
     /// Whether nothing waits there.
     #[must_use]
     pub fn is_dry(&self) -> bool {
@@ -71,10 +91,10 @@ pub(super) enum Command {
         size: u32,
         services: Vec<Service>,
     },
-    /// A worker has shut this listener down.
-    Shut(SocketId),
-    /// It listens again.
-    Mended(SocketId),
+    /// Workers have shut these listeners of one socket down.
+    Shut(Vec<SocketId>),
+    /// One listens again, and these were shut down while it began to.
+    Mended(SocketId, Vec<SocketId>),
     /// It is about to be closed.
     Part(SocketId),
     /// Its slot has gone, and it is kept.
@@ -187,14 +207,14 @@ impl Groups {
         });
     }
 
-    /// A worker has shut this listener down.
-    pub fn shut(&self, id: SocketId) {
-        self.tell(Command::Shut(id));
+    /// Workers have shut these listeners of one socket down, in whatever order; none of them listens again yet.
+    pub fn shut(&self, ids: Vec<SocketId>) {
+        self.tell(Command::Shut(ids));
     }
 
-    /// It listens again.
-    pub fn mended(&self, id: SocketId) {
-        self.tell(Command::Mended(id));
+    /// One listens again. These were shut down since those that were before it, be it before it listened or after.
+    pub fn mended(&self, id: SocketId, meanwhile: Vec<SocketId>) {
+        self.tell(Command::Mended(id, meanwhile));
     }
 
     /// It is about to be closed.

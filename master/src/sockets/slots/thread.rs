@@ -181,8 +181,14 @@ impl Thread {
                     desk.due = desk.watches().then(Instant::now);
                 }
             }
-            Command::Shut(id) => self.with(id, |desk| desk.shut(id)),
-            Command::Mended(id) => self.with(id, |desk| desk.mended(id)),
+            Command::Shut(ids) => {
+                if let Some(first) = ids.first() {
+                    self.with(*first, |desk| desk.shut(&ids));
+                }
+            }
+            Command::Mended(id, meanwhile) => {
+                self.with(id, |desk| desk.mended(id, &meanwhile));
+            }
             Command::Part(id) => self.with(id, |desk| desk.part(id)),
             Command::Keep(id) => self.with(id, |desk| desk.keep(id)),
             Command::Spread { app, name, spread } => {

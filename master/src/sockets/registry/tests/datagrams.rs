@@ -96,12 +96,12 @@ fn datagrams_that_wait_keep_a_socket_open_and_are_counted_at_the_end() {
         // One with nothing in it waits as well.
         client.send_to(b"", to).expect("sent");
     }
-    assert!((0..3).all(|slot| sockets.waits_in(&dns.name, Slot(slot))));
+    assert!((0..3).all(|slot| waits_in(&sockets, &dns.name, slot)));
     let gone = |slot: Slot| slot.0 >= 1;
-    let (closing, left) = sockets.retiring(&dns.name, gone, false);
-    assert_eq!((closing.len(), left), (0, true));
-    let (closing, left) = sockets.retiring(&dns.name, |_| true, true);
-    assert!(!left);
+    let (closing, left) = sockets.retiring(&dns.name, gone, |_| false);
+    assert_eq!((closing.len(), left), (0, [1, 2].map(Slot).into()));
+    let (closing, left) = sockets.retiring(&dns.name, |_| true, |_| true);
+    assert!(left.is_empty());
     let mut retire = |id| sockets.retire(id, false).expect("bound");
     let retired: Vec<Retired> = closing.into_iter().map(&mut retire).collect();
     let slots: Vec<u32> = retired.iter().map(|it| it.slot.0).collect();
@@ -154,7 +154,7 @@ impl Spreading {
     fn shrink(&mut self, size: u32, keeps: bool) {
         self.stand(&vec![Serves; size as usize]);
         let is_gone = |slot: Slot| slot.0 >= size;
-        let (closing, _) = self.sockets.retiring(&self.dns.name, is_gone, true);
+        let (closing, _) = self.sockets.retiring(&self.dns.name, is_gone, |_| true);
         for id in closing {
             let retired = self.sockets.retire(id, keeps).expect("bound");
             assert_eq!(retired.kept, keeps);
@@ -264,5 +264,5 @@ fn kept_sockets_get_nothing_after_the_end_of_choosing() {
     }
     gone.set_nonblocking(true).expect("set");
     assert!(gone.recv(&mut [0; 8]).is_err());
-    assert!((0..2).all(|slot| dns.sockets.waits_in(&dns.dns.name, Slot(slot))));
+    assert!((0..2).all(|slot| waits_in(&dns.sockets, &dns.dns.name, slot)));
 }

@@ -121,12 +121,24 @@ impl Group {
 
     fn shut(&mut self, slot: usize) {
         shutdown(&self.listeners[slot], Shutdown::Both).expect("shut");
-        self.desk.shut(SocketId::made_up(slot as u64));
+        self.desk.shut(&[SocketId::made_up(slot as u64)]);
+    }
+
+    /// These are shut down in this order before anybody hears of it; then they listen again in that of the slots.
+    fn shut_at_once(&mut self, slots: &[usize]) {
+        for slot in slots {
+            shutdown(&self.listeners[*slot], Shutdown::Both).expect("shut");
+        }
+        let mut slots = slots.to_vec();
+        slots.sort_unstable();
+        let id = |slot: &usize| SocketId::made_up(*slot as u64);
+        self.desk.shut(&slots.iter().map(id).collect::<Vec<_>>());
+        slots.into_iter().for_each(|slot| self.listen_again(slot));
     }
 
     fn listen_again(&mut self, slot: usize) {
         listen(&self.listeners[slot], 256).expect("listens");
-        self.desk.mended(SocketId::made_up(slot as u64));
+        self.desk.mended(SocketId::made_up(slot as u64), &[]);
     }
 
     #[track_caller]
@@ -165,6 +177,53 @@ fn the_kernel_has_positions_as_they_are_seen_here() {
     group.desk.part(SocketId::made_up(4));
     shutdown(&group.listeners[4], Shutdown::Both).expect("shut");
     group.each_is_found(&[0, 1, 2, 3]);
+}
+
+#[test]
+fn several_that_are_shut_down_at_once_are_found_again() {
+    for at_once in [
+        &[0, 1, 2][..],
+        &[2, 1, 0],
+        // One of the last is not among them, and there is one place for it.
+        &[1, 0],
+        &[2, 0],
+    ] {
+        let mut group = Group::new(3, Spread::Evenly, "127.0.0.1");
+        group.shut_at_once(at_once);
+        group.each_is_found(&[0, 1, 2]);
+    }
+    let mut group = Group::new(5, Spread::Evenly, "127.0.0.1");
+    group.shut_at_once(&[3, 0, 4, 2, 1]);
+    group.each_is_found(&[0, 1, 2, 3, 4]);
+    group.shut_at_once(&[4, 1]);
+    group.each_is_found(&[0, 1, 2, 3, 4]);
+}
+
+/// In one order the kernel has the last two in each other's places, in the other it hasn't: nothing may rest on which.
+#[test]
+fn who_may_have_anothers_place_is_left_out_with_it() {
+    for at_once in [[0, 1], [1, 0]] {
+        let mut group = Group::new(4, Spread::Evenly, "127.0.0.1");
+        group.shut_at_once(&at_once);
+        group.each_is_found(&at_once);
+        for out in [2, 3] {
+            let mut services = vec![Serves; 4];
+            services[out] = Awaited;
+            group.desk.stand(4, &services);
+            group.desk.direct();
+            let came: Vec<usize> = (0..30).map(|_| group.connect(None)).collect();
+            assert!(came.iter().all(|slot| *slot < 2), "{came:?}");
+        }
+        group.desk.stand(4, &[Serves; 4]);
+        group.desk.direct();
+        let mut came: Vec<usize> = (0..80).map(|_| group.connect(None)).collect();
+        came.sort_unstable();
+        came.dedup();
+        assert_eq!(came, [0, 1, 2, 3]);
+        // All at once: the kernel begins anew, and so does what is known.
+        group.shut_at_once(&[2, 0, 1, 3]);
+        group.each_is_found(&[0, 1, 2, 3]);
+    }
 }
 
 /// What is said of strangers rests on both: the last in the group gets nothing, and one with others after it does.

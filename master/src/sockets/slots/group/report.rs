@@ -16,6 +16,8 @@ pub(in crate::sockets::slots) enum LeftOut {
     LongQueue,
     /// There are more slots than buckets.
     NoBuckets,
+    /// It may have the place of one that is left out.
+    Unsure,
     /// A worker has called `shutdown` on it.
     Shut,
 }
@@ -28,6 +30,7 @@ impl LeftOut {
             Self::NobodyReady => "its worker is not ready",
             Self::LongQueue => "its queue is long",
             Self::NoBuckets => "there are more slots than buckets of clients",
+            Self::Unsure => "the kernel may have it in the place of one that is left out",
             Self::Shut => "it was shut down",
         }
     }
@@ -60,6 +63,7 @@ impl Group {
             Service::GivenUp => LeftOut::GivenUp,
             Service::Awaited => LeftOut::NobodyReady,
             Service::Serves if member.long => LeftOut::LongQueue,
+            Service::Serves if self.is_unsure(member) => LeftOut::Unsure,
             Service::Serves => LeftOut::NoBuckets,
         }
     }

@@ -130,22 +130,51 @@ fn a_queue_where_nobody_serves_is_no_measure() {
 fn positions_follow_who_leaves_and_who_listens_again() {
     let mut group = group(Spread::Evenly, &[Serves; 4]);
     let slots = |group: &Group| -> Vec<u32> { group.members.iter().map(|m| m.slot).collect() };
-    group.shut_down(id(1));
+    group.shut_down(&[id(1)]);
     assert_eq!(slots(&group), [0, 3, 2]);
     let shut = group.report().into_iter().find(|(m, ..)| m.slot == 1);
     assert_eq!(shut.expect("listed").2, Some(LeftOut::Shut));
-    group.listens_again(id(1));
+    group.listens_again(id(1), &[]);
     assert_eq!(slots(&group), [0, 3, 2, 1]);
     // Not told of the end.
-    group.listens_again(id(0));
+    group.listens_again(id(0), &[]);
     assert_eq!(slots(&group), [1, 3, 2, 0]);
     group.part(id(3));
     assert_eq!(slots(&group), [1, 0, 2]);
-    group.shut_down(id(2));
+    group.shut_down(&[id(2)]);
     group.part(id(2));
-    group.listens_again(id(2));
+    group.listens_again(id(2), &[]);
     assert_eq!(slots(&group), [1, 0], "it has gone");
     assert_eq!(chosen(&group), [0, 1]);
+}
+
+/// Of four, the first two: the last two have their places, and who has which is for nobody to know.
+#[test]
+fn who_may_have_anothers_place_is_chosen_together_with_it_or_not_at_all() {
+    for spread in [Spread::Evenly, Spread::ByAddress] {
+        let mut group = group(spread, &[Serves; 4]);
+        group.shut_down(&[id(0), id(1)]);
+        assert_eq!(group.unsure(), [2, 3].into());
+        assert_eq!(chosen(&group), [2, 3]);
+        group.listens_again(id(0), &[]);
+        group.listens_again(id(1), &[]);
+        assert_eq!(chosen(&group), [0, 1, 2, 3]);
+        group.stand(4, &[Serves, Serves, Serves, GivenUp]);
+        assert_eq!(chosen(&group), [0, 1]);
+        let other = group.report().into_iter().find(|(m, ..)| m.slot == 2);
+        assert_eq!(other.expect("listed").2, Some(LeftOut::Unsure));
+        // Better half of them than none.
+        group.stand(4, &[GivenUp, GivenUp, Serves, GivenUp]);
+        assert_eq!(chosen(&group), [2, 3]);
+        // The last of all comes into the place of one that goes, wherever that is.
+        group.part(id(3));
+        assert_eq!(group.unsure(), [1, 2].into());
+        group.part(id(1));
+        assert_eq!(group.unsure(), [0, 2].into());
+        group.part(id(0));
+        assert_eq!(group.unsure(), [].into());
+        assert_eq!(chosen(&group), [2]);
+    }
 }
 
 #[test]
@@ -378,8 +407,8 @@ proptest! {
                 Step::Measure(queues) => drop(group.measured(&waiting(&queues))),
                 // Those that can be shut down aren't kept.
                 Step::Shut(slot) | Step::Again(slot) if kept(&group, slot) => {}
-                Step::Shut(slot) => group.shut_down(id(slot)),
-                Step::Again(slot) => group.listens_again(id(slot)),
+                Step::Shut(slot) => group.shut_down(&[id(slot)]),
+                Step::Again(slot) => group.listens_again(id(slot), &[]),
                 Step::Part(slot) => group.part(id(slot)),
                 Step::Keep(slot) => group.keep(id(slot)),
                 Step::Join(slot) if !known(&group, slot) => {
@@ -448,4 +477,84 @@ proptest! {
 
 fn owners_or_none(group: &Group) -> Vec<u32> {
     group.choice().map_or_else(Vec::new, |_| owners(group))
+}
+
+/// What workers do to listeners, and the master about it.
+#[derive(Clone, Debug)]
+enum Shutting {
+    /// These are shut down in this order, before the master hears of the first.
+    Down(Vec<u32>),
+    /// The first of those that are shut down listens again; meanwhile these are shut down, so many of them before it listens.
+    Again(Vec<u32>, usize),
+    /// Its slot goes.
+    Part(u32),
+}
+
+fn shutting() -> impl Strategy<Value = Shutting> {
+    let some = || prop::collection::vec(0..7_u32, 0..5);
+    prop_oneof![
+        2 => some().prop_map(Shutting::Down),
+        4 => Just(Shutting::Again(Vec::new(), 0)),
+        1 => (some(), 0..5_usize).prop_map(|(those, before)| Shutting::Again(those, before)),
+        1 => (0..7_u32).prop_map(Shutting::Part),
+    ]
+}
+
+/// The kernel's group.
+struct Kernel(Vec<u32>);
+
+impl Kernel {
+    fn leave(&mut self, slot: u32) {
+        if let Some(at) = self.0.iter().position(|there| *there == slot) {
+            self.0.swap_remove(at);
+        }
+    }
+}
+
+proptest! {
+    /// Whoever is shut down when: whose place is taken for known is there, and the others have their places among them.
+    #[test]
+    fn places_are_known_or_known_not_to_be(slots in 1..7_u32, steps in prop::collection::vec(shutting(), 1..30)) {
+        let mut group = group(Spread::Evenly, &vec![Serves; slots as usize]);
+        let mut kernel = Kernel((0..slots).collect());
+        for step in steps {
+            match step {
+                Shutting::Down(mut those) => {
+                    those.retain(|slot| kernel.0.contains(slot));
+                    those.iter().for_each(|slot| kernel.leave(*slot));
+                    // Nobody tells in which order.
+                    those.sort_unstable();
+                    those.dedup();
+                    let ids: Vec<SocketId> = those.into_iter().map(id).collect();
+                    group.shut_down(&ids);
+                }
+                Shutting::Again(mut those, before) => {
+                    let Some(first) = group.shut.first().map(|member| member.slot) else {
+                        continue;
+                    };
+                    those.retain(|slot| kernel.0.contains(slot));
+                    let (before, after) = those.split_at(before.min(those.len()));
+                    before.iter().for_each(|slot| kernel.leave(*slot));
+                    kernel.0.push(first);
+                    after.iter().for_each(|slot| kernel.leave(*slot));
+                    those.sort_unstable();
+                    those.dedup();
+                    let ids: Vec<SocketId> = those.into_iter().map(id).collect();
+                    group.listens_again(id(first), &ids);
+                }
+                Shutting::Part(slot) => {
+                    kernel.leave(slot);
+                    group.part(id(slot));
+                }
+            }
+            let unsure = group.unsure();
+            prop_assert_ne!(unsure.len(), 1);
+            prop_assert_eq!(unsure.len(), group.unsure.len());
+            prop_assert_eq!(group.members.len(), kernel.0.len());
+            for (ours, its) in group.members.iter().zip(&kernel.0) {
+                let both = unsure.contains(&ours.slot) && unsure.contains(its);
+                prop_assert!(ours.slot == *its || both, "{:?}: {:?}", kernel.0, group);
+            }
+        }
+    }
 }

@@ -15,6 +15,7 @@ use crate::{
         app::AppDefinition, bus_table::BusSettings, circumstances::Circumstances, file, program,
     },
     fleet::{Command, Input},
+    sockets::Next,
 };
 
 /// Which apps of a file are added.
@@ -84,7 +85,10 @@ impl Shell {
         if let Some(clash) = self.fleet.clash(&apps) {
             return Err((RefusalKind::WrongState, clash));
         }
-        let possible = self.workshop.try_prepare_all(&apps);
+        let possible = self.workshop.try_prepare_all(Next {
+            apps: &apps,
+            gone: &[],
+        });
         possible.map_err(|why| (RefusalKind::WrongState, why))?;
         for app in &apps {
             self.workshop.equip(app, &self.handle);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::{fs::MetadataExt, net::UnixStream},
     sync::{
@@ -47,23 +48,33 @@ async fn refused(address: SocketAddr) {
     eventually("nobody to listen", PATIENCE, refused).await;
 }
 
-/// Connects all the time; how often it was refused.
+/// Whether a request on a connection of its own is answered.
+fn is_answered(address: SocketAddr) -> std::io::Result<bool> {
+    let mut server = TcpStream::connect(address)?;
+    server.set_read_timeout(Some(PATIENCE))?;
+    server.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+    let mut page = String::new();
+    server.read_to_string(&mut page)?;
+    Ok(page.starts_with("HTTP/1.1 200"))
+}
+
+/// Asks all the time; how often it was refused, or got no answer.
 struct Client {
     end: Arc<AtomicBool>,
-    connected: Arc<AtomicU64>,
+    answered: Arc<AtomicU64>,
     refused: thread::JoinHandle<u64>,
 }
 
 impl Client {
     fn of(address: SocketAddr) -> Self {
-        let (end, connected) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let (ends, counts) = (Arc::clone(&end), Arc::clone(&connected));
+        let (end, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let (ends, counts) = (Arc::clone(&end), Arc::clone(&answered));
         let refused = thread::spawn(move || {
             let mut refused = 0;
             while !ends.load(Ordering::Relaxed) {
-                match TcpStream::connect(address) {
-                    Ok(_) => _ = counts.fetch_add(1, Ordering::Relaxed),
-                    Err(_) => refused += 1,
+                match is_answered(address) {
+                    Ok(true) => _ = counts.fetch_add(1, Ordering::Relaxed),
+                    Ok(false) | Err(_) => refused += 1,
                 }
                 thread::park_timeout(std::time::Duration::from_millis(2));
             }
@@ -71,15 +82,15 @@ impl Client {
         });
         Self {
             end,
-            connected,
+            answered,
             refused,
         }
     }
 
     async fn was_never_refused(self) {
-        let before = self.connected.load(Ordering::Relaxed);
-        let more = || (self.connected.load(Ordering::Relaxed) > before + 5).then_some(());
-        eventually("further connections", PATIENCE, more).await;
+        let before = self.answered.load(Ordering::Relaxed);
+        let more = || (self.answered.load(Ordering::Relaxed) > before + 5).then_some(());
+        eventually("further answers", PATIENCE, more).await;
         self.end.store(true, Ordering::Relaxed);
         assert_eq!(self.refused.join().expect("no panic"), 0);
     }
@@ -195,6 +206,26 @@ async fn an_app_that_is_called_otherwise_keeps_its_sockets() {
     assert_eq!(sockets().await.as_array().map(Vec::len), Some(2));
     master.end(rustix::process::Signal::TERM).await;
     assert!(!path.exists(), "the last one to have it removes its path");
+}
+
+#[tokio::test]
+async fn what_the_master_accepts_is_passed_on_too() {
+    let address = free_port();
+    let called = |name: &str| {
+        let balanced = json!({"address": address.to_string(), "mode": "balanced"});
+        let app = App::new(name, [env!("CARGO_BIN_EXE_sdk_worker"), "ostler.toml"]);
+        app.unwatched().set("listen", json!({"http": balanced}))
+    };
+    let master = running(&[called("old")], &["old"]).await;
+    let client = Client::of(address);
+    for name in ["new", "newer"] {
+        master.rewrite(&[called(name)]);
+        master.ostler(RELOAD).success().await;
+        master.settled(name, "running").await;
+        let sockets = master.app(name).await["sockets"].clone();
+        assert_eq!(sockets[0]["mode"], "balanced", "{sockets}");
+    }
+    client.was_never_refused().await;
 }
 
 #[tokio::test]

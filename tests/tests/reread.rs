@@ -1,5 +1,8 @@
 //! What reading the process file again must not do: keep the master waiting, or leave something behind.
 
+#[path = "reread/sockets.rs"]
+mod sockets;
+
 use std::{net::TcpListener, net::TcpStream, time::Instant};
 
 use ostler_bus::{
@@ -65,10 +68,6 @@ async fn what_reload_would_refuse_plan_refuses_and_neither_leaves_a_socket() {
         let sockets = master.app("web").await["sockets"].clone();
         assert_eq!(sockets.as_array().map(Vec::len), Some(1), "{sockets}");
     }
-    // A socket that is declared otherwise under its name.
-    master.rewrite(&[listening(json!({"http": format!("127.0.0.1:{free}")}))]);
-    let output = master.ostler(["plan"]).fails_with(1).await;
-    assert!(output.stderr.contains("bound that name"), "{output:#?}");
 }
 
 #[tokio::test]

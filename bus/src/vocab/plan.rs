@@ -60,4 +60,6 @@ pub struct AppPlan {
     pub to: u32,
     /// The keys that differ. Their values are never told.
     pub keys: Vec<String>,
+    /// What becomes of addresses that an app doesn't have any more, in words.
+    pub sockets: Vec<String>,
 }

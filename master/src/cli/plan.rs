@@ -57,12 +57,15 @@ fn in_words(plan: &Plan) -> String {
 
 fn what(app: &AppPlan) -> String {
     let workers = |count: u32| format!("{count} worker{}", if count == 1 { "" } else { "s" });
-    match app.action.as_str() {
+    let what = match app.action.as_str() {
         "start" => workers(app.to),
         "stop" => workers(app.from),
         "resize" => format!("{} -> {}", workers(app.from), app.to),
         _ => format!("differs in {}", app.keys.join(", ")),
-    }
+    };
+    let sockets = app.sockets.iter().map(|what| escape::line(what));
+    let all: Vec<_> = std::iter::once(what.into()).chain(sockets).collect();
+    all.join("; ")
 }
 
 #[cfg(test)]
@@ -76,6 +79,7 @@ mod tests {
             from,
             to,
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            sockets: vec![],
         }
     }
 
@@ -93,10 +97,11 @@ mod tests {
             ],
             held_back: vec!["bus.limits has changed".into()],
         };
+        plan.apps[5].sockets = vec!["closes 127.0.0.1:9000 (\"admin\")".into()];
         assert_eq!(
             in_words(&plan),
             "start  jobs    1 worker\nstop   mailer  2 workers\nresize search  2 workers -> 4\n\
-             roll   web     differs in command, env\nkeep   api, db\nnote: bus.limits has changed\n"
+             roll   web     differs in command, env; closes 127.0.0.1:9000 (\"admin\")\nkeep   api, db\nnote: bus.limits has changed\n"
         );
         plan.apps.truncate(2);
         plan.held_back.clear();

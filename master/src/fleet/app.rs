@@ -247,6 +247,17 @@ impl App {
         }
     }
 
+    /// What its workers are made from, and those that may still be started.
+    pub(super) fn definitions(&self) -> impl Iterator<Item = &Arc<AppDefinition>> {
+        let workers = self.workers.values().map(|worker| &worker.definition);
+        let slots = self.slots.values().filter(|slot| slot.may_come());
+        let slots = slots.map(|slot| &slot.definition);
+        let serving = (!self.wants_none()).then_some(&self.serving.1);
+        let update = self.update.iter().flat_map(Update::definitions);
+        let others = serving.into_iter().chain(update).chain(slots);
+        others.chain(workers).chain([&self.definition])
+    }
+
     /// Orders a worker. It does not hold its slot yet.
     pub(super) fn spawn(
         &mut self,

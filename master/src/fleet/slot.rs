@@ -87,6 +87,17 @@ impl Slot {
         }
     }
 
+    /// Whether it has a worker or may have another, without being started anew.
+    pub(super) fn may_come(&self) -> bool {
+        match self.state {
+            SlotState::Vacant
+            | SlotState::Held(_)
+            | SlotState::Backoff { .. }
+            | SlotState::Failed { .. } => true,
+            SlotState::Ended { .. } | SlotState::Stopped => false,
+        }
+    }
+
     /// When it is tried again by itself.
     pub(super) fn retry_at(&self) -> Option<Moment> {
         match self.state {

@@ -31,7 +31,7 @@ use super::{
     turn::Turn,
     update::{self, Update},
 };
-use crate::config::app::{AppDefinition, AppName};
+use crate::config::app::{AppDefinition, AppName, SocketDeclaration};
 
 /// What a file changes about an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,16 @@ impl Fleet {
         changes.extend(gone.map(|app| (app.name.clone(), Change::Removed(app.size))));
         changes.sort_by(|a, b| a.0.cmp(&b.0));
         changes
+    }
+
+    /// Whether a worker of this app has this socket, or one that may still be started.
+    #[must_use]
+    pub fn may_have(&self, app: &AppName, socket: &SocketDeclaration) -> bool {
+        let has = |app: &App| {
+            let mut all = app.definitions().flat_map(|definition| &definition.listen);
+            all.any(|its| its.is_bound_as(socket))
+        };
+        self.apps.get(app).is_some_and(has)
     }
 
     /// Forgets the apps that have gone.

@@ -89,6 +89,12 @@ impl Update {
         (!self.goes_back()).then(made)
     }
 
+    /// What its workers are made from, also on the way back.
+    pub(super) fn definitions(&self) -> impl Iterator<Item = &Arc<AppDefinition>> {
+        let before = self.before.values().map(|(_, definition)| definition);
+        before.chain([&self.definition])
+    }
+
     /// A slot was taken over that was this before.
     pub(super) fn replaced(&mut self, slot: SlotNumber, before: Made) {
         self.done += 1;

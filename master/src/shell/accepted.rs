@@ -65,7 +65,7 @@ impl Shell {
         let Some(process) = self.processes.get(&id) else {
             return;
         };
-        let (app, slot) = (&process.order.app, process.order.slot);
+        let (app, slot) = (&process.order.definition, process.order.slot);
         let workshop = &mut self.workshop;
         for (socket, name) in workshop.sockets.names(app, slot) {
             if let Some(accepted) = told.sockets.get(name) {

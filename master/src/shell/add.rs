@@ -18,6 +18,7 @@ use crate::{
         file, missing,
     },
     fleet::{Command, Input},
+    sockets::Next,
 };
 
 /// Which apps of a file are added.
@@ -87,7 +88,10 @@ impl Shell {
         if let Some(clash) = self.fleet.clash(&apps) {
             return Err((RefusalKind::WrongState, clash));
         }
-        let possible = self.workshop.try_prepare_all(&apps);
+        let possible = self.workshop.try_prepare_all(Next {
+            apps: &apps,
+            gone: &[],
+        });
         possible.map_err(|why| (RefusalKind::WrongState, why))?;
         for app in &apps {
             self.workshop.equip(app, &self.handle);

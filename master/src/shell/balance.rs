@@ -257,7 +257,7 @@ impl Workshop {
     ) -> io::Result<Vec<Handed>> {
         let sockets = self
             .sockets
-            .handing_over(&order.app, order.slot)
+            .handing_over(&order.definition, order.slot)
             .into_iter();
         sockets
             .map(|(id, _)| {

@@ -68,7 +68,10 @@ impl Shell {
             return;
         };
         let (order, pid) = (&process.order, process.pid());
-        let doors = self.workshop.sockets.doors(&order.app, order.slot, id);
+        let doors = self
+            .workshop
+            .sockets
+            .doors(&order.definition, order.slot, id);
         if doors.is_empty() {
             return;
         }

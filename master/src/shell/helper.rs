@@ -49,7 +49,7 @@ impl Workshop {
         beside.given = Given::default();
         beside.life.watchdog = None;
         let gifts = Gifts {
-            ports: &self.sockets.of_worker(&order.app, order.slot),
+            ports: &self.sockets.of_worker(&order.definition, order.slot),
             ..Gifts::default()
         };
         let base = self.inherited(&beside);

@@ -20,7 +20,10 @@ use super::{
     workshop::Workshop,
 };
 use crate::{
-    config::{app::AppName, units::rough},
+    config::{
+        app::{AppDefinition, AppName},
+        units::rough,
+    },
     fleet::{Input, Requester},
     sockets::{BindError, ListenerWatch, Mended, Problem, SocketId},
 };
@@ -107,7 +110,7 @@ impl Workshop {
     }
 
     /// A worker comes for this slot, and hears of clients itself.
-    pub(super) fn watch_for_no_clients(&mut self, app: &AppName, slot: Slot) {
+    pub(super) fn watch_for_no_clients(&mut self, app: &AppDefinition, slot: Slot) {
         for (id, _) in self.sockets.names(app, slot) {
             self.watches.clients.remove(&id);
         }

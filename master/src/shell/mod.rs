@@ -285,6 +285,7 @@ impl Shell {
         self.count_for_drainers();
         // Not after each message: a word of a worker's that changes nothing in the fleet leaves slots as they are.
         self.settle_asked();
+        self.close_left_out();
         done
     }
 

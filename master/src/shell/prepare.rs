@@ -3,10 +3,10 @@
 use super::{ShellHandle, Workshop};
 use crate::{
     config::app::{AppDefinition, AppName},
-    fleet::SpawnOrder,
+    fleet::{Fleet, SpawnOrder},
     home::Reach,
     process::Outlet,
-    sockets::{Added, BindError, Retired},
+    sockets::{Added, BindError, Next, Retired},
 };
 
 impl Workshop {
@@ -16,7 +16,9 @@ impl Workshop {
         app: AppDefinition,
         shell: &ShellHandle,
     ) -> Option<AppDefinition> {
-        let prepared = self.check_name(&app).and_then(|()| self.try_prepare(&app));
+        let next = Next::alone(&app);
+        let prepared = self.check_name(&app);
+        let prepared = prepared.and_then(|()| self.try_prepare(&app, next));
         match prepared {
             Ok(_added) => {
                 self.equip(&app, shell);
@@ -29,12 +31,12 @@ impl Workshop {
         }
     }
 
-    /// What would keep any of these apps, all there are to be, from being prepared: a line each. Nothing is changed.
-    pub(super) fn check(&self, apps: &[AppDefinition]) -> Result<(), String> {
+    /// What would keep any of these apps from being prepared, if this is what apps are next: a line each. Nothing is changed.
+    pub(super) fn check(&self, next: Next<'_>) -> Result<(), String> {
         let mut wrong: Vec<String> = Vec::new();
-        for app in apps {
+        for app in next.apps {
             wrong.extend(self.check_name(app).err());
-            let errors = self.sockets.check(app).into_iter();
+            let errors = self.sockets.check(app, next).into_iter();
             wrong.extend(errors.map(|error| of_app(app, &error)));
         }
         match wrong.is_empty() {
@@ -51,18 +53,23 @@ impl Workshop {
 
     /// Makes an app's directory and binds the sockets that it doesn't have yet; those are told, so that they can be taken
     /// back.
-    pub(super) fn try_prepare(&mut self, app: &AppDefinition) -> Result<Added, String> {
+    pub(super) fn try_prepare(
+        &mut self,
+        app: &AppDefinition,
+        next: Next<'_>,
+    ) -> Result<Added, String> {
         let dir = self.home.create_app_dir(&app.name, Reach::of(app));
         dir.map_err(|error| format!("{}: {error}", app.name))?;
-        self.sockets.bind(app).map_err(|error| of_app(app, &error))
+        let bound = self.sockets.bind_for_next(app, next);
+        bound.map_err(|error| of_app(app, &error))
     }
 
-    /// The same for all of these, or for none.
-    pub(super) fn try_prepare_all(&mut self, apps: &[AppDefinition]) -> Result<(), String> {
-        self.check(apps)?;
+    /// The same for all that are defined next, or for none.
+    pub(super) fn try_prepare_all(&mut self, next: Next<'_>) -> Result<(), String> {
+        self.check(next)?;
         let mut added = Vec::new();
-        for app in apps {
-            match self.try_prepare(app) {
+        for app in next.apps {
+            match self.try_prepare(app, next) {
                 Ok(new) => added.push(new),
                 Err(why) => {
                     for new in added {
@@ -118,18 +125,54 @@ impl Workshop {
         lost
     }
 
+    /// Closes the sockets that definitions have left out and no worker of this fleet has any more; tells of slots' own at which
+    /// something waited, which is lost.
+    pub(super) fn close_left_out(&mut self, fleet: &Fleet) -> Vec<(AppName, Vec<Retired>)> {
+        let left_out = self
+            .sockets
+            .left_out(|app, socket| fleet.may_have(app, socket));
+        let any = !left_out.is_empty();
+        let mut lost = Vec::new();
+        for it in left_out {
+            let (app, name) = (&it.app, &it.declaration.name);
+            if it.declaration.options.mode.is_group() {
+                self.groups.forget_one(app, name);
+            }
+            match self.kept.contains(app) {
+                true => self.sockets.leave_left_out(&it),
+                false => lost.push((app.clone(), self.sockets.close_left_out(&it))),
+            }
+            let passed_on = it.ids.iter().any(|id| self.sockets.get(*id).is_some());
+            if !passed_on {
+                it.ids.iter().for_each(|id| self.balancer.close(*id));
+                tracing::info!(
+                    "{app}: its socket {name:?} ({}) is closed: it is declared no more, and the last worker that had it has gone",
+                    it.declaration.address
+                );
+            }
+            self.look_for_strangers(app);
+        }
+        if any {
+            self.let_go_of_listeners();
+        }
+        lost
+    }
+
     /// Binds what a slot that came with a larger size has for itself.
     pub(super) fn bind_slot(
         &mut self,
         order: &SpawnOrder,
         shell: &ShellHandle,
     ) -> Result<(), String> {
-        let added = self.sockets.bind_slot(&order.app, order.slot);
+        let added = self.sockets.bind_slot(&order.definition, order.slot);
         let added = added.map_err(|error| of_socket(&error))?;
         if !added.is_empty() {
             self.watch_listeners(&order.app, shell);
             self.join_groups(&order.app);
-            let sockets = self.sockets.of_worker(&order.app, order.slot).into_iter();
+            let sockets = self
+                .sockets
+                .of_worker(&order.definition, order.slot)
+                .into_iter();
             let own: Vec<String> = sockets
                 .filter(|socket| socket.slot().is_some())
                 .map(|socket| format!("{}={}", socket.name(), socket.address()))

@@ -20,6 +20,7 @@ use crate::{
         missing::{self, Missing},
     },
     fleet::{Change, Command, Input, Requester},
+    sockets::Next,
 };
 
 /// So many may wait for the file to be read.
@@ -175,12 +176,17 @@ impl Shell {
     /// What the file would change now; refused where taking it up would be.
     fn plan(&self, said: Said) -> Result<Plan, Refusal> {
         self.can_start(&said)?;
-        let possible = self.workshop.check(&said.apps);
+        let gone = self.gone(&said.apps);
+        let next = Next {
+            apps: &said.apps,
+            gone: &gone,
+        };
+        let possible = self.workshop.check(next);
         possible.map_err(|why| (RefusalKind::WrongState, why))?;
         let file = self.reread.as_ref().map(|reread| reread.file.display());
         Ok(Plan {
             file: file.map(|file| file.to_string()).unwrap_or_default(),
-            apps: self.app_plans(&said.apps),
+            apps: self.app_plans(next),
             held_back: said.held_back,
         })
     }
@@ -200,7 +206,16 @@ impl Shell {
         }
     }
 
-    fn app_plans(&self, apps: &[AppDefinition]) -> Vec<AppPlan> {
+    /// The apps that the file has no more.
+    fn gone(&self, apps: &[AppDefinition]) -> Vec<AppName> {
+        let changes = self.fleet.plan(apps).into_iter();
+        let gone = changes.filter(|(_, change)| matches!(change, Change::Removed(_)));
+        gone.map(|(name, _)| name).collect()
+    }
+
+    fn app_plans(&self, next: Next<'_>) -> Vec<AppPlan> {
+        let apps = next.apps;
+        let sockets = self.workshop.sockets.changes(next);
         let now = self.fleet.snapshot(self.now()).apps;
         let size = |name: &str| {
             let app = now.iter().find(|app| app.name == name);
@@ -212,6 +227,8 @@ impl Shell {
         };
         let plans = self.fleet.plan(apps).into_iter().map(|(name, change)| {
             let (app, from) = (name.to_string(), size(name.as_str()));
+            let sockets = sockets.iter().filter(|(whose, _)| *whose == name);
+            let sockets = sockets.map(|(_, what)| what.clone()).collect();
             let (action, to, keys) = match change {
                 Change::Same => ("keep", from, vec![]),
                 Change::Added(to) => ("start", to, vec![]),
@@ -229,6 +246,7 @@ impl Shell {
                 from,
                 to,
                 keys: keys.into_iter().map(str::to_owned).collect(),
+                sockets,
             }
         });
         plans.collect()
@@ -241,8 +259,20 @@ impl Shell {
         environment: Option<String>,
     ) -> Result<Vec<AppDefinition>, Refusal> {
         self.can_start(&said)?;
-        let possible = self.workshop.try_prepare_all(&said.apps);
+        let gone = self.gone(&said.apps);
+        let next = Next {
+            apps: &said.apps,
+            gone: &gone,
+        };
+        let changes = self.workshop.sockets.changes(next);
+        let possible = self.workshop.try_prepare_all(next);
         possible.map_err(|why| (RefusalKind::WrongState, why))?;
+        for app in &gone {
+            self.workshop.sockets.leave_out_all(app);
+        }
+        for (app, what) in changes {
+            tracing::info!("reload --config: {app}: {what}");
+        }
         for app in &said.apps {
             self.workshop.equip(app, &self.handle);
             self.workshop.rights.take(app);

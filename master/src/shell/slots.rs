@@ -246,6 +246,15 @@ impl Shell {
         self.ended.remove(app);
     }
 
+    /// Closes what no definition has any more, and no worker.
+    pub(super) fn close_left_out(&mut self) {
+        for (app, lost) in self.workshop.close_left_out(&self.fleet) {
+            for lost in lost {
+                self.tell_lost(&app, lost);
+            }
+        }
+    }
+
     fn tell_lost(&self, app: &AppName, gone: Retired) {
         if gone.lost > 0 {
             let (what, are) = match gone.kind {

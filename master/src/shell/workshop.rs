@@ -143,7 +143,10 @@ impl Workshop {
     pub(super) fn hint(&self, of: &SpawnOrder, exit: &fleet::Exit) -> Option<String> {
         let asked = exit.status == ExitStatus::Code(0);
         (!asked).then(|| {
-            process::exit_hint(&exit.stderr_tail, &self.sockets.of_worker(&of.app, of.slot))
+            process::exit_hint(
+                &exit.stderr_tail,
+                &self.sockets.of_worker(&of.definition, of.slot),
+            )
         })?
     }
 
@@ -217,7 +220,7 @@ impl Workshop {
             None => Ok(None),
         }
         .map_err(|error| format!("make its control group: {}", Told(&error)))?;
-        let sockets = self.sockets.of_worker(&order.app, order.slot);
+        let sockets = self.sockets.of_worker(app, order.slot);
         let gifts = Gifts {
             sockets: &sockets,
             ports: &sockets,
@@ -231,7 +234,7 @@ impl Workshop {
         let spec = process::spawn_spec(self.inherited(app), app, &who, gifts, self.open_files);
         let mut fds = self
             .sockets
-            .descriptors(&order.app, order.slot)
+            .descriptors(app, order.slot)
             .map_err(|error| format!("hand over its sockets: {}", Told(&error)))?;
         fds.push(OwnedFd::from(theirs));
         let channels = self

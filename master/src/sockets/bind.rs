@@ -80,35 +80,41 @@ pub(super) fn bind_for(
     table: &mut FdTable,
 ) -> Result<BoundSocket, BindError> {
     let slot = whose.slot;
-    let mut fd_name = format!("listen.{app}.{}", declaration.name);
-    if let Some(slot) = slot {
-        fd_name = format!("{fd_name}.{slot}");
-    }
     let wanted = match whose.beside {
         Some(address) => address.clone(),
         None => wanted(declaration, slot)?,
     };
     let alone = whose.beside.is_none();
-    let opened = open(&wanted, alone, declaration, starter).and_then(|opened| {
-        let Opened { fd, at, path } = opened;
-        let taken = table.insert(&fd_name, fd);
-        taken.map_err(|_taken| Problem::NameTaken)?;
-        Ok((at, path))
-    });
-    match opened {
-        Ok((at, path)) => Ok(BoundSocket::new(
-            declaration.clone(),
-            slot,
-            at,
-            fd_name,
-            path,
-        )),
+    match open(&wanted, alone, declaration, starter) {
+        Ok(Opened { fd, at, path }) => {
+            let fd_name = free_name(app, declaration, slot, table);
+            table.replace(&fd_name, fd);
+            let declaration = declaration.clone();
+            Ok(BoundSocket::new(declaration, slot, at, fd_name, path))
+        }
         Err(problem) if whose.asked => Err(failed(declaration, wanted, problem)),
         Err(problem) => {
             let problem = problem.with_holder(&wanted);
             Err(failed(declaration, wanted, problem))
         }
     }
+}
+
+/// A free name for it in the table: one that is to go may have the first still.
+pub(super) fn free_name(
+    app: &AppName,
+    declaration: &SocketDeclaration,
+    slot: Option<Slot>,
+    table: &FdTable,
+) -> String {
+    let mut name = format!("listen.{app}.{}", declaration.name);
+    if let Some(slot) = slot {
+        name = format!("{name}.{slot}");
+    }
+    while table.get(&name).is_some() {
+        name.push('\'');
+    }
+    name
 }
 
 /// Whether a declared socket could be bound now, as far as that shows without doing it: nobody can connect meanwhile, and

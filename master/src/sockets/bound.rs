@@ -4,6 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
+    sync::Arc,
 };
 
 use ostler_bus::{Slot, vocab::status::SocketStatus};
@@ -22,14 +23,14 @@ use crate::{
 };
 
 /// A socket that the master holds for workers. The descriptor itself is in the [`FdTable`]; a Unix socket's path is removed
-/// when this is dropped.
+/// when this is dropped, and nobody else has it by another name.
 #[derive(Debug)]
 pub struct BoundSocket {
     declaration: SocketDeclaration,
     slot: Option<Slot>,
     at: Place,
     fd_name: String,
-    path: Option<OwnPath>,
+    path: Option<Arc<OwnPath>>,
 }
 
 /// How a listener that a worker had shut down was mended.
@@ -63,7 +64,18 @@ impl BoundSocket {
             slot,
             at,
             fd_name,
-            path,
+            path: path.map(Arc::new),
+        }
+    }
+
+    /// The very same socket by another declaration, and by another descriptor in the [`FdTable`].
+    pub(super) fn also_as(&self, declaration: SocketDeclaration, fd_name: String) -> Self {
+        Self {
+            declaration,
+            slot: self.slot,
+            at: self.at.clone(),
+            fd_name,
+            path: self.path.clone(),
         }
     }
 
@@ -206,6 +218,16 @@ impl BoundSocket {
         self.declaration.options.mode = mode;
     }
 
+    /// Lets so many wait there from now on. How many may at one of the starter's is for the starter to say.
+    pub(super) fn let_wait(&mut self, backlog: u32, table: &FdTable) -> Result<(), Problem> {
+        let before = std::mem::replace(&mut self.declaration.backlog, backlog);
+        if before == backlog || !self.listens() || self.passed_as().is_some() {
+            return Ok(());
+        }
+        let fd = self.duplicate(table).map_err(Problem::Other)?;
+        listen(fd.as_fd(), backlog, self.address())
+    }
+
     /// What it carries.
     pub(super) fn kind(&self) -> SocketKind {
         match &self.at {
@@ -265,7 +287,7 @@ impl BoundSocket {
             &StarterSockets::default(),
         )?;
         table.replace(&self.fd_name, fd);
-        self.path = path;
+        self.path = path.map(Arc::new);
         Ok(Mended::Replaced)
     }
 
@@ -320,7 +342,7 @@ impl BoundSocket {
 
     /// Closes it for this process alone: whoever has it goes on, and a Unix socket's file stays.
     pub fn leave(mut self, table: &mut FdTable) {
-        if let Some(path) = self.path.take() {
+        if let Some(path) = self.path.take().and_then(Arc::into_inner) {
             path.stay();
         }
         self.close(table);

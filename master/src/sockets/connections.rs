@@ -14,7 +14,7 @@ use std::{
 use ostler_bus::{Slot, WorkerId};
 
 use super::{Sockets, diagnosis, holder::socket_inode};
-use crate::{config::app::AppName, sys};
+use crate::{config::app::AppDefinition, sys};
 
 /// A worker with more descriptors than this is not counted: it would take too long.
 const MOST_FDS: usize = 4096;
@@ -51,13 +51,15 @@ impl Door {
 impl Sockets {
     /// Where connections come to a worker.
     #[must_use]
-    pub fn doors(&self, app: &AppName, slot: Slot, worker: WorkerId) -> BTreeSet<Door> {
+    pub fn doors(&self, app: &AppDefinition, slot: Slot, worker: WorkerId) -> BTreeSet<Door> {
         let declared = self.of_worker(app, slot).into_iter();
         let declared = declared.map(|socket| socket.address().to_string());
-        let asked = self.status_of_asked(app.as_str()).filter(|(_, socket)| {
-            let mut asked_by = socket.asked_by.iter().flatten();
-            asked_by.any(|id| *id == worker)
-        });
+        let asked = self
+            .status_of_asked(app.name.as_str())
+            .filter(|(_, socket)| {
+                let mut asked_by = socket.asked_by.iter().flatten();
+                asked_by.any(|id| *id == worker)
+            });
         let all = declared.chain(asked.map(|(_, socket)| socket.address));
         all.filter_map(|address| Door::of(&address)).collect()
     }

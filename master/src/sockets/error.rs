@@ -3,7 +3,10 @@
 use std::{fmt, io};
 
 use super::{Holder, holder::holder_of};
-use crate::{config::app::SocketAddress, shortage};
+use crate::{
+    config::app::{AppName, SocketAddress},
+    shortage,
+};
 
 /// A declared socket that could not be bound. Nothing was left behind.
 #[derive(Debug)]
@@ -33,10 +36,10 @@ pub enum Problem {
     NoDirectory,
     /// The path may not be written to.
     Denied,
-    /// The master has a socket of this app and name already.
-    NameTaken,
-    /// The app has a socket of this name already, declared otherwise.
-    Changed,
+    /// This very master listens there: whose socket it is, and its name.
+    Ours(AppName, String),
+    /// This app has a socket of this name already, declared otherwise.
+    Changed(AppName),
     /// The port of this slot would be beyond the last one.
     NoPortLeft,
     /// The master's own starter passed on no such socket, but these.
@@ -78,7 +81,7 @@ impl Problem {
     #[must_use]
     pub fn errno(&self) -> i32 {
         match self {
-            Self::InUse(_) | Self::NotASocket | Self::ItsOwn => libc::EADDRINUSE,
+            Self::InUse(_) | Self::Ours(..) | Self::NotASocket | Self::ItsOwn => libc::EADDRINUSE,
             Self::PrivilegedPort | Self::Denied => libc::EACCES,
             Self::NoSuchAddress => libc::EADDRNOTAVAIL,
             Self::PathTooLong(_) => libc::ENAMETOOLONG,
@@ -87,8 +90,7 @@ impl Problem {
             Self::Option(_, error) | Self::Other(error) => {
                 error.raw_os_error().unwrap_or(libc::EIO)
             }
-            Self::NameTaken
-            | Self::Changed
+            Self::Changed(_)
             | Self::NoPortLeft
             | Self::NotPassed(_)
             | Self::Ambiguous(_)
@@ -113,6 +115,9 @@ impl BindError {
             Problem::InUse(Some(holder)) if holder.pid == std::process::id() => Some(
                 "this master listens there already: give each socket an address of its own".into(),
             ),
+            Problem::Ours(app, _) => Some(format!(
+                "choose another address; or, if {app} is to have it no more, `ostler delete {app}`, then `ostler reload --config`"
+            )),
             Problem::InUse(Some(_)) => Some("stop that process, or choose another address".into()),
             Problem::InUse(None) => Some(format!(
                 "find out who listens there with `sudo ss -lxtunp | grep {}`, or choose another address",
@@ -135,9 +140,9 @@ impl BindError {
                 Some("create the directory first, or choose another path".into())
             }
             Problem::Denied => Some("choose a directory that this user may write to".into()),
-            Problem::Changed => {
-                Some("stop this master and start it anew: sockets are bound once".into())
-            }
+            Problem::Changed(app) => Some(format!(
+                "it takes two steps, between which nobody listens: `ostler delete {app}`, then `ostler reload --config`"
+            )),
             Problem::NoPortLeft => Some("choose a lower port, or run fewer workers".into()),
             Problem::NotPassed(_) => Some(
                 "declare it where the master is started (systemd: a .socket unit with FileDescriptorName=), or give an address"
@@ -159,7 +164,7 @@ impl BindError {
             Problem::ItsOwn => Some("one listener is enough: it may be shared within the worker".into()),
             Problem::Option(_, error) | Problem::Other(error) => shortage::hint(error),
             Problem::NoRoom => Some("raise the master's limit on open files (ulimit -n): an eighth of it may be sockets that workers ask for".into()),
-            Problem::NameTaken | Problem::TooMany(_) => None,
+            Problem::TooMany(_) => None,
         }
     }
 
@@ -195,8 +200,12 @@ impl fmt::Display for BindError {
             Problem::NotASocket => write!(f, "something that is no socket is in the way"),
             Problem::NoDirectory => write!(f, "its directory is not there"),
             Problem::Denied => write!(f, "permission denied"),
-            Problem::NameTaken => write!(f, "there is a socket of this name already"),
-            Problem::Changed => write!(f, "this master has bound that name to something else"),
+            Problem::Ours(app, name) => {
+                write!(f, "the address is in use by the socket {name:?} of {app}")
+            }
+            Problem::Changed(_) => {
+                write!(f, "it is bound, and this can't be changed while it is")
+            }
             Problem::NoPortLeft => write!(f, "65535 is the last port there is"),
             Problem::NotPassed(passed) if passed.is_empty() => {
                 write!(f, "the master's starter has passed on no sockets")
@@ -251,8 +260,8 @@ impl std::error::Error for BindError {
             | Problem::NotASocket
             | Problem::NoDirectory
             | Problem::Denied
-            | Problem::NameTaken
-            | Problem::Changed
+            | Problem::Ours(..)
+            | Problem::Changed(_)
             | Problem::NoPortLeft
             | Problem::NotPassed(_)
             | Problem::Ambiguous(_)

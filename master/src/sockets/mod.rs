@@ -39,7 +39,8 @@ pub use error::{BindError, Problem};
 pub use foreign::Foreign;
 pub use holder::Holder;
 pub use registry::{
-    Added, Again, GivenBack, Got, Reach, Retired, Shared, SocketId, Sockets, Stranger, strangers,
+    Added, Again, GivenBack, Got, LeftOut, Next, Reach, Retired, Shared, SocketId, Sockets,
+    Stranger, strangers,
 };
 pub use rights::may_bind;
 pub use starter::StarterSockets;

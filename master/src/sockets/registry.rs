@@ -5,6 +5,8 @@ mod binding;
 mod gone;
 mod groups;
 mod kept;
+mod left_out;
+mod next;
 mod per_slot;
 mod starters;
 mod strangers;
@@ -19,18 +21,22 @@ pub use asked::{GivenBack, Got};
 use ostler_bus::{Slot, vocab::status::SocketStatus};
 use ostler_worker_sdk::tickets::Rotation;
 
+use self::asked::any_port;
 pub use self::{
     binding::Added,
     groups::{Reach, Retired},
+    left_out::LeftOut,
+    next::Next,
     strangers::{Shared, Stranger, strangers},
 };
 use super::{BindError, BoundSocket, ListenerWatch, Mended, Problem, StarterSockets};
 use crate::{
-    config::app::{AppName, SocketDeclaration},
+    config::app::{AppDefinition, AppName, SocketDeclaration},
     sys::FdTable,
 };
 
-/// One socket for as long as it is bound. Never used again: what is late for a socket that was closed finds no other.
+/// One socket for as long as it is bound, whoever has it. Never used again: what is late for a socket that was closed finds no
+/// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(u64);
 
@@ -53,8 +59,8 @@ pub struct Again {
     pub outcome: Result<Mended, BindError>,
 }
 
-/// The sockets of all apps. Those of an app keep their order, which is the order of its workers' descriptors: one that a
-/// later definition adds comes last, one that it leaves out stays. What each slot has for itself stands in the place of its
+/// The sockets of all apps. A worker gets those of its own generation's definition, in that order; one that the next definition
+/// [leaves out](left_out) stays as long as a worker has it. What each slot has for itself stands in the place of its
 /// declaration, for the slots there are; a worker gets that of its own.
 #[derive(Debug, Default)]
 pub struct Sockets {
@@ -74,6 +80,8 @@ struct Declared {
     kept: Vec<Held>,
     /// The secrets for its session tickets, once somebody has asked for them.
     tickets: Option<Rotation>,
+    /// The app's next generation doesn't have it.
+    left_out: bool,
 }
 
 #[derive(Debug)]
@@ -89,6 +97,15 @@ impl Declared {
 
     fn has(&self, slot: Option<Slot>) -> bool {
         self.held.iter().any(|held| held.socket.slot() == slot)
+    }
+
+    /// Whether this socket of the same name can't be bound while this one is: at its address, or as another group of that name.
+    fn is_in_the_way_of(&self, other: &SocketDeclaration) -> bool {
+        let is_group = |it: &SocketDeclaration| it.options.mode.is_group();
+        let declaration = &self.declaration;
+        let same_address = declaration.address == other.address && !any_port(&other.address);
+        let groups = is_group(declaration) || is_group(other);
+        declaration.name == other.name && (same_address || groups)
     }
 
     /// Whether what is bound can be shared as this declaration says.
@@ -120,7 +137,29 @@ impl Sockets {
         declared.flat_map(|declared| &declared.held)
     }
 
-    /// All of an app's sockets, in the order of its workers' descriptors.
+    fn declared(&self, app: &AppName, declaration: &SocketDeclaration) -> Option<&Declared> {
+        let mut there = self.bound.get(app)?.iter();
+        there.find(|there| there.declaration.is_bound_as(declaration))
+    }
+
+    fn declared_mut(
+        &mut self,
+        app: &AppName,
+        declaration: &SocketDeclaration,
+    ) -> Option<&mut Declared> {
+        let mut there = self.bound.get_mut(app)?.iter_mut();
+        there.find(|there| there.declaration.is_bound_as(declaration))
+    }
+
+    /// What a worker in this slot has, if it is made from this definition, in the order of its descriptors.
+    fn held_by(&self, app: &AppDefinition, slot: Slot) -> impl Iterator<Item = &Held> {
+        let its = app.listen.iter();
+        let its = its.filter_map(|declaration| self.declared(&app.name, declaration));
+        let held = its.flat_map(|declared| &declared.held);
+        held.filter(move |held| held.socket.slot().is_none_or(|own| own == slot))
+    }
+
+    /// All of an app's sockets.
     #[must_use]
     pub fn of(&self, app: &AppName) -> Vec<&BoundSocket> {
         self.held(app).map(|held| &held.socket).collect()
@@ -133,32 +172,32 @@ impl Sockets {
         held.map(|held| held.id).collect()
     }
 
-    /// Those of a worker in this slot, in the order of its descriptors.
+    /// Those of a worker of this definition in this slot, in the order of its descriptors.
     #[must_use]
-    pub fn of_worker(&self, app: &AppName, slot: Slot) -> Vec<&BoundSocket> {
-        let sockets = self.of(app).into_iter();
-        let its = |socket: &&BoundSocket| socket.slot().is_none_or(|own| own == slot);
-        sockets.filter(its).collect()
+    pub fn of_worker(&self, app: &AppDefinition, slot: Slot) -> Vec<&BoundSocket> {
+        self.held_by(app, slot).map(|held| &held.socket).collect()
     }
 
     /// A worker's sockets whose connections it may be handed, in the order of its descriptors.
     #[must_use]
-    pub fn handing_over(&self, app: &AppName, slot: Slot) -> Vec<(SocketId, &BoundSocket)> {
-        let its = |held: &&Held| held.socket.slot().is_none_or(|own| own == slot);
-        let held = self.held(app).filter(its);
+    pub fn handing_over(&self, app: &AppDefinition, slot: Slot) -> Vec<(SocketId, &BoundSocket)> {
+        let held = self.held_by(app, slot);
         held.filter(|held| held.socket.hands_over())
             .map(|held| (held.id, &held.socket))
             .collect()
     }
 
-    /// A socket and whose it is, as long as it is bound.
+    /// A socket and whose it is, as long as it is bound; of one that was passed on, who has it from now on.
     #[must_use]
     pub fn get(&self, id: SocketId) -> Option<(&AppName, &BoundSocket)> {
-        let declared = self.bound.iter().find_map(|(app, declared)| {
-            let mut held = declared.iter().flat_map(|declared| &declared.held);
-            Some((app, &held.find(|held| held.id == id)?.socket))
+        let all = self.bound.iter();
+        let all = all.flat_map(|(app, there)| there.iter().map(move |it| (app, it)));
+        let its = all.filter_map(|(app, declared)| {
+            let held = declared.held.iter().find(|held| held.id == id)?;
+            Some((declared.left_out, (app, &held.socket)))
         });
-        declared.or_else(|| self.asked_for(id))
+        let its = its.min_by_key(|(left_out, _)| *left_out);
+        its.map(|(_, its)| its).or_else(|| self.asked_for(id))
     }
 
     /// A duplicate of a socket; `None` if it is bound no more.
@@ -172,7 +211,7 @@ impl Sockets {
     ///
     /// # Errors
     /// If no descriptor is left.
-    pub fn descriptors(&self, app: &AppName, slot: Slot) -> io::Result<Vec<OwnedFd>> {
+    pub fn descriptors(&self, app: &AppDefinition, slot: Slot) -> io::Result<Vec<OwnedFd>> {
         let sockets = self.of_worker(app, slot).into_iter();
         sockets
             .map(|socket| socket.duplicate(&self.table))
@@ -187,29 +226,23 @@ impl Sockets {
 
     /// Listens again on a socket that a worker has shut down; `None` if there is no such socket any more.
     pub fn listen_again(&mut self, id: SocketId) -> Option<Again> {
-        let declared = self.bound.iter_mut().map(|(app, there)| {
-            let held = there.iter_mut().flat_map(|there| &mut there.held);
-            (app, held.collect::<Vec<_>>())
-        });
-        let asked = self.asked.iter_mut();
-        let asked = asked.map(|(app, there)| (app, there.iter_mut().map(|it| it.held()).collect()));
-        let (app, held) = declared.chain(asked).find_map(|(app, held)| {
-            let mut held = held.into_iter();
-            Some((app, held.find(|held| held.id == id)?))
-        })?;
+        let app = self.get(id)?.0.clone();
+        // The newest first: it may have been passed on within the app.
+        let declared = self.bound.get_mut(&app).into_iter().flatten().rev();
+        let declared = declared.flat_map(|declared| &mut declared.held);
+        let asked = self.asked.get_mut(&app).into_iter().flatten();
+        let asked = asked.map(asked::Asked::held);
+        let held = declared.chain(asked).find(|held| held.id == id)?;
         Some(Again {
-            app: app.clone(),
+            app,
             name: held.socket.name().to_owned(),
             outcome: held.socket.listen_again(&mut self.table),
         })
     }
 
-    /// The declared sockets of a worker in this slot, and their names.
-    pub fn names(&self, app: &AppName, slot: Slot) -> impl Iterator<Item = (SocketId, &str)> {
-        let its = self.held(app).filter(move |held| {
-            let own = held.socket.slot();
-            own.is_none_or(|own| own == slot)
-        });
+    /// The declared sockets of a worker of this definition in this slot, and their names.
+    pub fn names(&self, app: &AppDefinition, slot: Slot) -> impl Iterator<Item = (SocketId, &str)> {
+        let its = self.held_by(app, slot);
         its.map(|held| (held.id, held.socket.name()))
     }
 

@@ -45,14 +45,23 @@ impl SocketKind {
 
 impl SocketDeclaration {
     /// Whether it is bound as another one is: how workers share it may differ, but not from one socket to one for each slot, nor in
-    /// what comes before the clients' own bytes; and how often its secrets rotate.
+    /// what comes before the clients' own bytes; and how many may wait there, and how often its secrets rotate.
     #[must_use]
     pub fn is_bound_as(&self, other: &Self) -> bool {
         let mut same = other.clone();
+        same.backlog = self.backlog;
         same.options.mode = self.options.mode;
         same.options.ticket_rotation = self.options.ticket_rotation;
         let kind = |it: &Self| (it.options.mode.is_group(), it.options.mode.proxied());
         *self == same && kind(self) == kind(other)
+    }
+
+    /// The same, but for its name.
+    #[must_use]
+    pub fn is_bound_like(&self, other: &Self) -> bool {
+        let mut called_so = other.clone();
+        called_so.name.clone_from(&self.name);
+        self.is_bound_as(&called_so)
     }
 
     /// Whether it is bound once for each slot.

@@ -69,7 +69,7 @@ impl Shell {
         let Some(process) = self.processes.get(&id) else {
             return Reply::failed(question, libc::ESRCH, "the worker is going");
         };
-        let app = &process.order.app;
+        let app = &process.order.definition;
         match self.workshop.sockets.ticket_secrets(app, &socket) {
             Some(Ok(secrets)) => {
                 let mut follows = Follows {

@@ -95,7 +95,8 @@ pub struct GivenBack {
     pub closed: Vec<SocketId>,
 }
 
-fn any_port(address: &SocketAddress) -> bool {
+/// Whether it is another port each time that it is bound.
+pub(super) fn any_port(address: &SocketAddress) -> bool {
     match address {
         SocketAddress::Tcp(ip) | SocketAddress::Udp(ip) => ip.port() == 0,
         SocketAddress::Unix(_) | SocketAddress::Starter(_) => false,

@@ -2,7 +2,7 @@
 
 use ostler_bus::Slot;
 
-use super::{Declared, Held, SocketId, Sockets};
+use super::{Declared, Held, Next, SocketId, Sockets};
 use crate::{
     config::app::{AppDefinition, AppName, SocketDeclaration},
     sockets::{
@@ -16,7 +16,7 @@ use crate::{
 #[must_use = "they stay bound unless they are taken back"]
 pub struct Added {
     app: AppName,
-    declared: Vec<String>,
+    declared: Vec<SocketDeclaration>,
     pub(super) ids: Vec<SocketId>,
     /// Those of them that were kept, and are to be again.
     kept: Vec<SocketId>,
@@ -52,9 +52,9 @@ fn slots(declaration: &SocketDeclaration, instances: u32) -> Vec<Option<Slot>> {
 }
 
 impl Sockets {
-    /// What would keep an app's sockets from being bound, each by itself; nothing is bound.
+    /// What would keep an app's sockets from being bound, each by itself, if this is what apps are next; nothing is bound.
     #[must_use]
-    pub fn check(&self, app: &AppDefinition) -> Vec<BindError> {
+    pub fn check(&self, app: &AppDefinition, next: Next<'_>) -> Vec<BindError> {
         let mut errors = Vec::new();
         for declaration in &app.listen {
             match self.missing(&app.name, declaration, app.instances) {
@@ -64,9 +64,13 @@ impl Sockets {
                         missing
                             .truncate(usize::from(self.beside(&app.name, declaration).is_none()));
                     }
+                    let is_passed_on =
+                        |slot: &Option<Slot>| self.giver(declaration, *slot, next).is_some();
+                    missing.retain(|slot| !is_passed_on(slot));
                     let tried = missing.into_iter().map(|slot| {
                         self.not_given_away(&app.name, declaration)?;
-                        trial(declaration, slot, &self.starter)
+                        let tried = trial(declaration, slot, &self.starter);
+                        tried.map_err(|error| self.by_whom(error))
                     });
                     errors.extend(tried.filter_map(Result::err));
                 }
@@ -81,15 +85,27 @@ impl Sockets {
     /// # Errors
     /// For the first that can't be bound.
     pub fn bind(&mut self, app: &AppDefinition) -> Result<Added, BindError> {
+        self.bind_for_next(app, Next::alone(app))
+    }
+
+    /// The same, if this is what apps are next: what others don't have any more then is passed on as it is.
+    ///
+    /// # Errors
+    /// For the first that can't be bound.
+    pub fn bind_for_next(
+        &mut self,
+        app: &AppDefinition,
+        next: Next<'_>,
+    ) -> Result<Added, BindError> {
         let mut added = Added::none(&app.name);
         for declaration in &app.listen {
             let missing = self.missing(&app.name, declaration, app.instances);
             let bound = missing.and_then(|missing| {
                 if self.declare(&app.name, declaration) {
-                    added.declared.push(declaration.name.clone());
+                    added.declared.push(declaration.clone());
                 }
                 for slot in missing {
-                    self.bind_one(declaration, slot, &mut added)?;
+                    self.bind_one(declaration, slot, next, &mut added)?;
                 }
                 Ok(())
             });
@@ -101,15 +117,23 @@ impl Sockets {
         Ok(added)
     }
 
-    /// Takes up how an app's workers share its sockets from now on. What was bound stays as it is.
+    /// Takes up which of its sockets an app has from now on, and how its workers share them. What was bound stays as it is.
     pub fn share(&mut self, app: &AppDefinition) {
         for declared in self.bound.get_mut(&app.name).into_iter().flatten() {
             let mut new = app.listen.iter();
-            if let Some(new) = new.find(|new| new.name == declared.declaration.name) {
-                declared.rotate_tickets(new.options.ticket_rotation);
-                declared.declaration.options.mode = new.options.mode;
-                for held in &mut declared.held {
-                    held.socket.share(new.options.mode);
+            let new = new.find(|new| declared.declaration.is_bound_as(new));
+            declared.left_out = new.is_none();
+            let Some(new) = new else {
+                continue;
+            };
+            declared.rotate_tickets(new.options.ticket_rotation);
+            declared.declaration.options.mode = new.options.mode;
+            declared.declaration.backlog = new.backlog;
+            for held in &mut declared.held {
+                held.socket.share(new.options.mode);
+                if let Err(problem) = held.socket.let_wait(new.backlog, &self.table) {
+                    let (app, name) = (&app.name, held.socket.name());
+                    tracing::error!("{app}: the socket {name:?} keeps its backlog: {problem:?}");
                 }
             }
         }
@@ -119,12 +143,17 @@ impl Sockets {
         &mut self,
         declaration: &SocketDeclaration,
         slot: Option<Slot>,
+        next: Next<'_>,
         added: &mut Added,
     ) -> Result<(), BindError> {
         let app = &added.app;
         if let Some(id) = self.take_up(app, declaration, slot) {
             added.ids.push(id);
             added.kept.push(id);
+            return Ok(());
+        }
+        if let Some(id) = self.pass_on(app, declaration, slot, next)? {
+            added.ids.push(id);
             return Ok(());
         }
         self.not_given_away(app, declaration)?;
@@ -134,11 +163,11 @@ impl Sockets {
             beside: beside.as_ref(),
             asked: false,
         };
-        let socket = bind_for(app, declaration, whose, &self.starter, &mut self.table)?;
+        let socket = bind_for(app, declaration, whose, &self.starter, &mut self.table)
+            .map_err(|error| self.by_whom(error))?;
         self.last += 1;
         let id = SocketId(self.last);
-        let mut there = self.bound.get_mut(app).into_iter().flatten();
-        if let Some(declared) = there.find(|there| there.declaration.name == declaration.name) {
+        if let Some(declared) = self.declared_mut(app, declaration) {
             declared.held.push(Held { id, socket });
         }
         added.ids.push(id);
@@ -147,16 +176,14 @@ impl Sockets {
 
     /// Notes a declaration, for which nothing is bound yet; whether it is new.
     fn declare(&mut self, app: &AppName, declaration: &SocketDeclaration) -> bool {
-        let there = self.bound.entry(app.clone()).or_default();
-        let new = there
-            .iter()
-            .all(|there| there.declaration.name != declaration.name);
+        let new = self.declared(app, declaration).is_none();
         if new {
-            there.push(Declared {
+            self.bound.entry(app.clone()).or_default().push(Declared {
                 declaration: declaration.clone(),
                 held: Vec::new(),
                 kept: Vec::new(),
                 tickets: None,
+                left_out: false,
             });
         }
         new
@@ -170,18 +197,18 @@ impl Sockets {
         instances: u32,
     ) -> Result<Vec<Option<Slot>>, BindError> {
         let mut slots = slots(declaration, instances);
+        if let Some(there) = self.declared(app, declaration) {
+            there.can_have(declaration)?;
+            slots.retain(|slot| !there.has(*slot));
+            return Ok(slots);
+        }
         let mut there = self.bound.get(app).into_iter().flatten();
-        match there.find(|there| there.declaration.name == declaration.name) {
-            None => Ok(slots),
-            Some(there) if there.declaration.is_bound_as(declaration) => {
-                there.can_have(declaration)?;
-                slots.retain(|slot| !there.has(*slot));
-                Ok(slots)
-            }
-            Some(_) => Err(BindError {
+        match there.any(|there| there.is_in_the_way_of(declaration)) {
+            false => Ok(slots),
+            true => Err(BindError {
                 name: declaration.name.clone(),
                 address: declaration.address.clone(),
-                problem: Problem::Changed,
+                problem: Problem::Changed(app.clone()),
             }),
         }
     }
@@ -197,10 +224,10 @@ impl Sockets {
             let leaves = |held: &mut Held| added.ids.contains(&held.id);
             gone.extend(declared.held.extract_if(.., leaves));
         }
-        there.retain(|declared| !added.declared.contains(&declared.declaration.name));
-        self.close(&added.app, gone);
+        there.retain(|declared| !added.declared.contains(&declared.declaration));
         if !there.is_empty() {
-            self.bound.insert(added.app, there);
+            self.bound.insert(added.app.clone(), there);
         }
+        self.close(&added.app, gone);
     }
 }

@@ -64,8 +64,7 @@ impl Sockets {
         if !declaration.options.mode.is_group() {
             return None;
         }
-        let mut there = self.bound.get(app).into_iter().flatten();
-        let there = there.find(|there| there.declaration.name == declaration.name)?;
+        let there = self.declared(app, declaration)?;
         let mut all = there.held.iter().chain(&there.kept);
         Some(all.next()?.socket.address().clone())
     }

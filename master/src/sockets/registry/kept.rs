@@ -19,7 +19,7 @@ impl Sockets {
         slot: Option<Slot>,
     ) -> Option<SocketId> {
         let mut there = self.bound.get_mut(app)?.iter_mut();
-        let there = there.find(|there| there.declaration.name == declaration.name)?;
+        let there = there.find(|there| there.declaration.is_bound_as(declaration))?;
         let is_its = |held: &Held| held.socket.slot() == slot;
         let at = there.kept.iter().position(is_its)?;
         let mut held = there.kept.remove(at);

@@ -2,9 +2,9 @@
 
 use ostler_bus::Slot;
 
-use super::{Added, Held, Retired, Sockets};
+use super::{Added, Held, Next, Retired, Sockets};
 use crate::{
-    config::app::{AppName, SocketDeclaration},
+    config::app::{AppDefinition, AppName, SocketDeclaration},
     sockets::BindError,
 };
 
@@ -13,16 +13,18 @@ impl Sockets {
     ///
     /// # Errors
     /// For the first that can't be bound.
-    pub fn bind_slot(&mut self, app: &AppName, slot: Slot) -> Result<Added, BindError> {
-        let declared = self.bound.get(app).into_iter().flatten();
+    pub fn bind_slot(&mut self, app: &AppDefinition, slot: Slot) -> Result<Added, BindError> {
+        let declared = app.listen.iter();
+        let declared = declared.filter_map(|it| self.declared(&app.name, it));
         let missing =
             declared.filter(|it| it.declaration.is_each_slots_own() && !it.has(Some(slot)));
         let missing: Vec<SocketDeclaration> = missing
             .map(|declared| declared.declaration.clone())
             .collect();
-        let mut added = Added::none(app);
+        let mut added = Added::none(&app.name);
         for declaration in &missing {
-            if let Err(error) = self.bind_one(declaration, Some(slot), &mut added) {
+            let bound = self.bind_one(declaration, Some(slot), Next::alone(app), &mut added);
+            if let Err(error) = bound {
                 self.take_back(added);
                 return Err(error);
             }

@@ -64,18 +64,19 @@ fn a_check_finds_what_binding_would_and_binds_nothing() {
     let before = app(&["http=127.0.0.1:0"]);
     let _kept = sockets.bind(&before).expect("bound");
     let http = port(&sockets, &before, "http");
-    assert!(sockets.check(&before).is_empty());
+    assert!(sockets.check(&before, Next::alone(&before)).is_empty());
     let plain = tempfile::NamedTempFile::new().expect("a file");
     let after = [
-        "http=127.0.0.1:1".to_owned(),
+        "http=127.0.0.1:0".to_owned(),
         format!("in-use=127.0.0.1:{http}"),
         format!("plain=unix:{}", plain.path().display()),
         "nowhere=unix:/no/where/a.sock".to_owned(),
         "other=192.0.2.1:80".to_owned(),
         "fine=127.0.0.1:0".to_owned(),
     ];
-    let after = app(&after.each_ref().map(String::as_str));
-    let problems = sockets.check(&after);
+    let mut after = app(&after.each_ref().map(String::as_str));
+    after.listen[0].options.mode = SocketMode::Slot;
+    let problems = sockets.check(&after, Next::alone(&after));
     assert!(
         matches!(
             problems
@@ -83,8 +84,8 @@ fn a_check_finds_what_binding_would_and_binds_nothing() {
                 .map(|error| &error.problem)
                 .collect::<Vec<_>>()[..],
             [
-                Problem::Changed,
-                Problem::InUse(Some(_)),
+                Problem::Changed(_),
+                Problem::Ours(..),
                 Problem::NotASocket,
                 Problem::NoDirectory,
                 Problem::NoSuchAddress
@@ -97,11 +98,8 @@ fn a_check_finds_what_binding_would_and_binds_nothing() {
     let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let free = other.local_addr().expect("an address").port();
     drop(other);
-    assert!(
-        sockets
-            .check(&app(&["http=127.0.0.1:0", &format!("b=127.0.0.1:{free}")]))
-            .is_empty()
-    );
+    let alone = app(&["http=127.0.0.1:0", &format!("b=127.0.0.1:{free}")]);
+    assert!(sockets.check(&alone, Next::alone(&alone)).is_empty());
     assert!(!listens(free));
 }
 
@@ -127,7 +125,7 @@ fn workers_may_share_a_socket_otherwise_than_before() {
     let mut app = app(&["http=127.0.0.1:0", "log=udp:127.0.0.1:0"]);
     let _kept = sockets.bind(&app).expect("bound");
     let handed = |sockets: &Sockets, app: &AppDefinition| {
-        let handing = sockets.handing_over(&app.name, Slot(0)).into_iter();
+        let handing = sockets.handing_over(app, Slot(0)).into_iter();
         let names = handing.map(|(_, socket)| socket.name().to_owned());
         names.collect::<Vec<_>>()
     };
@@ -147,7 +145,7 @@ fn workers_may_share_a_socket_otherwise_than_before() {
     assert_eq!(handed(&sockets, &app), ["http"]);
     // As a socket of the starter's shows only when it is there.
     app.listen[1].options.mode = balanced;
-    let errors = sockets.check(&app);
+    let errors = sockets.check(&app, Next::alone(&app));
     assert!(
         matches!(&errors[..], [error] if error.name == "log" && matches!(error.problem, Problem::NoStreams)),
         "{errors:?}"
@@ -160,8 +158,8 @@ fn what_each_slot_has_for_itself_is_not_handed_over() {
     let mut app = app(&["http=127.0.0.1:0"]);
     app.listen[0].options.per_slot = true;
     let _kept = sockets.bind(&app).expect("bound");
-    assert_eq!(sockets.of_worker(&app.name, Slot(0)).len(), 1);
-    assert!(sockets.handing_over(&app.name, Slot(0)).is_empty());
+    assert_eq!(sockets.of_worker(&app, Slot(0)).len(), 1);
+    assert!(sockets.handing_over(&app, Slot(0)).is_empty());
 }
 
 fn group(instances: u32, address: &str) -> AppDefinition {
@@ -179,21 +177,14 @@ fn slots_have_a_socket_each_at_one_address() {
     let addresses: Vec<_> = sockets.of(&web.name).iter().map(|s| s.port()).collect();
     assert_eq!((addresses.len(), addresses[0]), (3, addresses[2]));
     assert!(addresses[0].is_some_and(|port| port > 0));
-    assert!(sockets.check(&web).is_empty(), "it has them");
+    assert!(
+        sockets.check(&web, Next::alone(&web)).is_empty(),
+        "it has them"
+    );
     // One more slot, and one that was there.
-    assert!(
-        !sockets
-            .bind_slot(&web.name, Slot(3))
-            .expect("bound")
-            .is_empty()
-    );
-    assert!(
-        sockets
-            .bind_slot(&web.name, Slot(1))
-            .expect("there")
-            .is_empty()
-    );
-    let own = sockets.of_worker(&web.name, Slot(3));
+    assert!(!sockets.bind_slot(&web, Slot(3)).expect("bound").is_empty());
+    assert!(sockets.bind_slot(&web, Slot(1)).expect("there").is_empty());
+    let own = sockets.of_worker(&web, Slot(3));
     assert_eq!((own.len(), own[0].port()), (1, addresses[0]));
     let slots: Vec<u32> = sockets
         .groups(&web.name)
@@ -207,7 +198,7 @@ fn slots_have_a_socket_each_at_one_address() {
     shared.listen[0].options.mode = SocketMode::Shared;
     assert!(matches!(
         sockets.bind(&shared).expect_err("changed").problem,
-        Problem::Changed
+        Problem::Changed(_)
     ));
     let mut sticky = web.clone();
     sticky.listen[0].options.mode = SocketMode::Sticky;
@@ -230,7 +221,7 @@ fn a_group_is_joined_by_no_other_and_joins_none() {
     let port = port(&ours, &web, "http");
     let mut others = Sockets::default();
     let same = group(2, &format!("127.0.0.1:{port}"));
-    assert!(!others.check(&same).is_empty());
+    assert!(!others.check(&same, Next::alone(&same)).is_empty());
     let refused = others.bind(&same).expect_err("in use");
     assert!(matches!(refused.problem, Problem::InUse(_)), "{refused}");
     let everywhere = group(2, &format!("0.0.0.0:{port}"));
@@ -250,7 +241,7 @@ fn what_waits_keeps_a_socket_open_until_it_is_to_be_closed_anyway() {
         .map(|_| TcpStream::connect(("127.0.0.1", port)).expect("connected"))
         .collect();
     let waiting = |sockets: &Sockets, slot| {
-        let own = sockets.of_worker(&web.name, Slot(slot));
+        let own = sockets.of_worker(&web, Slot(slot));
         own[0].waiting(&sockets.table)
     };
     assert!(waits_in(&sockets, &web.name, 2));

@@ -6,17 +6,17 @@ use ostler_worker_sdk::tickets::{ROTATION, Rotation, SecretSet};
 use tokio::sync::watch;
 
 use super::{Declared, Sockets};
-use crate::config::app::AppName;
+use crate::config::app::AppDefinition;
 
 impl Sockets {
     /// The secrets of a socket that this app declares, as they are and will be; `None` if it declares none of this name.
     pub fn ticket_secrets(
         &mut self,
-        app: &AppName,
+        app: &AppDefinition,
         name: &str,
     ) -> Option<io::Result<watch::Receiver<SecretSet>>> {
-        let mut declared = self.bound.get_mut(app)?.iter_mut();
-        let declared = declared.find(|declared| declared.declaration.name == name)?;
+        let declaration = app.listen.iter().find(|its| its.name == name)?;
+        let declared = self.declared_mut(&app.name, declaration)?;
         Some(declared.ticket_secrets())
     }
 }
@@ -45,7 +45,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{flags::listen, settings::Settings};
+    use crate::config::{app::AppName, flags::listen, settings::Settings};
 
     fn app(name: &str, socket: &str) -> crate::config::app::AppDefinition {
         let name = AppName::new(name).expect("a name");
@@ -64,21 +64,17 @@ mod tests {
         for app in &apps {
             let _bound = sockets.bind(app).expect("bound");
         }
-        let mut of = |app: &AppName, name: &str| {
+        let mut of = |app: &AppDefinition, name: &str| {
             let secrets = sockets.ticket_secrets(app, name)?.expect("random numbers");
             Some(secrets.borrow().clone())
         };
-        let one = of(&apps[0].name, "https").expect("declared");
-        assert_eq!(
-            of(&apps[0].name, "https").as_ref(),
-            Some(&one),
-            "every worker's"
-        );
-        assert_ne!(of(&apps[1].name, "https").expect("declared"), one);
-        assert_eq!(of(&apps[0].name, "http"), None);
+        let one = of(&apps[0], "https").expect("declared");
+        assert_eq!(of(&apps[0], "https").as_ref(), Some(&one), "every worker's");
+        assert_ne!(of(&apps[1], "https").expect("declared"), one);
+        assert_eq!(of(&apps[0], "http"), None);
         assert_eq!(one.rotation(), ROTATION);
 
-        let follows = sockets.ticket_secrets(&apps[0].name, "https");
+        let follows = sockets.ticket_secrets(&apps[0], "https");
         let mut follows = follows.expect("declared").expect("random numbers");
         let mut often = apps[0].clone();
         often.listen[0].options.ticket_rotation = Some(Duration::from_secs(60));

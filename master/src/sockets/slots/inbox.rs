@@ -104,8 +104,8 @@ pub(super) enum Command {
         name: String,
         spread: Spread,
     },
-    /// An app has gone; the sender is dropped when nothing of it is held any more.
-    Forget(AppName, mpsc::SyncSender<()>),
+    /// An app has gone, or its sockets of this name; the sender is dropped when nothing of it is held any more.
+    Forget(AppName, Option<String>, mpsc::SyncSender<()>),
     /// All that was said before has been done.
     Settle(oneshot::Sender<()>),
     Report(oneshot::Sender<Vec<SlotReport>>),
@@ -231,12 +231,21 @@ impl Groups {
     /// next app can have its address at once.
     pub fn forget(&mut self, app: &AppName) {
         if self.apps.remove(app).is_some() {
-            let (sender, forgotten) = mpsc::sync_channel(0);
-            self.tell(Command::Forget(app.clone(), sender));
-            // It ends as the sender is dropped: nothing is sent.
-            if let Err(mpsc::RecvTimeoutError::Timeout) = forgotten.recv_timeout(LET_GO) {
-                tracing::warn!("{app}: its address is not free yet, as the machine is very busy");
-            }
+            self.let_go_of(app, None);
+        }
+    }
+
+    /// The same of its sockets of one name.
+    pub fn forget_one(&self, app: &AppName, name: &str) {
+        self.let_go_of(app, Some(name.to_owned()));
+    }
+
+    fn let_go_of(&self, app: &AppName, name: Option<String>) {
+        let (sender, forgotten) = mpsc::sync_channel(0);
+        self.tell(Command::Forget(app.clone(), name, sender));
+        // It ends as the sender is dropped: nothing is sent.
+        if let Err(mpsc::RecvTimeoutError::Timeout) = forgotten.recv_timeout(LET_GO) {
+            tracing::warn!("{app}: its address is not free yet, as the machine is very busy");
         }
     }
 

@@ -198,7 +198,7 @@ impl Thread {
                     desk.due = desk.watches().then(Instant::now);
                 }
             }
-            Command::Forget(app, _forgotten) => self.forget(&app),
+            Command::Forget(app, name, _forgotten) => self.forget(&app, name.as_deref()),
             Command::Report(report) => {
                 let all = self.desks.values().flat_map(Desk::report);
                 // Whoever asked has gone.
@@ -230,8 +230,9 @@ impl Thread {
         Ok(())
     }
 
-    fn forget(&mut self, app: &AppName) {
-        let gone = self.desks.extract_if(.., |_, desk| desk.app == *app);
+    fn forget(&mut self, app: &AppName, name: Option<&str>) {
+        let goes = |desk: &Desk| desk.app == *app && name.is_none_or(|name| desk.name == name);
+        let gone = self.desks.extract_if(.., |_, desk| goes(desk));
         for (_, mut desk) in gone {
             desk.let_go();
             if let Err(error) = epoll::delete(&self.epoll, desk.edges.as_fd()) {

@@ -80,6 +80,10 @@ impl Thread {
             sticks,
         } = joins;
         let known = self.number_of(socket.id);
+        if let Some(desk) = known.and_then(|number| self.desks.get_mut(&number)) {
+            // It may have been passed on.
+            desk.socket = socket.clone();
+        }
         let number = known.or_else(|| self.open(Desk::new(socket, listener), sticks));
         let Some(number) = number else {
             return;

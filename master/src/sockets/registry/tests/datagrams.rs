@@ -33,11 +33,14 @@ fn slots_have_a_udp_socket_each_at_one_address() {
     for address in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
         let mut sockets = Sockets::default();
         let dns = udp(3, address);
-        assert!(sockets.check(&dns).is_empty());
+        assert!(sockets.check(&dns, Next::alone(&dns)).is_empty());
         let _kept = sockets.bind(&dns).expect("bound");
         port(&sockets, &dns);
-        assert!(sockets.check(&dns).is_empty(), "it has them");
-        let _more = sockets.bind_slot(&dns.name, Slot(3)).expect("bound");
+        assert!(
+            sockets.check(&dns, Next::alone(&dns)).is_empty(),
+            "it has them"
+        );
+        let _more = sockets.bind_slot(&dns, Slot(3)).expect("bound");
         port(&sockets, &dns);
         let expected: Vec<_> = (0..4).map(|slot| (slot, Spread::ByFlow)).collect();
         assert_eq!(spreads(&sockets, &dns), expected);
@@ -51,7 +54,7 @@ fn slots_have_a_udp_socket_each_at_one_address() {
         let mut shared = dns.clone();
         shared.listen[0].options.mode = SocketMode::Shared;
         let refused = sockets.bind(&shared).expect_err("changed").problem;
-        assert!(matches!(refused, Problem::Changed));
+        assert!(matches!(refused, Problem::Changed(_)));
     }
 }
 
@@ -65,7 +68,7 @@ fn a_group_of_udp_is_joined_by_no_other_and_joins_none() {
     let mut others = Sockets::default();
     for address in [format!("127.0.0.1:{at}"), format!("0.0.0.0:{at}")] {
         let same = udp(2, &address);
-        assert!(!others.check(&same).is_empty());
+        assert!(!others.check(&same, Next::alone(&same)).is_empty());
         let refused = others.bind(&same).expect_err("in use");
         assert!(matches!(refused.problem, Problem::InUse(_)), "{refused}");
     }
@@ -166,7 +169,7 @@ impl Spreading {
     }
 
     fn grow(&mut self, slot: u32) -> Added {
-        let added = self.sockets.bind_slot(&self.dns.name, Slot(slot));
+        let added = self.sockets.bind_slot(&self.dns, Slot(slot));
         let added = added.expect("bound");
         self.join();
         added
@@ -231,14 +234,14 @@ fn kept_sockets_come_back_in_any_order_and_are_no_more_than_there_ever_were() {
     // One that is taken back is kept again.
     dns.shrink(5, true);
     let before = dns.sockets.last;
-    let added = dns.sockets.bind_slot(&dns.dns.name, Slot(5));
+    let added = dns.sockets.bind_slot(&dns.dns, Slot(5));
     dns.sockets.take_back(added.expect("it was kept"));
     assert_eq!(dns.sockets.status("web").len(), 5);
     assert!(dns.each_is_found(5));
     let _added = dns.grow(5);
     assert!(dns.each_is_found(6) && dns.sockets.last == before + 2);
     // What wasn't is closed: it has no place yet.
-    let added = dns.sockets.bind_slot(&dns.dns.name, Slot(6));
+    let added = dns.sockets.bind_slot(&dns.dns, Slot(6));
     dns.sockets.take_back(added.expect("bound"));
     assert_eq!(dns.sockets.table.names().count(), 6);
     let _added = dns.grow(6);

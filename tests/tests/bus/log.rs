@@ -48,23 +48,18 @@ async fn log_tap_escapes_hostile_strings() {
         let line = fleet.logged("a.hostile.one").await;
         assert!(line.contains("ERROR forged"), "one line: {line:?}");
         assert!(!line.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{line:?}");
-        let shown = fleet
+        let mut waits = fleet
             .ostler(["emit", "x", "--wait", "a.hostile.two"])
             .start();
         let heard = async { while other.json("a.hostile.two", &hostile).acked().await != Ok(2) {} };
         deadline("the waiting command", PATIENCE, heard).await;
-        shown.wait(PATIENCE).await;
-        let event = line_of(&shown);
+        let event = shown(&mut waits, "\"topic\"").await;
         assert_eq!(event["payload"], hostile);
         assert!(
-            !shown
+            !waits
                 .stdout
                 .text()
                 .contains(['\u{1b}', '\u{202e}', '\u{9b}'])
         );
     }
-}
-
-fn line_of(process: &Process) -> Value {
-    line(&process.stdout, "\"topic\"")
 }

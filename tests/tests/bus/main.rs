@@ -27,7 +27,7 @@ use ostler_bus::{
 };
 use ostler_tests::{
     harness::{
-        Fleet, Heard, Lines, PATIENCE, Process, Programs, deadline, eventually,
+        Fleet, Heard, PATIENCE, Process, Programs, deadline, eventually,
         peer::{Peer, hello, kind},
     },
     words::{Double, Mood, Note},
@@ -74,10 +74,10 @@ async fn tail(fleet: &Fleet, pattern: &str, probe: &str) -> Process {
     tail
 }
 
-fn line(lines: &Lines, has: &str) -> Value {
-    let all = lines.all();
-    let line = all.iter().find(|line| line.contains(has));
-    serde_json::from_str(line.expect("such a line")).expect("JSON")
+/// The next line of JSON that it prints and that has this in it.
+async fn shown(process: &mut Process, has: &str) -> Value {
+    let line = process.wait_for_line(has, PATIENCE).await;
+    serde_json::from_str(&line).expect("JSON")
 }
 
 /// A master with SDK workers that treat questions in this way.

@@ -15,8 +15,7 @@ async fn event_from_a_worker_reaches_workers_and_clients() {
             .said(format!("{app}.0 | heard {{\"text\":\"hello\""))
             .await;
     }
-    tail.wait_for_line("tests.note", PATIENCE).await;
-    let shown = line(&tail.stdout, "tests.note");
+    let shown = shown(&mut tail, "tests.note").await;
     assert_eq!(shown["payload"], json!(Note::new("hello", 0)));
     assert_eq!(shown["origin"]["Worker"]["app"], "left");
 }
@@ -49,11 +48,10 @@ async fn json_from_the_command_line_reaches_a_typed_subscriber() {
         .await;
     assert_eq!(notes.next().await.event, rich());
     // And back: what was written as a type is shown as the JSON that serde_json makes of it.
-    let wait = fleet.ostler(["wait", "tests.note"]).start();
+    let mut wait = fleet.ostler(["wait", "tests.note"]).start();
     let heard = async { while fleet.bus.emit_acked(&rich()).await != Ok(2) {} };
     deadline("two readers", PATIENCE, heard).await;
-    wait.wait(PATIENCE).await;
-    let shown = line(&wait.stdout, "tests.note");
+    let shown = shown(&mut wait, "tests.note").await;
     assert_eq!(shown["payload"].to_string(), json!(rich()).to_string());
 }
 

@@ -51,6 +51,7 @@ async fn it_ends_with_its_master_however_that_ends() {
 async fn what_is_changed_of_the_master_is_so_of_the_workers_that_follow() {
     let (master, mut tail) = started(&[web("web")]).await;
     master.settled("web", "running").await;
+    tail.settle(&master).await;
     let core_limit = async || {
         let pid = master.pid("web", 0).await;
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("a living process");

@@ -151,14 +151,19 @@ async fn workers_without_a_master_serve_on() {
 
 #[tokio::test]
 async fn a_socket_does_not_become_one_with_headers_while_it_is_open() {
-    let fleet = ready(&web(1), 1).await;
-    let address = fleet.address().await;
-    for socket in [
-        json!({"address": "127.0.0.1:0", "mode": "sticky", "proxy_protocol": "keep"}),
-        json!({"address": "127.0.0.1:0", "mode": "balanced"}),
-        json!({"address": "127.0.0.1:0", "mode": "sticky"}),
+    let address = free_port();
+    let with = |mut options: Value| {
+        options["address"] = address.to_string().into();
+        at(1, options)
+    };
+    let first = with(json!({"mode": "sticky", "proxy_protocol": "strip"}));
+    let fleet = ready(&first, 1).await;
+    for options in [
+        json!({"mode": "sticky", "proxy_protocol": "keep"}),
+        json!({"mode": "balanced"}),
+        json!({"mode": "sticky"}),
     ] {
-        fleet.rewrite(&[at(1, socket)]);
+        fleet.rewrite(&[with(options)]);
         let refused = fleet.ostler(["reload", "--config"]).fails_with(1).await;
         assert!(refused.stderr.contains("bound"), "{}", refused.stderr);
     }

@@ -12,7 +12,7 @@ use ostler_bus::vocab::status::{
     BalanceStatus, ProxiedStatus, SocketStatus, StatusReport, WorkerStatus,
 };
 use ostler_tests::{
-    harness::{App, Fleet, MasterBuilder, PATIENCE},
+    harness::{App, Fleet, MasterBuilder, PATIENCE, free_port},
     ostler,
 };
 use rustix::process::{Pid, Signal, kill_process};

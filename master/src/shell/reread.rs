@@ -313,7 +313,7 @@ impl Shell {
             tracing::warn!("{what}");
         }
         let by_command = self.by_command(&said.apps);
-        let (mut rolled, mut left_out) = (by_command.clone(), vec![]);
+        let (mut rolled, mut gone_from_file) = (by_command.clone(), vec![]);
         for (name, change) in self.fleet.plan(&said.apps) {
             match change {
                 Change::Added(_) => {}
@@ -322,7 +322,7 @@ impl Shell {
                     tracing::warn!(
                         "{name} is not in {file} any more, and runs on as it was, its files unwatched; `ostler stop {name}` ends it"
                     );
-                    left_out.push(name.clone());
+                    gone_from_file.push(name.clone());
                     rolled.push(name);
                 }
             }
@@ -352,7 +352,7 @@ impl Shell {
             }
         }
         taken.extend(by_command.into_iter().map(|name| (name, None)));
-        self.workshop.watch_files(taken, &left_out);
+        self.workshop.watch_files(taken, &gone_from_file);
         self.workshop.renew_doors();
         let rolls = rolled.into_iter().map(|app| roll(app.to_string()));
         std::iter::once(Input::DefineAll(defined))

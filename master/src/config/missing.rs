@@ -4,10 +4,15 @@
 //! anything is started: a misspelt command is one sentence, instead of sixteen failed starts, and a misspelt path would be
 //! watched for ever without a word.
 
-use std::{fmt, path::Path};
+use std::{fmt, os::unix::ffi::OsStrExt as _, path::Path};
 
 use super::{
-    app::{AppDefinition, AppName, Readiness, hooks::HookKind, probe::Check},
+    app::{
+        AppDefinition, AppName,
+        hooks::HookKind,
+        overlay::Inherited,
+        probe::{Check, ProbeKind},
+    },
     errors::Wrong,
     program,
 };
@@ -47,6 +52,16 @@ pub fn of(apps: &[AppDefinition]) -> Vec<Missing> {
     apps.iter().flat_map(of_app).collect()
 }
 
+/// The same where a reload has brought some of them another environment than this process's.
+#[must_use]
+pub fn of_inheriting(apps: &[AppDefinition], inherited: &Inherited) -> Vec<Missing> {
+    let mut apps = apps.to_vec();
+    for app in &mut apps {
+        app.overlay.inherited = inherited.get(&app.name).cloned();
+    }
+    of(&apps)
+}
+
 /// A line for each.
 #[must_use]
 pub fn lines<'m>(missing: impl IntoIterator<Item = &'m Missing>) -> String {
@@ -83,8 +98,16 @@ fn directory(app: &AppDefinition) -> Result<std::path::PathBuf, Wrong> {
 /// The programs that can't be run, each with the key that names it.
 fn programs(app: &AppDefinition, cwd: &Path) -> Vec<(&'static str, Wrong)> {
     let path = app.search_path();
+    // Filled in for each worker: where it leads is not known yet.
+    let varies = path
+        .as_deref()
+        .is_some_and(|path| path.as_bytes().contains(&b'{'));
     let lack = |(key, command): (&'static str, &[String])| {
-        let wrong = program::resolve(command.first()?, cwd, path.as_deref()).err()?;
+        let program = command.first()?;
+        if varies && !program.contains('/') {
+            return None;
+        }
+        let wrong = program::resolve(program, cwd, path.as_deref()).err()?;
         let problem = match key {
             "command" => wrong.problem,
             key => format!("{key}: {}", wrong.problem),
@@ -104,20 +127,12 @@ fn beside(app: &AppDefinition) -> impl Iterator<Item = (&'static str, &[String])
         let hook = app.hooks.of(kind)?;
         Some((kind.name(), hook.command.as_slice()))
     });
-    let ready = match &app.ready {
-        Readiness::Probe(probe) => Some(("ready", probe)),
-        Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Delay(_) => None,
-    };
-    let health = app
-        .life
-        .health
-        .as_ref()
-        .map(|health| ("health", &health.probe));
-    let probes = [ready, health].into_iter().flatten();
-    let probes = probes.filter_map(|(key, probe)| match &probe.check {
-        Check::Command { command, .. } => Some((key, command.as_slice())),
-        Check::Http { .. } | Check::Tcp { .. } => None,
-    });
+    let probes = ProbeKind::ALL
+        .into_iter()
+        .filter_map(|kind| match &app.probe(kind)?.check {
+            Check::Command { command } => Some((kind.name(), command.as_slice())),
+            Check::Http { .. } | Check::Tcp { .. } => None,
+        });
     let whole = |command: &[String]| command.first().is_some_and(|word| !word.contains('{'));
     hooks
         .chain(probes)
@@ -137,8 +152,42 @@ fn unwatched(app: &AppDefinition) -> impl Iterator<Item = Wrong> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::config::file;
+
+    #[test]
+    fn a_program_is_looked_for_where_a_reload_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ostler.toml");
+        std::os::unix::fs::symlink("/bin/sh", dir.path().join("only-here")).unwrap();
+        let file = file::parse(&path, "[app.a]\ncommand = \"only-here\"\n", 1).unwrap();
+        let brought = |path: &Path| {
+            let variables = [("PATH".to_owned(), path.display().to_string())];
+            let name = file.apps[0].name.clone();
+            Inherited::from([(name, Arc::new(variables.into()))])
+        };
+        let missing = |inherited: &Inherited| of_inheriting(&file.apps, inherited).len();
+        assert_eq!(missing(&brought(dir.path())), 0);
+        assert_eq!(missing(&brought(Path::new("/nowhere"))), 1);
+        assert_eq!(missing(&Inherited::new()), 1);
+    }
+
+    /// It is looked up where the worker's variables lead, which differ from slot to slot.
+    #[test]
+    fn a_program_by_a_path_of_the_worker_s_own_is_not_judged() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ostler.toml");
+        let text = "[app.a]\ncommand = \"no-such-program\"\nenv.PATH = \"/opt/{slot}/bin\"\n\
+            [app.b]\ncommand = \"./none\"\nenv.PATH = \"/opt/{slot}/bin\"\n";
+        let file = file::parse(&path, text, 1).unwrap();
+        let told: Vec<String> = of(&file.apps).iter().map(Missing::problem).collect();
+        let [told] = told.as_slice() else {
+            panic!("{told:?}");
+        };
+        assert!(told.contains(":5: b: "), "{told}");
+    }
 
     #[test]
     fn all_that_is_missing_is_told_with_its_line() {

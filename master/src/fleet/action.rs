@@ -19,7 +19,7 @@ use ostler_bus::{
 };
 
 use super::RequestToken;
-use crate::config::app::{AppDefinition, AppName, hooks::HookKind, probe::Probe};
+use crate::config::app::{AppDefinition, AppName, hooks::HookKind, probe::ProbeKind};
 
 /// Something to be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,8 +143,10 @@ pub struct ProbeOrder {
     pub slot: Slot,
     /// The number of the question; comes back with the answer.
     pub ask: u64,
-    /// The question.
-    pub probe: Probe,
+    /// What it is asked for. Its definition has the question.
+    pub kind: ProbeKind,
+    /// For how long its answer is waited for.
+    pub timeout: Duration,
 }
 
 /// Which of a worker's processes a signal is for.

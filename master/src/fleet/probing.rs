@@ -11,7 +11,7 @@ use super::{
     turn::Turn,
     worker::{Phase, Worker},
 };
-use crate::config::app::{Readiness, probe::Probe};
+use crate::config::app::probe::{Probe, ProbeKind};
 
 /// What is known of a worker from asking it.
 #[derive(Debug, Default)]
@@ -28,15 +28,18 @@ pub(super) struct Probing {
     pub(super) failures: u32,
 }
 
-/// The probe that a worker is asked by at this point of its life.
-fn probe(worker: &Worker) -> Option<&Probe> {
-    match (&worker.phase, &worker.definition.ready) {
-        (Phase::Starting { .. }, Readiness::Probe(probe)) if worker.spawned_at.is_some() => {
-            Some(probe)
-        }
-        (Phase::Ready { .. }, _) => worker.definition.life.health.as_ref().map(|h| &h.probe),
-        (Phase::Starting { .. } | Phase::Leaving(_), _) => None,
+/// What a worker is asked for at this point of its life.
+fn kind(worker: &Worker) -> Option<ProbeKind> {
+    match worker.phase {
+        Phase::Starting { .. } => worker.spawned_at.map(|_| ProbeKind::Ready),
+        Phase::Ready { .. } => Some(ProbeKind::Health),
+        Phase::Leaving(_) => None,
     }
+}
+
+/// The probe that it is asked by.
+fn probe(worker: &Worker) -> Option<&Probe> {
+    worker.definition.probe(kind(worker)?)
 }
 
 /// When it is to be asked next.
@@ -61,16 +64,18 @@ pub(super) fn ask_if_due(worker: &mut Worker, turn: &mut Turn) {
     if deadline(worker).is_none_or(|at| at > turn.now) {
         return;
     }
-    let Some(probe) = probe(worker).cloned() else {
+    let (Some(kind), Some(probe)) = (kind(worker), probe(worker)) else {
         return;
     };
+    let timeout = probe.timeout;
     worker.probing.asked += 1;
     worker.probing.waits = true;
     turn.act(Action::Probe(ProbeOrder {
         id: worker.id,
         slot: worker.slot,
         ask: worker.probing.asked,
-        probe,
+        kind,
+        timeout,
     }));
 }
 

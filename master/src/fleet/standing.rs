@@ -50,6 +50,13 @@ impl Fleet {
         apps.map(|(name, app)| (name, awaited(app))).collect()
     }
 
+    /// Whether a slot has failed, and waits to be tried again: also while an update tries another version beside it.
+    #[must_use]
+    pub fn has_failed(&self, app: &AppName, slot: Slot) -> bool {
+        let slot = self.apps.get(app).and_then(|app| app.slots.get(&slot));
+        slot.is_some_and(|slot| matches!(slot.state, SlotState::Failed { .. }))
+    }
+
     /// Whether an app has no use for a slot any more, and others could serve whoever would come to it.
     #[must_use]
     pub fn is_dispensed_with(&self, app: &AppName, slot: Slot) -> bool {

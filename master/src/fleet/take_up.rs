@@ -31,7 +31,7 @@ use super::{
     turn::Turn,
     update::{self, Update},
 };
-use crate::config::app::{AppDefinition, AppName, SocketDeclaration};
+use crate::config::app::{AppDefinition, AppName, SocketDeclaration, overlay::Inherited};
 
 /// What a file changes about an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,14 @@ impl Fleet {
         changes.extend(gone.map(|app| (app.name.clone(), Change::Removed(app.size))));
         changes.sort_by(|a, b| a.0.cmp(&b.0));
         changes
+    }
+
+    /// What the workers of apps inherit to which a reload has brought something, instead of the master's own environment.
+    #[must_use]
+    pub fn inherited(&self) -> Inherited {
+        let apps = self.apps.iter();
+        let inherited = apps.filter_map(|(name, app)| Some((name.clone(), app.inherited.clone()?)));
+        inherited.collect()
     }
 
     /// Whether a worker of this app has this socket, or one that may still be started.

@@ -76,22 +76,32 @@ impl Bounded {
                 Err(_) => {}
             }
         }
-        if self.file.metadata()?.len() < self.most {
+        let length = self.file.metadata()?.len();
+        if length < self.most {
             return Ok(());
         }
         // Renamed, not copied: a disk that is full has no room for another.
-        match fs::rename(&self.path, self.aside()).and_then(|()| self.reopen()) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.file.set_len(0)?;
-                tracing::error!(
-                    "{} can't be put aside, and was emptied: {}",
-                    self.path.display(),
-                    Told(&error)
-                );
-                Ok(())
-            }
-        }
+        let error = match fs::rename(&self.path, self.aside()) {
+            Err(error) => error,
+            Ok(()) => match self.reopen() {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    // It is written to still. As the last one is gone by this, it may be as large as both.
+                    fs::rename(self.aside(), &self.path)?;
+                    if length < 2 * self.most {
+                        return Ok(());
+                    }
+                    error
+                }
+            },
+        };
+        self.file.set_len(0)?;
+        tracing::error!(
+            "{} can't be put aside, and was emptied: {}",
+            self.path.display(),
+            Told(&error)
+        );
+        Ok(())
     }
 
     fn is_there(&self) -> bool {
@@ -199,6 +209,28 @@ mod tests {
         }
         let length = it.read("shop.log").len() as u64;
         assert!((1..MOST).contains(&length), "{length}");
+    }
+
+    /// A shortage of descriptors passes.
+    #[test]
+    fn what_can_not_be_made_anew_is_kept_and_goes_on_up_to_twice_the_size() {
+        let mut it = setting();
+        it.log.share = |_| Err(io::Error::from_raw_os_error(libc::EMFILE));
+        for n in 0..3 {
+            it.say(&format!("{n}{}\n", "x".repeat(600)));
+        }
+        let log = it.read("shop.log");
+        assert!(log.starts_with('0') && log.contains("\n2"), "{log}");
+        for _ in 0..21 {
+            it.say(&format!("{}\n", "x".repeat(300)));
+        }
+        let length = it.read("shop.log").len() as u64;
+        assert!((1..2 * MOST).contains(&length), "{length}");
+        it.log.share = |_| Ok(());
+        for _ in 0..4 {
+            it.say(&format!("{}\n", "y".repeat(300)));
+        }
+        assert!(it.read("shop.log.1").contains('y'), "it is put aside");
     }
 
     #[test]

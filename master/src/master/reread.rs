@@ -4,18 +4,21 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::MasterOptions;
 use crate::{
-    config::{bus_table::BusSettings, circumstances::Circumstances, file, missing},
+    config::{
+        app::overlay::Inherited, bus_table::BusSettings, circumstances::Circumstances, file,
+        missing,
+    },
     shell::{Reread, Said},
 };
 
 pub(super) fn reread(file: PathBuf, options: &MasterOptions) -> Reread {
     let (path, signals) = (file.clone(), options.signals);
     let (environment, bus) = (options.environment.clone(), options.bus.clone());
-    let read = Arc::new(move |environment| {
+    let read = Arc::new(move |environment, inherited: &Inherited| {
         file::read(&path, &Circumstances::here(environment))
             .map(|file| Said {
                 held_back: held_back(&bus, signals, &file),
-                missing: missing::of(&file.apps),
+                missing: missing::of_inheriting(&file.apps, inherited),
                 apps: file.apps,
             })
             .map_err(|errors| errors.to_string())

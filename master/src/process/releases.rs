@@ -17,7 +17,7 @@ use std::{
 
 use ostler_bus::Generation;
 
-use crate::config::app::{AppDefinition, AppName};
+use crate::config::app::{AppDefinition, AppName, Readiness, probe::Check};
 
 /// Directories whose links are the system's, or stand for something else in each process.
 const SYSTEM: [&str; 8] = [
@@ -89,13 +89,29 @@ fn resolve(app: &AppDefinition) -> AppDefinition {
         .cwd
         .map(|cwd| std::fs::canonicalize(&cwd).unwrap_or(cwd));
     let here = app.cwd.clone().unwrap_or_default();
-    for word in app.command.iter_mut().chain(app.hooks.words_mut()) {
+    for word in words_mut(&mut app) {
         let target = resolve_word(&here, word);
         if let Some(text) = target.as_deref().and_then(Path::to_str) {
             text.clone_into(word);
         }
     }
     app
+}
+
+/// The words of all that is run: by a worker, and beside it.
+fn words_mut(app: &mut AppDefinition) -> impl Iterator<Item = &mut String> {
+    let ready = match &mut app.ready {
+        Readiness::Probe(probe) => Some(probe),
+        Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Delay(_) => None,
+    };
+    let health = app.life.health.as_mut().map(|health| &mut health.probe);
+    let probes = [ready, health].into_iter().flatten();
+    let probes = probes.filter_map(|probe| match &mut probe.check {
+        Check::Command { command } => Some(command),
+        Check::Http { .. } | Check::Tcp { .. } => None,
+    });
+    let own = app.command.iter_mut();
+    own.chain(app.hooks.words_mut()).chain(probes.flatten())
 }
 
 /// The same file, if it is one, by a way without links.
@@ -116,7 +132,10 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::fleet::testing::definition;
+    use crate::{
+        config::app::{life::Health, probe::ProbeKind},
+        fleet::testing::{self, definition},
+    };
 
     fn link(at: &Path, to: &str) {
         let new = at.with_extension("new");
@@ -145,10 +164,24 @@ mod tests {
             "plain",
         ];
         app.command = words.map(Into::into).to_vec();
+        let mut probe = testing::probe(100, 100);
+        probe.check = Check::Command {
+            command: vec!["current/bin/app".into()],
+        };
+        app.life.health = Some(Health {
+            probe: probe.clone(),
+            failures: 3,
+        });
+        app.ready = Readiness::Probe(probe);
         let (first, second) = (Arc::new(app.clone()), Arc::new(app.clone()));
         let mut releases = Releases::default();
         let mut command = |generation, definition| {
             let app = releases.of(&app.name, Generation(generation), definition);
+            for kind in ProbeKind::ALL {
+                let asked = app.probe(kind).map(|probe| &probe.check);
+                let command = vec![app.command[3].clone()];
+                assert_eq!(asked, Some(&Check::Command { command }), "{kind:?}");
+            }
             app.command.clone()
         };
         let release = |n: &str| {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{Message, Shell, Waiting};
 use crate::{
     config::{
-        app::{AppDefinition, AppName},
+        app::{AppDefinition, AppName, overlay::Inherited},
         bus_table::BusSettings,
         circumstances::Circumstances,
         file, missing,
@@ -42,8 +42,9 @@ impl Shell {
         answer: oneshot::Sender<Answer>,
     ) {
         let (networked, shell) = (self.workshop.tokens.is_some(), self.handle.clone());
+        let inherited = self.fleet.inherited();
         tokio::spawn(async move {
-            let read = move || trust(&wanted, networked).and_then(|()| read(&wanted));
+            let read = move || trust(&wanted, networked).and_then(|()| read(&wanted, &inherited));
             let said = tokio::task::spawn_blocking(read).await;
             let said = said.unwrap_or_else(|fault| {
                 let reason = format!("it could not be read: {fault}");
@@ -129,7 +130,7 @@ fn trust(wanted: &AppAdd, networked: bool) -> Result<(), Refused> {
 }
 
 /// The apps that the file or the text defines, none of which lacks anything.
-fn read(wanted: &AppAdd) -> Result<Vec<AppDefinition>, Refused> {
+fn read(wanted: &AppAdd, inherited: &Inherited) -> Result<Vec<AppDefinition>, Refused> {
     let path = Path::new(&wanted.file);
     if !path.is_absolute() {
         let reason = format!("{} is not an absolute path", path.display());
@@ -157,7 +158,7 @@ fn read(wanted: &AppAdd) -> Result<Vec<AppDefinition>, Refused> {
         chosen.map_err(|unknown| (RefusalKind::UnknownName, unknown))?;
         file.apps.retain(|app| names.contains(&app.name));
     }
-    let missing = missing::of(&file.apps);
+    let missing = missing::of_inheriting(&file.apps, inherited);
     if !missing.is_empty() {
         return Err(bad(missing::lines(&missing)));
     }

@@ -33,12 +33,12 @@ pub fn schedules(apps: &[AppDefinition]) -> Schedules {
     apps.iter().filter_map(schedule).collect()
 }
 
-/// The same after these were defined; where there is no new definition, the old one holds, and so it does for those that were
-/// left out and run on.
+/// The same after these were defined; where there is no new definition, the old one holds, and so it does for those that are
+/// gone from the file and run on.
 pub(super) fn redefined(
     before: &Schedules,
     apps: &[(AppName, Option<AppDefinition>)],
-    left_out: &[AppName],
+    gone_from_file: &[AppName],
 ) -> Schedules {
     let schedule = |(name, new): &(AppName, Option<AppDefinition>)| {
         let schedule = match new {
@@ -47,7 +47,7 @@ pub(super) fn redefined(
         };
         Some((name.clone(), schedule?))
     };
-    let kept = left_out
+    let kept = gone_from_file
         .iter()
         .filter_map(|name| before.get_key_value(name));
     let kept = kept.map(|(name, schedule)| (name.clone(), schedule.clone()));

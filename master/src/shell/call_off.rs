@@ -17,8 +17,11 @@ impl Shell {
     pub(super) fn start(&mut self, order: SpawnOrder) {
         let (wanted, called_off) = oneshot::channel();
         self.starting.insert(order.id, wanted);
-        self.workshop
-            .watch_for_no_clients(&order.definition, order.slot);
+        // A successor may fail as well: then the slot is what it was, and nobody is told again.
+        if !self.fleet.has_failed(&order.app, order.slot) {
+            self.workshop
+                .watch_for_no_clients(&order.definition, order.slot);
+        }
         self.workshop.start(order, called_off, self.handle.clone());
     }
 

@@ -81,14 +81,19 @@ impl Shell {
         let Some(process) = self.processes.get(&order.id) else {
             return;
         };
-        let helper = match &order.probe.check {
+        // By the release that it was started from, as the worker itself.
+        let Some(probe) = process.order.definition.probe(order.kind) else {
+            return;
+        };
+        let helper = match &probe.check {
             Check::Command { command } => {
                 let pid = Some(process.pid());
                 Some(self.workshop.helper(command, &process.order, pid))
             }
             Check::Http { .. } | Check::Tcp { .. } => None,
         };
-        tokio::spawn(probe::ask(order, helper, self.handle.clone()));
+        let asking = probe::ask(order, probe.clone(), helper, self.handle.clone());
+        tokio::spawn(asking);
     }
 
     /// Lets go of a worker.

@@ -12,7 +12,7 @@ use crate::{
     config::{
         app::{
             SocketAddress,
-            probe::{Check, Target},
+            probe::{Check, Probe, Target},
         },
         units,
     },
@@ -31,14 +31,20 @@ trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Asks, and tells the shell what came of it. `helper` runs a command of this worker's, where one is to be run.
-pub(super) async fn ask(order: ProbeOrder, helper: Option<Helper>, shell: ShellHandle) {
+pub(super) async fn ask(
+    order: ProbeOrder,
+    probe: Probe,
+    helper: Option<Helper>,
+    shell: ShellHandle,
+) {
     let ProbeOrder {
         id,
         slot,
         ask,
-        probe,
+        kind: _,
+        timeout: time,
     } = order;
-    let (slot, time) = (slot.0, probe.timeout);
+    let slot = slot.0;
     let answer = match &probe.check {
         Check::Http { at, path, status } => {
             let question = async { http(connect(at, slot, id.0).await?, path, status).await };

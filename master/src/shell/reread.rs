@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::{Message, Shell, Waiting};
 use crate::{
     config::{
-        app::{AppDefinition, AppName},
+        app::{AppDefinition, AppName, overlay::Inherited},
         missing::{self, Missing},
     },
     fleet::{Change, Command, Input, Requester},
@@ -26,8 +26,8 @@ use crate::{
 /// So many may wait for the file to be read.
 const WAITING: usize = 64;
 
-/// Reads the process file, for an environment.
-pub type ReadFile = dyn Fn(Option<String>) -> Result<Said, String> + Send + Sync;
+/// Reads the process file, for an environment and for workers that inherit these variables.
+pub type ReadFile = dyn Fn(Option<String>, &Inherited) -> Result<Said, String> + Send + Sync;
 
 /// Reads the process file again.
 pub struct Reread {
@@ -130,8 +130,9 @@ impl Shell {
         let environment = next.environment.clone();
         let environment = environment.or_else(|| reread.environment.clone());
         let (read, shell) = (Arc::clone(&reread.read), self.handle.clone());
+        let inherited = self.fleet.inherited();
         tokio::spawn(async move {
-            let said = tokio::task::spawn_blocking(move || read(environment)).await;
+            let said = tokio::task::spawn_blocking(move || read(environment, &inherited)).await;
             let said = said.unwrap_or_else(|fault| Err(format!("it could not be read: {fault}")));
             shell.send(Message::FileRead(said)).await;
         });
@@ -312,7 +313,7 @@ impl Shell {
             tracing::warn!("{what}");
         }
         let by_command = self.by_command(&said.apps);
-        let (mut rolled, mut left_out) = (by_command.clone(), vec![]);
+        let (mut rolled, mut gone_from_file) = (by_command.clone(), vec![]);
         for (name, change) in self.fleet.plan(&said.apps) {
             match change {
                 Change::Added(_) => {}
@@ -321,7 +322,7 @@ impl Shell {
                     tracing::warn!(
                         "{name} is not in {file} any more, and runs on as it was, its files unwatched; `ostler stop {name}` ends it"
                     );
-                    left_out.push(name.clone());
+                    gone_from_file.push(name.clone());
                     rolled.push(name);
                 }
             }
@@ -351,7 +352,7 @@ impl Shell {
             }
         }
         taken.extend(by_command.into_iter().map(|name| (name, None)));
-        self.workshop.watch_files(taken, &left_out);
+        self.workshop.watch_files(taken, &gone_from_file);
         self.workshop.renew_doors();
         let rolls = rolled.into_iter().map(|app| roll(app.to_string()));
         std::iter::once(Input::DefineAll(defined))

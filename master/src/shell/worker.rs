@@ -254,8 +254,14 @@ async fn let_go(
         Ok(output) => output.hand_over().await,
         Err(_) => [None, None],
     };
-    let stdin = stdin.map(|lines| lines.end()).transpose();
-    if let Err(error) = stdin.and_then(|stdin| process::drain(printed, stdin)) {
+    let stdin = stdin.and_then(|lines| {
+        let end = lines.end();
+        end.inspect_err(|error| {
+            tracing::warn!("worker {id} will see its input end: it can't be kept open: {error}");
+        })
+        .ok()
+    });
+    if let Err(error) = process::drain(printed, stdin) {
         tracing::warn!("worker {id} has nobody at the other end of its pipes: {error}");
     }
     child.exited().await;

@@ -104,14 +104,14 @@ impl Workshop {
     }
 
     /// Has the files of these apps watched that want it, and of no others, and their schedules kept, as are those of apps that
-    /// were left out and run on; where there is no new definition, the old one holds.
+    /// are gone from the file and run on; where there is no new definition, the old one holds.
     pub(super) fn watch_files(
         &self,
         apps: Vec<(AppName, Option<AppDefinition>)>,
-        left_out: &[AppName],
+        gone_from_file: &[AppName],
     ) {
         self.schedules.send_if_modified(|kept| {
-            let schedules = alarm::redefined(kept, &apps, left_out);
+            let schedules = alarm::redefined(kept, &apps, gone_from_file);
             let changed = *kept != schedules;
             *kept = schedules;
             changed

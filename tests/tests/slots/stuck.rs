@@ -104,22 +104,39 @@ async fn a_failed_slot_is_tried_again_while_connections_wait_there() {
     answered(answers).await;
 }
 
+/// Whose slots have failed, and are tried by nobody but for clients.
+async fn failed(slots: u32, mode: &str) -> Fleet {
+    let app = web(slots, mode)
+        .set("command", json!(["sh", "worker.sh"]))
+        .set("env", json!({"MISBEHAVE": env!("CARGO_BIN_EXE_misbehave")}))
+        .set("max_restarts", 2)
+        .set("retry_failed", "never")
+        .set("backoff", json!({"first": "10ms", "max": "300ms"}));
+    let fleet = Fleet::start(master(&app).with("worker.sh", "exit 3")).await;
+    let failed = |status: &StatusReport| {
+        let mut workers = status.workers.iter();
+        workers.all(|worker| worker.state == "failed")
+    };
+    fleet.until("all to have failed", failed).await;
+    fleet
+}
+
+/// The slot is what it was before: whoever comes later is noticed.
+#[tokio::test]
+async fn a_failed_slot_is_tried_again_also_after_a_version_that_failed_beside_it() {
+    let fleet = failed(1, "slot").await;
+    fleet.ostler(["reload"]).fails_with(1).await;
+    let mut fails = fleet.hear::<AppFailed>().await;
+    let answer = knock(fleet.address().await).await;
+    fails.next().await;
+    drop(answer);
+}
+
 /// Nobody waits when they fail: clients come later. As long as somebody waits they are tried, and no more often than is right.
 #[tokio::test]
 async fn failed_slots_are_tried_again_once_somebody_connects() {
     for mode in ["slot", "sticky"] {
-        let app = web(2, mode)
-            .set("command", json!(["sh", "worker.sh"]))
-            .set("env", json!({"MISBEHAVE": env!("CARGO_BIN_EXE_misbehave")}))
-            .set("max_restarts", 2)
-            .set("retry_failed", "never")
-            .set("backoff", json!({"first": "10ms", "max": "300ms"}));
-        let fleet = Fleet::start(master(&app).with("worker.sh", "exit 3")).await;
-        let failed = |status: &StatusReport| {
-            let mut workers = status.workers.iter();
-            workers.all(|worker| worker.state == "failed")
-        };
-        fleet.until("all to have failed", failed).await;
+        let fleet = failed(2, mode).await;
         falls_asleep(fleet.process.id(), "slots").await;
         let mut fails = fleet.hear::<AppFailed>().await;
         let answer = knock(fleet.address().await).await;

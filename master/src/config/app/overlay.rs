@@ -2,8 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use super::AppName;
+
 /// Variables by name.
 pub type Variables = BTreeMap<String, String>;
+
+/// What the workers of these apps inherit instead of the master's own environment.
+pub type Inherited = BTreeMap<AppName, Arc<Variables>>;
 
 /// What a reload brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -27,6 +27,44 @@ pub struct Probe {
     pub timeout: Duration,
 }
 
+/// What a worker is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// Whether it is ready.
+    Ready,
+    /// Whether it is well, once it is ready.
+    Health,
+}
+
+impl ProbeKind {
+    /// All, in the order of a life.
+    pub const ALL: [Self; 2] = [Self::Ready, Self::Health];
+
+    /// Its key in the process file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Health => "health",
+        }
+    }
+}
+
+impl AppDefinition {
+    /// The probe of this kind, if there is one.
+    #[must_use]
+    pub fn probe(&self, kind: ProbeKind) -> Option<&Probe> {
+        match (kind, &self.ready) {
+            (ProbeKind::Ready, Readiness::Probe(probe)) => Some(probe),
+            (
+                ProbeKind::Ready,
+                Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Delay(_),
+            ) => None,
+            (ProbeKind::Health, _) => self.life.health.as_ref().map(|health| &health.probe),
+        }
+    }
+}
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {

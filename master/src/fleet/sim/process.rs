@@ -250,9 +250,9 @@ impl World {
 
     /// Somebody is asked whether it serves: the answer comes within the probe's time.
     pub(super) fn probe(&mut self, now: Moment, order: &ProbeOrder) {
-        let most = u64::try_from(order.probe.timeout.as_millis()).unwrap_or(0);
+        let most = u64::try_from(order.timeout.as_millis()).unwrap_or(0);
         let latency = if self.rng.chance(5) {
-            order.probe.timeout
+            order.timeout
         } else {
             self.rng.millis(0, most.min(20))
         };

@@ -13,7 +13,7 @@ use crate::{
     fleet::{
         Command, Service,
         Service::{Awaited, GivenUp, Serves},
-        testing::{Stage, definition, scale, start, stop},
+        testing::{Stage, definition, reload, scale, start, stop},
     },
 };
 
@@ -111,4 +111,26 @@ fn another_worker_is_awaited_until_it_is_ready_and_where_one_is_to_come() {
     assert!(awaited(&stage).is_empty());
     stage.op(start());
     assert_eq!(awaited(&stage), [0, 1, 2]);
+}
+
+#[test]
+fn a_failed_slot_is_failed_until_a_worker_of_its_own_is_ordered() {
+    let mut app = definition("web", 1);
+    (app.max_restarts, app.life.retry_failed) = (0, None);
+    let mut stage = Stage::of(app);
+    let failed = |stage: &Stage| {
+        let app = AppName::new("web").expect("a name");
+        stage.fleet.has_failed(&app, Slot(0))
+    };
+    assert!(!failed(&stage));
+    stage.exits(WorkerId(1), 1);
+    assert!(failed(&stage));
+    stage.op(reload(false));
+    assert_eq!(stage.orders().last().expect("a successor").id, WorkerId(2));
+    assert!(failed(&stage), "the successor is on trial");
+    stage.exits(WorkerId(2), 1);
+    assert!(failed(&stage));
+    stage.op(start());
+    assert_eq!(stage.orders().last().expect("its own").id, WorkerId(3));
+    assert!(!failed(&stage));
 }

@@ -155,7 +155,10 @@ impl Groups {
             }
         }
         for it in &new {
-            self.apps.entry(it.app.clone()).or_default().last = Some(it.id);
+            let told = self.apps.entry(it.app.clone()).or_default();
+            told.last = Some(it.id);
+            // It may be the first of its name: then nobody knows there how slots stand.
+            told.stands = None;
         }
         self.tell(Command::Join(new));
         Ok(())

@@ -9,7 +9,10 @@ use super::*;
 use crate::{
     config::app::socket::SocketKind,
     fleet::Service,
-    sockets::{queue, slots::Spread},
+    sockets::{
+        queue,
+        slots::{Groups, Spread},
+    },
 };
 
 fn app() -> AppName {
@@ -67,4 +70,30 @@ fn when_the_thread_ends_the_kernel_chooses_among_all() {
     assert_eq!(come(40), 0, "it is left out");
     drop(thread);
     assert!(come(60) > 0, "it is chosen again");
+}
+
+/// An app's slots stand as they did when it gets a second socket.
+#[test]
+fn sockets_that_come_later_are_told_how_slots_stand() {
+    let mut groups = Groups::default();
+    let stands = |groups: &mut Groups| {
+        let services = vec![Service::Serves, Service::GivenUp];
+        groups.stand(&app(), 2, services);
+    };
+    let (first, second) = (two().0, two().0);
+    let http = [0, 1].map(|slot| in_group(slot, &first[slot as usize]));
+    groups.join(http.into()).expect("joined");
+    stands(&mut groups);
+    let admin = [0, 1].map(|slot| InGroup {
+        id: SocketId::made_up(u64::from(slot) + 2),
+        name: "admin".into(),
+        ..in_group(slot, &second[slot as usize])
+    });
+    groups.join(admin.into()).expect("joined");
+    stands(&mut groups);
+    let report = groups.report().expect("it runs").blocking_recv();
+    let report = report.expect("an answer").into_iter();
+    let left_out = report.filter(|it| it.share.left_out.is_some());
+    let left_out: Vec<_> = left_out.map(|it| (it.name, it.slot.0)).collect();
+    assert_eq!(left_out, [("http".into(), 1), ("admin".into(), 1)]);
 }

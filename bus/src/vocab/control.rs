@@ -109,6 +109,8 @@ pub struct AppReset {
 pub struct AppSend {
     /// Which apps or workers: a selector.
     pub app: String,
+    /// Which slot of this app; the older way to say `web:1` in `app`.
+    pub slot: Option<u32>,
     /// The line, without its ending: at most 64 KiB.
     pub line: String,
 }

@@ -53,6 +53,8 @@ impl LogLine {
 pub struct AppLogs {
     /// Which apps or workers: a selector; `None` is all.
     pub app: Option<String>,
+    /// Only lines of this slot; the older way to say `web:1` in `app`.
+    pub slot: Option<Slot>,
     /// Which stream; `None` is both.
     pub stream: Option<LogStream>,
     /// Only lines read at this moment or later, in milliseconds since 1970.

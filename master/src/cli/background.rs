@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     cli::progress::Doing,
-    config::flags,
+    config::{app::AppDefinition, flags},
     home::{self, Home, MasterName, StateDir},
     log, saved,
 };
@@ -64,23 +64,37 @@ pub(super) fn start(args: &StartArgs, wanted: Wanted<'_>) -> Result<ExitCode, Cl
     }
 }
 
-/// Starts what is stopped in the master that runs, if that is the one of the process file here.
+/// Starts what is stopped in the master that runs, if that is the one of the process file here, or has its apps.
 fn start_own(args: &StartArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     connect::talk(wanted, async |session| {
-        let master = state_verbs::ask(&session.bus).await?.master;
-        let (its, file) = (master.file.as_ref().map(PathBuf::from), absolute(&usual())?);
+        let report = state_verbs::ask(&session.bus).await?;
+        let (its, file) = (
+            report.master.file.as_ref().map(PathBuf::from),
+            absolute(&usual())?,
+        );
         if !its.is_some_and(|its| same(&its, &file)) {
-            let own = run::checked(&args.what, RunWhat::File(usual()), None)?.name;
-            is_resurrected(&master, &own)?;
+            let own = run::checked(&args.what, RunWhat::File(usual()), None)?;
+            let knows = |app: &AppDefinition| {
+                report
+                    .apps
+                    .iter()
+                    .any(|known| app.name.as_str() == known.name)
+            };
+            if !own.apps.iter().all(knows) {
+                is_meant(&report.master, &own.name)?;
+            }
         }
         let all = AppStart { app: None };
         carry_out::carry_out(&session, Doing::Start, None, &all, args.waiting).await
     })
 }
 
-/// A master of this name that was brought back from what was saved is meant as well; about any other it is said how either
-/// can be.
-fn is_resurrected(master: &MasterInfo, own: &MasterName) -> Result<(), CliError> {
+/// A master of this name that was brought back from what was saved is meant as well, and one of a release that may not tell
+/// its file; about any other it is said how either can be.
+fn is_meant(master: &MasterInfo, own: &MasterName) -> Result<(), CliError> {
+    if master.file.is_none() && master.version != env!("CARGO_PKG_VERSION") {
+        return Ok(());
+    }
     let is_namesake = master.title == own.as_str();
     let saved = saved::file_of(&StateDir::of_this_process()?, own);
     if is_namesake
@@ -379,4 +393,22 @@ pub(super) fn detach() -> Result<(), CliError> {
     };
     rustix::process::setsid().map_err(|error| cannot(&error))?;
     crate::sys::close_from(3).map_err(|error| cannot(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::render::tests::report_of;
+
+    #[test]
+    fn of_another_release_no_file_says_nothing() {
+        let mut master = report_of(Vec::new()).master;
+        let own = MasterName::new("other").unwrap();
+        master.file = None;
+        master.version = "0.0.0".into();
+        assert_eq!(is_meant(&master, &own), Ok(()));
+        master.version = env!("CARGO_PKG_VERSION").into();
+        let refused = is_meant(&master, &own).unwrap_err().message;
+        assert!(refused.contains("runs no process file"), "{refused}");
+    }
 }

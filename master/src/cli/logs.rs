@@ -101,6 +101,7 @@ async fn last(bus: &Bus, args: &LogsArgs) -> Result<Vec<LogLine>, CliError> {
     });
     let question = AppLogs {
         app: values::joined(&args.which),
+        slot: None,
         stream: args.stream(),
         since_ms,
         lines: args.lines,

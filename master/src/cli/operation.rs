@@ -29,6 +29,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// After this long without news the master is asked whether it lives.
 const SILENCE: Duration = Duration::from_secs(15);
 
+/// After this long without a line it is told what is waited for.
+const LULL: Duration = Duration::from_secs(60);
+
 /// How long the last events may take that the hub has queued.
 const STRAGGLERS: Duration = Duration::from_secs(2);
 
@@ -100,6 +103,8 @@ impl Watch {
         let mut silent_since = tokio::time::Instant::now();
         // When the last step of an update was told.
         let mut stepped = silent_since;
+        // When there was something to tell.
+        let mut told = silent_since;
         loop {
             let heard = tokio::select! {
                 biased;
@@ -111,13 +116,20 @@ impl Watch {
                         None => live.redraw(),
                     }
                     if silent_since.elapsed() > SILENCE {
-                        state_verbs::ask(bus).await.map_err(Waited::Silent)?;
+                        let report = state_verbs::ask(bus).await.map_err(Waited::Silent)?;
                         silent_since = tokio::time::Instant::now();
+                        if told.elapsed() >= LULL
+                            && let Some(line) = progress.still(&report)
+                        {
+                            live.show(&line);
+                            told = silent_since;
+                        }
                     }
                     continue;
                 }
             };
             silent_since = tokio::time::Instant::now();
+            told = silent_since;
             let mut heard = heard.unwrap_or_else(|| vec![Heard::Gone(Disconnected::HungUp)]);
             if heard.iter().any(is_step) {
                 stepped = silent_since;

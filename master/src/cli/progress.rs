@@ -9,6 +9,7 @@ use ostler_bus::{
     Generation, OpId,
     vocab::{
         control::OperationFinished,
+        status::StatusReport,
         update::{
             AppFailed, Drainer, UpdateAborted, UpdateFinished, UpdateProgress, UpdateRolledBack,
             UpdateStarted, UpdateStep,
@@ -24,6 +25,9 @@ use crate::{
     config::units::{exact, rough},
     escape,
 };
+
+/// How many workers are named that a kill waits for.
+const NAMED: usize = 5;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +119,24 @@ impl Progress {
     pub(crate) fn again(&self, after: Duration) -> Option<Line> {
         let last = self.last.as_ref()?;
         Some(step(last, after))
+    }
+
+    /// Who a kill still waits for, which tells nothing for as long as kill ladders are; any other operation has its steps.
+    pub(crate) fn still(&self, report: &StatusReport) -> Option<Line> {
+        if self.doing != Doing::Kill {
+            return None;
+        }
+        let mut there = report.workers.iter().filter_map(|worker| {
+            let (app, slot, id) = (escape::line(&worker.app), worker.slot, worker.id?);
+            worker.pid.map(|_| format!("{app}.{slot}: worker {id}"))
+        });
+        let named: Vec<String> = there.by_ref().take(NAMED).collect();
+        let what = match (named.is_empty(), there.count()) {
+            (true, _) => "the master's own end".to_owned(),
+            (false, 0) => named.join(", "),
+            (false, more) => format!("{} and {more} more", named.join(", ")),
+        };
+        Some(Line::Milestone(format!("still waits for {what}")))
     }
 
     /// What to show for an event; nothing if it concerns others.

@@ -33,7 +33,7 @@ pub(super) fn run(args: &RunVerbArgs, name: Option<MasterName>) -> Result<ExitCo
     master::run(options, |_bus| async {}).map(ExitCode::from)
 }
 
-/// What is to be run, and can be: nothing that it counts on is missing.
+/// What is to be run, and can be: nothing is missing that it counts on; or those of its apps, where only some are named.
 pub(super) fn checked(
     args: &RunArgs,
     what: RunWhat,
@@ -44,7 +44,13 @@ pub(super) fn checked(
         Some(_) => Exit::Config,
         None => Exit::Usage,
     };
-    match missing::of(&options.apps).as_slice() {
+    let only = args.only()?;
+    let apps = options.apps.iter();
+    let missing = match only.as_slice() {
+        [] => missing::of(apps),
+        only => missing::of(apps.filter(|app| only.contains(&app.name))),
+    };
+    match missing.as_slice() {
         [] => Ok(options),
         [one] => Err(CliError::new(exit, one.problem()).hint(one.wrong.fix.clone())),
         several => {
@@ -113,6 +119,37 @@ fn options(
                 stay: Stay::WhileBusy,
                 log_default: log::DEFAULT,
             })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::{Cli, Verb};
+
+    #[test]
+    fn what_only_an_unnamed_app_lacks_is_not_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ostler.toml");
+        let text = "app.web.command = \"true\"\napp.api.command = \"no-such-program\"\n";
+        std::fs::write(&file, text).unwrap();
+        let begun = |name: &str| {
+            let words = [
+                "ostler".as_ref(),
+                "start".as_ref(),
+                file.as_os_str(),
+                name.as_ref(),
+            ];
+            let Verb::Start(args) = Cli::read(words.map(Into::into)).unwrap().verb else {
+                panic!("{name}");
+            };
+            checked(&args.what, RunWhat::File(file.clone()), None)
+        };
+        let options = begun("web").unwrap();
+        assert_eq!(options.apps.len(), 2, "the master knows both");
+        for name in ["api", "web,api"] {
+            assert!(begun(name).is_err(), "{name}");
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
 pub(super) fn send(args: &SendArgs, wanted: Wanted<'_>) -> Result<ExitCode, CliError> {
     let request = AppSend {
         app: args.to.clone(),
+        slot: None,
         line: args.line.clone(),
     };
     connect::talk(wanted, async |session| {

@@ -12,7 +12,7 @@ use super::{
     args::SocketsArgs,
     connect::{self, Wanted},
     describe,
-    error::CliError,
+    error::{CliError, Exit},
     output, render, state_verbs,
     style::Style,
     table::{self, Align, Cell, Row, Tone},
@@ -40,6 +40,13 @@ pub(super) fn sockets(args: &SocketsArgs, wanted: Wanted<'_>) -> Result<ExitCode
         } = state_verbs::ask(&session.bus).await?;
         if let Some(which) = values::joined(&args.which) {
             let named = describe::ask(&session.bus, Some(which)).await?;
+            if named.iter().any(|its| its.slots.is_some()) {
+                return Err(CliError::new(
+                    Exit::Usage,
+                    "sockets are told of whole apps: most are shared by all slots",
+                )
+                .hint("name the app; the column SLOTS tells whose each of them is"));
+            }
             apps.retain(|app| named.iter().any(|its| its.name == app.name));
         }
         let text = match args.json {

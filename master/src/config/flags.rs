@@ -9,7 +9,12 @@ use serde_json::{Value, json};
 
 use super::{
     address,
-    app::{AppDefinition, AppName, Readiness, SocketDeclaration, Watch, places::Places, probe},
+    app::{
+        AppDefinition, AppName, Readiness, SocketDeclaration, Watch,
+        places::Places,
+        probe,
+        update::{Strategy, UpdateSettings},
+    },
     errors::Wrong,
     naming, placeholders,
     settings::{Instances, Reload, Settings},
@@ -26,7 +31,8 @@ pub struct AppFlags {
     pub instances: Option<Instances>,
     /// `-l`, each `[NAME=]ADDRESS`.
     pub listen: Vec<String>,
-    /// `--ready`.
+    /// `--ready`. Of a probe that the old worker of a slot could answer for the new one follows that it goes first: no flag
+    /// says so.
     pub ready: Option<Readiness>,
     /// `--auto-reload`, with its paths; empty: the working directory.
     pub auto_reload: Option<Vec<PathBuf>>,
@@ -56,12 +62,14 @@ pub fn define(flags: AppFlags, cwd: &Path, cores: u32) -> Result<AppDefinition, 
             ..Watch::default()
         })
     });
+    let strategy = strategy(flags.ready.as_ref());
     let said = [
         ("command", true),
         ("instances", flags.instances.is_some()),
         ("listen", !sockets.is_empty()),
         ("ready", flags.ready.is_some()),
         ("auto_reload", auto_reload.is_some()),
+        ("strategy", strategy.is_some()),
     ];
     let said = said.into_iter().filter(|(_, said)| *said);
     let settings = Settings {
@@ -70,12 +78,22 @@ pub fn define(flags: AppFlags, cwd: &Path, cores: u32) -> Result<AppDefinition, 
         listen: Some(sockets),
         ready: flags.ready,
         auto_reload,
+        update: UpdateSettings {
+            strategy: strategy.map(|(_, strategy)| strategy),
+            ..UpdateSettings::default()
+        },
         cwd: Some(cwd.to_owned()),
         ..Settings::default()
     };
     let app = settings.define(name, flags.command, cores);
     probe::check(&app)?;
     Ok(app)
+}
+
+/// How workers are replaced, where that follows from how they are found ready; and its word.
+fn strategy(ready: Option<&Readiness>) -> Option<(&'static str, Strategy)> {
+    let shared = ready.and_then(probe::shared_by_successor);
+    shared.map(|_| ("replace", Strategy::Replace))
 }
 
 /// The same app as the text of a process file in JSON, for a master that runs already; its relative paths start at the
@@ -106,6 +124,8 @@ pub fn as_text(flags: AppFlags) -> Result<String, Wrong> {
     });
     let sockets = object(&sockets.collect::<Vec<_>>());
     keys.push(("listen", sockets));
+    let strategy = strategy(flags.ready.as_ref());
+    keys.extend(strategy.map(|(word, _)| ("strategy", json!(word).to_string())));
     let ready = flags.ready.map(|ready| json!(ready.to_string()));
     keys.extend(ready.map(|ready| ("ready", ready.to_string())));
     let watched = flags.auto_reload.map(|paths| {
@@ -212,6 +232,11 @@ mod tests {
                 auto_reload: Some(vec!["src".into()]),
                 ..flags(&["./x", "${HOME}", "$$", "$", "{slot}", "a b"])
             },
+            AppFlags {
+                instances: Some(Instances::Exactly(1)),
+                ready: Some("tcp(127.0.0.1:8100)".parse().unwrap()),
+                ..flags(&["./api"])
+            },
             flags(&["node", "server.js"]),
         ] {
             let text = as_text(flags.clone()).unwrap();
@@ -220,6 +245,24 @@ mod tests {
                 define(flags, Path::new("/srv"), 8).as_ref(),
                 Ok(&file.apps[0])
             );
+        }
+    }
+
+    #[test]
+    fn where_the_old_worker_could_answer_for_the_new_one_it_goes_first() {
+        for (ready, strategy) in [
+            ("tcp(127.0.0.1:8100)", Strategy::Replace),
+            ("http(127.0.0.1:810{slot} /up)", Strategy::Replace),
+            ("tcp(unix:/run/{id}.sock)", Strategy::Surge),
+            ("notify", Strategy::Surge),
+        ] {
+            let flags = AppFlags {
+                instances: Some(Instances::Exactly(1)),
+                ready: Some(ready.parse().unwrap()),
+                ..flags(&["./api"])
+            };
+            let app = define(flags, Path::new("/srv"), 1).unwrap();
+            assert_eq!(app.update.strategy, strategy, "{ready}");
         }
     }
 

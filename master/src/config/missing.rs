@@ -48,8 +48,8 @@ impl fmt::Display for Missing {
 
 /// All that is missing for these apps.
 #[must_use]
-pub fn of(apps: &[AppDefinition]) -> Vec<Missing> {
-    apps.iter().flat_map(of_app).collect()
+pub fn of<'a>(apps: impl IntoIterator<Item = &'a AppDefinition>) -> Vec<Missing> {
+    apps.into_iter().flat_map(of_app).collect()
 }
 
 /// The same where a reload has brought some of them another environment than this process's.

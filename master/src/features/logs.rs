@@ -151,7 +151,8 @@ fn last(book: &LineBook, meant: Option<&[Portrait]>, asked: &AppLogs) -> Vec<Log
             .and_then(|since| UNIX_EPOCH.checked_add(Duration::from_millis(since))),
     };
     let is_meant = |app: &AppName, slot: Slot| {
-        meant.is_none_or(|meant| meant.iter().any(|of| of.means(app, slot)))
+        asked.slot.is_none_or(|only| only == slot)
+            && meant.is_none_or(|meant| meant.iter().any(|of| of.means(app, slot)))
     };
     let most = usize::try_from(asked.lines).unwrap_or(usize::MAX);
     let lines = book.last(is_meant, wanted, most);

@@ -1,6 +1,6 @@
 //! Lines from operators to workers' standard input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ostler_bus::{
     Slot, WorkerId,
@@ -10,7 +10,6 @@ use ostler_bus::{
 use super::{Shell, worker::Process};
 use crate::{
     config::app::AppName,
-    fleet::Portrait,
     process::{NotTaken, STDIN_LINE},
 };
 
@@ -24,13 +23,24 @@ impl Shell {
                 "a line has no line ending in it, and at most 64 KiB".into(),
             );
         }
-        let meant = match self.fleet.portraits(Some(&wanted.app)) {
+        let selector = match wanted.slot {
+            None => wanted.app.clone(),
+            Some(slot) => format!("{}:{slot}", wanted.app),
+        };
+        let meant = match self.fleet.workers(Some(&selector)) {
             Ok(meant) => meant,
             Err((kind, reason)) => return refused(kind, reason),
         };
         let workers = self.newest(&meant);
+        let mut all = workers.iter();
+        if let Some(((app, slot), (id, _))) = all.find(|(_, (id, _))| !meant.contains(id)) {
+            let reason = format!(
+                "the worker that is meant has a successor, {id}: send to that, or to {app}:{slot}"
+            );
+            return refused(RefusalKind::Busy, reason);
+        }
         if workers.is_empty() {
-            let reason = format!("no worker of {} is running", wanted.app);
+            let reason = format!("no worker of {selector} is running");
             return refused(RefusalKind::WrongState, reason);
         }
         let mut sent = 0;
@@ -56,19 +66,27 @@ impl Shell {
         SendAnswer::Sent { workers: sent }
     }
 
-    /// The newest worker of each slot that is meant.
-    fn newest(&self, meant: &[Portrait]) -> BTreeMap<(&AppName, Slot), (WorkerId, &Process)> {
+    /// The newest worker of each slot that one of these has.
+    fn newest(
+        &self,
+        meant: &BTreeSet<WorkerId>,
+    ) -> BTreeMap<(&AppName, Slot), (WorkerId, &Process)> {
+        let processes = meant.iter().filter_map(|id| self.processes.get(id));
+        let places: BTreeSet<_> = processes.map(place_of).collect();
         let mut newest = BTreeMap::new();
         for (id, process) in &self.processes {
-            let (app, slot) = (&process.order.app, process.order.slot);
-            let is_meant = meant.iter().any(|of| of.means(app, slot));
+            let place = place_of(process);
             let is_newer = |(known, _): &(WorkerId, &Process)| known < id;
-            if is_meant && newest.get(&(app, slot)).is_none_or(is_newer) {
-                newest.insert((app, slot), (*id, process));
+            if places.contains(&place) && newest.get(&place).is_none_or(is_newer) {
+                newest.insert(place, (*id, process));
             }
         }
         newest
     }
+}
+
+fn place_of(process: &Process) -> (&AppName, Slot) {
+    (&process.order.app, process.order.slot)
 }
 
 fn refused(kind: RefusalKind, reason: String) -> SendAnswer {

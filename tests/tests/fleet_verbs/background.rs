@@ -295,6 +295,10 @@ async fn where_the_master_runs_another_file_start_asks_which_is_meant() {
         .await;
     assert_eq!(yard.running().await, ["api", "web"]);
     yard.ostler(&["stop"]).success().await;
+    // Now a's master has b's apps as well: there is no question.
+    yard.ostler(&["start"]).dir(&b).success().await;
+    assert_eq!(yard.running().await, ["api", "web"]);
+    yard.ostler(&["stop"]).success().await;
     yard.ostler(&["-M", "a", "start", "--no-wait"])
         .dir(&b)
         .success()

@@ -86,7 +86,20 @@ async fn sockets_and_lines_are_looked_at_and_flushed_by_the_same_words() {
     };
     assert_eq!(sockets(&["shop"]).await, ["web"]);
     assert_eq!(sockets(&["all"]).await, ["api", "web"]);
-    assert_eq!(sockets(&["a*", "web:0"]).await, ["api", "web"]);
+    assert_eq!(sockets(&["a*", "web"]).await, ["api", "web"]);
+    let id = fleet
+        .worker("web", 0)
+        .await
+        .id
+        .expect("a worker")
+        .to_string();
+    for slot in ["web:0", &id] {
+        fleet
+            .ostler(["sockets", "api", slot])
+            .stderr_contains("whole apps")
+            .fails_with(2)
+            .await;
+    }
     assert_eq!(sockets(&["job-*"]).await, [""; 0]);
 
     fleet.ostler(["flush", "job-b", "api"]).success().await;
@@ -132,6 +145,72 @@ async fn scale_signal_and_send_take_several() {
         .success()
         .await;
     assert_eq!(fleet.status().await.workers.len(), 6);
+}
+
+/// Reads lines, and takes its time to go.
+fn listener() -> App {
+    let script = "trap '' TERM; while read line; do echo got $line; done; sleep 600";
+    App::new("web", ["sh", "-c", script])
+        .set("ready", "delay(0s)")
+        .set("stdin", "lines")
+        .set("kill_ladder", serde_json::json!(["TERM:60s", "KILL"]))
+}
+
+#[tokio::test]
+async fn a_line_for_a_worker_goes_to_no_other_one() {
+    let fleet = fleet(&[listener()], 1).await;
+    let old = fleet
+        .worker("web", 0)
+        .await
+        .id
+        .expect("a worker")
+        .to_string();
+    fleet.ostler(["send", &old, "first"]).success().await;
+    fleet.ostler(["reload", "--no-wait"]).success().await;
+    fleet
+        .until("a successor beside the old one", |status| {
+            status.workers.iter().any(|worker| worker.closing)
+        })
+        .await;
+    let new = fleet
+        .worker("web", 0)
+        .await
+        .id
+        .expect("a worker")
+        .to_string();
+    assert_ne!(new, old);
+    fleet
+        .ostler(["send", &old, "second"])
+        .stdout("")
+        .stderr_contains(&format!(
+            "has a successor, {new}: send to that, or to web:0"
+        ))
+        .fails_with(75)
+        .await;
+    for word in ["web", "web:0", &new] {
+        let told = fleet.ostler(["send", word, "third"]);
+        told.stdout("sent to 1\n").success().await;
+    }
+    fleet.ostler(["kill", "--force"]).success().await;
+}
+
+#[tokio::test]
+async fn a_slot_is_meant_by_the_older_way_to_say_so_as_well() {
+    let fleet = fleet(&[listener().instances(2)], 2).await;
+    let ask = async |topic: &str, question: serde_json::Value| {
+        let told = fleet.ostler(["request", topic, &question.to_string()]);
+        told.success().await.json()
+    };
+    let line = serde_json::json!({"app": "web", "slot": 1, "line": "quit"});
+    let sent = ask("app.send", line).await;
+    assert_eq!(sent["Sent"]["workers"], 1, "{sent}");
+    fleet.said("got quit").await;
+    for (slot, count) in [(0, 0), (1, 1)] {
+        let wanted = serde_json::json!({"app": "web", "slot": slot, "lines": 9});
+        let told = ask("app.logs", wanted).await;
+        let lines = told["Lines"].as_array().expect("lines");
+        assert_eq!(lines.len(), count, "{slot}: {told}");
+    }
 }
 
 #[tokio::test]

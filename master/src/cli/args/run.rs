@@ -35,7 +35,8 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "[NAME=]ADDR")]
     listen: Vec<String>,
 
-    /// How a worker is found ready: auto, notify, sdk, delay(2s), http(ADDRESS PATH), tcp(ADDRESS) [default: auto]
+    /// How a worker is found ready: auto, notify, sdk, delay(2s), http(ADDRESS PATH), tcp(ADDRESS) [default: auto].
+    /// Without {id} in the ADDRESS the old worker of a slot goes before the new one comes
     #[arg(long, value_name = "HOW")]
     ready: Option<Readiness>,
 

@@ -73,6 +73,7 @@ async fn once(
         Some((app, slot)) => {
             let question = AppLogs {
                 app: Some(format!("{app}:{slot}")),
+                slot: None,
                 stream: None,
                 since_ms: None,
                 lines: LINES,

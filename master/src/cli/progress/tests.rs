@@ -6,6 +6,7 @@ use ostler_bus::{
 };
 
 use super::*;
+use crate::cli::render::tests::{report_of, worker as status_of};
 
 fn worker(app: &str, slot: u32, id: u64) -> WorkerRef {
     WorkerRef {
@@ -279,4 +280,26 @@ fn a_rollback_is_told_with_its_end() {
             r"! web: the rollback from generation 2 failed, 1 worker back: bo\x1bom",
         ]
     );
+}
+
+#[test]
+fn a_kill_that_takes_long_names_whom_it_waits_for() {
+    let shown = |doing, workers: u32| {
+        let there = (0..workers).map(|n| status_of("web", n, Some(n.into()), "draining"));
+        let gone = status_of("web", 9, None, "backoff");
+        let report = report_of(there.chain([gone]).collect());
+        Progress::new(doing, OpId(9), None).still(&report)
+    };
+    for (workers, expected) in [
+        (0, "still waits for the master's own end"),
+        (2, "still waits for web.0: worker 0, web.1: worker 1"),
+        (
+            7,
+            "still waits for web.0: worker 0, web.1: worker 1, web.2: worker 2, web.3: worker 3, web.4: worker 4 and 2 more",
+        ),
+    ] {
+        let line = Line::Milestone(expected.into());
+        assert_eq!(shown(Doing::Kill, workers), Some(line));
+    }
+    assert_eq!(shown(Doing::Stop, 2), None, "its steps tell it");
 }

@@ -155,7 +155,7 @@ impl Check {
 pub fn check(app: &AppDefinition) -> Result<(), Wrong> {
     if let Readiness::Probe(probe) = &app.ready {
         check_one(app, "ready", probe)?;
-        check_successor(app, probe)?;
+        check_successor(app)?;
     }
     match &app.life.health {
         Some(health) => check_one(app, "health", &health.probe),
@@ -168,7 +168,7 @@ fn check_one(app: &AppDefinition, key: &str, probe: &Probe) -> Result<(), Wrong>
         return Ok(());
     };
     let own = "ask where each worker listens by itself: { http = \"/up\", address = \"unix:/run/web-{id}.sock\" } is a socket \
-               for each, { http = \"/up\", port = 8100 } port 8100 plus the slot";
+               for each (--ready 'http(unix:/run/web-{id}.sock /up)'), { http = \"/up\", port = 8100 } port 8100 plus the slot";
     if app.instances > 1 && !target.by_slot() {
         let problem = format!("{key} would ask all workers at one address, and any could answer");
         return Err(Wrong::new(problem, own));
@@ -189,10 +189,18 @@ fn check_one(app: &AppDefinition, key: &str, probe: &Probe) -> Result<(), Wrong>
     Ok(())
 }
 
-/// Whether the worker that is replaced could answer for the one that comes beside it.
-fn check_successor(app: &AppDefinition, probe: &Probe) -> Result<(), Wrong> {
-    match (probe.check.target(), app.update.strategy) {
-        (Some(target), Strategy::Surge) if !target.by_worker() => Err(Wrong::new(
+/// Where the worker that is replaced could answer for one that came beside it, if it could.
+#[must_use]
+pub fn shared_by_successor(ready: &Readiness) -> Option<&Target> {
+    match ready {
+        Readiness::Probe(probe) => probe.check.target().filter(|target| !target.by_worker()),
+        Readiness::Auto | Readiness::Notify | Readiness::Sdk | Readiness::Delay(_) => None,
+    }
+}
+
+fn check_successor(app: &AppDefinition) -> Result<(), Wrong> {
+    match (shared_by_successor(&app.ready), app.update.strategy) {
+        (Some(target), Strategy::Surge) => Err(Wrong::new(
             format!(
                 "ready would ask at {target}, where in an update the old worker of the slot answers for the new one beside it"
             ),

@@ -35,7 +35,7 @@ pub(super) const PROGRAM: &[Key] = &[
         "env",
         Map(&Any),
         "{}",
-        "{ NODE_ENV = \"production\", PORT = \"80{slot}\" }",
+        "{ NODE_ENV = \"production\", PORT = \"810{slot}\" }",
         "Variables. Numbers and truth values are taken as text, tables and arrays as JSON. `{slot}`, `{id}`, `{port:NAME}` and `{fd:NAME}` are filled in for each worker, in those of `env_file` too; anything else in braces stays.",
     ),
     key(

@@ -55,7 +55,36 @@ fn what_a_refused_definition_added_is_closed_and_the_rest_stays() {
     assert!(!listens(admin) && listens(http));
     assert_eq!(sockets.listeners(&before.name).len(), 1);
     let added = sockets.bind(&after).expect("bound anew");
-    assert_eq!(added.ids.len(), 1);
+    assert_eq!(added.bound.len(), 1);
+}
+
+#[test]
+fn what_was_passed_on_within_an_app_stays_when_its_definition_is_refused() {
+    let mut sockets = Sockets::default();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let http = free.local_addr().expect("an address").port();
+    drop(free);
+    let before = app(&[&format!("http=127.0.0.1:{http}")]);
+    let _kept = sockets.bind(&before).expect("bound");
+    let id = sockets.listeners(&before.name)[0];
+    let front = format!("front=127.0.0.1:{http}");
+
+    // Refused for one of its own.
+    assert!(
+        sockets
+            .bind(&app(&[&front, "admin=unix:/no/where/a.sock"]))
+            .is_err()
+    );
+    assert!(listens(http));
+    assert_eq!(sockets.listeners(&before.name), [id]);
+
+    // Refused for something else later on.
+    let added = sockets.bind(&app(&[&front])).expect("passed on");
+    assert_eq!(sockets.listeners(&before.name), [id, id]);
+    sockets.take_back(added);
+    assert!(listens(http));
+    assert_eq!(sockets.listeners(&before.name), [id]);
+    assert_eq!(sockets.get(id).expect("bound").1.name(), "http");
 }
 
 #[test]

@@ -88,6 +88,56 @@ fn what_was_passed_on_within_an_app_stays_when_its_definition_is_refused() {
 }
 
 #[test]
+fn whoever_leaves_out_an_address_gives_it_to_the_app_that_declares_it() {
+    let mut sockets = Sockets::default();
+    let called = |name: &str, listen: &[&str]| {
+        let name = AppName::new(name).expect("a name");
+        AppDefinition {
+            name,
+            ..app(listen)
+        }
+    };
+    let web = called("web", &["http=127.0.0.1:0"]);
+    let _kept = sockets.bind(&web).expect("bound");
+    let http = port(&sockets, &web, "http");
+    let at = format!("http=127.0.0.1:{http}");
+    let everywhere = format!("http=:{http}");
+    let elsewhere = format!("http=127.0.0.2:{http}");
+    let givers = |sockets: &Sockets, wants: &str, web: &AppDefinition| {
+        let apps = [called("api", &[wants]), web.clone()];
+        let givers = sockets.givers(&apps[0], Next::all(&apps)).into_iter();
+        givers.map(|(app, _)| app.to_string()).collect::<Vec<_>>()
+    };
+    let left_out = called("web", &[]);
+    assert_eq!(givers(&sockets, &at, &left_out), ["web"]);
+    assert_eq!(givers(&sockets, &everywhere, &left_out), ["web"]);
+    assert_eq!(givers(&sockets, &elsewhere, &left_out), [""; 0]);
+    assert_eq!(givers(&sockets, &at, &web), [""; 0], "it keeps it");
+    // What has been left out already goes in any case.
+    sockets.share(&left_out);
+    assert_eq!(givers(&sockets, &at, &left_out), [""; 0]);
+}
+
+#[test]
+fn an_address_in_use_is_told_of_whose_socket_is_in_the_way() {
+    let mut sockets = Sockets::default();
+    let web = app(&["a=127.0.0.1:0"]);
+    let _kept = sockets.bind(&web).expect("bound");
+    let port = port(&sockets, &web, "a");
+    let both = app(&["a=127.0.0.1:0", &format!("b=127.0.0.2:{port}")]);
+    let _kept = sockets.bind(&both).expect("bound");
+    for (address, name) in [("127.0.0.2", "b"), ("127.0.0.1", "a"), ("0.0.0.0", "a")] {
+        let mut api = app(&[&format!("http={address}:{port}")]);
+        api.name = AppName::new("api").expect("a name");
+        let error = sockets.bind(&api).expect_err("in use");
+        assert!(
+            matches!(&error.problem, Problem::Ours(_, its) if its == name),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
 fn a_check_finds_what_binding_would_and_binds_nothing() {
     let mut sockets = Sockets::default();
     let before = app(&["http=127.0.0.1:0"]);

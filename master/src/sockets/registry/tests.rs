@@ -241,6 +241,31 @@ fn what_each_slot_has_for_itself_is_not_handed_over() {
     assert!(sockets.handing_over(&app, Slot(0)).is_empty());
 }
 
+#[test]
+fn what_waits_at_a_slots_own_that_was_passed_on_is_not_thrown_away() {
+    let mut sockets = Sockets::default();
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let at = free.local_addr().expect("an address");
+    drop(free);
+    let mut web = app(&[&format!("dns=udp:{at}")]);
+    web.listen[0].options.per_slot = true;
+    let _kept = sockets.bind(&web).expect("bound");
+    let mut api = web.clone();
+    api.name = AppName::new("api").expect("a name");
+    web.listen.clear();
+    let apps = [api, web];
+    let added = sockets.bind_for_next(&apps[0], Next::all(&apps));
+    let _kept = added.expect("passed on");
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    client.send_to(b"x", at).expect("sent");
+    assert_eq!(sockets.free(&apps[1].name, |_| true), []);
+    let its = sockets.of_worker(&apps[0], Slot(0))[0];
+    let fd = its.duplicate(&sockets.table).expect("a duplicate");
+    let its = std::net::UdpSocket::from(fd);
+    its.set_nonblocking(true).expect("set");
+    assert_eq!(its.recv(&mut [0; 8]).expect("it waits there still"), 1);
+}
+
 fn group(instances: u32, address: &str) -> AppDefinition {
     let mut app = app(&[&format!("http={address}")]);
     app.instances = instances;

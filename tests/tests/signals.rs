@@ -146,7 +146,7 @@ async fn hup_leaves_an_app_alone_that_could_not_start() {
     let before = [master.pids("web").await, master.pids("api").await];
     master.rewrite(&[web(1), api.set("command", "no-such-program")]);
     master.process.signal(Signal::HUP);
-    master.wait_for_log("api stays as it is").await;
+    master.wait_for_log("this definition was passed over").await;
     tail.next_with("update.finished", "/app", "web").await;
     tail.settle(&master).await;
     assert_eq!(tail.all("update.started").len(), 1);

@@ -9,7 +9,7 @@ use ostler_bus::vocab::{
 };
 use tokio::sync::oneshot;
 
-use super::{Message, Shell, Waiting};
+use super::{Message, Shell, Waiting, prepare::Unprepared};
 use crate::{
     config::{
         app::{AppDefinition, AppName, overlay::Inherited},
@@ -89,11 +89,8 @@ impl Shell {
         if let Some(clash) = self.fleet.clash(&apps) {
             return Err((RefusalKind::WrongState, clash));
         }
-        let possible = self.workshop.try_prepare_all(Next {
-            apps: &apps,
-            gone: &[],
-        });
-        possible.map_err(|why| (RefusalKind::WrongState, why))?;
+        let possible = self.workshop.try_prepare_all(Next::all(&apps));
+        possible.map_err(|wrong| Unprepared::refusal(&wrong))?;
         for app in &apps {
             self.workshop.equip(app, &self.handle);
             self.workshop.rights.take(app);

@@ -110,9 +110,8 @@ impl Shell {
                 vec![]
             }
             Message::Define(apps) => {
-                let apps = apps.into_iter();
-                let prepared = apps.filter_map(|app| self.workshop.prepare(app, &self.handle));
-                vec![Input::DefineAll(prepared.collect())]
+                let prepared = self.workshop.prepare(apps, vec![], &self.handle);
+                vec![Input::DefineAll(prepared)]
             }
             Message::HubRestarted => {
                 let lost = |id: &WorkerId| Input::Worker {

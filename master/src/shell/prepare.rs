@@ -1,5 +1,9 @@
 //! What the workers of an app need before the first of them starts, and what is given back when the app, or a slot, has gone.
 
+use std::collections::{BTreeSet, VecDeque};
+
+use ostler_bus::vocab::control::RefusalKind;
+
 use super::{ShellHandle, Workshop};
 use crate::{
     config::app::{AppDefinition, AppName},
@@ -9,39 +13,85 @@ use crate::{
     sockets::{Added, BindError, Next, Retired},
 };
 
-impl Workshop {
-    /// Makes ready what the workers of an app will need; an app that can't have it is passed over, and that is said.
-    pub(super) fn prepare(
-        &mut self,
-        app: AppDefinition,
-        shell: &ShellHandle,
-    ) -> Option<AppDefinition> {
-        let next = Next::alone(&app);
-        let prepared = self.check_name(&app);
-        let prepared = prepared.and_then(|()| self.try_prepare(&app, next));
-        match prepared {
-            Ok(_added) => {
-                self.equip(&app, shell);
-                Some(app)
-            }
-            Err(error) => {
-                tracing::error!("{error}; this definition was passed over");
-                None
-            }
+/// What keeps an app from being prepared.
+pub(super) struct Unprepared {
+    /// Which app.
+    pub(super) app: AppName,
+    /// What it is, in words.
+    pub(super) why: String,
+}
+
+impl Unprepared {
+    fn new(app: &AppDefinition, why: String) -> Self {
+        Self {
+            app: app.name.clone(),
+            why,
         }
     }
 
-    /// What would keep any of these apps from being prepared, if this is what apps are next: a line each. Nothing is changed.
-    pub(super) fn check(&self, next: Next<'_>) -> Result<(), String> {
-        let mut wrong: Vec<String> = Vec::new();
+    /// How that is refused: a line each.
+    pub(super) fn refusal(all: &[Self]) -> (RefusalKind, String) {
+        let lines: Vec<&str> = all.iter().map(|it| it.why.as_str()).collect();
+        (RefusalKind::WrongState, lines.join("\n"))
+    }
+}
+
+impl Workshop {
+    /// Makes ready what the workers of these apps will need, and tells which have it. One that can't have it, or is known to be
+    /// `wrong`, is passed over, and that is said.
+    pub(super) fn prepare(
+        &mut self,
+        mut apps: Vec<AppDefinition>,
+        mut wrong: Vec<Unprepared>,
+        shell: &ShellHandle,
+    ) -> Vec<AppDefinition> {
+        loop {
+            self.pass_over(&mut apps, wrong);
+            match self.try_prepare_all(Next::all(&apps)) {
+                Ok(()) => break,
+                Err(more) => wrong = more,
+            }
+        }
+        for app in &apps {
+            self.equip(app, shell);
+        }
+        apps
+    }
+
+    /// Takes these out, and whoever would have given one of them an address, at which nobody would listen then.
+    fn pass_over(&self, apps: &mut Vec<AppDefinition>, wrong: Vec<Unprepared>) {
+        let mut wrong = VecDeque::from(wrong);
+        let mut over = BTreeSet::new();
+        while let Some(Unprepared { app, why }) = wrong.pop_front() {
+            tracing::error!("{why}; this definition was passed over");
+            let its = apps.iter().find(|its| its.name == app);
+            let givers = its.map(|its| self.sockets.givers(its, Next::all(apps)));
+            over.insert(app.clone());
+            for (giver, address) in givers.into_iter().flatten() {
+                if !over.contains(&giver) {
+                    let why =
+                        format!("{giver}: {address} was to be had by {app}, which was passed over");
+                    wrong.push_back(Unprepared { app: giver, why });
+                }
+            }
+        }
+        apps.retain(|app| !over.contains(&app.name));
+    }
+
+    /// What would keep any of these apps from being prepared, if this is what apps are next. Nothing is changed.
+    pub(super) fn check(&self, next: Next<'_>) -> Result<(), Vec<Unprepared>> {
+        let mut wrong = Vec::new();
         for app in next.apps {
-            wrong.extend(self.check_name(app).err());
-            let errors = self.sockets.check(app, next).into_iter();
-            wrong.extend(errors.map(|error| of_app(app, &error)));
+            let name = self.check_name(app).err();
+            let sockets = self.sockets.check(app, next).into_iter();
+            let all = name
+                .into_iter()
+                .chain(sockets.map(|error| of_app(app, &error)));
+            wrong.extend(all.map(|why| Unprepared::new(app, why)));
         }
         match wrong.is_empty() {
             true => Ok(()),
-            false => Err(wrong.join("\n")),
+            false => Err(wrong),
         }
     }
 
@@ -53,19 +103,15 @@ impl Workshop {
 
     /// Makes an app's directory and binds the sockets that it doesn't have yet; those are told, so that they can be taken
     /// back.
-    pub(super) fn try_prepare(
-        &mut self,
-        app: &AppDefinition,
-        next: Next<'_>,
-    ) -> Result<Added, String> {
+    fn try_prepare(&mut self, app: &AppDefinition, next: Next<'_>) -> Result<Added, String> {
         let dir = self.home.create_app_dir(&app.name, Reach::of(app));
         dir.map_err(|error| format!("{}: {error}", app.name))?;
         let bound = self.sockets.bind_for_next(app, next);
         bound.map_err(|error| of_app(app, &error))
     }
 
-    /// The same for all that are defined next, or for none.
-    pub(super) fn try_prepare_all(&mut self, next: Next<'_>) -> Result<(), String> {
+    /// Makes ready what all that are defined next need, or nothing.
+    pub(super) fn try_prepare_all(&mut self, next: Next<'_>) -> Result<(), Vec<Unprepared>> {
         self.check(next)?;
         let mut added = Vec::new();
         for app in next.apps {
@@ -75,7 +121,7 @@ impl Workshop {
                     for new in added {
                         self.sockets.take_back(new);
                     }
-                    return Err(why);
+                    return Err(vec![Unprepared::new(app, why)]);
                 }
             }
         }

@@ -13,7 +13,7 @@ use ostler_bus::vocab::{
 };
 use tokio::sync::oneshot;
 
-use super::{Message, Shell, Waiting};
+use super::{Message, Shell, Waiting, prepare::Unprepared};
 use crate::{
     config::{
         app::{AppDefinition, AppName, overlay::Inherited},
@@ -183,7 +183,7 @@ impl Shell {
             gone: &gone,
         };
         let possible = self.workshop.check(next);
-        possible.map_err(|why| (RefusalKind::WrongState, why))?;
+        possible.map_err(|wrong| Unprepared::refusal(&wrong))?;
         let file = self.reread.as_ref().map(|reread| reread.file.display());
         Ok(Plan {
             file: file.map(|file| file.to_string()).unwrap_or_default(),
@@ -267,7 +267,7 @@ impl Shell {
         };
         let changes = self.workshop.sockets.changes(next);
         let possible = self.workshop.try_prepare_all(next);
-        possible.map_err(|why| (RefusalKind::WrongState, why))?;
+        possible.map_err(|wrong| Unprepared::refusal(&wrong))?;
         for app in &gone {
             self.workshop.sockets.leave_out_all(app);
         }
@@ -302,8 +302,8 @@ impl Shell {
     }
 
     /// SIGHUP: each app there is takes up what the file says now, and is rolled, and so are those that came by command. One
-    /// that is new starts with it anyway, one whose new definition can't be had, or needs what is missing, is left alone, and
-    /// one that is on its way out already goes on so.
+    /// that is new starts with it anyway, one whose new definition can't be had, or needs what is missing, is left alone, as is
+    /// one that would have given it an address, and one that is on its way out already goes on so.
     fn take_over(&mut self, said: Said) -> Vec<Input> {
         let file = self.reread.as_ref().map(|reread| reread.file.display());
         let file = file.map(|file| file.to_string()).unwrap_or_default();
@@ -327,29 +327,22 @@ impl Shell {
                 }
             }
         }
+        let names: Vec<AppName> = said.apps.iter().map(|app| app.name.clone()).collect();
+        let lacking = missing.iter().map(|missing| Unprepared {
+            app: missing.app.clone(),
+            why: missing.to_string(),
+        });
+        let defined = self
+            .workshop
+            .prepare(said.apps, lacking.collect(), &self.handle);
         let mut taken = vec![];
-        let mut defined = vec![];
-        for app in said.apps {
-            let name = app.name.clone();
-            let lacks = missing.iter().find(|missing| missing.app == name);
-            let prepared = match lacks {
-                None => self.workshop.prepare(app, &self.handle),
-                Some(missing) => {
-                    tracing::error!("{missing}; {name} stays as it is");
-                    None
-                }
-            };
-            match prepared {
-                Some(app) => {
-                    self.workshop.rights.take(&app);
-                    taken.push((name, Some(app.clone())));
-                    defined.push(app);
-                }
-                None => {
-                    rolled.retain(|app| *app != name);
-                    taken.push((name, None));
-                }
+        for name in names {
+            let new = defined.iter().find(|app| app.name == name);
+            match new {
+                Some(app) => self.workshop.rights.take(app),
+                None => rolled.retain(|app| *app != name),
             }
+            taken.push((name, new.cloned()));
         }
         taken.extend(by_command.into_iter().map(|name| (name, None)));
         self.workshop.watch_files(taken, &gone_from_file);

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::{fs::MetadataExt, net::UnixStream},
     sync::{
         Arc,
@@ -16,6 +16,7 @@ use ostler_tests::{
     habit,
     harness::{App, Master, PATIENCE, PrivateDir, Web, eventually, free_port},
 };
+use rustix::process::Signal;
 use serde_json::json;
 
 use super::{quiet, running};
@@ -204,7 +205,7 @@ async fn an_app_that_is_called_otherwise_keeps_its_sockets() {
     assert_eq!(inherited(&master, "new").await[&0], "front:local");
     let sockets = || async { master.app("new").await["sockets"].clone() };
     assert_eq!(sockets().await.as_array().map(Vec::len), Some(2));
-    master.end(rustix::process::Signal::TERM).await;
+    master.end(Signal::TERM).await;
     assert!(!path.exists(), "the last one to have it removes its path");
 }
 
@@ -248,6 +249,39 @@ async fn apps_change_their_addresses_and_change_them_back() {
     for client in clients {
         client.was_never_refused().await;
     }
+}
+
+/// The app that gets the address comes before the one that has it, by its name.
+#[tokio::test]
+async fn a_hang_up_passes_an_address_on_or_leaves_both_apps_as_they_are() {
+    let [one, two, three] = [(); 3].map(|()| free_port());
+    let at = |name: &str, at: SocketAddr| serving(name).set("listen", at.to_string());
+    let mut master = running(&[at("api", two), at("web", one)], &["api", "web"]).await;
+    let client = Client::of(one);
+    master.rewrite(&[at("api", one), at("web", three)]);
+    master.process.signal(Signal::HUP);
+    refused(two).await;
+    let its = async || {
+        let pid = master.pids("api").await.get(&0).copied();
+        Web::get(one, "/").await["pid"].as_u64() == pid
+    };
+    while !its().await {}
+    master.settled("web", "running").await;
+    client.was_never_refused().await;
+
+    // Who is to have it can't have all it wants.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let admin = taken.local_addr().expect("an address").to_string();
+    let greedy = json!({"admin": admin, "http": one.to_string()});
+    master.rewrite(&[at("api", two), serving("web").set("listen", greedy)]);
+    master.process.signal(Signal::HUP);
+    let told = format!("api: {one} was to be had by web, which was passed over");
+    master.wait_for_log(told.as_str()).await;
+    for (app, address) in [("api", one), ("web", three)] {
+        master.ostler(["reload", app]).success().await;
+        assert!(is_answered(address).expect("an answer"));
+    }
+    TcpStream::connect(two).expect_err("it was not bound for api");
 }
 
 #[tokio::test]

@@ -17,7 +17,8 @@ use crate::{
 pub struct Added {
     app: AppName,
     declared: Vec<SocketDeclaration>,
-    pub(super) ids: Vec<SocketId>,
+    /// By whose declaration: one that was passed on within the app is bound by another as well, which stays.
+    pub(super) bound: Vec<(SocketDeclaration, SocketId)>,
     /// Those of them that were kept, and are to be again.
     kept: Vec<SocketId>,
 }
@@ -27,7 +28,7 @@ impl Added {
         Self {
             app: app.clone(),
             declared: Vec::new(),
-            ids: Vec::new(),
+            bound: Vec::new(),
             kept: Vec::new(),
         }
     }
@@ -35,7 +36,7 @@ impl Added {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.bound.is_empty()
     }
 }
 
@@ -148,12 +149,12 @@ impl Sockets {
     ) -> Result<(), BindError> {
         let app = &added.app;
         if let Some(id) = self.take_up(app, declaration, slot) {
-            added.ids.push(id);
+            added.bound.push((declaration.clone(), id));
             added.kept.push(id);
             return Ok(());
         }
         if let Some(id) = self.pass_on(app, declaration, slot, next)? {
-            added.ids.push(id);
+            added.bound.push((declaration.clone(), id));
             return Ok(());
         }
         self.not_given_away(app, declaration)?;
@@ -170,7 +171,7 @@ impl Sockets {
         if let Some(declared) = self.declared_mut(app, declaration) {
             declared.held.push(Held { id, socket });
         }
-        added.ids.push(id);
+        added.bound.push((declaration.clone(), id));
         Ok(())
     }
 
@@ -215,19 +216,23 @@ impl Sockets {
 
     /// Closes what a definition has added, which is not taken up after all.
     pub fn take_back(&mut self, added: Added) {
-        let mut there = self.bound.remove(&added.app).unwrap_or_default();
+        let app = &added.app;
         let mut gone = Vec::new();
-        for declared in &mut there {
-            let was_kept = |held: &mut Held| added.kept.contains(&held.id);
-            let kept = declared.held.extract_if(.., was_kept);
-            declared.kept.extend(kept);
-            let leaves = |held: &mut Held| added.ids.contains(&held.id);
-            gone.extend(declared.held.extract_if(.., leaves));
+        for (declaration, id) in &added.bound {
+            let Some(declared) = self.declared_mut(app, declaration) else {
+                continue;
+            };
+            let its = declared.held.extract_if(.., |held| held.id == *id);
+            match added.kept.contains(id) {
+                true => declared.kept.extend(its),
+                false => gone.extend(its),
+            }
         }
+        let mut there = self.bound.remove(app).unwrap_or_default();
         there.retain(|declared| !added.declared.contains(&declared.declaration));
         if !there.is_empty() {
-            self.bound.insert(added.app.clone(), there);
+            self.bound.insert(app.clone(), there);
         }
-        self.close(&added.app, gone);
+        self.close(app, gone);
     }
 }

@@ -25,10 +25,13 @@ impl<'a> Next<'a> {
     /// Nothing is known of the others.
     #[must_use]
     pub fn alone(app: &'a AppDefinition) -> Self {
-        Self {
-            apps: slice::from_ref(app),
-            gone: &[],
-        }
+        Self::all(slice::from_ref(app))
+    }
+
+    /// These are defined so, and none goes.
+    #[must_use]
+    pub fn all(apps: &'a [AppDefinition]) -> Self {
+        Self { apps, gone: &[] }
     }
 
     /// Whether the app doesn't have this any more.
@@ -108,6 +111,23 @@ impl Sockets {
         Ok(Some(id))
     }
 
+    /// Who would leave out an address that this app declares and doesn't have yet: nobody would have it without this app.
+    #[must_use]
+    pub fn givers(&self, app: &AppDefinition, next: Next<'_>) -> Vec<(AppName, SocketAddress)> {
+        let wanted = app.listen.iter();
+        let wanted = wanted.filter(|its| self.declared(&app.name, its).is_none());
+        let wanted: Vec<&SocketAddress> = wanted.map(|its| &its.address).collect();
+        let givers = self.all_declared().filter(|(giver, declared)| {
+            **giver != app.name && !declared.left_out && next.leaves_out(giver, declared)
+        });
+        let given = givers.filter_map(|(giver, declared)| {
+            let mut held = declared.held.iter().map(|held| held.socket.address());
+            let given = held.find(|held| wanted.iter().any(|wanted| clash(held, wanted)))?;
+            Some((giver.clone(), given.clone()))
+        });
+        given.collect()
+    }
+
     /// What becomes of sockets that apps don't have any more, in words, by the app that this is to be told of.
     #[must_use]
     pub fn changes(&self, next: Next<'_>) -> Vec<(AppName, String)> {
@@ -170,7 +190,10 @@ impl Sockets {
 fn clash(one: &SocketAddress, other: &SocketAddress) -> bool {
     match (one, other) {
         (SocketAddress::Tcp(one), SocketAddress::Tcp(other))
-        | (SocketAddress::Udp(one), SocketAddress::Udp(other)) => one.port() == other.port(),
+        | (SocketAddress::Udp(one), SocketAddress::Udp(other)) => {
+            let either_is_every = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() == other.port() && (one.ip() == other.ip() || either_is_every)
+        }
         (one, other) => one == other,
     }
 }

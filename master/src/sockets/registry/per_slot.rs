@@ -41,7 +41,9 @@ impl Sockets {
             let leaves = |held: &mut Held| held.socket.slot().is_some_and(&is_gone);
             gone.extend(declared.held.extract_if(.., leaves));
         }
-        let retired = gone.iter().filter_map(|Held { socket, .. }| {
+        // What was passed on goes on.
+        let lost = gone.iter().filter(|held| self.get(held.id).is_none());
+        let retired = lost.filter_map(|Held { socket, .. }| {
             let lost = socket.give_up(&self.table);
             Retired::of(socket, lost)
         });

@@ -55,7 +55,86 @@ fn what_a_refused_definition_added_is_closed_and_the_rest_stays() {
     assert!(!listens(admin) && listens(http));
     assert_eq!(sockets.listeners(&before.name).len(), 1);
     let added = sockets.bind(&after).expect("bound anew");
-    assert_eq!(added.ids.len(), 1);
+    assert_eq!(added.bound.len(), 1);
+}
+
+#[test]
+fn what_was_passed_on_within_an_app_stays_when_its_definition_is_refused() {
+    let mut sockets = Sockets::default();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let http = free.local_addr().expect("an address").port();
+    drop(free);
+    let before = app(&[&format!("http=127.0.0.1:{http}")]);
+    let _kept = sockets.bind(&before).expect("bound");
+    let id = sockets.listeners(&before.name)[0];
+    let front = format!("front=127.0.0.1:{http}");
+
+    // Refused for one of its own.
+    assert!(
+        sockets
+            .bind(&app(&[&front, "admin=unix:/no/where/a.sock"]))
+            .is_err()
+    );
+    assert!(listens(http));
+    assert_eq!(sockets.listeners(&before.name), [id]);
+
+    // Refused for something else later on.
+    let added = sockets.bind(&app(&[&front])).expect("passed on");
+    assert_eq!(sockets.listeners(&before.name), [id, id]);
+    sockets.take_back(added);
+    assert!(listens(http));
+    assert_eq!(sockets.listeners(&before.name), [id]);
+    assert_eq!(sockets.get(id).expect("bound").1.name(), "http");
+}
+
+#[test]
+fn whoever_leaves_out_an_address_gives_it_to_the_app_that_declares_it() {
+    let mut sockets = Sockets::default();
+    let called = |name: &str, listen: &[&str]| {
+        let name = AppName::new(name).expect("a name");
+        AppDefinition {
+            name,
+            ..app(listen)
+        }
+    };
+    let web = called("web", &["http=127.0.0.1:0"]);
+    let _kept = sockets.bind(&web).expect("bound");
+    let http = port(&sockets, &web, "http");
+    let at = format!("http=127.0.0.1:{http}");
+    let everywhere = format!("http=:{http}");
+    let elsewhere = format!("http=127.0.0.2:{http}");
+    let givers = |sockets: &Sockets, wants: &str, web: &AppDefinition| {
+        let apps = [called("api", &[wants]), web.clone()];
+        let givers = sockets.givers(&apps[0], Next::all(&apps)).into_iter();
+        givers.map(|(app, _)| app.to_string()).collect::<Vec<_>>()
+    };
+    let left_out = called("web", &[]);
+    assert_eq!(givers(&sockets, &at, &left_out), ["web"]);
+    assert_eq!(givers(&sockets, &everywhere, &left_out), ["web"]);
+    assert_eq!(givers(&sockets, &elsewhere, &left_out), [""; 0]);
+    assert_eq!(givers(&sockets, &at, &web), [""; 0], "it keeps it");
+    // What has been left out already goes in any case.
+    sockets.share(&left_out);
+    assert_eq!(givers(&sockets, &at, &left_out), [""; 0]);
+}
+
+#[test]
+fn an_address_in_use_is_told_of_whose_socket_is_in_the_way() {
+    let mut sockets = Sockets::default();
+    let web = app(&["a=127.0.0.1:0"]);
+    let _kept = sockets.bind(&web).expect("bound");
+    let port = port(&sockets, &web, "a");
+    let both = app(&["a=127.0.0.1:0", &format!("b=127.0.0.2:{port}")]);
+    let _kept = sockets.bind(&both).expect("bound");
+    for (address, name) in [("127.0.0.2", "b"), ("127.0.0.1", "a"), ("0.0.0.0", "a")] {
+        let mut api = app(&[&format!("http={address}:{port}")]);
+        api.name = AppName::new("api").expect("a name");
+        let error = sockets.bind(&api).expect_err("in use");
+        assert!(
+            matches!(&error.problem, Problem::Ours(_, its) if its == name),
+            "{error:?}"
+        );
+    }
 }
 
 #[test]
@@ -160,6 +239,31 @@ fn what_each_slot_has_for_itself_is_not_handed_over() {
     let _kept = sockets.bind(&app).expect("bound");
     assert_eq!(sockets.of_worker(&app, Slot(0)).len(), 1);
     assert!(sockets.handing_over(&app, Slot(0)).is_empty());
+}
+
+#[test]
+fn what_waits_at_a_slots_own_that_was_passed_on_is_not_thrown_away() {
+    let mut sockets = Sockets::default();
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let at = free.local_addr().expect("an address");
+    drop(free);
+    let mut web = app(&[&format!("dns=udp:{at}")]);
+    web.listen[0].options.per_slot = true;
+    let _kept = sockets.bind(&web).expect("bound");
+    let mut api = web.clone();
+    api.name = AppName::new("api").expect("a name");
+    web.listen.clear();
+    let apps = [api, web];
+    let added = sockets.bind_for_next(&apps[0], Next::all(&apps));
+    let _kept = added.expect("passed on");
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    client.send_to(b"x", at).expect("sent");
+    assert_eq!(sockets.free(&apps[1].name, |_| true), []);
+    let its = sockets.of_worker(&apps[0], Slot(0))[0];
+    let fd = its.duplicate(&sockets.table).expect("a duplicate");
+    let its = std::net::UdpSocket::from(fd);
+    its.set_nonblocking(true).expect("set");
+    assert_eq!(its.recv(&mut [0; 8]).expect("it waits there still"), 1);
 }
 
 fn group(instances: u32, address: &str) -> AppDefinition {

@@ -94,7 +94,7 @@ pub enum Action {
         app: AppName,
     },
     /// Tell everyone.
-    Publish(FleetEvent),
+    Publish(Box<FleetEvent>),
     /// Warn whoever reads the log.
     Warn(String),
     /// Tell whoever reads the log.

@@ -261,7 +261,7 @@ impl Stage {
     /// What was told everyone since the last look.
     pub(crate) fn events(&self) -> impl Iterator<Item = &FleetEvent> {
         self.actions.iter().filter_map(|action| match action {
-            Action::Publish(event) => Some(event),
+            Action::Publish(event) => Some(event.as_ref()),
             _ => None,
         })
     }

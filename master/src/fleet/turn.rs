@@ -76,7 +76,7 @@ impl Turn {
     }
 
     pub(super) fn publish(&mut self, event: FleetEvent) {
-        self.actions.push(Action::Publish(event));
+        self.actions.push(Action::Publish(Box::new(event)));
     }
 
     /// The place of what is wanted done next, for [`publish_at`](Self::publish_at).
@@ -86,7 +86,7 @@ impl Turn {
 
     /// Tells of something before what came of it: an exit is told with what was decided about it.
     pub(super) fn publish_at(&mut self, place: usize, event: FleetEvent) {
-        self.actions.insert(place, Action::Publish(event));
+        self.actions.insert(place, Action::Publish(Box::new(event)));
     }
 
     /// Whether a test has put this fault in.

@@ -240,6 +240,16 @@ impl Workshop {
         }
     }
 
+    /// Whose a socket is; `None` if it is bound no more.
+    pub(super) fn served(&self, id: SocketId) -> Option<Served> {
+        let (app, socket) = self.sockets.get(id)?;
+        Some(Served {
+            id,
+            app: app.clone(),
+            name: socket.name().to_owned(),
+        })
+    }
+
     /// A listener was mended.
     pub(super) fn tell_balancer(&self, socket: SocketId) {
         match self.sockets.duplicate(socket) {

@@ -144,6 +144,7 @@ impl Workshop {
     pub(super) fn forget(&mut self, app: &AppName) -> Vec<Retired> {
         self.groups.forget(app);
         self.lookouts.forget(app);
+        let listeners = self.sockets.listeners(app);
         let lost = match self.kept.remove(app) {
             true => {
                 self.sockets.leave(app);
@@ -151,7 +152,8 @@ impl Workshop {
             }
             false => self.sockets.forget(app),
         };
-        self.balancer.forget(app);
+        let passed_on = listeners.into_iter().filter_map(|id| self.served(id));
+        self.balancer.forget(app, passed_on.collect());
         self.let_go_of_listeners();
         self.rights.forget(app);
         self.renew_rules();

@@ -182,9 +182,7 @@ async fn a_line_for_a_worker_goes_to_no_other_one() {
     fleet
         .ostler(["send", &old, "second"])
         .stdout("")
-        .stderr_contains(&format!(
-            "has a successor, {new}: send to that, or to web:0"
-        ))
+        .stderr_contains(format!("has a successor, {new}: send to that, or to web:0"))
         .fails_with(75)
         .await;
     for word in ["web", "web:0", &new] {

@@ -71,7 +71,7 @@ impl Checker {
         }
         let told = actions
             .iter()
-            .filter(|action| matches!(action, Action::Publish(FleetEvent::WorkerExited(_))));
+            .filter(|action| matches!(action, Action::Publish(event) if matches!(**event, FleetEvent::WorkerExited(_))));
         promise!(
             told.count() == exits,
             "{exits} exits were told differently often: {input:?}"

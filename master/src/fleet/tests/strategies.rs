@@ -328,7 +328,7 @@ fn what_was_replaced_goes_back_by_the_same_rules() {
             stage.actions.retain(|action| {
                 !matches!(
                     action,
-                    crate::fleet::Action::Publish(FleetEvent::WorkerDraining(_))
+                    crate::fleet::Action::Publish(event) if matches!(**event, FleetEvent::WorkerDraining(_))
                 )
             });
         }

@@ -79,7 +79,8 @@ pub(super) enum Command {
         app: AppName,
         services: Vec<Service>,
     },
-    Forget(AppName),
+    /// An app has gone; these sockets, which were its, are other apps' by now.
+    Forget(AppName, Vec<Served>),
     Close(SocketId),
     Report(oneshot::Sender<Vec<(Served, BalanceStatus)>>),
     End,
@@ -169,10 +170,15 @@ impl Balancer {
         self.tell(Command::Mended(socket, listener));
     }
 
-    /// An app has gone, and its sockets.
-    pub fn forget(&mut self, app: &AppName) {
+    /// An app has gone, and its sockets, but for those that others have now: they are theirs, and their slots are to be said anew.
+    pub fn forget(&mut self, app: &AppName, passed_on: Vec<Served>) {
         self.sticky.remove(app);
-        self.tell(Command::Forget(app.clone()));
+        for socket in &passed_on {
+            if let Some(told) = self.sticky.get_mut(&socket.app) {
+                *told = None;
+            }
+        }
+        self.tell(Command::Forget(app.clone(), passed_on));
     }
 
     /// A socket has gone.

@@ -236,7 +236,7 @@ fn one_that_is_let_go_of_takes_what_it_was_handed_although_its_app_is_forgotten(
     let _clients = [stage.connect(), stage.connect()];
     let handed = worker.is_handed(2);
     stage.balancer.released(A);
-    stage.balancer.forget(&Stage::app());
+    stage.balancer.forget(&Stage::app(), Vec::new());
     let late = stage.connect();
     let there = stage.status().expect("its desk stays").workers;
     assert_eq!(there.iter().map(|w| w.handed).sum::<u32>(), 2);
@@ -246,6 +246,28 @@ fn one_that_is_let_go_of_takes_what_it_was_handed_although_its_app_is_forgotten(
     worker.hears_the_end();
     assert!(stage.status().is_none(), "forgotten at last");
     drop((handed, late));
+}
+
+#[test]
+fn what_was_passed_on_stays_with_whose_it_is_when_the_app_goes_that_had_it() {
+    let mut stage = Stage::new();
+    let worker = stage.join(A);
+    let _first = stage.connect();
+    drop(worker.is_handed(1));
+    let passed_on = Served {
+        id: SocketId::made_up(1),
+        app: AppName::new("api").expect("a name"),
+        name: "front".into(),
+    };
+    stage.balancer.forget(&Stage::app(), vec![passed_on]);
+    let _second = stage.connect();
+    drop(worker.is_handed(1));
+    assert!(stage.status().is_some());
+    // As its own, it goes with that.
+    let api = AppName::new("api").expect("a name");
+    stage.balancer.forget(&api, Vec::new());
+    assert!(stage.status().is_none());
+    worker.hears_the_end();
 }
 
 #[test]
@@ -269,7 +291,7 @@ fn a_forgotten_socket_waits_no_longer_than_that_for_one_that_hangs() {
     let client = stage.connect();
     drop(hangs.is_handed(1));
     stage.balancer.released(A);
-    stage.balancer.forget(&Stage::app());
+    stage.balancer.forget(&Stage::app(), Vec::new());
     hangs.hears_the_end();
     assert!(stage.status().is_none());
     drop(client);

@@ -8,7 +8,7 @@ use crate::sockets::{
     balance::{
         channel::Channel,
         desk::Desk,
-        inbox::{Command, Joins, Sticks},
+        inbox::{Command, Joins, Served, Sticks},
         proxied::Proxied,
     },
 };
@@ -48,7 +48,12 @@ impl Thread {
                     }
                     None
                 }),
-                Command::Forget(app) => self.forget(|desk| desk.socket.app == app),
+                Command::Forget(app, passed_on) => {
+                    for socket in passed_on {
+                        self.is_now(socket);
+                    }
+                    self.forget(|desk| desk.socket.app == app);
+                }
                 Command::Close(socket) => self.forget(|desk| desk.socket.id == socket),
                 Command::Report(report) => {
                     let desks = self.desks.values();
@@ -79,11 +84,7 @@ impl Thread {
             max_connections,
             sticks,
         } = joins;
-        let known = self.number_of(socket.id);
-        if let Some(desk) = known.and_then(|number| self.desks.get_mut(&number)) {
-            // It may have been passed on.
-            desk.socket = socket.clone();
-        }
+        let known = self.is_now(socket.clone());
         let number = known.or_else(|| self.open(Desk::new(socket, listener), sticks));
         let Some(number) = number else {
             return;
@@ -101,6 +102,15 @@ impl Thread {
             self.let_go(before);
         }
         self.is_busy(number);
+    }
+
+    /// A socket may have been passed on: this is who has it now, and by which name.
+    fn is_now(&mut self, socket: Served) -> Option<DeskNumber> {
+        let known = self.number_of(socket.id);
+        if let Some(desk) = known.and_then(|number| self.desks.get_mut(&number)) {
+            desk.socket = socket;
+        }
+        known
     }
 
     fn number_of(&self, socket: SocketId) -> Option<DeskNumber> {
